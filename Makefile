@@ -1,0 +1,65 @@
+# Two commands do everything: `make demo` and `make test`. Each builds what it needs first.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+# The predictor runs in an environment of its own, so that nothing it lacks in production is there by chance.
+PREDICTOR_VENV = $(VENV)-predictor
+export PREDICTOR_PYTHON = $(abspath $(PREDICTOR_VENV))/bin/python
+
+MLFLOW_PORT    ?= 5000
+PREDICTOR_PORT ?= 8000
+
+.PHONY: demo test check format environments lock audit clean help
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
+
+demo: environments ## train, promote and serve; stays up until Ctrl-C (MLFLOW_PORT=, PREDICTOR_PORT=)
+	@$(BIN)/python -m demo --mlflow-port $(MLFLOW_PORT) --predictor-port $(PREDICTOR_PORT)
+
+test: environments ## every test, the end-to-end ones included
+	$(BIN)/python -m pytest $(ARGS)
+
+check: environments ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: environments ## rewrite the code the way `make check` wants it
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+audit: environments ## known vulnerabilities in what the requirements files pin
+	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/predictor.txt
+	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/trainer.txt
+
+environments: $(VENV)/installed $(PREDICTOR_VENV)/installed ## the two virtual environments
+
+$(VENV)/installed: requirements/dev.txt requirements/uv.txt
+	@echo "Installing training, serving and development tools into $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; say which with PYTHON=")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/uv.txt requirements/dev.txt
+	@touch $@
+
+$(PREDICTOR_VENV)/installed: requirements/predictor.txt $(VENV)/installed
+	@echo "Installing what serving needs, and nothing more, into $(PREDICTOR_VENV)"
+	@$(PYTHON) -m venv --without-pip $(PREDICTOR_VENV)
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(PREDICTOR_PYTHON) --require-hashes requirements/predictor.txt
+	@touch $@
+
+# Hashes, but no download address: whoever installs chooses where from.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+lock: ## pin the newest versions that pyproject.toml allows
+	$(COMPILE) requirements/uv.in -o requirements/uv.txt
+	$(COMPILE) pyproject.toml -o requirements/predictor.txt $(ARGS)
+	$(COMPILE) pyproject.toml --extra trainer -c requirements/predictor.txt -o requirements/trainer.txt $(ARGS)
+	$(COMPILE) pyproject.toml --extra trainer --extra dev -c requirements/trainer.txt -o requirements/dev.txt $(ARGS)
+
+clean: ## remove the environments and what the demo wrote
+	rm -rf $(VENV) $(PREDICTOR_VENV) .demo

@@ -1,0 +1,156 @@
+"""The real parts as child processes: an MLflow server and a predictor, each started, awaited and stopped.
+
+The demo runs them for a person, the end-to-end tests run them for a machine.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Job execution starts nine more processes, which nothing here needs.
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+class StartError(RuntimeError):
+    """A child process ended, or did not answer in time; the message carries the end of its log."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """One running child process, its address and its log file."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def wait_until_answers(self, path: str, *, seconds: float = 90) -> None:
+        """Return once `GET path` answers 200; raise StartError if the child ends or the time is up."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise StartError(f"{self._command()} ended at once:\n{self._log_end()}")
+            if answers(self.url + path):
+                return
+            time.sleep(0.05)
+        raise StartError(f"{self._command()} did not answer in {seconds:.0f} s:\n{self._log_end()}")
+
+    def stop(self, *, seconds: float = 20) -> int:
+        """End the child and all that it started, politely first; return its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        # What it started is in its process group: a server's workers must not outlive it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return self.process.wait()
+
+    def kill(self) -> None:
+        """End the child and all that it started, at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _command(self) -> str:
+        return " ".join(str(part) for part in self.process.args[:3])  # type: ignore[index]
+
+    def _log_end(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of `url` answers 200 within two seconds."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bool(response.status == 200)  # noqa: PLR2004
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nothing listened on a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def port_in_use(port: int) -> bool:
+    """Whether something listens on 127.0.0.1:`port` already."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def spawn(command: Sequence[str], url: str, log: Path, env: Mapping[str, str]) -> Child:
+    """Start `command` in a process group of its own, with its output appended to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env={**os.environ, **QUIET, **env},
+            start_new_session=True,
+        )
+    return Child(process, url, log)
+
+
+def start_mlflow(folder: Path, port: int, env: Mapping[str, str] | None = None) -> Child:
+    """A real MLflow server: SQLite and artifacts in `folder`, artifacts served through its proxy."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable, "-m", "mlflow", "server",
+        "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
+        "--artifacts-destination", str(folder / "artifacts"),
+        "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    return spawn(command, f"http://127.0.0.1:{port}", folder / "mlflow.log", env or {})
+
+
+def predictor_python() -> str:
+    """The interpreter of the predictor's own environment, which has neither scikit-learn nor mlflow."""
+    own = os.environ.get("PREDICTOR_PYTHON") or str(ROOT / ".venv-predictor" / "bin" / "python")
+    if not Path(own).exists():
+        raise StartError(
+            f"The predictor's environment is missing ({own}); `make environments` builds it."
+        )
+    return own
+
+
+def start_predictor(folder: Path, port: int, env: Mapping[str, str]) -> Child:
+    """A real predictor in its own environment, with its cache and its log in `folder`."""
+    settings = {
+        "PREDICTOR_PORT": str(port),
+        "PREDICTOR_CACHE_DIR": str(folder / "cache"),
+        **env,
+    }
+    command = [predictor_python(), "-m", "predictor"]
+    return spawn(command, f"http://127.0.0.1:{port}", folder / "predictor.log", settings)
+
+
+@contextlib.contextmanager
+def running(child: Child, path: str = "/health") -> Iterator[Child]:
+    """The child once `GET path` answers; it is stopped on the way out."""
+    try:
+        child.wait_until_answers(path)
+        yield child
+    finally:
+        child.stop()

@@ -1,0 +1,1 @@
+"""Serve the model version that MLflow's registry names, and follow the registry when it changes."""
