@@ -1,0 +1,139 @@
+"""Whether an ONNX model and the pipeline it came from give the same answers on the same rows."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+from numpy.typing import NDArray
+
+from exporters.contract import INPUT, LABEL, PROBABILITIES
+from exporters.errors import ParityError
+
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """One row with both answers; `index` counts from 0 within the rows of its `kind`."""
+
+    kind: str
+    index: int
+    record: dict[str, float]
+    expected: dict[str, Any]
+    answered: dict[str, Any]
+    difference: float
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """A comparison over `rows` rows; `mismatches` counts those that differ in label or probability."""
+
+    rows: int
+    rows_by_kind: dict[str, int]
+    mismatches: int
+    label_mismatches: int
+    largest_difference: float
+    tolerance: float
+    worst: Disagreement
+
+    @property
+    def passed(self) -> bool:
+        """Whether no row differs."""
+        return self.mismatches == 0
+
+    def require(self) -> None:
+        """Raise ParityError unless the comparison passed."""
+        if not self.passed:
+            raise ParityError(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values, with `passed`."""
+        return {"passed": self.passed, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class _Answers:
+    labels: NDArray[Any]  # strings [N]
+    probabilities: NDArray[np.float64]  # [N, C]
+
+
+def compare(
+    pipeline: Any,
+    content: bytes,
+    rows: Mapping[str, pd.DataFrame],
+    *,
+    tolerance: float = TOLERANCE,
+) -> ParityReport:
+    """Ask both about every row: scikit-learn in float64, ONNX Runtime in float32.
+
+    Labels must agree except where scikit-learn's two best probabilities tie within `tolerance`;
+    probabilities must agree within `tolerance`, absolute.
+
+    Args:
+        pipeline: a fitted classifier with `predict_proba`.
+        content: its serialised ONNX model.
+        rows: kind of row -> float64 [N, F] with the pipeline's columns; at least one row in all.
+        tolerance: largest difference allowed in a probability.
+    """
+    table = pd.concat(rows.values(), ignore_index=True)
+    expected = _Answers(pipeline.predict(table), pipeline.predict_proba(table))
+    answered = _ask_onnx(content, table.to_numpy(np.float32))
+    differences = np.abs(expected.probabilities - answered.probabilities).max(axis=1)
+    # NaN compares as equal to everything; an answer that is no number is as wrong as can be.
+    differences = np.nan_to_num(differences, nan=np.inf)
+    best = np.sort(expected.probabilities, axis=1)
+    tied = best[:, -1] - best[:, -2] <= tolerance
+    relabelled = (expected.labels != answered.labels) & ~tied
+    wrong = relabelled | (differences > tolerance)
+    worst = int(np.lexsort((differences, relabelled))[-1])
+    counts = {kind: len(each) for kind, each in rows.items()}
+    return ParityReport(
+        rows=len(table),
+        rows_by_kind=counts,
+        mismatches=int(wrong.sum()),
+        label_mismatches=int(relabelled.sum()),
+        largest_difference=float(differences.max()),
+        tolerance=tolerance,
+        worst=Disagreement(
+            *_place(worst, counts),
+            record={str(name): float(value) for name, value in table.iloc[worst].items()},
+            expected=_answer(expected, worst, pipeline.classes_),
+            answered=_answer(answered, worst, pipeline.classes_),
+            difference=float(differences[worst]),
+        ),
+    )
+
+
+def session(content: bytes) -> onnxruntime.InferenceSession:
+    """An ONNX Runtime session that runs on one thread of the caller's, in a fixed order."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _ask_onnx(content: bytes, rows: NDArray[np.float32]) -> _Answers:
+    labels, probabilities = session(content).run([LABEL, PROBABILITIES], {INPUT: rows})
+    return _Answers(labels, probabilities.astype(np.float64))
+
+
+def _place(row: int, counts: Mapping[str, int]) -> tuple[str, int]:
+    """The kind of the row that has this number in all rows together, and its number in that kind."""
+    for kind, count in counts.items():
+        if row < count:
+            return kind, row
+        row -= count
+    raise IndexError(row)
+
+
+def _answer(answers: _Answers, row: int, classes: NDArray[Any]) -> dict[str, Any]:
+    probabilities = answers.probabilities[row].tolist()
+    return {
+        "prediction": str(answers.labels[row]),
+        "probabilities": {
+            str(label): value for label, value in zip(classes, probabilities, strict=True)
+        },
+    }

@@ -1,0 +1,66 @@
+"""Rows that a parity check must ask about, beyond those of the dataset."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.trees import boundaries, round_down, trees
+
+
+def generated_rows(
+    training: NDArray[np.float64], *, count: int = 1500, seed: int = 0
+) -> NDArray[np.float64]:
+    """`count` random rows [count, F] across, beyond and near the rows of `training` [N, F].
+
+    A third is uniform over the training ranges, a third over twice those ranges, a third are training
+    rows with each value moved by up to a tenth. Every value fits float32, as a server's values do.
+    """
+    random = np.random.default_rng(seed)
+    low, high = training.min(axis=0), training.max(axis=0)
+    reach = (high - low) / 2
+    shape = (-(-count // 3), training.shape[1])
+    near = training[random.integers(len(training), size=shape[0])]
+    rows = np.concatenate(
+        [
+            random.uniform(low, high, shape),
+            random.uniform(low - reach, high + reach, shape),
+            near * random.uniform(0.9, 1.1, shape),
+        ]
+    )[:count]
+    return rows.astype(np.float32).astype(np.float64)
+
+
+def threshold_rows(
+    pipeline: Any, training: NDArray[np.float64], *, splits: int = 2000, seed: int = 0
+) -> NDArray[np.float64]:
+    """For each tree split, two rows [2 * splits, F] at the neighbouring float32 values on both its sides.
+
+    Each row comes from a training row that reaches the split, with only that feature moved. Empty when
+    the pipeline ends in no trees, or changes features before them, for then thresholds are not in the
+    features' units. More than `splits` are sampled.
+    """
+    rows = training.astype(np.float32)
+    empty = np.empty((0, rows.shape[1]))
+    if any(step != "passthrough" for _, step in pipeline.steps[:-1]):
+        return empty
+    found = [each for tree in trees(pipeline.steps[-1][1]) for each in boundaries(tree, rows)]
+    if not found:
+        return empty
+    random = np.random.default_rng(seed)
+    picked = random.permutation(len(found))[:splits]
+    return _both_sides(
+        rows[[found[each].row for each in picked]],
+        np.array([found[each].feature for each in picked]),
+        np.array([found[each].threshold for each in picked]),
+    )
+
+
+def _both_sides(
+    rows: NDArray[np.float32], features: NDArray[np.int64], thresholds: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    left, right = rows.copy(), rows.copy()
+    at = np.arange(len(rows))
+    left[at, features] = round_down(thresholds)
+    right[at, features] = np.nextafter(left[at, features], np.float32(np.inf))
+    return np.concatenate([left, right]).astype(np.float64)

@@ -1,0 +1,86 @@
+"""A fitted scikit-learn pipeline as an ONNX model that carries what a server must know about it."""
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+import pandas as pd
+import skl2onnx
+from skl2onnx.common.data_types import FloatTensorType
+
+from exporters.contract import INPUT, metadata, record_examples
+from exporters.errors import ConversionError
+from exporters.trees import with_float32_thresholds
+
+# Old enough for every ONNX Runtime since 1.13, new enough for every converter used here.
+OPSETS = {"": 17, "ai.onnx.ml": 3}
+
+
+@dataclass(frozen=True)
+class OnnxExport:
+    """A serialised ONNX model and the SHA-256 of its bytes, in hexadecimal."""
+
+    content: bytes
+    sha256: str
+
+
+def export(pipeline: Any, examples: pd.DataFrame, positive_class: str) -> OnnxExport:
+    """Convert a fitted classifier pipeline; the result keeps the promises of `exporters.contract`.
+
+    Args:
+        pipeline: fitted on named columns, with string labels and `predict_proba`.
+        examples: float64 [N, F], real rows to choose the recorded examples from.
+        positive_class: one of the pipeline's labels.
+
+    Raises:
+        ConversionError: a step cannot be converted; it names the step.
+    """
+    try:
+        proto = _convert(with_float32_thresholds(pipeline), examples.shape[1])
+    except Exception as error:
+        raise ConversionError(_failing_step(pipeline, error), error) from error
+    recorded = record_examples(pipeline, examples, positive_class)
+    labels = [str(label) for label in pipeline.classes_]
+    onnx.helper.set_model_props(
+        proto, metadata(list(examples.columns), labels, positive_class, recorded)
+    )
+    content = proto.SerializeToString(deterministic=True)
+    return OnnxExport(content, hashlib.sha256(content).hexdigest())
+
+
+def _convert(estimator: Any, features: int) -> onnx.ModelProto:
+    final = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    options = {id(final): {"zipmap": False}} if hasattr(final, "predict_proba") else None
+    with warnings.catch_warnings():
+        # The converter asks every SVC whether it has the attributes that scikit-learn is removing.
+        warnings.filterwarnings("ignore", "Attribute `prob[AB]_` was deprecated", FutureWarning)
+        proto = skl2onnx.convert_sklearn(
+            estimator,
+            name="classifier",
+            initial_types=[(INPUT, FloatTensorType([None, features]))],
+            options=options,
+            target_opset=OPSETS,
+        )
+    _name_each_opset_once(proto)
+    return proto
+
+
+def _name_each_opset_once(proto: onnx.ModelProto) -> None:
+    """The converter repeats domains, which the ONNX specification forbids."""
+    versions = {each.domain: each.version for each in proto.opset_import}
+    del proto.opset_import[:]
+    proto.opset_import.extend(onnx.helper.make_opsetid(*each) for each in versions.items())
+
+
+def _failing_step(pipeline: Any, error: Exception) -> str:
+    """The first step that does not convert on its own either, as `name (Class)`."""
+    for name, step in pipeline.steps:
+        try:
+            _convert(step, getattr(step, "n_features_in_", 1))
+        except Exception as alone:  # noqa: BLE001 - converters raise what they like; any names the step
+            if type(alone) is type(error):
+                return f"{name} ({type(step).__name__})"
+    name, step = pipeline.steps[-1]
+    return f"{name} ({type(step).__name__})"
