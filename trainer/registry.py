@@ -1,0 +1,202 @@
+"""MLflow's registry as the trainer sees it: the versions of one registered model."""
+
+import contextlib
+import uuid
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from trainer.errors import (
+    ModelNotFoundError,
+    RefusedByMlflowError,
+    RegistryError,
+    VersionNotFoundError,
+)
+from trainer.mlflow_server import mlflow_border
+
+REGISTRATION_TAG = "registration"
+_MODEL_ID_SOURCE = "models:/m-"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version, without its stage: only the stage pointer asks for that."""
+
+    number: str
+    run_id: str
+    source: str
+    description: str
+    tags: Mapping[str, str]
+    updated_ms: int
+
+
+def register(
+    client: MlflowClient,
+    *,
+    model_name: str,
+    run_id: str,
+    source: str,
+    description: str,
+    tags: Mapping[str, str],
+) -> str:
+    """Register the files at `source` under the next number, which is returned.
+
+    `source` is what MLflow takes: `models:/m-…` of a logged model, or a URI inside the run. Where
+    registering fails, neither a version nor a model that was made for it stays behind. Raises
+    UnreachableError or RefusedByMlflowError.
+    """
+    # A request can fail after the server has done its part; the mark finds what it left behind.
+    mark = uuid.uuid4().hex
+    with mlflow_border(client, f"register a version of {model_name}"):
+        created = _ensure_model(client, model_name)
+        try:
+            version = client.create_model_version(
+                model_name,
+                source,
+                run_id,
+                tags={**tags, REGISTRATION_TAG: mark},
+                description=description,
+                await_creation_for=10,
+                model_id=_model_id(source),
+            )
+        except BaseException:
+            _remove_leftovers(client, model_name, mark, remove_model=created)
+            raise
+    return str(version.version)
+
+
+class Registry:
+    """The versions of one registered model. Every method raises RegistryError."""
+
+    def __init__(self, client: MlflowClient, model_name: str) -> None:
+        self.client = client
+        self.model_name = model_name
+
+    def versions(self) -> dict[str, Version]:
+        """Every version by its number, the highest first; raises ModelNotFoundError if none."""
+        return {str(each.version): _version(each) for each in self._search()}
+
+    def stages(self) -> dict[str, str]:
+        """The stage of every version; raises ModelNotFoundError if there is none."""
+        return {str(each.version): each.current_stage for each in self._search()}
+
+    def aliases(self) -> dict[str, str]:
+        """The version that each alias names."""
+        with mlflow_border(self.client, f"read the aliases of {self.model_name}"):
+            model = self.client.get_registered_model(self.model_name)
+            return {
+                alias: str(version)
+                for alias, version in model.aliases.items()
+                if version is not None
+            }
+
+    def version(self, number: str) -> Version:
+        """One version; raises ModelNotFoundError or VersionNotFoundError."""
+        versions = self.versions()
+        if number not in versions:
+            raise VersionNotFoundError(self.model_name, number, list(versions))
+        return versions[number]
+
+    def metrics(self, version: Version) -> Mapping[str, float]:
+        """The metrics of the run behind a version; empty where the run is gone."""
+        if not version.run_id:
+            return {}
+        try:
+            with mlflow_border(self.client, f"read run {version.run_id}"):
+                return dict(self.client.get_run(version.run_id).data.metrics)
+        except RefusedByMlflowError:
+            return {}
+
+    def set_stage(self, version: str, stage: str) -> None:
+        """Move a version to a stage, in one transition, and leave every other where it is."""
+        action = f"move version {version} to {stage}"
+        with mlflow_border(self.client, action), warnings.catch_warnings():
+            # MLflow 3 prefers aliases and names no date on which stages go. They are the default
+            # here because demoting in MLflow's own page brings the version beneath back.
+            warnings.simplefilter("ignore", FutureWarning)
+            self.client.transition_model_version_stage(self.model_name, version, stage)
+
+    def set_alias(self, alias: str, version: str | None) -> None:
+        """Point an alias at a version, or at none."""
+        with mlflow_border(self.client, f"point alias {alias} at version {version}"):
+            if version is None:
+                self.client.delete_registered_model_alias(self.model_name, alias)
+            else:
+                self.client.set_registered_model_alias(self.model_name, alias, version)
+
+    def set_tag(self, version: str, key: str, value: str) -> None:
+        """Set a tag of a version."""
+        with mlflow_border(self.client, f"tag version {version}"):
+            self.client.set_model_version_tag(self.model_name, version, key, value)
+
+    def delete_tag(self, version: str, key: str) -> None:
+        """Delete a tag of a version, if it is there."""
+        with mlflow_border(self.client, f"remove a tag of version {version}"):
+            self.client.delete_model_version_tag(self.model_name, version, key)
+
+    def delete(self, version: str) -> None:
+        """Delete a version; its number is never given out again, its files stay with the run."""
+        with mlflow_border(self.client, f"delete version {version}"):
+            self.client.delete_model_version(self.model_name, version)
+
+    def _search(self) -> list[ModelVersion]:
+        quote = '"' if "'" in self.model_name else "'"
+        name = f"name = {quote}{self.model_name}{quote}"
+        found: list[ModelVersion] = []
+        with mlflow_border(self.client, f"list the versions of {self.model_name}"):
+            token: str | None = ""
+            while token is not None:
+                page = self.client.search_model_versions(name, page_token=token or None)
+                found += page
+                token = page.token or None
+        if not found:
+            raise ModelNotFoundError(self.model_name, self.client.tracking_uri)
+        return sorted(found, key=lambda each: int(each.version), reverse=True)
+
+
+def _version(found: ModelVersion) -> Version:
+    return Version(
+        number=str(found.version),
+        run_id=found.run_id or "",
+        source=found.source or "",
+        description=found.description or "",
+        tags=dict(found.tags),
+        updated_ms=int(found.last_updated_timestamp or 0),
+    )
+
+
+def _model_id(source: str) -> str | None:
+    """The id of the logged model that `models:/m-…` names; MLflow wants it beside the source."""
+    return source.removeprefix("models:/") if source.startswith(_MODEL_ID_SOURCE) else None
+
+
+def _ensure_model(client: MlflowClient, model_name: str) -> bool:
+    """Whether the registered model had to be made."""
+    try:
+        client.create_registered_model(model_name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return False
+    return True
+
+
+def _remove_leftovers(
+    client: MlflowClient, model_name: str, mark: str, *, remove_model: bool
+) -> None:
+    # What failed first is what gets reported: a server that is gone cannot be tidied anyway.
+    with contextlib.suppress(RegistryError):
+        versions = Registry(client, model_name)
+        for number, version in versions.versions().items():
+            if version.tags.get(REGISTRATION_TAG) == mark:
+                versions.delete(number)
+    if remove_model:
+        with contextlib.suppress(RegistryError, MlflowException):
+            try:
+                Registry(client, model_name).versions()
+            except ModelNotFoundError:
+                client.delete_registered_model(model_name)
