@@ -16,7 +16,9 @@ from trainer.errors import (
     RegistryError,
     VersionNotFoundError,
 )
-from trainer.mlflow_server import mlflow_border
+from trainer.mlflow_server import connect, mlflow_border
+
+__all__ = ["Registry", "Version", "connect", "register"]
 
 REGISTRATION_TAG = "registration"
 _MODEL_ID_SOURCE = "models:/m-"
@@ -82,17 +84,13 @@ class Registry:
 
     def stages(self) -> dict[str, str]:
         """The stage of every version; raises ModelNotFoundError if there is none."""
-        return {str(each.version): each.current_stage for each in self._search()}
+        return {str(each.version): each.current_stage or "None" for each in self._search()}
 
     def aliases(self) -> dict[str, str]:
         """The version that each alias names."""
         with mlflow_border(self.client, f"read the aliases of {self.model_name}"):
             model = self.client.get_registered_model(self.model_name)
-            return {
-                alias: str(version)
-                for alias, version in model.aliases.items()
-                if version is not None
-            }
+            return {alias: str(version) for alias, version in model.aliases.items() if version}
 
     def version(self, number: str) -> Version:
         """One version; raises ModelNotFoundError or VersionNotFoundError."""

@@ -1,0 +1,188 @@
+"""The commands of `python -m trainer`: their options, and nothing else.
+
+MLflow takes more than a second to import, so what needs it is imported when a command runs.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from trainer.registry_commands import RegistryCommands
+
+PROGRAM = "python -m trainer"
+MODEL = "breast-cancer"
+ALIAS = "production"
+
+PointerKind = Literal["stage", "alias"]
+
+
+class _Commands(TyperGroup):
+    """Turns what the trainer refuses into a message on stderr and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TrainerError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Train models, compare their versions, and say which one serves. "
+    "MLFLOW_TRACKING_URI names the MLflow server.",
+)
+
+VersionArgument = Annotated[str, typer.Argument(help="The number of a registered version.")]
+Model = Annotated[str, typer.Option("--model", help="The registered model.")]
+Kind = Annotated[
+    PointerKind,
+    typer.Option(
+        "--pointer",
+        metavar="stage|alias",
+        envvar="TRAINER_POINTER",
+        help="What says which version serves: MLflow's stage, or an alias. Never both.",
+    ),
+]
+Alias = Annotated[
+    str,
+    typer.Option(
+        "--alias", envvar="TRAINER_ALIAS", help="The alias that serves, with --pointer alias."
+    ),
+]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the history.")]
+Who = Annotated[
+    str | None, typer.Option("--who", help="Who does this, for the history.  [default: user@host]")
+]
+Tolerance = Annotated[
+    float, typer.Option(min=0, help="How far below the champion's it may be, and pass.")
+]
+
+
+@app.command(
+    short_help="Train the candidates and register them.",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def train(context: typer.Context) -> None:
+    """Train the candidates, log a run for each, and register what may serve."""
+    # The command itself brings scikit-learn and matplotlib, which no other command should wait for.
+    from trainer.train_command import train as command
+
+    trainer = typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+    trainer.command()(command)
+    typer.main.get_command(trainer).main(context.args, prog_name=f"{PROGRAM} train")
+
+
+@app.command(short_help="Promote a version to Staging or Production.")
+def promote(
+    version: VersionArgument,
+    *,
+    to: Annotated[
+        Literal["Staging", "Production"],
+        typer.Option(case_sensitive=False, metavar="Staging|Production"),
+    ],
+    reason: Reason = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote whatever the policy says; needs --reason.")
+    ] = False,
+    different_data: Annotated[
+        bool,
+        typer.Option("--different-data", help="Allow metrics that were measured on other data."),
+    ] = False,
+    roc_auc_tolerance: Tolerance = 0.005,
+    sensitivity_tolerance: Tolerance = 0.01,
+    who: Who = None,
+    model: Model = MODEL,
+    pointer: Kind = "stage",
+    alias: Alias = ALIAS,
+) -> None:
+    """Promote a version to Staging, or to Production if the policy allows; then it serves.
+
+    The policy: parity of scikit-learn and ONNX passed, ROC-AUC and sensitivity on the test rows
+    not below the champion's by more than a tolerance, both measured on the same data. The champion
+    stays beneath the new one, so that demoting the new one, here or in MLflow, brings it back.
+    """
+    from trainer.promotion import Policy
+
+    commands = _commands(model, pointer, alias)
+    if to == "Staging":
+        commands.stage(version, who, reason)
+    else:
+        policy = Policy(roc_auc_tolerance, sensitivity_tolerance, different_data)
+        commands.promote(version, policy, who, reason, force=force)
+
+
+@app.command(short_help="Take a version out of Production or Staging.")
+def demote(
+    version: VersionArgument,
+    *,
+    to: Annotated[
+        Literal["Archived", "Staging", "None"] | None,
+        typer.Option(
+            case_sensitive=False,
+            metavar="Archived|Staging|None",
+            help="Where to.  [default: Archived; with --pointer alias: None]",
+        ),
+    ] = None,
+    reason: Reason = None,
+    who: Who = None,
+    model: Model = MODEL,
+    pointer: Kind = "stage",
+    alias: Alias = ALIAS,
+) -> None:
+    """Take a version out of Production or Staging; the one beneath it serves, if there is one."""
+    _commands(model, pointer, alias).demote(version, to, who, reason)
+
+
+@app.command(short_help="Go back to the version before.")
+def rollback(
+    *,
+    reason: Reason = None,
+    who: Who = None,
+    model: Model = MODEL,
+    pointer: Kind = "stage",
+    alias: Alias = ALIAS,
+) -> None:
+    """Go back to the version that was in Production before; refuses if there is none."""
+    _commands(model, pointer, alias).roll_back(who, reason)
+
+
+@app.command(short_help="What serves, and what a rollback brings back.")
+def status(model: Model = MODEL, pointer: Kind = "stage", alias: Alias = ALIAS) -> None:
+    """Show which version serves, what a rollback brings back, and what is in Staging."""
+    _commands(model, pointer, alias).status()
+
+
+@app.command(short_help="Every transition: who, when, why.")
+def history(
+    version: Annotated[
+        str | None, typer.Argument(help="Only this version.", show_default=False)
+    ] = None,
+    *,
+    model: Model = MODEL,
+) -> None:
+    """Show every transition that the trainer made: when, from, to, who, why."""
+    _commands(model, "stage", ALIAS).history(version)
+
+
+@app.command(short_help="Every version and its metrics.")
+def leaderboard(*, model: Model = MODEL, pointer: Kind = "stage", alias: Alias = ALIAS) -> None:
+    """Show every version with its metrics on the test rows, the best ROC-AUC first."""
+    _commands(model, pointer, alias).leaderboard()
+
+
+def _commands(model: str, pointer: PointerKind, alias: str) -> "RegistryCommands":
+    from trainer.registry_commands import RegistryCommands
+
+    return RegistryCommands(model, alias if pointer == "alias" else None)

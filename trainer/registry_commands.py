@@ -1,0 +1,127 @@
+"""What the registry commands do and say. Their options are in `trainer.cli`."""
+
+import getpass
+import os
+import socket
+
+import typer
+from rich.console import Console
+
+from trainer import reports
+from trainer.history import Place, recorded
+from trainer.lifecycle import Lifecycle, Outcome
+from trainer.mlflow_server import connect
+from trainer.pointer import AliasPointer, Pointer, StagePointer, Standing
+from trainer.promotion import Policy
+from trainer.registry import Registry
+
+
+class RegistryCommands:
+    """The commands on one registered model; every one raises TrainerError.
+
+    `alias` is what serves; None means that MLflow's stage says so.
+    """
+
+    def __init__(self, model_name: str, alias: str | None) -> None:
+        self._model_name = model_name
+        self._with_stages = alias is None
+        self._registry = Registry(connect(), model_name)
+        self._pointer: Pointer = (
+            StagePointer(self._registry) if alias is None else AliasPointer(self._registry, alias)
+        )
+        self._console = Console(highlight=False)
+
+    def stage(self, version: str, who: str | None, reason: str | None) -> None:
+        """Promote to Staging."""
+        outcome = self._lifecycle(who).stage(version, reason)
+        if not outcome.changed:
+            typer.echo(f"version {version} is in Staging already; nothing was changed")
+            return
+        typer.echo(f"version {version} went from {outcome.origin} to Staging")
+
+    def promote(
+        self, version: str, policy: Policy, who: str | None, reason: str | None, *, force: bool
+    ) -> None:
+        """Promote to Production."""
+        outcome = self._lifecycle(who).promote(version, policy, reason, force=force)
+        if not outcome.changed:
+            typer.echo(f"version {version} is the champion already; nothing was changed")
+            return
+        if outcome.copied_from:
+            self._say_copied(outcome)
+        else:
+            typer.echo(f"version {version} went from {outcome.origin} to Production")
+        for finding in outcome.decision.findings if outcome.decision else ():
+            typer.echo(f"  {'passed' if finding.passed else 'FORCED'}: {finding.reason}")
+        self._say_what_serves(outcome.standing)
+
+    def demote(self, version: str, target: str | None, who: str | None, reason: str | None) -> None:
+        """Take out of Production or Staging."""
+        place = Place(target) if target else None
+        outcome = self._lifecycle(who).demote(version, place, reason)
+        if not outcome.changed:
+            typer.echo(f"version {version} is in {outcome.target} already; nothing was changed")
+            return
+        typer.echo(f"version {version} went from {outcome.origin} to {outcome.target}")
+        self._say_what_serves(outcome.standing)
+
+    def roll_back(self, who: str | None, reason: str | None) -> None:
+        """Demote the champion."""
+        outcome = self._lifecycle(who).roll_back(reason)
+        typer.echo(f"version {outcome.version} went from {outcome.origin} to {outcome.target}")
+        self._say_what_serves(outcome.standing)
+
+    def status(self) -> None:
+        """What is where."""
+        standing = self._pointer.standing()
+        self._say_what_serves(standing)
+        headings, rows = reports.status(standing, with_stages=self._with_stages)
+        if rows:
+            reports.show(headings, rows, self._console)
+
+    def history(self, version: str | None) -> None:
+        """Every recorded transition, of one version or of all."""
+        versions = self._registry.versions() if version is None else None
+        shown = versions.values() if versions else [self._registry.version(version or "")]
+        transitions = [each for one in shown for each in recorded(one.number, one.tags)]
+        if not transitions:
+            typer.echo("the trainer has recorded no transition")
+            return
+        reports.show(*reports.history(transitions), self._console)
+
+    def leaderboard(self) -> None:
+        """Every version, with its metrics."""
+        standing = self._pointer.standing()
+        table = reports.leaderboard(self._registry, standing, with_stages=self._with_stages)
+        reports.show(*table, self._console)
+
+    def _lifecycle(self, who: str | None) -> Lifecycle:
+        return Lifecycle(self._registry, self._pointer, who or _who_runs_this())
+
+    def _say_copied(self, outcome: Outcome) -> None:
+        older, champion = outcome.copied_from, outcome.standing.beneath
+        typer.echo(
+            f"version {older} is older than the champion {champion}, which MLflow would go on "
+            f"naming; registered its files again as version {outcome.version} and promoted that"
+        )
+
+    def _say_what_serves(self, standing: Standing) -> None:
+        if standing.champion is None:
+            typer.echo(
+                f"WARNING: no version of {self._model_name} is in Production; nothing may serve "
+                "until one is promoted",
+                err=True,
+            )
+            return
+        beneath = standing.beneath
+        rollback = f"a rollback brings version {beneath} back" if beneath else "no rollback target"
+        typer.echo(f"serving: version {standing.champion} of {self._model_name}; {rollback}")
+
+
+def _who_runs_this() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a number that has no name.
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
