@@ -1,0 +1,90 @@
+"""The composition root: settings, then parts, then uvicorn. Run as `python -m predictor`."""
+
+import signal
+import sys
+
+import uvicorn
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from predictor import logs
+from predictor.app import create_app
+from predictor.batcher import Batcher
+from predictor.cache import Cache
+from predictor.errors import SettingsError
+from predictor.events import Event, Observe
+from predictor.loader import load
+from predictor.metrics import Metrics
+from predictor.model_uri import ModelUri
+from predictor.reconciler import Reconciler
+from predictor.registry import Registry
+from predictor.registry_client import http_client
+from predictor.registry_source import RegistrySource
+from predictor.service import Service
+from predictor.settings import Settings
+from predictor.watcher import Watcher
+
+_GRACE_SECONDS = 30
+
+
+def compose(settings: Settings) -> Service:
+    """The service's parts, made from its settings. Nothing is started."""
+    uri = ModelUri.parse(settings.model_uri)
+    collectors = CollectorRegistry()
+    ProcessCollector(registry=collectors)
+    PlatformCollector(registry=collectors)
+    GCCollector(registry=collectors)
+    metrics = Metrics(collectors, uri.name)
+    client = http_client(settings)
+    cache = Cache(settings.cache_dir, scope=f"{settings.tracking_uri}\n{uri}")
+    source = RegistrySource(Registry(client, uri), client, cache, settings.max_model_bytes)
+    reconciler = Reconciler(
+        source,
+        load,
+        _tell(logs.write, metrics.observe),
+        when_none=settings.when_none,
+        retry_seconds=settings.poll_seconds,
+    )
+    return Service(
+        settings=settings,
+        reconciler=reconciler,
+        batcher=Batcher(reconciler.require_serving, metrics),
+        metrics=metrics,
+        watcher=Watcher(reconciler.reconcile, settings.poll_seconds),
+    )
+
+
+def main() -> int:
+    """Serve until SIGTERM or Ctrl-C; return the exit code."""
+    try:
+        settings = Settings.read()
+    except SettingsError as error:
+        sys.stderr.write(f"mlflow-hotswap: {error}\n")
+        return 2
+    logs.set_up(settings.log_level)
+    config = uvicorn.Config(
+        create_app(compose(settings)),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    # uvicorn finishes what is in flight, then raises the signal again; the default handler would
+    # turn a clean end into exit code 143.
+    for ended_by in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ended_by, lambda *_: None)
+    uvicorn.Server(config).run()
+    return 0
+
+
+def _tell(*observers: Observe) -> Observe:
+    def observe(event: Event) -> None:
+        for observer in observers:
+            observer(event)
+
+    return observe
+
+
+if __name__ == "__main__":
+    sys.exit(main())

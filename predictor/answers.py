@@ -1,0 +1,99 @@
+"""What came out of the graph, as answers: labels by name, probabilities by label."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, UnsetType
+from numpy.typing import NDArray
+
+from predictor.errors import FieldError, InvalidRecord, RequestError
+from predictor.onnx_graph import Labels
+from predictor.signature import Signature
+
+Prediction = str | int | float | bool | list[float]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One row's answer.
+
+    `probability` is that of the prediction; both probability fields are absent where the model
+    gives none.
+    """
+
+    prediction: Prediction
+    probability: float | UnsetType = UNSET
+    probabilities: dict[str, float] | UnsetType = UNSET
+
+
+class NamedAnswer(msgspec.Struct, frozen=True):
+    """One row's answer with the version that computed it: the body of `POST /predict`."""
+
+    prediction: Prediction
+    probability: float | UnsetType
+    probabilities: dict[str, float] | UnsetType
+    model_name: str
+    model_version: str
+
+
+class NamedAnswers(msgspec.Struct, frozen=True):
+    """Several rows' answers, all from one version: the body of `POST /predict/batch`."""
+
+    predictions: Sequence[Answer]
+    model_name: str
+    model_version: str
+
+
+NOT_FINITE = InvalidRecord(
+    [
+        FieldError(
+            "", "the model has no finite answer for this record; a value may be far out of range"
+        )
+    ]
+)
+
+
+def read_answers(signature: Signature, outputs: Sequence[Any]) -> list[Answer | RequestError]:
+    """One answer per row, from the outputs that `signature.outputs.names` lists, in that order.
+
+    A row whose numbers are not finite gets NOT_FINITE instead of an answer.
+    """
+    if signature.outputs.value is not None:
+        return _values(outputs[0])
+    labels = np.asarray(outputs[0]).reshape(-1).tolist()
+    if signature.outputs.probabilities is None:
+        return [Answer(label) for label in labels]
+    if signature.outputs.mapped:
+        return [_from_map(label, row) for label, row in zip(labels, outputs[1], strict=True)]
+    return _from_tensor(labels, outputs[1], signature.class_labels)
+
+
+def _values(output: NDArray[Any]) -> list[Answer | RequestError]:
+    rows = output.reshape(len(output), -1)
+    finite = np.isfinite(rows).all(axis=1).tolist()
+    values = rows[:, 0].tolist() if rows.shape[1] == 1 else rows.tolist()
+    return [Answer(v) if ok else NOT_FINITE for v, ok in zip(values, finite, strict=True)]
+
+
+def _from_tensor(
+    labels: Sequence[Any], probabilities: NDArray[Any], classes: Labels
+) -> list[Answer | RequestError]:
+    names = [label_name(label) for label in classes]
+    columns = {label: i for i, label in enumerate(classes)}
+    finite = np.isfinite(probabilities).all(axis=1).tolist()
+    return [
+        Answer(label, row[columns[label]], dict(zip(names, row, strict=True))) if ok else NOT_FINITE
+        for label, row, ok in zip(labels, probabilities.tolist(), finite, strict=True)
+    ]
+
+
+def _from_map(label: Any, row: dict[Any, float]) -> Answer | InvalidRecord:
+    if not all(np.isfinite(p) for p in row.values()):
+        return NOT_FINITE
+    return Answer(label, float(row[label]), {label_name(k): float(p) for k, p in row.items()})
+
+
+def label_name(label: str | int | bool) -> str:
+    """A class label as a JSON key."""
+    return str(label).lower() if isinstance(label, bool) else str(label)

@@ -1,0 +1,121 @@
+"""`/health`, `/ready`, `/model` and `/metrics`: what ops and orchestrators ask."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Response
+
+from predictor import metrics
+from predictor.model_version import ModelVersion
+from predictor.openapi import answers_with
+from predictor.reconciler import Reconciler
+from predictor.servable import Servable
+from predictor.service import Service
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes that say how the service is."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get(
+        "/health",
+        operation_id="health",
+        summary="Whether the process can answer",
+        responses=answers_with("Status"),
+    )
+    async def health() -> Response:
+        """Liveness: 200 for as long as the process answers at all, whatever it serves."""
+        return _json({"status": "ok"})
+
+    @router.get(
+        "/ready",
+        operation_id="ready",
+        summary="Whether a version serves",
+        responses=answers_with("Status", 503),
+    )
+    async def ready() -> Response:
+        """Readiness: 200 while a version serves, else 503 with the reason."""
+        version = service.reconciler.require_serving().model_version
+        return _json({"status": "ok", "model_name": version.name, "model_version": version.version})
+
+    @router.get(
+        "/model",
+        operation_id="model",
+        summary="Which version serves, and which should",
+        responses=answers_with("Model"),
+    )
+    async def model() -> Response:
+        """What serves, what should, the last failed load, and the age of the registry's last word."""
+        return _json(describe(service.reconciler, service.settings.model_uri))
+
+    @router.get(
+        "/metrics",
+        operation_id="metrics",
+        summary="Metrics for Prometheus",
+        response_class=Response,
+    )
+    async def scrape() -> Response:
+        """Every metric in Prometheus's text format."""
+        return Response(service.metrics.render(), media_type=metrics.CONTENT_TYPE)
+
+    return router
+
+
+def describe(reconciler: Reconciler, model_uri: str) -> dict[str, Any]:
+    """The body of `GET /model`."""
+    known, failure = reconciler.knowledge, reconciler.failure
+    return {
+        "model_uri": model_uri,
+        "serving": _serving(reconciler.serving) if reconciler.serving else None,
+        "aspired": _version(known.aspired) if known.aspired else None,
+        "loading": _version(reconciler.loading) if reconciler.loading else None,
+        "last_failure": {
+            **_version(failure.version),
+            "stage": failure.stage,
+            "reason": failure.reason,
+            "attempts": failure.attempts,
+            "failed_at": _iso(failure.failed_at),
+        }
+        if failure
+        else None,
+        "registry": {
+            "reachable": known.fault is None and known.answered_at is not None,
+            "last_answer_at": _iso(known.answered_at) if known.answered_at else None,
+            "last_answer_age_seconds": round(time.time() - known.answered_at, 3)
+            if known.answered_at
+            else None,
+            "fault": known.fault,
+        },
+    }
+
+
+def _serving(servable: Servable) -> dict[str, Any]:
+    signature = servable.signature
+    return {
+        **_version(servable.model_version),
+        "digest": f"sha256:{servable.artifact.onnx_sha256}",
+        "loaded_at": _iso(servable.loaded_at),
+        "load_seconds": round(servable.load_seconds, 4),
+        "metrics": dict(servable.artifact.metrics),
+        "signature": {
+            "features": [
+                {"name": f.name, "type": f.type, "dtype": f.dtype} for f in signature.features
+            ],
+            "class_labels": list(signature.class_labels),
+            "positive_class": signature.positive_class,
+        },
+    }
+
+
+def _version(version: ModelVersion) -> dict[str, str]:
+    return {"model_name": version.name, "model_version": version.version, "run_id": version.run_id}
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(body), media_type="application/json")

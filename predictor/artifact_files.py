@@ -1,0 +1,120 @@
+"""Where a version's files come from: the tracking server's artifact proxy, or a store of its own."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from predictor.errors import LoadError
+
+_PROXY = "/api/2.0/mlflow-artifacts/artifacts"
+_CHUNK = 1 << 20  # bytes
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure"}
+
+
+class ArtifactFiles(Protocol):
+    """The files below one artifact URI."""
+
+    async def download(self, path: str, to: Path, most: int) -> int:
+        """Write one file to `to`, and return its size in bytes.
+
+        Raises LoadError (stage `fetch`) where it is missing, cannot be read or has more than
+        `most` bytes; OSError where `to` cannot be written.
+        """
+
+
+def open_files(uri: str, client: httpx.AsyncClient) -> ArtifactFiles:
+    """The files below `uri`. Raises LoadError for a URI that cannot be read."""
+    parts = urlsplit(uri)
+    if parts.scheme == "mlflow-artifacts":
+        if parts.netloc and parts.netloc != client.base_url.netloc.decode():
+            raise LoadError("fetch", f"{uri} names another server than MLFLOW_TRACKING_URI")
+        return ProxiedFiles(client, parts.path.strip("/"))
+    return StoredFiles(uri if parts.scheme else f"file://{uri}")
+
+
+class ProxiedFiles:
+    """Through the tracking server: no credentials for the store are needed."""
+
+    def __init__(self, client: httpx.AsyncClient, root: str) -> None:
+        self._client = client
+        self._root = root
+
+    async def download(self, path: str, to: Path, most: int) -> int:
+        """As ArtifactFiles.download."""
+        url = f"{_PROXY}/{quote(self._root)}/{quote(checked(path))}"
+        try:
+            async with self._client.stream("GET", url) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise LoadError("fetch", f"GET {url} answers HTTP {response.status_code}")
+                return await _write(response.aiter_bytes(_CHUNK), path, to, most)
+        except httpx.HTTPError as error:
+            raise LoadError("fetch", f"GET {url}: {error or type(error).__name__}") from error
+
+
+class StoredFiles:
+    """Straight from where they are: a local folder, or an object store through fsspec's drivers."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri.rstrip("/")
+
+    async def download(self, path: str, to: Path, most: int) -> int:
+        """As ArtifactFiles.download."""
+        file = await asyncio.to_thread(self._open, checked(path))
+        with contextlib.closing(file):
+            return await _write(self._chunks(file, path), path, to, most)
+
+    def _open(self, path: str) -> Any:
+        # Only versions outside the tracking server's proxy need it.
+        import fsspec
+
+        url = f"{self._uri}/{path}"
+        try:
+            return fsspec.open(url, "rb").open()
+        except ImportError as error:
+            extra = _EXTRAS.get(urlsplit(url).scheme, "")
+            hint = f"; install mlflow-hotswap[{extra}]" if extra else ""
+            raise LoadError("fetch", f"cannot read {url}: {error}{hint}") from error
+        except Exception as error:  # every driver raises errors of its own
+            raise LoadError(
+                "fetch", f"cannot read {url}: {error or type(error).__name__}"
+            ) from error
+
+    async def _chunks(self, file: Any, path: str) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                chunk = await asyncio.to_thread(file.read, _CHUNK)
+            except Exception as error:
+                raise LoadError("fetch", f"cannot read {self._uri}/{path}: {error}") from error
+            if not chunk:
+                return
+            yield chunk
+
+
+def checked(path: str) -> str:
+    """A relative path inside the artifact's folder. Raises LoadError for one that climbs out of it."""
+    pure = PurePosixPath(path)
+    if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
+        raise LoadError(
+            "fetch", f"the artifact names the file {path!r}, which is outside its folder"
+        )
+    return str(pure)
+
+
+async def _write(chunks: AsyncIterator[bytes], path: str, to: Path, most: int) -> int:
+    size = 0
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with to.open("xb") as file:
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > most:
+                raise LoadError(
+                    "fetch",
+                    f"{path} exceeds the limit on a version's files (PREDICTOR_MAX_MODEL_BYTES)",
+                )
+            file.write(chunk)
+    return size

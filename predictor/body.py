@@ -1,0 +1,35 @@
+"""Reading a request's body: its type, its encoding and its size are checked before it is decoded."""
+
+from fastapi import Request
+
+from predictor.errors import BodyTooLarge, UnsupportedMedia
+
+
+async def read_json_body(request: Request, most: int) -> bytes:
+    """The bytes of a JSON body of at most `most` bytes. Raises UnsupportedMedia or BodyTooLarge."""
+    _check_media(request.headers.get("content-type"), request.headers.get("content-encoding"))
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > most:
+        raise BodyTooLarge(most)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise BodyTooLarge(most)
+    return bytes(body)
+
+
+def _check_media(content_type: str | None, encoding: str | None) -> None:
+    if encoding not in (None, "", "identity"):
+        raise UnsupportedMedia(f"Content-Encoding {encoding} is not read; send the body as it is")
+    if content_type is None:
+        return
+    kind, _, parameters = content_type.partition(";")
+    kind = kind.strip().lower()
+    charset = parameters.lower().replace(" ", "").replace('"', "")
+    if kind != "application/json" and not (
+        kind.startswith("application/") and kind.endswith("+json")
+    ):
+        raise UnsupportedMedia(f"Content-Type {kind} is not read; send application/json")
+    if "charset=" in charset and "charset=utf-8" not in charset:
+        raise UnsupportedMedia("only UTF-8 is read; send Content-Type: application/json")

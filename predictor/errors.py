@@ -1,0 +1,120 @@
+"""Every error of the service, in one tree.
+
+PredictorError
+├── SettingsError        a setting is wrong; the process does not start
+├── RegistryError        the registry gave no usable answer; what serves goes on serving
+│   ├── RegistryUnreachable   no connection, no answer in time, or a server error
+│   ├── RegistryRefused       the registry refused the credentials
+│   └── RegistryNonsense      an answer that is not the registry's protocol
+├── LoadError            a model version could not be made ready; what serves goes on serving
+├── NothingServing       there is no version that may answer
+└── RequestError         what a client sent cannot be answered
+    ├── MalformedBody         not JSON
+    ├── BodyTooLarge          more bytes than the limit
+    ├── UnsupportedMedia      a content type or encoding that is not read
+    └── InvalidRecord         JSON, but not the record that the serving model takes
+
+None of them knows an HTTP status; `app.py` has one table for that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class PredictorError(Exception):
+    """The root of the tree."""
+
+
+class SettingsError(PredictorError):
+    """A setting is missing or wrong. The message names the variable and says what it takes."""
+
+
+class RegistryError(PredictorError):
+    """The registry gave no usable answer."""
+
+
+class RegistryUnreachable(RegistryError):
+    """No connection, no answer in time, or a server error."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"the registry at {url} did not answer: {reason}")
+
+
+class RegistryRefused(RegistryError):
+    """The registry refused the credentials."""
+
+    def __init__(self, url: str, status: int) -> None:
+        super().__init__(
+            f"the registry at {url} refused the credentials (HTTP {status}); "
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        )
+
+
+class RegistryNonsense(RegistryError):
+    """An answer that is not the registry's protocol."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"the answer of {url} is not that of an MLflow registry: {reason}")
+
+
+class LoadError(PredictorError):
+    """A model version could not be made ready to serve.
+
+    `stage` says where: `fetch`, `digest`, `session`, `signature`, `warm_up` or `examples`.
+    """
+
+    def __init__(self, stage: str, reason: str) -> None:
+        super().__init__(reason)
+        self.stage = stage
+        self.reason = reason
+
+
+class NothingServing(PredictorError):
+    """There is no version that may answer; the message says why."""
+
+
+class RequestError(PredictorError):
+    """What a client sent cannot be answered."""
+
+    def at(self, place: str) -> "RequestError":  # noqa: ARG002
+        """The same error, told of one row of several: `place` is such as `instances[3]`."""
+        return self
+
+
+class MalformedBody(RequestError):
+    """The body is not JSON in UTF-8."""
+
+
+class BodyTooLarge(RequestError):
+    """The body has more bytes than the limit."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is larger than {limit} bytes; send fewer rows at a time")
+
+
+class UnsupportedMedia(RequestError):
+    """A content type or encoding that is not read."""
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One thing that is wrong with one field of a body. `field` is empty for the body itself."""
+
+    field: str
+    message: str
+
+
+class InvalidRecord(RequestError):
+    """JSON, but not what the serving model takes. Carries every fault found, each with its field."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__(
+            "; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors)
+        )
+        self.errors = tuple(errors)
+
+    def at(self, place: str) -> "InvalidRecord":
+        """The same faults, each with its place in front."""
+        return InvalidRecord(
+            [FieldError(f"{place}.{e.field}" if e.field else place, e.message) for e in self.errors]
+        )

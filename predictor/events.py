@@ -1,0 +1,71 @@
+"""What happened, in the past tense: frozen values that the log, the metrics and others observe."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from predictor.model_version import ModelVersion
+
+SwapReason = Literal["promoted", "rolled_back", "restored", "withdrawn"]
+
+
+@dataclass(frozen=True)
+class RegistryAnswered:
+    """The registry said which version should serve; None for no version."""
+
+    aspired: ModelVersion | None
+    changed: bool
+
+
+@dataclass(frozen=True)
+class RegistryFailed:
+    """The registry gave no usable answer; `serving` goes on serving."""
+
+    outcome: Literal["unreachable", "refused", "nonsense"]
+    reason: str
+    serving: ModelVersion | None
+    first: bool
+
+
+@dataclass(frozen=True)
+class LoadStarted:
+    """The files of a version are being fetched and built."""
+
+    version: ModelVersion
+
+
+@dataclass(frozen=True)
+class LoadFailed:
+    """A version could not be made ready; it is tried again after `retry_seconds`."""
+
+    version: ModelVersion
+    stage: str
+    reason: str
+    attempts: int
+    retry_seconds: float
+    serving: ModelVersion | None
+
+
+@dataclass(frozen=True)
+class LoadSuperseded:
+    """The registry named another version before this one was ready."""
+
+    version: ModelVersion
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """Another servable answers requests from now on; None for none.
+
+    `load_seconds` is the time from the registry's word to the swap, 0 where nothing was loaded; `digest` is the SHA-256 of the graph that serves.
+    """
+
+    previous: ModelVersion | None
+    serving: ModelVersion | None
+    reason: SwapReason
+    load_seconds: float = 0.0
+    digest: str = ""
+
+
+Event = RegistryAnswered | RegistryFailed | LoadStarted | LoadFailed | LoadSuperseded | Swapped
+Observe = Callable[[Event], None]

@@ -1,0 +1,162 @@
+"""Loading: files become a servable that has proved, on recorded examples, that it answers right."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import yaml
+
+from predictor.answers import Answer
+from predictor.artifact import Artifact
+from predictor.decoder import RowDecoder
+from predictor.errors import LoadError, RequestError
+from predictor.graph_signature import MlflowSignature, read_features, read_outputs
+from predictor.model_version import ModelVersion
+from predictor.onnx_graph import Labels, read_graph
+from predictor.servable import RecordedExample, Servable, one_line, open_session
+from predictor.signature import Port, Row, Signature
+
+_TOLERANCE = 1e-5  # absolute, on probabilities; relative on regressed values
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    """What our exporter writes into the graph's metadata. Other graphs have none of it."""
+
+    feature_names: list[str] | None = None
+    class_labels: list[str | int] | None = None
+    positive_class: str | None = None
+    recorded_examples: list[RecordedExample] = []
+
+
+def load(version: ModelVersion, artifact: Artifact) -> Servable:
+    """Build a servable and prove that it answers. Blocks for as long as the model is large.
+
+    Raises LoadError with the stage: `session`, `signature`, `warm_up` or `examples`.
+    """
+    started = time.perf_counter()
+    session = open_session(artifact.model_file)
+    metadata = _metadata(session)
+    signature = _signature(session, metadata, artifact)
+    servable = Servable(
+        version, artifact, signature, RowDecoder(signature.features), session,
+        tuple(metadata.recorded_examples),
+    )  # fmt: skip
+    servable = _warm_up(servable)
+    _replay(servable)
+    return replace(servable, load_seconds=time.perf_counter() - started)
+
+
+def _metadata(session: Any) -> _Metadata:
+    entries = session.get_modelmeta().custom_metadata_map
+    try:
+        ours = {
+            name: entries[name] if name == "positive_class" else msgspec.json.decode(entries[name])
+            for name in _Metadata.__struct_fields__
+            if name in entries
+        }
+        return msgspec.convert(ours, _Metadata)
+    except msgspec.MsgspecError as error:
+        raise LoadError("signature", f"the graph's metadata is not readable: {error}") from error
+
+
+def _signature(session: Any, metadata: _Metadata, artifact: Artifact) -> Signature:
+    mlmodel = yaml.safe_load(artifact.mlmodel_file.read_text())
+    ports = tuple(_port(node) for node in session.get_inputs())
+    outputs = read_outputs([_port(node) for node in session.get_outputs()])
+    features = read_features(ports, metadata.feature_names, MlflowSignature.read(mlmodel))
+    labels: Labels = tuple(metadata.class_labels or ())
+    if not labels and outputs.label is not None:
+        labels = read_graph(artifact.model_file.read_bytes()).class_labels
+    return Signature(features, ports, outputs, labels, metadata.positive_class)
+
+
+def _port(node: Any) -> Port:
+    return Port(
+        node.name,
+        node.type,
+        tuple(d if isinstance(d, int) and d >= 0 else None for d in node.shape),
+    )
+
+
+def _warm_up(servable: Servable) -> Servable:
+    """Run the first rows, which are the slow ones, and settle what the outputs mean."""
+    signature = servable.signature
+    rows = [_row(servable, example) for example in servable.examples]
+    tried = [_try(servable, row) for row in rows or [_blank_row(signature)]]
+    if signature.outputs.probabilities is None or signature.outputs.mapped:
+        return servable
+    scores = np.concatenate([outputs[1] for outputs in tried])
+    if (scores < -_TOLERANCE).any() or (abs(scores.sum(axis=1) - 1) > 1e-3).any():  # noqa: PLR2004
+        # Scores of a model without probabilities (a linear SVM's margins): the label answers alone.
+        plain = replace(signature.outputs, probabilities=None)
+        return replace(servable, signature=replace(signature, outputs=plain))
+    return _label_columns(servable, scores.shape[1], [outputs[0] for outputs in tried])
+
+
+def _try(servable: Servable, row: Row) -> Sequence[Any]:
+    try:
+        outputs: Sequence[Any] = servable.session.run(
+            servable.signature.outputs.names, servable.signature.feed([row])
+        )
+    except Exception as error:
+        raise LoadError("warm_up", f"ONNX Runtime cannot run it: {one_line(error)}") from error
+    return outputs
+
+
+def _blank_row(signature: Signature) -> Row:
+    return tuple(feature.blank for feature in signature.features)
+
+
+def _label_columns(servable: Servable, width: int, labels: Sequence[Any]) -> Servable:
+    signature = servable.signature
+    named = signature.class_labels or tuple(range(width))
+    if len(named) != width:
+        raise LoadError("signature", f"{len(named)} class labels for {width} probability columns")
+    if strange := {str(label) for label in np.ravel(labels).tolist() if label not in named}:
+        raise LoadError(
+            "signature",
+            f"the model answers {', '.join(sorted(strange))}, which is not among its class labels",
+        )
+    return replace(servable, signature=replace(signature, class_labels=named))
+
+
+def _replay(servable: Servable) -> None:
+    """Answer the recorded examples again. Raises LoadError where an answer is another one."""
+    rows = [_row(servable, example) for example in servable.examples]
+    for number, (example, answer) in enumerate(
+        zip(servable.examples, servable.answer(rows) if rows else (), strict=True), 1
+    ):
+        if isinstance(answer, RequestError):
+            raise LoadError("examples", f"recorded example {number} fails: {answer}")
+        if not _agrees(example, answer):
+            raise LoadError(
+                "examples",
+                f"recorded example {number} answers {answer.prediction} {answer.probabilities or ''}, "
+                f"it was {example.prediction} {example.probabilities or ''} when it was exported",
+            )
+
+
+def _row(servable: Servable, example: RecordedExample) -> Row:
+    try:
+        return servable.decoder.record(msgspec.json.encode(example.record))
+    except RequestError as error:
+        raise LoadError(
+            "examples", f"a recorded example is not a record of this model: {error}"
+        ) from error
+
+
+def _agrees(example: RecordedExample, answer: Answer) -> bool:
+    if isinstance(answer.prediction, float) and not isinstance(example.prediction, str):
+        return bool(
+            np.isclose(answer.prediction, example.prediction, rtol=_TOLERANCE, atol=_TOLERANCE)
+        )
+    if answer.prediction != example.prediction:
+        return False
+    given = answer.probabilities or {}
+    return all(
+        abs(given.get(label, np.inf) - p) <= _TOLERANCE
+        for label, p in example.probabilities.items()
+    )

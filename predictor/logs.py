@@ -1,0 +1,80 @@
+"""structlog set-up: JSON lines on stderr, coloured lines on a terminal, uvicorn's logs among them."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from predictor import events
+from predictor.model_version import ModelVersion
+
+log = structlog.get_logger()
+
+
+def set_up(level: str) -> None:
+    """Send structlog's and the standard library's records to stderr in one form."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        cache_logger_on_first_use=True,
+    )
+    terminal = sys.stderr.isatty()
+    last: list[Any] = (
+        [structlog.dev.ConsoleRenderer()]
+        if terminal
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    # Both tell of every single request and job, which metrics do better.
+    for chatty in ("httpx", "apscheduler"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def write(event: events.Event) -> None:
+    """One line for each event that a person should read."""
+    match event:
+        case events.RegistryAnswered(aspired, changed=True):
+            log.info("registry_answered", **_named("aspired", aspired))
+        case events.RegistryFailed(outcome, reason, serving, first):
+            level = log.warning if first else log.debug
+            level(f"registry_{outcome}", reason=reason, **_named("serving", serving))
+        case events.LoadStarted(version):
+            log.info("load_started", **_version(version))
+        case events.LoadSuperseded(version):
+            log.info("load_superseded", **_version(version))
+        case events.LoadFailed(version, stage, reason, attempts, retry_seconds, serving):
+            log.error(
+                "load_failed", **_version(version), stage=stage, reason=reason, attempts=attempts,
+                retry_seconds=retry_seconds, **_named("serving", serving),
+            )  # fmt: skip
+        case events.Swapped(previous, None, reason):
+            log.warning("stopped_serving", reason=reason, **_version(previous))
+        case events.Swapped(previous, serving, reason, load_seconds):
+            log.info(
+                "swapped", **_version(serving), reason=reason, **_named("previous", previous),
+                load_seconds=round(load_seconds, 4),
+            )  # fmt: skip
+
+
+def _version(version: ModelVersion | None) -> dict[str, str]:
+    return {"model_name": version.name, "model_version": version.version} if version else {}
+
+
+def _named(role: str, version: ModelVersion | None) -> dict[str, str | None]:
+    return {role: version.version if version else None}

@@ -1,0 +1,153 @@
+"""What ONNX Runtime does not tell about a graph: class labels, and files outside the model file.
+
+Read with protobuf, which ONNX Runtime needs anyway, through the few fields of ONNX's schema
+(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) that matter here. The numbers are the
+schema's field numbers; protobuf skips every other field. The `onnx` package would add 20 MB.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_INT64, _STRING, _BYTES, _MESSAGE = (
+    _FIELD.TYPE_INT64,
+    _FIELD.TYPE_STRING,
+    _FIELD.TYPE_BYTES,
+    _FIELD.TYPE_MESSAGE,
+)
+
+# message -> (field, number, type or message, repeated)
+_SCHEMA: dict[str, list[tuple[str, int, int | str, bool]]] = {
+    "Model": [("graph", 7, "Graph", False)],
+    "Graph": [
+        ("node", 1, "Node", True),
+        ("initializer", 5, "Tensor", True),
+        ("output", 12, "Output", True),
+    ],
+    "Output": [("name", 1, _STRING, False)],
+    "Node": [
+        ("input", 1, _STRING, True),
+        ("output", 2, _STRING, True),
+        ("op_type", 4, _STRING, False),
+        ("attribute", 5, "Attribute", True),
+    ],
+    "Attribute": [
+        ("name", 1, _STRING, False),
+        ("t", 5, "Tensor", False),
+        ("g", 6, "Graph", False),
+        ("ints", 8, _INT64, True),
+        ("strings", 9, _BYTES, True),
+    ],
+    "Tensor": [
+        ("data_type", 2, _INT64, False),
+        ("int32_data", 5, _INT64, True),
+        ("string_data", 6, _BYTES, True),
+        ("int64_data", 7, _INT64, True),
+        ("name", 8, _STRING, False),
+        ("raw_data", 9, _BYTES, False),
+        ("external_data", 13, "Entry", True),
+    ],
+    "Entry": [("key", 1, _STRING, False), ("value", 2, _STRING, False)],
+}
+_RAW_DTYPES = {6: "<i4", 7: "<i8"}  # TensorProto.DataType: INT32, INT64
+
+Labels = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class GraphFacts:
+    """What a graph says of its classes and files.
+
+    Class labels are in the order of the probability columns, and empty where no node lists them;
+    external files are relative paths, sorted.
+    """
+
+    class_labels: Labels
+    external_files: tuple[str, ...]
+
+
+def read_graph(model: bytes) -> GraphFacts:
+    """Read a serialised ONNX model. Raises ValueError if it is not one."""
+    parsed = _message_class()()
+    try:
+        parsed.ParseFromString(model)
+    except message.DecodeError as error:
+        raise ValueError(f"not an ONNX model: {error}") from error
+    if not parsed.HasField("graph"):
+        raise ValueError("not an ONNX model: it has no graph")
+    files = {
+        entry.value
+        for tensor in _tensors(parsed.graph)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return GraphFacts(_class_labels(parsed.graph), tuple(sorted(files)))
+
+
+def _class_labels(graph: Any) -> Labels:
+    """Follow each output back to the node that lists the classes it chooses from."""
+    producers = {name: node for node in graph.node for name in node.output}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for output in graph.output:
+        name = output.name
+        while (node := producers.pop(name, None)) is not None:
+            if labels := _listed(node) or _chosen_from(node, constants):
+                return labels
+            name = node.input[0] if node.input else ""
+    return ()
+
+
+def _listed(node: Any) -> Labels:
+    for attribute in node.attribute:
+        if attribute.name == "classlabels_strings" and attribute.strings:
+            return tuple(label.decode() for label in attribute.strings)
+        if attribute.name in {"classlabels_int64s", "classlabels_ints"} and attribute.ints:
+            return tuple(attribute.ints)
+    return ()
+
+
+def _chosen_from(node: Any, constants: dict[str, Any]) -> Labels:
+    # skl2onnx writes argmax, then a look-up in a constant tensor of the classes.
+    tensor = constants.get(node.input[0]) if node.op_type == "ArrayFeatureExtractor" else None
+    if tensor is None:
+        return ()
+    if tensor.string_data:
+        return tuple(label.decode() for label in tensor.string_data)
+    if tensor.raw_data and tensor.data_type in _RAW_DTYPES:
+        return tuple(np.frombuffer(tensor.raw_data, _RAW_DTYPES[tensor.data_type]).tolist())
+    return tuple(tensor.int64_data or tensor.int32_data)
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            if attribute.HasField("g"):
+                yield from _tensors(attribute.g)
+
+
+@cache
+def _message_class() -> Any:
+    schema = descriptor_pb2.FileDescriptorProto(
+        name="graph.proto", package="graph", syntax="proto2"
+    )
+    for name, fields in _SCHEMA.items():
+        described = schema.message_type.add(name=name)
+        for field, number, kind, repeated in fields:
+            described.field.add(
+                name=field,
+                number=number,
+                type=kind if isinstance(kind, int) else _MESSAGE,
+                type_name=None if isinstance(kind, int) else f".graph.{kind}",
+                label=_FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL,
+            )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(schema)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("graph.Model"))

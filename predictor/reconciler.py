@@ -1,0 +1,235 @@
+"""Aspired against serving: the one place that decides and swaps.
+
+It knows nothing of HTTP, MLflow or Prometheus: a Source tells it what should serve and brings the
+files, and whoever observes it hears events.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+from predictor.artifact import Artifact
+from predictor.decision import (
+    Failure,
+    Keep,
+    Knowledge,
+    Load,
+    Stop,
+    decide,
+    retry_delay,
+    why_nothing,
+)
+from predictor.errors import (
+    LoadError,
+    NothingServing,
+    RegistryError,
+    RegistryRefused,
+    RegistryUnreachable,
+)
+from predictor.events import (
+    LoadFailed,
+    LoadStarted,
+    LoadSuperseded,
+    Observe,
+    RegistryAnswered,
+    RegistryFailed,
+    Swapped,
+    SwapReason,
+)
+from predictor.model_version import ModelVersion
+from predictor.servable import Servable
+from predictor.source import Source
+
+
+class Reconciler:
+    """Holds the serving servable, and replaces it when the registry says so."""
+
+    def __init__(
+        self,
+        source: Source,
+        load: Callable[[ModelVersion, Artifact], Servable],
+        observe: Observe,
+        *,
+        when_none: Literal["stop", "keep"] = "stop",
+        retry_seconds: float = 2,
+    ) -> None:
+        self._source = source
+        self._load_servable = load
+        self._observe = observe
+        self._when_none: Literal["stop", "keep"] = when_none
+        self._retry_seconds = retry_seconds
+        self._serving: Servable | None = None
+        self._loading: tuple[ModelVersion, asyncio.Task[None]] | None = None
+        self._tried_to_restore = False
+        self._asking = asyncio.Lock()
+        self._recording = asyncio.Lock()
+        # One thread: two large models are never built side by side.
+        self._builder = ThreadPoolExecutor(1, thread_name_prefix="builder")
+        self.knowledge = Knowledge()
+        self.failure: Failure | None = None
+
+    @property
+    def serving(self) -> Servable | None:
+        """The servable that answers requests, or None. Read it once per batch and keep the reference."""
+        return self._serving
+
+    @property
+    def loading(self) -> ModelVersion | None:
+        """The version that is being made ready, or None."""
+        return self._loading[0] if self._loading else None
+
+    def require_serving(self) -> Servable:
+        """The serving servable. Raises NothingServing, with the reason."""
+        if self._serving is None:
+            raise NothingServing(why_nothing(self.knowledge, self.failure, self.loading))
+        return self._serving
+
+    async def reconcile(self) -> None:
+        """Ask the registry once, and start what follows from its answer.
+
+        Never raises for a fault of the registry or of a model version. Returns before a load that
+        it started has ended.
+        """
+        async with self._asking:
+            try:
+                aspired = await self._source.aspired()
+            except RegistryError as error:
+                self._registry_failed(error)
+                # Only where the registry has never spoken: once it has, its last word stands.
+                if self.knowledge.answered_at is None and self._serving is None:
+                    await self._restore()
+                return
+            changed = self._registry_answered(aspired)
+            await self._follow(aspired)
+            if changed and self._serving is None and aspired is None:
+                await self._record()
+
+    async def settled(self) -> None:
+        """Return when no load is in progress."""
+        while self._loading is not None:
+            await asyncio.wait([self._loading[1]])
+
+    async def close(self) -> None:
+        """Give up a load in progress. What serves goes on serving."""
+        self._supersede()
+        self._builder.shutdown(wait=False, cancel_futures=True)
+
+    async def _follow(self, aspired: ModelVersion | None) -> None:
+        if self._loading is not None:
+            if self._loading[0] == aspired:
+                return
+            self._supersede()
+        serving = self._serving.model_version if self._serving else None
+        if self.failure is not None and self.failure.version != aspired:
+            self.failure = None
+        now = asyncio.get_running_loop().time()
+        match decide(aspired, serving, self.failure, now, self._when_none):
+            case Load(version):
+                self._begin(version)
+            case Stop():
+                self._swap(None, "withdrawn")
+                await self._record()
+            case Keep():
+                pass
+
+    def _begin(self, version: ModelVersion, restored: Artifact | None = None) -> None:
+        task = asyncio.create_task(self._load(version, restored), name=f"load {version}")
+        self._loading = (version, task)
+
+    async def _restore(self) -> None:
+        """Serve the last verified version, because the registry cannot be asked."""
+        if self._loading is not None or self._tried_to_restore:
+            return
+        self._tried_to_restore = True
+        found = await self._source.last_verified()
+        if found is not None:
+            self._begin(*found)
+
+    async def _load(self, version: ModelVersion, restored: Artifact | None) -> None:
+        self._observe(LoadStarted(version))
+        started = time.perf_counter()
+        try:
+            artifact = restored or await self._source.fetch(version)
+            servable = await self._build(version, artifact)
+        except LoadError as error:
+            self._load_failed(version, error)
+        except Exception as error:  # noqa: BLE001  a fault of ours must not end the polls
+            self._load_failed(version, LoadError("internal", f"{type(error).__name__}: {error}"))
+        else:
+            self.failure = None
+            reason: SwapReason = "restored" if restored else self._reason(version)
+            self._swap(servable, reason, time.perf_counter() - started)
+        finally:
+            if self._loading is not None and self._loading[1] is asyncio.current_task():
+                self._loading = None
+        await self._record()
+
+    async def _record(self) -> None:
+        """Write down what serves, for a start without the registry.
+
+        One at a time, and always what serves now: a slow write of an older version must not
+        come after the newer one's, nor after the news that none may serve.
+        """
+        async with self._recording:
+            if self._serving is not None:
+                await self._source.remember(self._serving.model_version, self._serving.artifact)
+            elif self.knowledge.answered_at is not None:
+                await self._source.forget()
+
+    async def _build(self, version: ModelVersion, artifact: Artifact) -> Servable:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._builder, self._load_servable, version, artifact)
+
+    def _swap(self, servable: Servable | None, reason: SwapReason, seconds: float = 0.0) -> None:
+        previous, self._serving = self._serving, servable
+        self._observe(
+            Swapped(
+                previous.model_version if previous else None,
+                servable.model_version if servable else None,
+                reason,
+                seconds,
+                servable.artifact.onnx_sha256 if servable else "",
+            )
+        )
+
+    def _reason(self, version: ModelVersion) -> SwapReason:
+        before = self._serving.model_version if self._serving else None
+        return "rolled_back" if before and before.number > version.number else "promoted"
+
+    def _supersede(self) -> None:
+        if self._loading is not None:
+            version, task = self._loading
+            self._loading = None
+            task.cancel()
+            self._observe(LoadSuperseded(version))
+
+    def _load_failed(self, version: ModelVersion, error: LoadError) -> None:
+        again = self.failure is not None and self.failure.version == version
+        attempts = self.failure.attempts + 1 if again and self.failure else 1
+        delay = retry_delay(attempts, self._retry_seconds)
+        now = asyncio.get_running_loop().time()
+        self.failure = Failure(
+            version, error.stage, error.reason, attempts, time.time(), now + delay
+        )
+        serving = self._serving.model_version if self._serving else None
+        self._observe(LoadFailed(version, error.stage, error.reason, attempts, delay, serving))
+
+    def _registry_answered(self, aspired: ModelVersion | None) -> bool:
+        known = self.knowledge
+        changed = known.answered_at is None or known.fault is not None or known.aspired != aspired
+        self.knowledge = Knowledge(aspired, time.time())
+        self._observe(RegistryAnswered(aspired, changed))
+        return changed
+
+    def _registry_failed(self, error: RegistryError) -> None:
+        first = self.knowledge.fault is None
+        self.knowledge = Knowledge(self.knowledge.aspired, self.knowledge.answered_at, str(error))
+        serving = self._serving.model_version if self._serving else None
+        outcome: Literal["unreachable", "refused", "nonsense"] = "nonsense"
+        if isinstance(error, RegistryUnreachable):
+            outcome = "unreachable"
+        elif isinstance(error, RegistryRefused):
+            outcome = "refused"
+        self._observe(RegistryFailed(outcome, str(error), serving, first))

@@ -1,0 +1,181 @@
+"""What MLflow's registry says, over its REST API: https://mlflow.org/docs/latest/rest-api.html.
+
+Only here is the registry asked. A read that finds nothing is an answer (None); a read that fails
+is a RegistryError. The two must never be mixed up: the first stops the service, the second must not.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TypeVar
+
+import httpx
+import msgspec
+
+from predictor.errors import RegistryError, RegistryNonsense, RegistryRefused, RegistryUnreachable
+from predictor.model_uri import ModelUri
+from predictor.model_version import ModelVersion
+
+_API = "/api/2.0/mlflow"
+_SECONDS_IN_ALL = 10
+T = TypeVar("T")
+
+
+class _Tag(msgspec.Struct):
+    key: str
+    value: str = ""
+
+
+class _Version(msgspec.Struct):
+    name: str
+    version: str
+    source: str = ""
+    creation_timestamp: int = 0
+    last_updated_timestamp: int = 0
+    run_id: str = ""
+    status: str = "READY"
+    tags: list[_Tag] = []
+
+
+class _LatestVersions(msgspec.Struct):
+    model_versions: list[_Version] = []
+
+
+class _OneVersion(msgspec.Struct):
+    model_version: _Version
+
+
+class _DownloadUri(msgspec.Struct):
+    artifact_uri: str
+
+
+class _Metric(msgspec.Struct):
+    key: str
+    value: float
+
+
+class _RunData(msgspec.Struct):
+    metrics: list[_Metric] = []
+
+
+class _RunBody(msgspec.Struct):
+    data: _RunData
+
+
+class _Run(msgspec.Struct):
+    run: _RunBody
+
+
+class _Fault(msgspec.Struct):
+    error_code: str
+    message: str = ""
+
+
+class Registry:
+    """Asks one MLflow server which version of one model should serve."""
+
+    def __init__(self, client: httpx.AsyncClient, uri: ModelUri) -> None:
+        self._client = client
+        self._uri = uri
+
+    async def aspired(self) -> ModelVersion | None:
+        """The version that should serve, or None where the registry names none.
+
+        Raises RegistryError where the registry gave no usable answer.
+        """
+        match self._uri.kind:
+            case "stage":
+                return await self._latest_in_stage()
+            case "alias":
+                return await self._one("/registered-models/alias", alias=self._uri.pointer)
+            case "version":
+                return await self._one("/model-versions/get", version=self._uri.pointer)
+
+    async def download_uri(self, version: ModelVersion) -> str:
+        """Where the files of a version are. Raises RegistryError."""
+        found = await self._get(
+            "/model-versions/get-download-uri",
+            _DownloadUri,
+            name=version.name,
+            version=version.version,
+        )
+        if found is None:
+            raise RegistryNonsense(str(self._client.base_url), f"no files are known for {version}")
+        return found.artifact_uri
+
+    async def run_metrics(self, run_id: str) -> Mapping[str, float]:
+        """The metrics of a run; empty where there is no such run. Raises RegistryError."""
+        found = await self._get("/runs/get", _Run, run_id=run_id) if run_id else None
+        return {} if found is None else {m.key: m.value for m in found.run.data.metrics}
+
+    async def _latest_in_stage(self) -> ModelVersion | None:
+        found = await self._get(
+            "/registered-models/get-latest-versions",
+            _LatestVersions,
+            name=self._uri.name,
+            stages=self._uri.pointer,
+        )
+        return self._read(found.model_versions[0]) if found and found.model_versions else None
+
+    async def _one(self, path: str, **pointer: str) -> ModelVersion | None:
+        found = await self._get(path, _OneVersion, name=self._uri.name, **pointer)
+        return self._read(found.model_version) if found else None
+
+    def _read(self, version: _Version) -> ModelVersion:
+        # A right answer about another model would be the wrong model.
+        if version.name != self._uri.name or not version.version.isdecimal():
+            raise RegistryNonsense(
+                str(self._client.base_url),
+                f"asked for {self._uri}, told of {version.name!r} version {version.version!r}",
+            )
+        return ModelVersion(
+            name=version.name,
+            version=version.version,
+            source=version.source,
+            created_ms=version.creation_timestamp,
+            run_id=version.run_id,
+            updated_ms=version.last_updated_timestamp,
+            tags={tag.key: tag.value for tag in version.tags},
+        )
+
+    async def _get(self, path: str, kind: type[T], **query: str) -> T | None:
+        url = f"{self._client.base_url}".rstrip("/") + _API + path
+        try:
+            # The client's own limits are for each step; a server that sends a byte a second
+            # keeps every one of them.
+            async with asyncio.timeout(_SECONDS_IN_ALL):
+                response = await self._client.get(_API + path, params=query)
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise RegistryUnreachable(url, str(error) or type(error).__name__) from error
+        if response.status_code == httpx.codes.OK:
+            try:
+                return msgspec.json.decode(response.content, type=kind, strict=False)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise RegistryNonsense(url, str(error)) from error
+        _raise_unless_absent(url, response)
+        return None
+
+
+def _raise_unless_absent(url: str, response: httpx.Response) -> None:
+    """Return where MLflow itself says that there is no such thing; raise RegistryError otherwise."""
+    status = response.status_code
+    if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+        raise RegistryRefused(url, status)
+    try:
+        fault = msgspec.json.decode(response.content, type=_Fault)
+    except msgspec.DecodeError:
+        # A proxy's own 404, or a page: whoever wrote it does not speak for the registry.
+        fault = _Fault("", "")
+    if status == httpx.codes.NOT_FOUND and fault.error_code == "RESOURCE_DOES_NOT_EXIST":
+        return
+    # MLflow answers 400, not 404, for an alias that is not set.
+    if (
+        fault.error_code == "INVALID_PARAMETER_VALUE"
+        and "alias" in fault.message
+        and "not found" in fault.message
+    ):
+        return
+    said = f"HTTP {status} {fault.error_code} {fault.message}".strip()
+    kind: type[RegistryError] = (
+        RegistryUnreachable if status >= httpx.codes.INTERNAL_SERVER_ERROR else RegistryNonsense
+    )
+    raise kind(url, said)

@@ -1,0 +1,85 @@
+"""Servable: a loaded model version that never changes. The only import of ONNX Runtime."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from predictor.answers import Answer, read_answers
+from predictor.artifact import Artifact
+from predictor.decoder import RowDecoder
+from predictor.errors import FieldError, InvalidRecord, LoadError, RequestError
+from predictor.model_version import ModelVersion
+from predictor.signature import Row, Signature
+
+# The wheels report usage unless this is set before the first import.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime as ort
+
+
+class RecordedExample(msgspec.Struct, frozen=True):
+    """A record and the answer that scikit-learn gave for it when the model was exported."""
+
+    record: dict[str, Any]
+    prediction: str | int | float
+    probabilities: dict[str, float] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Servable:
+    """One model version, ready to answer. Two requests may run on it at the same time."""
+
+    model_version: ModelVersion
+    artifact: Artifact
+    signature: Signature
+    decoder: RowDecoder
+    session: ort.InferenceSession = field(repr=False)
+    examples: tuple[RecordedExample, ...] = field(default=(), repr=False)
+    loaded_at: float = field(default_factory=time.time)
+    load_seconds: float = 0.0
+
+    def answer(self, rows: Sequence[Row]) -> list[Answer | RequestError]:
+        """One answer per row, in order; a row that the model cannot compute gets its error instead."""
+        if len(rows) > 1 and self.signature.one_row_at_a_time:
+            return [answer for row in rows for answer in self.answer([row])]
+        try:
+            outputs = self.session.run(self.signature.outputs.names, self.signature.feed(rows))
+        except Exception as error:  # noqa: BLE001  ONNX Runtime raises a dozen types, all its own
+            if len(rows) > 1:
+                # One row may have failed them all: each is asked alone.
+                return [answer for row in rows for answer in self.answer([row])]
+            return [_cannot_compute(error)]
+        return read_answers(self.signature, outputs)
+
+
+def open_session(model_file: Path) -> ort.InferenceSession:
+    """An ONNX Runtime session for a file. Raises LoadError (stage `session`)."""
+    options = ort.SessionOptions()
+    # One thread: a small model gains nothing from more, and spinning threads burn the cores
+    # that requests need.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(model_file, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise LoadError(
+            "session", f"ONNX Runtime cannot load {model_file.name}: {one_line(error)}"
+        ) from error
+
+
+def _cannot_compute(error: Exception) -> InvalidRecord:
+    return InvalidRecord(
+        [FieldError("", f"the model cannot compute this record: {one_line(error)}")]
+    )
+
+
+def one_line(error: Exception) -> str:
+    """An error's message on one line of at most 300 characters: ONNX Runtime's run over many."""
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,20 @@
+"""Service: the parts that the routes need, put together in one place."""
+
+from dataclasses import dataclass
+
+from predictor.batcher import Batcher
+from predictor.metrics import Metrics
+from predictor.reconciler import Reconciler
+from predictor.settings import Settings
+from predictor.watcher import Watcher
+
+
+@dataclass(frozen=True)
+class Service:
+    """What `__main__` composes and `app` serves."""
+
+    settings: Settings
+    reconciler: Reconciler
+    batcher: Batcher
+    metrics: Metrics
+    watcher: Watcher

@@ -1,0 +1,116 @@
+"""What a model takes and gives: named features, the tensors they become, the outputs to read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.errors import LoadError
+from predictor.onnx_graph import Labels
+
+Value = float | int | bool | str
+Row = tuple[Value, ...]
+
+FLOATS = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
+_INTEGERS = {
+    f"tensor({name})": np.dtype(name)
+    for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+}
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a graph.
+
+    `type` is ONNX Runtime's, such as `tensor(float)`; a dimension that varies is None.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int | None, ...]
+
+    @property
+    def width(self) -> int | None:
+        """How many columns: the second dimension, 1 for a 1-D tensor, None where it varies."""
+        return self.shape[1] if len(self.shape) > 1 else 1
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype to feed. Raises LoadError for a type that a JSON value cannot fill."""
+        if self.type in FLOATS:
+            return np.dtype(FLOATS[self.type])
+        if self.type in _INTEGERS:
+            return _INTEGERS[self.type]
+        if self.type == "tensor(bool)":
+            return np.dtype(np.bool_)
+        if self.type == "tensor(string)":
+            return np.dtype(object)
+        raise LoadError(
+            "signature", f"input {self.name!r} has type {self.type}, which is not served"
+        )
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One named value of a record: its JSON type and, for numbers, the inclusive range that fits."""
+
+    name: str
+    type: Literal["number", "integer", "boolean", "string"]
+    dtype: str
+    minimum: float | int | None = None
+    maximum: float | int | None = None
+
+    @property
+    def blank(self) -> Value:
+        """A value of the type that means nothing: 0, false or an empty text."""
+        blanks: dict[str, Value] = {"number": 0.0, "integer": 0, "boolean": False, "string": ""}
+        return blanks[self.type]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Which of the graph's outputs make the answer.
+
+    A classifier has `label`, and `probabilities` where it gives them ([N, C] in the order of
+    `class_labels`, or a list of maps where `mapped`). A regressor has `value`.
+    """
+
+    label: str | None = None
+    probabilities: str | None = None
+    mapped: bool = False
+    value: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The outputs to ask ONNX Runtime for, in this order."""
+        return [name for name in (self.label, self.probabilities, self.value) if name is not None]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a record must hold, how rows become tensors, and what comes out."""
+
+    features: tuple[Feature, ...]
+    ports: tuple[Port, ...]
+    outputs: Outputs
+    class_labels: Labels = ()
+    positive_class: str | None = None
+
+    @property
+    def one_row_at_a_time(self) -> bool:
+        """Whether the graph fixes its batch dimension to 1."""
+        return any(port.shape and port.shape[0] == 1 for port in self.ports)
+
+    def feed(self, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+        """Tensors for ONNX Runtime: per port [N, width], or [N] where the graph wants one dimension."""
+        if len(self.ports) == 1 and len(self.ports[0].shape) > 1:
+            return {self.ports[0].name: np.array(rows, self.ports[0].dtype)}
+        feed, start = {}, 0
+        for port in self.ports:
+            stop = start + (port.width or 1)
+            block = np.array([row[start:stop] for row in rows], port.dtype)
+            feed[port.name] = block if len(port.shape) > 1 else block[:, 0]
+            start = stop
+        return feed

@@ -1,0 +1,25 @@
+"""Source: the reconciler's border to the outside. Tests have a second one, without a network."""
+
+from typing import Protocol
+
+from predictor.artifact import Artifact
+from predictor.model_version import ModelVersion
+
+
+class Source(Protocol):
+    """Where versions and their files come from."""
+
+    async def aspired(self) -> ModelVersion | None:
+        """The version that should serve. Raises RegistryError."""
+
+    async def fetch(self, version: ModelVersion) -> Artifact:
+        """Its files. Raises LoadError."""
+
+    async def last_verified(self) -> tuple[ModelVersion, Artifact] | None:
+        """What served last by the registry's word, if its files are still what they were."""
+
+    async def remember(self, version: ModelVersion, artifact: Artifact) -> None:
+        """Keep a verified version for a start without the registry."""
+
+    async def forget(self) -> None:
+        """Serve nothing at the next start unless the registry says so."""
