@@ -16,14 +16,25 @@ TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
+class Answer:
+    """A label, and the probability of each label."""
+
+    prediction: str
+    probabilities: dict[str, float]
+
+    def __str__(self) -> str:
+        return f"{self.prediction} ({self.probabilities[self.prediction]:.5f})"
+
+
+@dataclass(frozen=True)
 class Disagreement:
     """One row with both answers; `index` counts from 0 within the rows of its `kind`."""
 
     kind: str
     index: int
     record: dict[str, float]
-    expected: dict[str, Any]
-    answered: dict[str, Any]
+    expected: Answer
+    answered: Answer
     difference: float
 
 
@@ -129,11 +140,7 @@ def _place(row: int, counts: Mapping[str, int]) -> tuple[str, int]:
     raise IndexError(row)
 
 
-def _answer(answers: _Answers, row: int, classes: NDArray[Any]) -> dict[str, Any]:
+def _answer(answers: _Answers, row: int, classes: NDArray[Any]) -> Answer:
+    labels = [str(label) for label in classes]
     probabilities = answers.probabilities[row].tolist()
-    return {
-        "prediction": str(answers.labels[row]),
-        "probabilities": {
-            str(label): value for label, value in zip(classes, probabilities, strict=True)
-        },
-    }
+    return Answer(str(answers.labels[row]), dict(zip(labels, probabilities, strict=True)))

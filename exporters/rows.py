@@ -3,9 +3,22 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from skl2onnx.sklapi import CastTransformer
 
 from exporters.trees import boundaries, round_down, trees
+
+
+def parity_rows(pipeline: Any, dataset: pd.DataFrame, *, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """The rows of `dataset`, float64 [N, F], with generated rows and rows at tree splits, by kind."""
+    values = dataset.to_numpy(np.float64)
+    kinds = {
+        "dataset": values,
+        "generated": generated_rows(values, seed=seed),
+        "threshold": threshold_rows(pipeline, values, seed=seed),
+    }
+    return {kind: pd.DataFrame(rows, columns=dataset.columns) for kind, rows in kinds.items()}
 
 
 def generated_rows(
@@ -42,7 +55,7 @@ def threshold_rows(
     """
     rows = training.astype(np.float32)
     empty = np.empty((0, rows.shape[1]))
-    if any(step != "passthrough" for _, step in pipeline.steps[:-1]):
+    if not all(_keeps_units(step) for _, step in pipeline.steps[:-1]):
         return empty
     found = [each for tree in trees(pipeline.steps[-1][1]) for each in boundaries(tree, rows)]
     if not found:
@@ -54,6 +67,10 @@ def threshold_rows(
         np.array([found[each].feature for each in picked]),
         np.array([found[each].threshold for each in picked]),
     )
+
+
+def _keeps_units(step: Any) -> bool:
+    return isinstance(step, CastTransformer) or step == "passthrough"
 
 
 def _both_sides(

@@ -1,0 +1,60 @@
+"""Where a run came from: the code, the libraries, the person."""
+
+import getpass
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from mlflow.utils import mlflow_tags
+
+# What decides the numbers of a run; the rest of the environment is in the locked requirements.
+LIBRARIES = (
+    "mlflow",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "skl2onnx",
+    "skops",
+)
+
+
+def library_versions() -> dict[str, str]:
+    """The version of Python and of each library that a run's result depends on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+def tags() -> dict[str, str]:
+    """Tags for a run: user, git commit, whether files differ from it, versions of libraries."""
+    return {
+        mlflow_tags.MLFLOW_USER: getpass.getuser(),
+        mlflow_tags.MLFLOW_SOURCE_NAME: "python -m trainer train",
+        mlflow_tags.MLFLOW_SOURCE_TYPE: "LOCAL",
+        **_git(),
+        **{f"library.{name}": number for name, number in library_versions().items()},
+    }
+
+
+def _git() -> dict[str, str]:
+    commit = _ask_git("rev-parse", "HEAD")
+    if not commit:
+        return {mlflow_tags.MLFLOW_GIT_COMMIT: "unknown"}
+    changed = bool(_ask_git("status", "--porcelain", "--untracked-files=no"))
+    return {mlflow_tags.MLFLOW_GIT_COMMIT: commit, "git.uncommitted_changes": str(changed).lower()}
+
+
+def _ask_git(*arguments: str) -> str:
+    """Git's answer about this code; empty without git or outside a clone."""
+    try:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

@@ -1,0 +1,117 @@
+"""One MLflow run, written through an explicit client in as few requests as its API allows."""
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.pandas_dataset import from_pandas
+from mlflow.entities import Dataset as DatasetEntity
+from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from mlflow.utils import mlflow_tags
+
+from trainer.data import TARGET, Dataset
+
+
+class Run:
+    """A run that is open inside `with`, and ends FINISHED, KILLED on Ctrl-C, or FAILED.
+
+    A failed run carries the error's message in the tag `failure`.
+    """
+
+    def __init__(self, client: MlflowClient, experiment_id: str, run_id: str) -> None:
+        self.client = client
+        self.experiment_id = experiment_id
+        self.run_id = run_id
+
+    @classmethod
+    def start(
+        cls,
+        client: MlflowClient,
+        experiment_id: str,
+        name: str,
+        tags: Mapping[str, str],
+        parent: "Run | None" = None,
+    ) -> Self:
+        """Create a run, as a child of `parent` if there is one."""
+        under = {mlflow_tags.MLFLOW_PARENT_RUN_ID: parent.run_id} if parent else {}
+        run = client.create_run(experiment_id, tags={**tags, **under}, run_name=name)
+        return cls(client, experiment_id, run.info.run_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.client.set_terminated(self.run_id, "FINISHED")
+            return
+        interrupted = isinstance(error, KeyboardInterrupt)
+        # A server that is down cannot be told; the error that is on its way says so.
+        with contextlib.suppress(MlflowException):
+            self.log(tags={"failure": str(error) or type(error).__name__})
+            self.client.set_terminated(self.run_id, "KILLED" if interrupted else "FAILED")
+
+    def log(
+        self,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log all of these in one request."""
+        self.client.log_batch(
+            self.run_id,
+            metrics=self._metrics(metrics or {}),
+            params=[Param(name, str(value)) for name, value in (parameters or {}).items()],
+            tags=[RunTag(name, value) for name, value in (tags or {}).items()],
+        )
+
+    def log_dataset(self, entity: DatasetEntity) -> None:
+        """Log the rows that the run trains on as its input."""
+        context = [InputTag(mlflow_tags.MLFLOW_DATASET_CONTEXT, "training")]
+        self.client.log_inputs(self.run_id, [DatasetInput(entity, context)])
+
+    def log_model(self, model_id: str, metrics: Mapping[str, float]) -> None:
+        """Make a logged model this run's output, and give it the run's metrics."""
+        self.client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step=0)])
+        self.client.log_batch(self.run_id, metrics=self._metrics(metrics, model_id))
+
+    def log_files(self, folder: Path) -> None:
+        """Upload everything in `folder` as artifacts."""
+        self.client.log_artifacts(self.run_id, str(folder))
+
+    def log_json(self, value: Mapping[str, Any], name: str) -> None:
+        """Upload one JSON artifact."""
+        self.client.log_text(self.run_id, json.dumps(value, indent=2), name)
+
+    def _metrics(self, values: Mapping[str, float], model_id: str | None = None) -> list[Metric]:
+        now = int(time.time() * 1000)
+        return [
+            Metric(name, value, now, step=0, model_id=model_id, run_id=self.run_id)
+            for name, value in values.items()
+        ]
+
+
+def dataset_entity(dataset: Dataset) -> DatasetEntity:
+    """The dataset as MLflow describes one: name, digest, where it came from, columns, rows."""
+    path = Path(dataset.source)
+    source = str(path) if path.exists() else CodeDatasetSource({"loader": dataset.source})
+    described = from_pandas(
+        dataset.frame(),
+        source=source,
+        targets=TARGET,
+        name="breast-cancer-wisconsin-diagnostic",
+        digest=dataset.digest,
+    )
+    return DatasetEntity(**described.to_dict())
