@@ -108,7 +108,7 @@ def _value_fault(value: Any, feature: Feature) -> str | None:
     return _number_fault(value, feature) if numeric else None
 
 
-def _number_fault(value: float, feature: Feature) -> str | None:
+def _number_fault(value: Any, feature: Feature) -> str | None:
     if isinstance(value, float) and not math.isfinite(value):
         return "not a finite number that fits 64 bits"
     if feature.type == "integer" and isinstance(value, float):
