@@ -43,11 +43,11 @@ class TrackingUriError(RegistryError):
 
 
 class UnreachableError(RegistryError):
-    """The MLflow server does not answer."""
+    """The MLflow server gives no answer, or only errors."""
 
     def __init__(self, uri: str, detail: str) -> None:
         super().__init__(
-            f"the MLflow server at {uri} does not answer ({detail}); "
+            f"the MLflow server at {uri} gives no answer ({detail}); "
             "check MLFLOW_TRACKING_URI and that the server runs, then try again"
         )
         self.uri = uri

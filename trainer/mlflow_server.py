@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 
 from mlflow.exceptions import MlflowException
@@ -32,16 +33,17 @@ def mlflow_border(client: MlflowClient, action: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         message = " ".join(str(error.message).split())
-        _, is_transport, detail = message.partition(" failed with exception ")
-        if is_transport:
-            raise UnreachableError(client.tracking_uri, _short(detail)) from error
+        # MLflow has one exception for all; only its words tell a broken line from an answer.
+        if lost := re.search(r" failed with (timeout )?exception (.*)", message):
+            raise UnreachableError(client.tracking_uri, _cause(lost[2])) from error
         raise RefusedByMlflowError(action, message[:300]) from error
 
 
-def _short(detail: str) -> str:
+def _cause(detail: str) -> str:
     """The innermost cause in the nested text of a connection error."""
-    if "refused" in detail:
-        return "connection refused"
-    if "timed out" in detail:
-        return "timed out"
+    if many := re.search(r"too many (\d+) error responses", detail):
+        return f"error {many[1]}, and again"
+    for cause in ("timed out", "refused", "reset", "resolve"):
+        if cause in detail:
+            return {"resolve": "no such host"}.get(cause, f"connection {cause}")
     return detail[:120]

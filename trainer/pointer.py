@@ -92,10 +92,10 @@ class StagePointer:
 
     def standing(self) -> Standing:
         """Production as a stack in the order of the numbers, because MLflow answers with the highest."""
-        stages = self._registry.stages()
-        places = {version: Place(stage) for version, stage in stages.items()}
+        staged = self._registry.staged()
+        places = {number: Place(stage) for number, (_, stage) in staged.items()}
         stack = tuple(each for each, place in places.items() if place is Place.PRODUCTION)
-        return Standing(stack, places, self._registry.versions())
+        return Standing(stack, places, {number: version for number, (version, _) in staged.items()})
 
     def outranked(self, version: str, standing: Standing) -> bool:
         """Whether a higher number is in Production."""

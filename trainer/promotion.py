@@ -111,7 +111,7 @@ def _metric(
         yield Finding(False, f"version {version} has no {name}")
     if champion is None:
         if _known(value):
-            yield Finding(True, f"{name} {value:.4f}, with no champion to compare")
+            yield Finding(True, f"{name} {value:.6g}, with no champion to compare")
         return
     holder, mark = champion
     if not _known(mark):
@@ -125,7 +125,7 @@ def _comparison(name: str, value: float, mark: float, tolerance: float) -> Findi
     passed = mark - value <= tolerance + 1e-12
     relation = "is not below" if passed else "is below"
     return Finding(
-        passed, f"{name} {value:.4f} {relation} the champion's {mark:.4f} by more than {tolerance}"
+        passed, f"{name} {value:.6g} {relation} the champion's {mark:.6g} by more than {tolerance}"
     )
 
 

@@ -62,7 +62,7 @@ def register(
                 run_id,
                 tags={**tags, REGISTRATION_TAG: mark},
                 description=description,
-                await_creation_for=10,
+                await_creation_for=0,  # a server with a database is done when it answers
                 model_id=_model_id(source),
             )
         except BaseException:
@@ -82,9 +82,12 @@ class Registry:
         """Every version by its number, the highest first; raises ModelNotFoundError if none."""
         return {str(each.version): _version(each) for each in self._search()}
 
-    def stages(self) -> dict[str, str]:
-        """The stage of every version; raises ModelNotFoundError if there is none."""
-        return {str(each.version): each.current_stage or "None" for each in self._search()}
+    def staged(self) -> dict[str, tuple[Version, str]]:
+        """The same, each with its stage; raises ModelNotFoundError if there is none."""
+        return {
+            str(each.version): (_version(each), each.current_stage or "None")
+            for each in self._search()
+        }
 
     def aliases(self) -> dict[str, str]:
         """The version that each alias names."""
