@@ -1,0 +1,176 @@
+"""Start MLflow, train, promote, serve, and stay up until Ctrl-C: `python -m demo`."""
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.request import urlopen
+
+from rich.console import Console
+
+from demo.processes import (
+    ROOT,
+    Child,
+    StartError,
+    port_in_use,
+    running,
+    start_mlflow,
+    start_predictor,
+)
+
+MODEL = "breast-cancer"
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> int:
+    """Run the demo; return the exit code."""
+    options = _options()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _require_free_ports(options.mlflow_port, options.predictor_port)
+        with ExitStack() as stack:
+            _run(options, stack)
+    except KeyboardInterrupt:
+        console.print("\nStopped the predictor and the MLflow server.")
+        return 0
+    except (StartError, subprocess.CalledProcessError) as error:
+        console.print(f"[red]The demo ended:[/] {error}", markup=True)
+        return 1
+
+
+def _run(options: argparse.Namespace, stack: ExitStack) -> NoReturn:
+    _step(
+        f"Starting an MLflow server on port {options.mlflow_port}, with SQLite in {_short(options.folder)}"
+    )
+    mlflow = stack.enter_context(running(start_mlflow(options.folder, options.mlflow_port)))
+    os.environ["MLFLOW_TRACKING_URI"] = mlflow.url
+    champion, others = _champion()
+    if champion is None:
+        _step("Training five candidates, quickly; each becomes a run and a registered version")
+        _trainer("train", "--quick")
+        best, others = _by_merit()
+        _step(f"Promoting version {best}, the best of them in cross-validation")
+        _trainer("promote", best, "--to", "Production", "--reason", "best of the first training")
+    else:
+        _step(f"Version {champion} is in Production since the last demo; not training again")
+    _step(f"Starting the predictor on port {options.predictor_port}")
+    settings = {"MLFLOW_TRACKING_URI": mlflow.url}
+    predictor = stack.enter_context(
+        running(start_predictor(options.folder, options.predictor_port, settings), path="/ready")
+    )
+    _say_what_next(mlflow, predictor, others)
+    _wait(mlflow, predictor)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--mlflow-port", type=int, default=5000)
+    parser.add_argument("--predictor-port", type=int, default=8000)
+    parser.add_argument("--folder", type=Path, default=ROOT / ".demo")
+    return parser.parse_args()
+
+
+def _require_free_ports(*ports: int) -> None:
+    for port in ports:
+        if port_in_use(port):
+            raise StartError(
+                f"port {port} is in use; choose others with `make demo MLFLOW_PORT=5001 PREDICTOR_PORT=8001`"
+            )
+
+
+def _champion() -> tuple[str | None, list[str]]:
+    """The version in Production and the other versions, the best first; None where nothing is."""
+    from trainer.errors import ModelNotFoundError
+    from trainer.pointer import StagePointer
+    from trainer.registry import Registry, connect
+
+    try:
+        champion = StagePointer(Registry(connect(), MODEL)).standing().champion
+    except ModelNotFoundError:
+        return None, []
+    best, others = _by_merit()
+    return champion, [version for version in [best, *others] if version != champion]
+
+
+def _by_merit() -> tuple[str, list[str]]:
+    """The best version and the others, in cross-validation: the test rows are not for choosing."""
+    from trainer.registry import Registry, connect
+
+    registry = Registry(connect(), MODEL)
+    merit = {
+        number: registry.metrics(version).get("cv_roc_auc_mean", 0.0)
+        for number, version in registry.versions().items()
+    }
+    best, *others = sorted(merit, key=lambda number: merit[number], reverse=True)
+    return best, others
+
+
+def _trainer(*arguments: str) -> None:
+    console.print(f"[dim]$ python -m trainer {shlex.join(arguments)}[/]")
+    subprocess.run([sys.executable, "-m", "trainer", *arguments], cwd=ROOT, check=True)
+
+
+def _say_what_next(mlflow: Child, predictor: Child, others: list[str]) -> None:
+    with urlopen(f"{predictor.url}/openapi.json") as response:
+        record: dict[str, Any] = json.load(response)["components"]["schemas"]["Record"]["example"]
+    console.print(f"""
+[bold green]Serving.[/] Ctrl-C stops everything.
+
+  the page         {predictor.url}/
+  API docs         {predictor.url}/docs
+  what serves      {predictor.url}/model
+  metrics          {predictor.url}/metrics
+  MLflow           {mlflow.url}/#/models/{MODEL}
+
+[bold]A prediction[/], to paste into a second terminal:
+""")
+    # Plain print: a line to paste must not be wrapped or coloured.
+    print(
+        f"curl -s {predictor.url}/predict -H 'Content-Type: application/json' -d '{json.dumps(record)}'"
+    )
+    console.print(f"""
+[bold]Then watch a promotion[/] change the answers, in this folder:
+
+  export MLFLOW_TRACKING_URI={mlflow.url}
+  {_short(Path(sys.executable))} -m trainer leaderboard""")
+    if others:
+        console.print(
+            f"""  {_short(Path(sys.executable))} -m trainer promote {others[0]} --to Production --force --reason "to watch the swap\""""
+        )
+    console.print(f"""  {_short(Path(sys.executable))} -m trainer rollback
+  tail -f {_short(predictor.log)}
+""")
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def _wait(*children: Child) -> NoReturn:
+    while True:
+        for child in children:
+            if (code := child.process.poll()) is not None:
+                raise StartError(
+                    f"the process at {child.url} ended with code {code}; see {child.log}"
+                )
+        time.sleep(0.5)
+
+
+def _step(text: str) -> None:
+    console.print(f"[bold cyan]==>[/] {text}")
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
