@@ -53,7 +53,7 @@ def draw_importance(folder: Path, title: str, importance: pd.DataFrame) -> None:
     top = importance.head(MOST_BARS).iloc[::-1]
     with _picture(folder / "permutation_importance.png", "constrained") as axes:
         axes.barh(top["feature"], top["mean"], xerr=top["std"])
-        axes.set_xlabel("growth of log loss when the feature is shuffled")
+        axes.set_xlabel("growth of the Brier score when the feature is shuffled")
         axes.set_title(title)
 
 
