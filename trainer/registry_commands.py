@@ -78,6 +78,8 @@ class RegistryCommands:
         headings, rows = reports.status(standing, with_stages=self._with_stages)
         if rows:
             reports.show(headings, rows, self._console)
+        if change := reports.last_change(standing):
+            typer.echo(change)
 
     def history(self, version: str | None) -> None:
         """Every recorded transition, of one version or of all."""

@@ -95,6 +95,22 @@ def status(standing: Standing, *, with_stages: bool) -> tuple[Row, list[Row]]:
     return ["place", "version", "role", "since", "by", "why"], rows
 
 
+def last_change(standing: Standing) -> str | None:
+    """The last recorded transition into or out of Production, as a sentence; None if none is."""
+    touching = [
+        each
+        for each in in_time_order(standing.transitions)
+        if Place.PRODUCTION in {each.origin, each.target}
+    ]
+    if not touching:
+        return None
+    last = touching[-1]
+    return (
+        f"last recorded change: {moment(last.when)} version {last.version} went from {last.origin} "
+        f"to {last.target}, by {last.who}: {last.why or UNKNOWN}"
+    )
+
+
 def history(transitions: Iterable[Transition]) -> tuple[Row, list[Row]]:
     """Every transition, the oldest first."""
     rows: list[Row] = [

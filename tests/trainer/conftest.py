@@ -3,7 +3,7 @@
 import itertools
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -31,7 +31,7 @@ class Shelf:
 
     client: MlflowClient
     name: str
-    new_run: Callable[[dict[str, float]], str]
+    new_run: Callable[[dict[str, float]], tuple[str, str]]
     registry: Registry = field(init=False)
 
     def __post_init__(self):
@@ -39,8 +39,7 @@ class Shelf:
 
     def add(self, metrics=None, tags=None):
         """Register one more version; return its number."""
-        run_id = self.new_run(GOOD if metrics is None else metrics)
-        root = self.client.get_run(run_id).info.artifact_uri
+        run_id, root = self.new_run(GOOD if metrics is None else metrics)
         return register(
             self.client,
             model_name=self.name,
@@ -90,16 +89,16 @@ _COUNTER = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def mlflow_client(mlflow_server: Child) -> Iterator[MlflowClient]:
+def mlflow_client(mlflow_server: Child) -> MlflowClient:
     """A client as the commands make it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
-        yield connect()
+        return connect()
 
 
 @pytest.fixture(scope="session")
 def new_run(mlflow_client):
-    """Runs with given metrics; the same metrics give the same run, because runs are never changed."""
+    """Runs with given metrics, by id and artifact URI; the same metrics give the same run, because runs are never changed."""
     experiment = mlflow_client.create_experiment("registry tests")
     known = {}
 
@@ -110,7 +109,7 @@ def new_run(mlflow_client):
             logged = [Metric(name, value, 0, 0) for name, value in metrics.items()]
             mlflow_client.log_batch(run.info.run_id, metrics=logged)
             mlflow_client.set_terminated(run.info.run_id)
-            known[key] = run.info.run_id
+            known[key] = run.info.run_id, run.info.artifact_uri
         return known[key]
 
     return run_with

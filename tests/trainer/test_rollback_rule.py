@@ -4,6 +4,8 @@ A row is a list of steps, each with the version that MLflow names after it. `3=1
 which holds the files of version 1. `mlflow: …` is done with MLflow's own client, as its page would.
 """
 
+import re
+
 import pytest
 
 from trainer.errors import NothingBeneathError, NothingInProductionError
@@ -13,16 +15,16 @@ from trainer.promotion import Policy
 STAGE_ROWS = {
     "promote a higher number": [("promote 1", "1"), ("promote 2", "2")],
     "the first promotion takes any number": [("promote 2", "2")],
-    "promote a lower number": [("promote 2", "2"), ("promote 1", "4=1")],
+    "promote a lower number": [("promote 2", "2"), ("promote 1", "3=1")],
     "promote a lower number, then roll back": [
         ("promote 2", "2"),
-        ("promote 1", "4=1"),
+        ("promote 1", "3=1"),
         ("rollback", "2"),
     ],
     "promote a lower number, then demote it in MLflow": [
         ("promote 2", "2"),
-        ("promote 1", "4=1"),
-        ("mlflow: 4 to Archived", "2"),
+        ("promote 1", "3=1"),
+        ("mlflow: 3 to Archived", "2"),
     ],
     "demote in MLflow to Archived": [
         ("promote 1", "1"),
@@ -78,8 +80,8 @@ STAGE_ROWS = {
     "promote one that is in Production beneath the champion": [
         ("promote 1", "1"),
         ("promote 2", "2"),
-        ("promote 1", "4=1"),
-        ("mlflow: 4 to None", "2"),
+        ("promote 1", "3=1"),
+        ("mlflow: 3 to None", "2"),
         ("mlflow: 2 to None", "1"),
     ],
     "promote the champion": [("promote 2", "2"), ("promote 2", "2")],
@@ -101,7 +103,7 @@ STAGE_ROWS = {
         ("promote 1", "1"),
         ("mlflow: 2 to Production, archive others", "2"),
         ("rollback refused", "2"),
-        ("promote 1", "4=1"),
+        ("promote 1", "3=1"),
         ("rollback", "2"),
     ],
     "someone promotes a lower number in MLflow": [
@@ -201,7 +203,7 @@ ALIAS_ROWS = {
 
 @pytest.mark.parametrize("steps", STAGE_ROWS.values(), ids=STAGE_ROWS.keys())
 def test_by_stage(shelf, steps):
-    for _ in range(3):
+    for _ in range(needed(steps)):
         shelf.add()
     for step, expected in steps:
         take(shelf, step, shelf.lifecycle())
@@ -210,11 +212,18 @@ def test_by_stage(shelf, steps):
 
 @pytest.mark.parametrize("steps", ALIAS_ROWS.values(), ids=ALIAS_ROWS.keys())
 def test_by_alias(shelf, steps):
-    for _ in range(3):
+    for _ in range(needed(steps)):
         shelf.add()
     for step, expected in steps:
         take(shelf, step, shelf.lifecycle("production"))
         assert shelf.named("production") == expected, step
+
+
+def needed(steps):
+    """How many versions a row speaks of, beside the copies."""
+    promoted = re.compile(r"(?:promote|stage|alias to) (\d)|mlflow: (\d) to Production")
+    found = [int(one or other) for step, _ in steps for one, other in promoted.findall(step)]
+    return max(found, default=1)
 
 
 def take(shelf, step, lifecycle):
