@@ -56,6 +56,8 @@ def _convert(estimator: Any, features: int) -> onnx.ModelProto:
     with warnings.catch_warnings():
         # The converter asks every SVC whether it has the attributes that scikit-learn is removing.
         warnings.filterwarnings("ignore", "Attribute `prob[AB]_` was deprecated", FutureWarning)
+        # It writes booleans into integer fields, which protobuf 6 takes and 7, pinned out, does not.
+        warnings.filterwarnings("ignore", "Field onnx.AttributeProto", DeprecationWarning)
         proto = skl2onnx.convert_sklearn(
             estimator,
             name="classifier",
