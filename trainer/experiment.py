@@ -128,7 +128,9 @@ class Experiment:
     ) -> Any:
         """Search, refit the best on all training rows, and add its metrics to `metrics`."""
         run.log_dataset(self.entity)
-        search = Search(self.rows.train, self.effort, self.seed, dict(self.tags), reached)
+        search = Search(
+            self.rows.train, self.entity, self.effort, self.seed, dict(self.tags), reached
+        )
         best = search.best(candidate, run)
         pipeline = candidate.build(self.seed).set_params(**best.parameters)
         pipeline.fit(self.rows.train.features, self.rows.train.diagnosis)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mlflow.entities import Dataset as DatasetEntity
+
 from trainer.candidates import Candidate
 from trainer.data import Dataset
 from trainer.evaluation import cross_validated, rank
@@ -36,6 +38,7 @@ class Search:
     """What a search works on; `reached` is told what each trial came to."""
 
     train: Dataset
+    entity: DatasetEntity
     effort: Effort
     seed: int
     tags: dict[str, str]
@@ -60,6 +63,7 @@ class Search:
             metrics = cross_validated(pipeline, self.train, folds=self.effort.folds, seed=self.seed)
             logged = {**parameters, "seed": self.seed, "folds": self.effort.folds}
             run.log(parameters=logged, metrics=metrics)
+            run.log_dataset(self.entity)
         mean, spread = metrics["cv_roc_auc_mean"], metrics["cv_roc_auc_std"]
         self.reached(f"trial {number} of {self.effort.trials}: ROC-AUC {mean:.4f} ± {spread:.4f}")
         return Trial(parameters, metrics)

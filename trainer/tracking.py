@@ -105,11 +105,9 @@ class Run:
 
 def dataset_entity(dataset: Dataset) -> DatasetEntity:
     """The dataset as MLflow describes one: name, digest, where it came from, columns, rows."""
-    path = Path(dataset.source)
-    source = str(path) if path.exists() else CodeDatasetSource({"loader": dataset.source})
     described = from_pandas(
         dataset.frame(),
-        source=source,
+        source=CodeDatasetSource({"loaded_from": dataset.source}),
         targets=TARGET,
         name="breast-cancer-wisconsin-diagnostic",
         digest=dataset.digest,
