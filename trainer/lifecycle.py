@@ -81,14 +81,15 @@ class Lifecycle:
         if force and not why:
             raise ReasonError(0, REASON_LIMIT)
         standing = self._standing_with(version)
-        if version == standing.champion:
-            return _unchanged(version, standing)
+        outranked = self._pointer.outranked(version, standing)
+        if version == standing.champion or (outranked and standing.champion_holds(version)):
+            return _unchanged(standing.champion or version, standing)
         decision = self._judge(version, standing, policy)
         if not decision.allowed:
             if not force:
                 raise PromotionRefusedError(version, decision.refusals)
             why = f"{why} (forced although {'; '.join(decision.refusals)})"
-        if self._pointer.outranked(version, standing):
+        if outranked:
             outcome = self._move_copy(version, why, standing)
         else:
             outcome = self._move(version, Place.PRODUCTION, why, standing)

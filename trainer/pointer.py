@@ -46,6 +46,14 @@ class Standing:
             for transition in recorded(number, version.tags)
         ]
 
+    def champion_holds(self, version: str) -> bool:
+        """Whether the champion holds the files of `version`, as its copy does."""
+        champion, other = self.versions.get(self.champion or ""), self.versions[version]
+        return champion is not None and (champion.run_id, champion.source) == (
+            other.run_id,
+            other.source,
+        )
+
     @property
     def formerly(self) -> str | None:
         """The version last promoted to Production, other than the champion, wherever it is now."""

@@ -21,7 +21,6 @@ from trainer.mlflow_server import connect, mlflow_border
 __all__ = ["Registry", "Version", "connect", "register"]
 
 REGISTRATION_TAG = "registration"
-_MODEL_ID_SOURCE = "models:/m-"
 
 
 @dataclass(frozen=True)
@@ -84,10 +83,8 @@ class Registry:
 
     def staged(self) -> dict[str, tuple[Version, str]]:
         """The same, each with its stage; raises ModelNotFoundError if there is none."""
-        return {
-            str(each.version): (_version(each), each.current_stage or "None")
-            for each in self._search()
-        }
+        found = self._search()
+        return {str(each.version): (_version(each), each.current_stage or "None") for each in found}
 
     def aliases(self) -> dict[str, str]:
         """The version that each alias names."""
@@ -116,8 +113,8 @@ class Registry:
         """Move a version to a stage, in one transition, and leave every other where it is."""
         action = f"move version {version} to {stage}"
         with mlflow_border(self.client, action), warnings.catch_warnings():
-            # MLflow 3 prefers aliases and names no date on which stages go. They are the default
-            # here because demoting in MLflow's own page brings the version beneath back.
+            # MLflow prefers aliases, but says not when stages go. They are the default here because
+            # demoting in MLflow's own page brings the version beneath back.
             warnings.simplefilter("ignore", FutureWarning)
             self.client.transition_model_version_stage(self.model_name, version, stage)
 
@@ -172,7 +169,7 @@ def _version(found: ModelVersion) -> Version:
 
 def _model_id(source: str) -> str | None:
     """The id of the logged model that `models:/m-…` names; MLflow wants it beside the source."""
-    return source.removeprefix("models:/") if source.startswith(_MODEL_ID_SOURCE) else None
+    return source.removeprefix("models:/") if source.startswith("models:/m-") else None
 
 
 def _ensure_model(client: MlflowClient, model_name: str) -> bool:
@@ -197,7 +194,11 @@ def _remove_leftovers(
                 versions.delete(number)
     if remove_model:
         with contextlib.suppress(RegistryError, MlflowException):
-            try:
-                Registry(client, model_name).versions()
-            except ModelNotFoundError:
-                client.delete_registered_model(model_name)
+            _remove_if_empty(client, model_name)
+
+
+def _remove_if_empty(client: MlflowClient, model_name: str) -> None:
+    try:
+        Registry(client, model_name).versions()
+    except ModelNotFoundError:
+        client.delete_registered_model(model_name)

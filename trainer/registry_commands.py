@@ -45,7 +45,10 @@ class RegistryCommands:
         """Promote to Production."""
         outcome = self._lifecycle(who).promote(version, policy, reason, force=force)
         if not outcome.changed:
-            typer.echo(f"version {version} is the champion already; nothing was changed")
+            same = "" if outcome.version == version else f", with the files of version {version}"
+            typer.echo(
+                f"version {outcome.version} is the champion already{same}; nothing was changed"
+            )
             return
         if outcome.copied_from:
             self._say_copied(outcome)

@@ -60,10 +60,12 @@ def test_a_journey_in_processes_of_its_own(shelf, mlflow_server):
         shelf.add()
 
     def trainer(*arguments):
-        command = [*arguments, "--model", shelf.name]
-        code, out, err = finish(start(*command, MLFLOW_TRACKING_URI=mlflow_server.url))
+        code, out, err = finish(begin(*arguments))
         assert code == 0, err
         return out, err
+
+    def begin(*arguments):
+        return start(*arguments, "--model", shelf.name, MLFLOW_TRACKING_URI=mlflow_server.url)
 
     out, err = trainer("promote", "2", "--to", "production", "--who", "ann", "--reason", "first")
     assert f"serving: version 2 of {shelf.name}; no rollback target" in out
@@ -86,16 +88,16 @@ def test_a_journey_in_processes_of_its_own(shelf, mlflow_server):
     out, err = trainer("demote", "2")
     assert "version 2 went from Production to Archived" in out
     assert f"WARNING: no version of {shelf.name} is in Production" in err
-    out, err = trainer("history")
+    both = begin("history"), begin("leaderboard")
+    (_, out, _), (_, board, err) = map(finish, both)
     assert [line.split()[1:4] for line in out.splitlines()[1:]] == [
         ["2", "None", "Production"],
         ["3", "None", "Production"],
         ["3", "Production", "Archived"],
         ["2", "Production", "Archived"],
     ]
-    out, err = trainer("leaderboard")
-    assert out.splitlines()[0].split()[:3] == ["version", "candidate", "stage"]
-    assert len(out.splitlines()) == 4
+    assert board.splitlines()[0].split()[:3] == ["version", "candidate", "stage"]
+    assert len(board.splitlines()) == 4
     assert not err
 
 
@@ -125,21 +127,26 @@ def test_the_failures_in_processes_of_their_own(shelf, mlflow_server):
     shelf.lifecycle().stage("1")
     before = shelf.everything()
     server = {"MLFLOW_TRACKING_URI": mlflow_server.url}
-    down = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
     model = ["--model", shelf.name]
+    down = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
     started = time.monotonic()
-    processes = {
-        "gives no answer": start("promote", "1", "--to", "Production", *model, **down),
+    assert_fails(start("promote", "1", "--to", "Production", *model, **down), "gives no answer")
+    assert time.monotonic() - started < 15
+
+    others = {
         "has no version '7', only 1": start("demote", "7", *model, **server),
         "a model named 'nobody'": start("rollback", "--model", "nobody", **server),
         "`mlflow server --port 5000`": start("demote", "1", *model),
     }
-    for expected, process in processes.items():
-        code, out, err = finish(process)
-        assert (code, out, err.count("\n")) == (1, "", 1), err
-        assert expected in err
-    assert time.monotonic() - started < 15
+    for expected, process in others.items():
+        assert_fails(process, expected)
     assert shelf.everything() == before
+
+
+def assert_fails(process, expected):
+    code, out, err = finish(process)
+    assert (code, out, err.count("\n")) == (1, "", 1), err
+    assert expected in err
 
 
 @pytest.mark.parametrize("uri", ["", "sqlite:///mlflow.db", "mlruns", "localhost:5000"])
@@ -222,6 +229,12 @@ def test_what_is_so_already_is_said_and_is_no_error(shelf, run):
     assert (result.exit_code, result.stdout) == (
         0,
         "version 1 is the champion already; nothing was changed\n",
+    )
+    shelf.add()
+    run("promote", "2", "--to", "Production")
+    run("promote", "1", "--to", "Production")
+    assert run("promote", "1", "--to", "Production").stdout == (
+        "version 3 is the champion already, with the files of version 1; nothing was changed\n"
     )
     run("demote", "1")
     assert "is in Archived already" in run("demote", "1").stdout
