@@ -135,14 +135,15 @@ def predictor_python() -> str:
     return own
 
 
+def predictor_settings(folder: Path, port: int) -> dict[str, str]:
+    """The settings that keep a predictor's port and cache to itself."""
+    return {"PREDICTOR_PORT": str(port), "PREDICTOR_CACHE_DIR": str(folder / "cache")}
+
+
 def start_predictor(folder: Path, port: int, env: Mapping[str, str]) -> Child:
     """A real predictor in its own environment, with its cache and its log in `folder`."""
-    settings = {
-        "PREDICTOR_PORT": str(port),
-        "PREDICTOR_CACHE_DIR": str(folder / "cache"),
-        **env,
-    }
     command = [predictor_python(), "-m", "predictor"]
+    settings = {**predictor_settings(folder, port), **env}
     return spawn(command, f"http://127.0.0.1:{port}", folder / "predictor.log", settings)
 
 

@@ -1,6 +1,7 @@
 """The composition root: settings, then parts, then uvicorn. Run as `python -m predictor`."""
 
 import signal
+import socket
 import sys
 
 import uvicorn
@@ -61,10 +62,13 @@ def main() -> int:
         sys.stderr.write(f"mlflow-hotswap: {error}\n")
         return 2
     logs.set_up(settings.log_level)
+    try:
+        listener = _listen(settings.host, settings.port)
+    except OSError as error:
+        logs.log.error("cannot_listen", host=settings.host, port=settings.port, reason=str(error))  # noqa: TRY400
+        return 1
     config = uvicorn.Config(
         create_app(compose(settings)),
-        host=settings.host,
-        port=settings.port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -74,8 +78,14 @@ def main() -> int:
     # turn a clean end into exit code 143.
     for ended_by in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ended_by, lambda *_: None)
-    uvicorn.Server(config).run()
+    uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    # Before anything is started, so that a port in use leaves nothing to stop.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
 
 
 def _tell(*observers: Observe) -> Observe:

@@ -1,5 +1,7 @@
 """When to look at the registry: every few seconds, or at once when somebody says so."""
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -23,7 +25,7 @@ class Watcher:
         Without the jitter, a thousand replicas that started together would ask in step.
         """
         self._scheduler.add_job(
-            self._reconcile,
+            self._look,
             IntervalTrigger(
                 seconds=self._poll_seconds, jitter=self._poll_seconds / 10, timezone=UTC
             ),
@@ -42,3 +44,8 @@ class Watcher:
     def stop(self) -> None:
         """Look no more."""
         self._scheduler.shutdown(wait=False)
+
+    async def _look(self) -> None:
+        # Stopping cancels a look in progress; APScheduler would log that as an error.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._reconcile()
