@@ -65,7 +65,7 @@ def main() -> int:
     try:
         listener = _listen(settings.host, settings.port)
     except OSError as error:
-        logs.log.error("cannot_listen", host=settings.host, port=settings.port, reason=str(error))  # noqa: TRY400
+        logs.log.error("cannot_listen", host=settings.host, port=settings.port, reason=str(error))
         return 1
     config = uvicorn.Config(
         create_app(compose(settings)),
