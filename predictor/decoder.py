@@ -2,8 +2,11 @@
 
 A record is decoded by msgspec into a structure generated from the signature, in one pass that
 checks names, types and ranges. Only a body that fails is read again, to name every fault in it.
+Names that msgspec cannot give a field (with a quote, a backslash or a control character) are read
+the slow way only.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -14,6 +17,7 @@ from predictor import faults
 from predictor.signature import Feature, Row
 
 _JSON_TYPES: dict[str, Any] = {"number": float, "integer": int, "boolean": bool, "string": str}
+_UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
 
 
 class RowDecoder:
@@ -21,16 +25,17 @@ class RowDecoder:
 
     def __init__(self, features: Sequence[Feature]) -> None:
         self._features = tuple(features)
-        record = structs_for(self._features)
+        # A colon in a name would spoil the count that finds duplicates.
+        self._countable = not any(":" in feature.name for feature in self._features)
+        self._fast = not any(_UNNAMEABLE.search(feature.name) for feature in self._features)
+        record: Any = structs_for(self._features) if self._fast else dict[str, Any]
         many = msgspec.defstruct(
             "Instances",
-            [("instances", Annotated[list[record], msgspec.Meta(min_length=1)])],  # type: ignore[valid-type]
+            [("instances", Annotated[list[record], msgspec.Meta(min_length=1)])],
             forbid_unknown_fields=True,
         )
         self._record: msgspec.json.Decoder[Any] = msgspec.json.Decoder(record)
         self._instances: msgspec.json.Decoder[Any] = msgspec.json.Decoder(many)
-        # A colon in a name would spoil the count that finds duplicates.
-        self._countable = not any(":" in feature.name for feature in self._features)
 
     def record(self, body: bytes) -> Row:
         """One row from one record. Raises MalformedBody, or InvalidRecord with every fault."""
@@ -39,8 +44,8 @@ class RowDecoder:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise faults.of_record(body, self._features) or faults.malformed(error) from None
         if not self._has_no_duplicates(body, 1):
-            self._refuse_duplicates(faults.of_record(body, self._features))
-        return structs.astuple(record)
+            _refuse(faults.of_record(body, self._features))
+        return self._row(record)
 
     def instances(self, body: bytes) -> list[Row]:
         """Rows from `{"instances": [record, …]}`. Raises as `record` does."""
@@ -49,18 +54,27 @@ class RowDecoder:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise faults.of_instances(body, self._features) or faults.malformed(error) from None
         if not self._has_no_duplicates(body, len(records), around=1):
-            self._refuse_duplicates(faults.of_instances(body, self._features))
-        return [structs.astuple(record) for record in records]
+            _refuse(faults.of_instances(body, self._features))
+        return [self._row(record) for record in records]
+
+    def _row(self, record: Any) -> Row:
+        if self._fast:
+            return structs.astuple(record)
+        return tuple(record[feature.name] for feature in self._features)
 
     def _has_no_duplicates(self, body: bytes, records: int, around: int = 0) -> bool:
         # JSON decoders keep the last of two equal names without a word. Every name is known and
         # was found once, so each further one adds a colon; colons in text only cost the slow way.
-        return self._countable and body.count(b":") == records * len(self._features) + around
+        return (
+            self._fast
+            and self._countable
+            and body.count(b":") == records * len(self._features) + around
+        )
 
-    @staticmethod
-    def _refuse_duplicates(found: Exception | None) -> None:
-        if found is not None:
-            raise found
+
+def _refuse(found: Exception | None) -> None:
+    if found is not None:
+        raise found
 
 
 def structs_for(features: Sequence[Feature]) -> type[msgspec.Struct]:
@@ -77,7 +91,4 @@ def _annotation(feature: Feature) -> Any:
     kind = _JSON_TYPES[feature.type]
     if feature.minimum is None:
         return kind
-    # msgspec bounds integers by int64; what the dtype allows beyond is cut off there.
-    low = max(feature.minimum, -(2**63)) if kind is int else feature.minimum
-    high = min(feature.maximum or 0, 2**63 - 1) if kind is int else feature.maximum
-    return Annotated[kind, msgspec.Meta(ge=low, le=high)]
+    return Annotated[kind, msgspec.Meta(ge=feature.minimum, le=feature.maximum)]

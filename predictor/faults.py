@@ -105,7 +105,17 @@ def _value_fault(value: Any, feature: Feature) -> str | None:
     # bool is a kind of int in Python, and not in JSON.
     if not isinstance(value, taken) or (numeric and isinstance(value, bool)):
         return f"expected {expected}, got {_kind(value)}"
-    return _number_fault(value, feature) if numeric else None
+    if numeric:
+        return _number_fault(value, feature)
+    return _text_fault(value) if isinstance(value, str) else None
+
+
+def _text_fault(value: str) -> str | None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "not Unicode text: half of a surrogate pair"
+    return None
 
 
 def _number_fault(value: Any, feature: Feature) -> str | None:
