@@ -45,19 +45,11 @@ class NamedAnswers(msgspec.Struct, frozen=True):
     model_version: str
 
 
-NOT_FINITE = InvalidRecord(
-    [
-        FieldError(
-            "", "the model has no finite answer for this record; a value may be far out of range"
-        )
-    ]
-)
-
-
 def read_answers(signature: Signature, outputs: Sequence[Any]) -> list[Answer | RequestError]:
     """One answer per row, from the outputs that `signature.outputs.names` lists, in that order.
 
-    A row whose numbers are not finite gets NOT_FINITE instead of an answer.
+    A row whose numbers are not finite, or whose label is not among the classes, gets an error
+    instead of an answer.
     """
     if signature.outputs.value is not None:
         return _values(outputs[0])
@@ -73,7 +65,7 @@ def _values(output: NDArray[Any]) -> list[Answer | RequestError]:
     rows = output.reshape(len(output), -1)
     finite = np.isfinite(rows).all(axis=1).tolist()
     values = rows[:, 0].tolist() if rows.shape[1] == 1 else rows.tolist()
-    return [Answer(v) if ok else NOT_FINITE for v, ok in zip(values, finite, strict=True)]
+    return [Answer(v) if ok else _not_finite() for v, ok in zip(values, finite, strict=True)]
 
 
 def _from_tensor(
@@ -82,16 +74,39 @@ def _from_tensor(
     names = [label_name(label) for label in classes]
     columns = {label: i for i, label in enumerate(classes)}
     finite = np.isfinite(probabilities).all(axis=1).tolist()
-    return [
-        Answer(label, row[columns[label]], dict(zip(names, row, strict=True))) if ok else NOT_FINITE
-        for label, row, ok in zip(labels, probabilities.tolist(), finite, strict=True)
-    ]
+    answers: list[Answer | RequestError] = []
+    for label, row, ok in zip(labels, probabilities.tolist(), finite, strict=True):
+        if not ok:
+            answers.append(_not_finite())
+        elif (column := columns.get(label)) is None:
+            answers.append(_strange(label))
+        else:
+            answers.append(Answer(label, row[column], dict(zip(names, row, strict=True))))
+    return answers
 
 
-def _from_map(label: Any, row: dict[Any, float]) -> Answer | InvalidRecord:
+def _from_map(label: Any, row: dict[Any, float]) -> Answer | RequestError:
     if not all(np.isfinite(p) for p in row.values()):
-        return NOT_FINITE
+        return _not_finite()
+    if label not in row:
+        return _strange(label)
     return Answer(label, float(row[label]), {label_name(k): float(p) for k, p in row.items()})
+
+
+# Each row gets an exception of its own: one that is raised again and again keeps every traceback,
+# and with it every frame and every servable.
+def _not_finite() -> InvalidRecord:
+    return _no_answer(
+        "the model has no finite answer for this record; a value may be far out of range"
+    )
+
+
+def _strange(label: Any) -> InvalidRecord:
+    return _no_answer(f"the model answers {label}, which is not among its class labels")
+
+
+def _no_answer(reason: str) -> InvalidRecord:
+    return InvalidRecord([FieldError("", reason)])
 
 
 def label_name(label: str | int | bool) -> str:

@@ -1,7 +1,6 @@
 """Loading: files become a servable that has proved, on recorded examples, that it answers right."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +15,9 @@ from predictor.errors import LoadError, RequestError
 from predictor.graph_signature import MlflowSignature, read_features, read_outputs
 from predictor.model_version import ModelVersion
 from predictor.onnx_graph import Labels, read_graph
-from predictor.servable import RecordedExample, Servable, one_line, open_session
+from predictor.servable import RecordedExample, Servable, open_session
 from predictor.signature import Port, Row, Signature
+from predictor.warm_up import warm_up
 
 _TOLERANCE = 1e-5  # absolute, on probabilities; relative on regressed values
 
@@ -44,7 +44,7 @@ def load(version: ModelVersion, artifact: Artifact) -> Servable:
         version, artifact, signature, RowDecoder(signature.features), session,
         tuple(metadata.recorded_examples),
     )  # fmt: skip
-    servable = _warm_up(servable)
+    servable = warm_up(servable, [_row(servable, example) for example in servable.examples])
     _replay(servable)
     return replace(servable, load_seconds=time.perf_counter() - started)
 
@@ -53,7 +53,7 @@ def _metadata(session: Any) -> _Metadata:
     entries = session.get_modelmeta().custom_metadata_map
     try:
         ours = {
-            name: entries[name] if name == "positive_class" else msgspec.json.decode(entries[name])
+            name: msgspec.json.decode(entries[name])
             for name in _Metadata.__struct_fields__
             if name in entries
         }
@@ -79,48 +79,6 @@ def _port(node: Any) -> Port:
         node.type,
         tuple(d if isinstance(d, int) and d >= 0 else None for d in node.shape),
     )
-
-
-def _warm_up(servable: Servable) -> Servable:
-    """Run the first rows, which are the slow ones, and settle what the outputs mean."""
-    signature = servable.signature
-    rows = [_row(servable, example) for example in servable.examples]
-    tried = [_try(servable, row) for row in rows or [_blank_row(signature)]]
-    if signature.outputs.probabilities is None or signature.outputs.mapped:
-        return servable
-    scores = np.concatenate([outputs[1] for outputs in tried])
-    if (scores < -_TOLERANCE).any() or (abs(scores.sum(axis=1) - 1) > 1e-3).any():  # noqa: PLR2004
-        # Scores of a model without probabilities (a linear SVM's margins): the label answers alone.
-        plain = replace(signature.outputs, probabilities=None)
-        return replace(servable, signature=replace(signature, outputs=plain))
-    return _label_columns(servable, scores.shape[1], [outputs[0] for outputs in tried])
-
-
-def _try(servable: Servable, row: Row) -> Sequence[Any]:
-    try:
-        outputs: Sequence[Any] = servable.session.run(
-            servable.signature.outputs.names, servable.signature.feed([row])
-        )
-    except Exception as error:
-        raise LoadError("warm_up", f"ONNX Runtime cannot run it: {one_line(error)}") from error
-    return outputs
-
-
-def _blank_row(signature: Signature) -> Row:
-    return tuple(feature.blank for feature in signature.features)
-
-
-def _label_columns(servable: Servable, width: int, labels: Sequence[Any]) -> Servable:
-    signature = servable.signature
-    named = signature.class_labels or tuple(range(width))
-    if len(named) != width:
-        raise LoadError("signature", f"{len(named)} class labels for {width} probability columns")
-    if strange := {str(label) for label in np.ravel(labels).tolist() if label not in named}:
-        raise LoadError(
-            "signature",
-            f"the model answers {', '.join(sorted(strange))}, which is not among its class labels",
-        )
-    return replace(servable, signature=replace(signature, class_labels=named))
 
 
 def _replay(servable: Servable) -> None:
