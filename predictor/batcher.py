@@ -69,16 +69,16 @@ class Batcher:
                 return
             started = perf_counter()
             answers = servable.answer(rows)
-            self._observer.ran(servable, answers, perf_counter() - started)
+            seconds = perf_counter() - started
+            for future, answer in zip(futures, answers, strict=True):
+                if isinstance(answer, RequestError):
+                    _fail(future, answer)
+                elif not future.done():
+                    future.set_result((servable, answer))
+            self._observer.ran(servable, answers, seconds)
         except Exception as error:  # noqa: BLE001  every client that waits must hear of it
             for _, future in waiting:
                 _fail(future, error)
-            return
-        for future, answer in zip(futures, answers, strict=True):
-            if isinstance(answer, RequestError):
-                _fail(future, answer)
-            elif not future.done():
-                future.set_result((servable, answer))
 
     @staticmethod
     def _decode(
