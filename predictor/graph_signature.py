@@ -27,19 +27,39 @@ class MlflowSignature:
     @classmethod
     def read(cls, mlmodel: Mapping[str, Any]) -> "MlflowSignature":
         """From a parsed `MLmodel` file. Raises LoadError where it is there but not readable."""
-        text = (mlmodel.get("signature") or {}).get("inputs")
-        if not text:
-            return cls()
         try:
-            inputs = msgspec.json.decode(text, type=list[dict[str, Any]])
-            if inputs and inputs[0]["type"] == "tensor" and "name" not in inputs[0]:
-                shape = inputs[0]["tensor-spec"]["shape"]
-                return cls(width=shape[1] if len(shape) > 1 and shape[1] >= 0 else None)
-            return cls(columns=tuple(str(column["name"]) for column in inputs))
-        except (msgspec.DecodeError, KeyError, TypeError, IndexError) as error:
+            text = (mlmodel.get("signature") or {}).get("inputs")
+            inputs = msgspec.json.decode(text, type=list[dict[str, Any]]) if text else []
+            return cls._of(inputs)
+        except (msgspec.DecodeError, AttributeError, KeyError, TypeError) as error:
             raise LoadError(
                 "signature", f"MLmodel's signature is not readable: {error!r}"
             ) from error
+
+    @classmethod
+    def _of(cls, inputs: Sequence[Mapping[str, Any]]) -> "MlflowSignature":
+        if len(inputs) == 1 and inputs[0]["type"] == "tensor":
+            # A name here is the tensor's, not a column's.
+            return cls(width=_width(inputs[0]["tensor-spec"]["shape"]))
+        if not all("name" in each for each in inputs):
+            return cls(width=len(inputs))
+        return cls(columns=tuple(name for each in inputs for name in _columns(each)))
+
+
+def _columns(declared: Mapping[str, Any]) -> list[str]:
+    name = str(declared["name"])
+    if declared["type"] != "tensor":
+        return [name]
+    return _spread(name, _width(declared["tensor-spec"]["shape"]) or 1)
+
+
+def _width(shape: Sequence[int]) -> int | None:
+    return shape[1] if len(shape) > 1 and shape[1] >= 0 else None
+
+
+def _spread(name: str, width: int) -> list[str]:
+    """The names of a tensor's columns."""
+    return [name] if width == 1 else [f"{name}_{i}" for i in range(width)]
 
 
 def read_features(
@@ -61,7 +81,7 @@ def read_features(
     names = (
         _tensor_names(ports[0], feature_names, declared)
         if len(ports) == 1
-        else _column_names(ports, declared)
+        else _column_names(ports, feature_names, declared)
     )
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -92,15 +112,26 @@ def _tensor_names(
     return names
 
 
-def _column_names(ports: Sequence[Port], declared: MlflowSignature) -> list[str]:
+def _column_names(
+    ports: Sequence[Port], feature_names: Sequence[str] | None, declared: MlflowSignature
+) -> list[str]:
     names = []
     for port in ports:
         if port.width is None:
             raise LoadError("signature", f"nothing says how many columns input {port.name!r} has")
-        names += [port.name] if port.width == 1 else [f"{port.name}_{i}" for i in range(port.width)]
+        names += _spread(port.name, port.width)
+    if feature_names and {_plain(name) for name in feature_names} != {_plain(n) for n in names}:
+        raise LoadError("signature", "the graph's feature_names and its inputs are different")
+    if declared.width not in (None, len(names)):
+        raise LoadError(
+            "signature",
+            f"the graph takes {len(names)} columns, the signature says {declared.width}",
+        )
+    if not declared.columns or set(names) == set(declared.columns):
+        return names
     # An export may have replaced characters that its tools do not like in names.
     by_plain_name = {_plain(column): column for column in declared.columns}
-    if declared.columns and set(by_plain_name) != {_plain(name) for name in names}:
+    if set(by_plain_name) != {_plain(name) for name in names}:
         differ = sorted(set(by_plain_name) ^ {_plain(name) for name in names})
         raise LoadError(
             "signature", f"the graph's inputs and MLflow's signature differ in {', '.join(differ)}"
@@ -119,7 +150,9 @@ def _feature(name: str, port: Port) -> Feature:
         return Feature(name, "number", dtype.name, -limit, limit)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
-        return Feature(name, "integer", dtype.name, int(limits.min), int(limits.max))
+        # The decoder bounds integers by int64, which cuts off the upper half of uint64.
+        most = min(int(limits.max), 2**63 - 1)
+        return Feature(name, "integer", dtype.name, int(limits.min), most)
     return (
         Feature(name, "boolean", "bool") if dtype.kind == "b" else Feature(name, "string", "string")
     )

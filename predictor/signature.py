@@ -33,7 +33,12 @@ class Port:
 
     @property
     def width(self) -> int | None:
-        """How many columns: the second dimension, 1 for a 1-D tensor, None where it varies."""
+        """How many columns: the second dimension, 1 for a 1-D tensor, None where it varies.
+
+        ONNX Runtime gives no dimension at all where the graph does not say its shape.
+        """
+        if not self.shape:
+            return None
         return self.shape[1] if len(self.shape) > 1 else 1
 
     @property
@@ -105,12 +110,12 @@ class Signature:
 
     def feed(self, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
         """Tensors for ONNX Runtime: per port [N, width], or [N] where the graph wants one dimension."""
-        if len(self.ports) == 1 and len(self.ports[0].shape) > 1:
+        if len(self.ports) == 1 and len(self.ports[0].shape) != 1:
             return {self.ports[0].name: np.array(rows, self.ports[0].dtype)}
         feed, start = {}, 0
         for port in self.ports:
             stop = start + (port.width or 1)
             block = np.array([row[start:stop] for row in rows], port.dtype)
-            feed[port.name] = block if len(port.shape) > 1 else block[:, 0]
+            feed[port.name] = block[:, 0] if len(port.shape) == 1 else block
             start = stop
         return feed
