@@ -5,6 +5,7 @@ is a RegistryError. The two must never be mixed up: the first stops the service,
 """
 
 import asyncio
+import math
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from predictor.model_version import ModelVersion
 
 _API = "/api/2.0/mlflow"
 _SECONDS_IN_ALL = 10
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 T = TypeVar("T")
 
 
@@ -32,7 +34,6 @@ class _Version(msgspec.Struct):
     creation_timestamp: int = 0
     last_updated_timestamp: int = 0
     run_id: str = ""
-    status: str = "READY"
     tags: list[_Tag] = []
 
 
@@ -73,9 +74,13 @@ class _Fault(msgspec.Struct):
 class Registry:
     """Asks one MLflow server which version of one model should serve."""
 
-    def __init__(self, client: httpx.AsyncClient, uri: ModelUri) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, uri: ModelUri, *, seconds: float = _SECONDS_IN_ALL
+    ) -> None:
+        """Each question has `seconds` for its whole answer."""
         self._client = client
         self._uri = uri
+        self._seconds = seconds
 
     async def aspired(self) -> ModelVersion | None:
         """The version that should serve, or None where the registry names none.
@@ -103,9 +108,13 @@ class Registry:
         return found.artifact_uri
 
     async def run_metrics(self, run_id: str) -> Mapping[str, float]:
-        """The metrics of a run; empty where there is no such run. Raises RegistryError."""
+        """The finite metrics of a run; empty where there is no such run. Raises RegistryError.
+
+        JSON has no NaN, neither in the cache nor in an answer to people.
+        """
         found = await self._get("/runs/get", _Run, run_id=run_id) if run_id else None
-        return {} if found is None else {m.key: m.value for m in found.run.data.metrics}
+        metrics = found.run.data.metrics if found else ()
+        return {m.key: m.value for m in metrics if math.isfinite(m.value)}
 
     async def _latest_in_stage(self) -> ModelVersion | None:
         found = await self._get(
@@ -142,14 +151,14 @@ class Registry:
         try:
             # The client's own limits are for each step; a server that sends a byte a second
             # keeps every one of them.
-            async with asyncio.timeout(_SECONDS_IN_ALL):
+            async with asyncio.timeout(self._seconds):
                 response = await self._client.get(_API + path, params=query)
         except (httpx.HTTPError, TimeoutError) as error:
             raise RegistryUnreachable(url, str(error) or type(error).__name__) from error
         if response.status_code == httpx.codes.OK:
             try:
                 return msgspec.json.decode(response.content, type=kind, strict=False)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except _UNREADABLE as error:
                 raise RegistryNonsense(url, str(error)) from error
         _raise_unless_absent(url, response)
         return None
@@ -162,7 +171,7 @@ def _raise_unless_absent(url: str, response: httpx.Response) -> None:
         raise RegistryRefused(url, status)
     try:
         fault = msgspec.json.decode(response.content, type=_Fault)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         # A proxy's own 404, or a page: whoever wrote it does not speak for the registry.
         fault = _Fault("", "")
     if status == httpx.codes.NOT_FOUND and fault.error_code == "RESOURCE_DOES_NOT_EXIST":
