@@ -39,9 +39,9 @@ class RegistrySource:
     async def fetch(self, version: ModelVersion) -> Artifact:
         """The files of a version. Raises LoadError (stage `fetch` or `digest`)."""
         artifact = await asyncio.to_thread(self._cache.find, version)
-        if artifact is None:
+        # A tag that is not the kept file's speaks of another file, which may be there by now.
+        if artifact is None or version.expected_sha256 not in (None, artifact.onnx_sha256):
             artifact = await self._download(version)
-        artifact.check(version.expected_sha256)
         return artifact
 
     async def last_verified(self) -> tuple[ModelVersion, Artifact] | None:
@@ -72,10 +72,12 @@ class RegistrySource:
         try:
             fetched = await self._fetch_into(folder, files, version)
             fetched.check(version.expected_sha256)
-            return await asyncio.to_thread(self._keep, fetched)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        # Not under the clean-up: a load that is given up leaves this thread running, and a folder
+        # that is moved must not be removed at the same time.
+        return await asyncio.to_thread(self._keep, fetched)
 
     async def _fetch_into(
         self, folder: Path, files: ArtifactFiles, version: ModelVersion
