@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
@@ -34,7 +34,9 @@ def open_files(uri: str, client: httpx.AsyncClient) -> ArtifactFiles:
         if parts.netloc and parts.netloc != client.base_url.netloc.decode():
             raise LoadError("fetch", f"{uri} names another server than MLFLOW_TRACKING_URI")
         return ProxiedFiles(client, parts.path.strip("/"))
-    return StoredFiles(uri if parts.scheme else f"file://{uri}")
+    # MLflow quotes the spaces of a file: URI, and fsspec takes it as it is.
+    local = {"": uri, "file": unquote(parts.path)}
+    return StoredFiles(f"file://{local[parts.scheme]}" if parts.scheme in local else uri)
 
 
 class ProxiedFiles:
