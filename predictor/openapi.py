@@ -8,7 +8,8 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from predictor.answers import NamedAnswer
+from predictor.answers import NamedAnswer, label_name
+from predictor.openapi_schemas import FIXED
 from predictor.problems import CONTENT_TYPE
 from predictor.servable import Servable
 from predictor.signature import Feature
@@ -54,14 +55,15 @@ def document(app: FastAPI, servable: Servable | None) -> dict[str, Any]:
         title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes
     )
     schemas = base.setdefault("components", {}).setdefault("schemas", {})
-    schemas.update(_FIXED)
+    schemas.update(FIXED)
     schemas["Record"] = _record(servable)
     schemas["Records"] = _object(
         {"instances": {"type": "array", "minItems": 1, "items": _ref("Record")}}
     )
-    answer = _answer(servable)
+    example = _answer_example(servable)
+    answer = _answer(servable, example)
     version = {"model_name": {"type": "string"}, "model_version": {"type": "string"}}
-    schemas["Prediction"] = _object({**answer, **version}, _answer_example(servable))
+    schemas["Prediction"] = _object({**answer, **version}, example)
     schemas["Predictions"] = _object(
         {"predictions": {"type": "array", "items": _object(answer)}, **version}
     )
@@ -96,12 +98,14 @@ def _feature(feature: Feature) -> dict[str, Any]:
     return described
 
 
-def _answer(servable: Servable | None) -> dict[str, Any]:
+def _answer(servable: Servable | None, example: Mapping[str, Any] | None) -> dict[str, Any]:
     if servable is None:
         return {"prediction": {}}
     signature = servable.signature
     if signature.outputs.value is not None:
-        return {"prediction": {"type": "number"}}
+        number = {"type": "number"}
+        several = example is not None and isinstance(example["prediction"], list)
+        return {"prediction": {"type": "array", "items": number} if several else number}
     labels = list(signature.class_labels)
     answer: dict[str, Any] = {"prediction": {"enum": labels} if labels else {}}
     if signature.outputs.probabilities is not None:
@@ -109,7 +113,7 @@ def _answer(servable: Servable | None) -> dict[str, Any]:
         answer["probability"] = {**chance, "description": "That of the prediction."}
         answer["probabilities"] = {"type": "object", "additionalProperties": chance}
         if labels:
-            answer["probabilities"] = _object({str(label): chance for label in labels})
+            answer["probabilities"] = _object({label_name(label): chance for label in labels})
     return answer
 
 
@@ -151,48 +155,3 @@ def _problem_example(code: int) -> dict[str, Any]:
     if code == HTTPStatus.UNPROCESSABLE_ENTITY:
         example["errors"] = [{"field": "mean_radius", "message": "missing"}]
     return example
-
-
-_FIXED: dict[str, Any] = {
-    "Status": {
-        "type": "object",
-        "properties": {
-            "status": {"const": "ok"},
-            "model_name": {"type": "string"},
-            "model_version": {"type": "string"},
-        },
-        "required": ["status"],
-    },
-    "Model": {
-        "type": "object",
-        "description": "`serving`, `aspired`, `loading` and `last_failure` are null where there is none.",
-        "properties": {
-            "model_uri": {"type": "string"},
-            "serving": {"type": ["object", "null"]},
-            "aspired": {"type": ["object", "null"]},
-            "loading": {"type": ["object", "null"]},
-            "last_failure": {"type": ["object", "null"]},
-            "registry": {"type": "object"},
-        },
-        "required": ["model_uri", "serving", "aspired", "loading", "last_failure", "registry"],
-    },
-    "Problem": {
-        "type": "object",
-        "description": "RFC 9457.",
-        "properties": {
-            "type": {"type": "string"},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "detail": {"type": "string"},
-            "errors": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
-                    "required": ["field", "message"],
-                },
-            },
-        },
-        "required": ["type", "title", "status", "detail"],
-    },
-}
