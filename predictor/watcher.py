@@ -18,6 +18,8 @@ class Watcher:
         self._reconcile = reconcile
         self._poll_seconds = poll_seconds
         self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._looking = False
+        self._again = False
 
     def start(self) -> None:
         """Look at once, then every `poll_seconds`, give or take a tenth.
@@ -38,8 +40,11 @@ class Watcher:
         self._scheduler.start()
 
     def nudge(self) -> None:
-        """Look at once. Many nudges before the look are one."""
-        self._scheduler.modify_job(_JOB, next_run_time=datetime.now(UTC))
+        """Look at once, or once more after the look that goes on. Many nudges are one."""
+        if self._looking:
+            self._again = True
+        else:
+            self._scheduler.modify_job(_JOB, next_run_time=datetime.now(UTC))
 
     def stop(self) -> None:
         """Look no more."""
@@ -48,4 +53,15 @@ class Watcher:
     async def _look(self) -> None:
         # Stopping cancels a look in progress; APScheduler would log that as an error.
         with contextlib.suppress(asyncio.CancelledError):
+            await self._look_until_news_is_read()
+
+    async def _look_until_news_is_read(self) -> None:
+        self._looking = True
+        try:
             await self._reconcile()
+            while self._again:
+                # What this look was told may be older than the nudge.
+                self._again = False
+                await self._reconcile()
+        finally:
+            self._looking = self._again = False
