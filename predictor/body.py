@@ -1,5 +1,7 @@
 """Reading a request's body: its type, its encoding and its size are checked before it is decoded."""
 
+from email.message import Message
+
 from fastapi import Request
 
 from predictor.errors import BodyTooLarge, UnsupportedMedia
@@ -22,14 +24,15 @@ async def read_json_body(request: Request, most: int) -> bytes:
 def _check_media(content_type: str | None, encoding: str | None) -> None:
     if encoding not in (None, "", "identity"):
         raise UnsupportedMedia(f"Content-Encoding {encoding} is not read; send the body as it is")
-    if content_type is None:
+    if content_type in (None, "application/json"):
         return
-    kind, _, parameters = content_type.partition(";")
-    kind = kind.strip().lower()
-    charset = parameters.lower().replace(" ", "").replace('"', "")
+    message = Message()
+    message["Content-Type"] = content_type
+    kind = message.get_content_type()
+    charset = message.get_content_charset("utf-8")
     if kind != "application/json" and not (
         kind.startswith("application/") and kind.endswith("+json")
     ):
         raise UnsupportedMedia(f"Content-Type {kind} is not read; send application/json")
-    if "charset=" in charset and "charset=utf-8" not in charset:
+    if charset not in {"utf-8", "utf8"}:
         raise UnsupportedMedia("only UTF-8 is read; send Content-Type: application/json")
