@@ -58,6 +58,7 @@ def main() -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit code."""
     try:
         settings = Settings.read()
+        service = compose(settings)
     except SettingsError as error:
         sys.stderr.write(f"mlflow-hotswap: {error}\n")
         return 2
@@ -68,7 +69,7 @@ def main() -> int:
         logs.log.error("cannot_listen", host=settings.host, port=settings.port, reason=str(error))
         return 1
     config = uvicorn.Config(
-        create_app(compose(settings)),
+        create_app(service),
         log_config=None,
         access_log=False,
         server_header=False,

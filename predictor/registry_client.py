@@ -4,13 +4,15 @@ import ssl
 
 import httpx
 
+from predictor.errors import SettingsError
 from predictor.settings import Settings
 
 
 def http_client(settings: Settings, *, seconds: float = 5) -> httpx.AsyncClient:
     """A client with MLflow's own credentials.
 
-    It follows no redirect, and waits `seconds` at most for each step of a request.
+    It follows no redirect, and waits `seconds` at most for each step of a request. Raises
+    SettingsError where a certificate cannot be read.
     """
     auth, headers = None, {}
     if settings.tracking_username:
@@ -34,7 +36,12 @@ def _tls(settings: Settings) -> ssl.SSLContext | bool:
         return False
     if not (settings.tracking_server_cert_path or settings.tracking_client_cert_path):
         return True
-    context = ssl.create_default_context(cafile=settings.tracking_server_cert_path)
-    if settings.tracking_client_cert_path:
-        context.load_cert_chain(settings.tracking_client_cert_path)
+    variable = "MLFLOW_TRACKING_SERVER_CERT_PATH"
+    try:
+        context = ssl.create_default_context(cafile=settings.tracking_server_cert_path)
+        if settings.tracking_client_cert_path:
+            variable = "MLFLOW_TRACKING_CLIENT_CERT_PATH"
+            context.load_cert_chain(settings.tracking_client_cert_path)
+    except OSError as error:
+        raise SettingsError(f"{variable}: not a certificate file (PEM): {error}") from error
     return context

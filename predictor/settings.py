@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -14,7 +15,11 @@ class Settings(BaseSettings):
     """The service's settings. The README's table says the same, and a test compares them."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PREDICTOR_", frozen=True, extra="ignore", validate_default=True
+        env_prefix="PREDICTOR_",
+        frozen=True,
+        extra="ignore",
+        validate_default=True,
+        env_ignore_empty=True,
     )
 
     tracking_uri: Annotated[
@@ -102,7 +107,7 @@ class Settings(BaseSettings):
     @field_validator("tracking_uri")
     @classmethod
     def _http(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
+        if not _is_address(value):
             raise ValueError(
                 f"{value!r} is not the address of an MLflow server. Start one with `mlflow server "
                 "--backend-store-uri sqlite:///mlflow.db --port 5000`, then set "
@@ -127,6 +132,15 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             raise SettingsError("; ".join(_faults(error))) from None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        # Reading the port checks it.
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def variable(name: str) -> str:
