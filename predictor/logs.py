@@ -41,19 +41,20 @@ def set_up(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # Both tell of every single request and job, which metrics do better.
-    for chatty in ("httpx", "apscheduler"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Both tell of every single request and job, which metrics do better; APScheduler also warns
+    # of each look that is left out because the one before still waits for the registry.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def write(event: events.Event) -> None:
     """One line for each event that a person should read."""
     match event:
         case events.RegistryAnswered(aspired, changed=True):
-            log.info("registry_answered", **_named("aspired", aspired))
+            log.info("registry_answered", **_only("aspired", aspired))
         case events.RegistryFailed(outcome, reason, serving, first):
             level = log.warning if first else log.debug
-            level(f"registry_{outcome}", reason=reason, **_named("serving", serving))
+            level(f"registry_{outcome}", reason=reason, **_only("serving", serving))
         case events.LoadStarted(version):
             log.info("load_started", **_version(version))
         case events.LoadSuperseded(version):
@@ -78,3 +79,8 @@ def _version(version: ModelVersion | None) -> dict[str, str]:
 
 def _named(role: str, version: ModelVersion | None) -> dict[str, str | None]:
     return {role: version.version if version else None}
+
+
+def _only(role: str, version: ModelVersion | None) -> dict[str, str | None]:
+    """For an event that is about one version in that role."""
+    return {**_named(role, version), **({"model_name": version.name} if version else {})}
