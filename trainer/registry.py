@@ -62,7 +62,8 @@ def register(
                 tags={**tags, REGISTRATION_TAG: mark},
                 description=description,
                 await_creation_for=0,  # a server with a database is done when it answers
-                model_id=_model_id(source),
+                # MLflow wants the id of a logged model beside its source.
+                model_id=source.removeprefix("models:/") if "models:/m-" in source else None,
             )
         except BaseException:
             _remove_leftovers(client, model_name, mark, remove_model=created)
@@ -167,11 +168,6 @@ def _version(found: ModelVersion) -> Version:
     )
 
 
-def _model_id(source: str) -> str | None:
-    """The id of the logged model that `models:/m-…` names; MLflow wants it beside the source."""
-    return source.removeprefix("models:/") if source.startswith("models:/m-") else None
-
-
 def _ensure_model(client: MlflowClient, model_name: str) -> bool:
     """Whether the registered model had to be made."""
     try:
@@ -187,18 +183,14 @@ def _remove_leftovers(
     client: MlflowClient, model_name: str, mark: str, *, remove_model: bool
 ) -> None:
     # What failed first is what gets reported: a server that is gone cannot be tidied anyway.
-    with contextlib.suppress(RegistryError):
-        versions = Registry(client, model_name)
-        for number, version in versions.versions().items():
-            if version.tags.get(REGISTRATION_TAG) == mark:
-                versions.delete(number)
-    if remove_model:
-        with contextlib.suppress(RegistryError, MlflowException):
-            _remove_if_empty(client, model_name)
-
-
-def _remove_if_empty(client: MlflowClient, model_name: str) -> None:
-    try:
-        Registry(client, model_name).versions()
-    except ModelNotFoundError:
-        client.delete_registered_model(model_name)
+    with contextlib.suppress(RegistryError, MlflowException):
+        registry = Registry(client, model_name)
+        try:
+            versions = registry.versions()
+        except ModelNotFoundError:
+            versions = {}
+        left = [n for n, each in versions.items() if each.tags.get(REGISTRATION_TAG) == mark]
+        for number in left:
+            registry.delete(number)
+        if remove_model and len(left) == len(versions):
+            client.delete_registered_model(model_name)
