@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
@@ -51,13 +52,16 @@ def _lifespan(service: Service) -> Any:
 
 def _follow_the_serving_version(app: FastAPI, service: Service) -> None:
     """Write the OpenAPI document anew for each servable, and only then."""
-    written: tuple[Servable | None, dict[str, Any]] | None = None
+    nothing_serves = openapi.document(app, None)
+    # Weak, so that a servable that was swapped out is freed.
+    written: WeakKeyDictionary[Servable, dict[str, Any]] = WeakKeyDictionary()
 
     def describe() -> dict[str, Any]:
-        nonlocal written
         serving = service.reconciler.serving
-        if written is None or written[0] is not serving:
-            written = (serving, openapi.document(app, serving))
-        return written[1]
+        if serving is None:
+            return nothing_serves
+        if serving not in written:
+            written[serving] = openapi.document(app, serving)
+        return written[serving]
 
     app.openapi = describe  # type: ignore[method-assign]
