@@ -71,7 +71,7 @@ def curves(test: Dataset, probability: NDArray[np.float64]) -> dict[str, pd.Data
     malignant = test.diagnosis == POSITIVE
     false_positive, true_positive, roc_threshold = metrics.roc_curve(malignant, probability)
     precision, recall, threshold = metrics.precision_recall_curve(malignant, probability)
-    fraction, mean = calibration_curve(malignant, probability, n_bins=10)
+    fraction, mean = calibration_curve(malignant, probability)
     return {
         "roc_curve": pd.DataFrame(
             {
