@@ -81,35 +81,26 @@ def compare(
     """Ask both about every row: scikit-learn in float64, ONNX Runtime in float32.
 
     Labels must agree except where scikit-learn's two best probabilities tie within `tolerance`;
-    probabilities must agree within `tolerance`, absolute.
-
-    Args:
-        pipeline: a fitted classifier with `predict_proba`.
-        content: its serialised ONNX model.
-        rows: kind of row -> float64 [N, F] with the pipeline's columns; at least one row in all.
-        tolerance: largest difference allowed in a probability.
+    probabilities must agree within `tolerance`, absolute. `rows` are float64 [N, F] by kind, with the
+    pipeline's columns, at least one in all; `content` is the serialised ONNX model.
     """
     table = pd.concat(rows.values(), ignore_index=True)
     expected = _Answers(pipeline.predict(table), pipeline.predict_proba(table))
     answered = _ask_onnx(content, table.to_numpy(np.float32))
-    differences = np.abs(expected.probabilities - answered.probabilities).max(axis=1)
-    # NaN compares as equal to everything; an answer that is no number is as wrong as can be.
-    differences = np.nan_to_num(differences, nan=np.inf)
-    best = np.sort(expected.probabilities, axis=1)
-    tied = best[:, -1] - best[:, -2] <= tolerance
-    relabelled = (expected.labels != answered.labels) & ~tied
-    wrong = relabelled | (differences > tolerance)
+    differences, relabelled = _differences(expected, answered, tolerance)
     worst = int(np.lexsort((differences, relabelled))[-1])
     counts = {kind: len(each) for kind, each in rows.items()}
+    kind, index = _place(worst, counts)
     return ParityReport(
         rows=len(table),
         rows_by_kind=counts,
-        mismatches=int(wrong.sum()),
+        mismatches=int((relabelled | (differences > tolerance)).sum()),
         label_mismatches=int(relabelled.sum()),
         largest_difference=float(differences.max()),
         tolerance=tolerance,
         worst=Disagreement(
-            *_place(worst, counts),
+            kind=kind,
+            index=index,
             record={str(name): float(value) for name, value in table.iloc[worst].items()},
             expected=_answer(expected, worst, pipeline.classes_),
             answered=_answer(answered, worst, pipeline.classes_),
@@ -129,6 +120,18 @@ def session(content: bytes) -> onnxruntime.InferenceSession:
 def _ask_onnx(content: bytes, rows: NDArray[np.float32]) -> _Answers:
     labels, probabilities = session(content).run([LABEL, PROBABILITIES], {INPUT: rows})
     return _Answers(labels, probabilities.astype(np.float64))
+
+
+def _differences(
+    expected: _Answers, answered: _Answers, tolerance: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Each row's largest difference in a probability [N], and whether its label is wrong [N]."""
+    differences = np.abs(expected.probabilities - answered.probabilities).max(axis=1)
+    best = np.sort(expected.probabilities, axis=1)
+    tied = best[:, -1] - best[:, -2] <= tolerance
+    # NaN is larger than nothing; an answer that is no number is as wrong as can be.
+    differences = np.nan_to_num(differences, nan=np.inf)
+    return differences, (expected.labels != answered.labels) & ~tied
 
 
 def _place(row: int, counts: Mapping[str, int]) -> tuple[str, int]:

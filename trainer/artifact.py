@@ -95,7 +95,12 @@ def save(folder: Path, model: TrainedModel, description: Model) -> None:
     # MLmodel then says what this model needs trust for, not what any model may.
     needed = _untrusted_types((folder / SKOPS_FILE).read_bytes())
     description.flavors["sklearn"]["skops_trusted_types"] = sorted(needed)
-    (folder / ONNX_FILE).write_bytes(model.export.content)
+    _add_onnx(folder, model.export, description)
+    description.save(str(folder / MLMODEL_FILE_NAME))
+
+
+def _add_onnx(folder: Path, export: OnnxExport, description: Model) -> None:
+    (folder / ONNX_FILE).write_bytes(export.content)
     description.add_flavor(
         "onnx",
         onnx_version=onnx.__version__,
@@ -104,10 +109,8 @@ def save(folder: Path, model: TrainedModel, description: Model) -> None:
         onnx_session_options={"intra_op_num_threads": 1, "execution_mode": "sequential"},
         code=None,
     )
-    description.model_size_bytes = sum(
-        each.stat().st_size for each in folder.rglob("*") if each.is_file()
-    )
-    description.save(str(folder / MLMODEL_FILE_NAME))
+    files = (each for each in folder.rglob("*") if each.is_file())
+    description.model_size_bytes = sum(each.stat().st_size for each in files)
 
 
 def _signature(example: pd.DataFrame) -> ModelSignature:
