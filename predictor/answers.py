@@ -1,6 +1,6 @@
 """What came out of the graph, as answers: labels by name, probabilities by label."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from predictor.errors import FieldError, InvalidRecord, RequestError
 from predictor.onnx_graph import Labels
 from predictor.signature import Signature
+
+_BELOW_ZERO = 1e-5  # float32 noise
+_AROUND_ONE = 1e-3  # the same, added up over many classes
 
 Prediction = str | int | float | bool | list[float]
 
@@ -57,8 +60,23 @@ def read_answers(signature: Signature, outputs: Sequence[Any]) -> list[Answer | 
     if signature.outputs.probabilities is None:
         return [Answer(label) for label in labels]
     if signature.outputs.mapped:
-        return [_from_map(label, row) for label, row in zip(labels, outputs[1], strict=True)]
-    return _from_tensor(labels, outputs[1], signature.class_labels)
+        answers = [_from_map(label, row) for label, row in zip(labels, outputs[1], strict=True)]
+    else:
+        answers = _from_tensor(labels, outputs[1], signature.class_labels)
+    return [_proved(answer) for answer in answers] if signature.outputs.unproved else answers
+
+
+def are_probabilities(scores: Iterable[float]) -> bool:
+    """Whether one row's scores are chances that add up to one, but for rounding."""
+    listed = list(scores)
+    return min(listed) >= -_BELOW_ZERO and abs(sum(listed) - 1) <= _AROUND_ONE
+
+
+def _proved(answer: Answer | RequestError) -> Answer | RequestError:
+    if isinstance(answer, RequestError) or answer.probabilities is UNSET:
+        return answer
+    plain = Answer(answer.prediction)
+    return answer if are_probabilities(answer.probabilities.values()) else plain
 
 
 def _values(output: NDArray[Any]) -> list[Answer | RequestError]:

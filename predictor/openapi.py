@@ -82,10 +82,15 @@ def _record(servable: Servable | None) -> dict[str, Any]:
     }
 
 
-def example_record(servable: Servable) -> Mapping[str, Any]:
-    """A record that the servable answers: one that was recorded when it was exported, or blanks."""
+def example_record(servable: Servable) -> Mapping[str, Any] | None:
+    """A record that the servable answers: one that was recorded at its export, or blanks.
+
+    None where neither is known to run.
+    """
     if servable.examples:
         return servable.examples[0].record
+    if servable.signature.outputs.unproved:
+        return None
     return {feature.name: feature.blank for feature in servable.signature.features}
 
 
@@ -118,9 +123,10 @@ def _answer(servable: Servable | None, example: Mapping[str, Any] | None) -> dic
 
 
 def _answer_example(servable: Servable | None) -> dict[str, Any] | None:
-    if servable is None:
+    record = example_record(servable) if servable else None
+    if servable is None or record is None:
         return None
-    row = servable.decoder.record(msgspec.json.encode(example_record(servable)))
+    row = servable.decoder.record(msgspec.json.encode(record))
     answer = servable.answer([row])[0]
     if isinstance(answer, Exception):
         return None

@@ -79,13 +79,15 @@ class Outputs:
     """Which of the graph's outputs make the answer.
 
     A classifier has `label`, and `probabilities` where it gives them ([N, C] in the order of
-    `class_labels`, or a list of maps where `mapped`). A regressor has `value`.
+    `class_labels`, or a list of maps where `mapped`). A regressor has `value`. `unproved` says
+    that no row was there to show whether `probabilities` are probabilities: each answer shows it.
     """
 
     label: str | None = None
     probabilities: str | None = None
     mapped: bool = False
     value: str | None = None
+    unproved: bool = False
 
     @property
     def names(self) -> list[str]:

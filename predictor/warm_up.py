@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.answers import are_probabilities
 from predictor.errors import LoadError
 from predictor.onnx_graph import Labels
 from predictor.servable import Servable, one_line
 from predictor.signature import Row, Signature
-
-_TOLERANCE = 1e-5  # absolute, below zero
-_SUM_TOLERANCE = 1e-3  # absolute, around one
 
 
 def warm_up(servable: Servable, rows: Sequence[Row]) -> Servable:
@@ -22,6 +20,11 @@ def warm_up(servable: Servable, rows: Sequence[Row]) -> Servable:
     Raises LoadError, with stage `signature` or `warm_up`.
     """
     signature = servable.signature
+    if not rows and _may_refuse_blanks(signature):
+        try:
+            _try(servable, _blank_row(signature))
+        except LoadError as error:
+            return _unproved(servable, error)
     rows = list(rows) or [_blank_row(signature)]
     tried = [_try(servable, row) for row in rows]
     if signature.outputs.label is not None and any(np.size(outputs[0]) != 1 for outputs in tried):
@@ -33,13 +36,30 @@ def warm_up(servable: Servable, rows: Sequence[Row]) -> Servable:
     return servable
 
 
+def _may_refuse_blanks(signature: Signature) -> bool:
+    return any(feature.type in {"string", "integer"} for feature in signature.features)
+
+
+def _unproved(servable: Servable, error: LoadError) -> Servable:
+    """The servable whose graph refuses a blank row: "" or 0 need not be a category that it knows.
+
+    Raises `error` where the answers to come could not be read without a row that runs.
+    """
+    signature = servable.signature
+    if signature.outputs.probabilities and not (signature.outputs.mapped or signature.class_labels):
+        raise error
+    return replace(
+        servable, signature=replace(signature, outputs=replace(signature.outputs, unproved=True))
+    )
+
+
 def _settled(signature: Signature, tried: Sequence[Sequence[Any]]) -> Signature:
     """The signature with what the scores of the first rows tell of them."""
     mapped = signature.outputs.mapped
     scores = [
         list(outputs[1][0].values()) if mapped else outputs[1].reshape(-1) for outputs in tried
     ]
-    if not _are_probabilities(np.array(scores)):
+    if not all(are_probabilities(row) for row in np.array(scores).tolist()):
         # Scores of a model without probabilities (a linear SVM's margins): the label answers alone.
         return replace(signature, outputs=replace(signature.outputs, probabilities=None))
     labels = [np.ravel(outputs[0]).tolist()[0] for outputs in tried]
@@ -49,11 +69,6 @@ def _settled(signature: Signature, tried: Sequence[Sequence[Any]]) -> Signature:
         named = signature.class_labels or _numbered(np.array(scores), labels)
     _check_labels(named, len(scores[0]), labels)
     return signature if mapped else replace(signature, class_labels=named)
-
-
-def _are_probabilities(scores: NDArray[Any]) -> bool:
-    far = abs(scores.sum(axis=1) - 1) > _SUM_TOLERANCE
-    return not ((scores < -_TOLERANCE).any() or far.any())
 
 
 def _answer_several(servable: Servable, rows: Sequence[Row]) -> None:

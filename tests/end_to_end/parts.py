@@ -97,7 +97,10 @@ class Service:
         return serving["model_version"] if serving else None
 
     def until_serving(self, version: str | None) -> None:
-        wait_until(lambda: self.serving() == version, f"version {version} serves")
+        try:
+            wait_until(lambda: self.serving() == version, f"version {version} serves")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; /model says {self.http.get('/model').text}") from None
 
     def log_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.child.log.read_text().splitlines()]
