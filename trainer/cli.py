@@ -182,6 +182,19 @@ def leaderboard(*, model: Model = MODEL, pointer: Kind = "stage", alias: Alias =
     _commands(model, pointer, alias).leaderboard()
 
 
+@app.command(short_help="Which features the versions rely on.")
+def importance(
+    version: Annotated[
+        str | None, typer.Argument(help="Only this version.", show_default=False)
+    ] = None,
+    *,
+    top: Annotated[int, typer.Option(min=1, help="How many features.")] = 10,
+    model: Model = MODEL,
+) -> None:
+    """Show each feature's share of permutation importance, on average and for each version."""
+    _commands(model, "stage", ALIAS).importance(version, top)
+
+
 def _commands(model: str, pointer: PointerKind, alias: str) -> "RegistryCommands":
     from trainer.registry_commands import RegistryCommands
 

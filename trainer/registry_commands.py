@@ -7,7 +7,7 @@ import socket
 import typer
 from rich.console import Console
 
-from trainer import reports
+from trainer import importance, reports
 from trainer.history import Place, recorded
 from trainer.lifecycle import Lifecycle, Outcome
 from trainer.mlflow_server import connect
@@ -99,6 +99,10 @@ class RegistryCommands:
         standing = self._pointer.standing()
         table = reports.leaderboard(self._registry, standing, with_stages=self._with_stages)
         reports.show(*table, self._console)
+
+    def importance(self, version: str | None, top: int) -> None:
+        """What the versions rely on."""
+        reports.show(*importance.table(self._registry, version, top), self._console)
 
     def _lifecycle(self, who: str | None) -> Lifecycle:
         return Lifecycle(self._registry, self._pointer, who or _who_runs_this())

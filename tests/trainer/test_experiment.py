@@ -21,6 +21,8 @@ from trainer.candidates import choose
 from trainer.data import FEATURES, load
 from trainer.evaluation import METRICS
 from trainer.experiment import Experiment
+from trainer.importance import shares, table
+from trainer.registry import Registry
 from trainer.search import QUICK
 from trainer.tracking import Run
 from trainer.train_command import train, train_all
@@ -155,6 +157,20 @@ def test_every_flavour_loads_the_version_and_they_agree(registered):
     answered = session(content).run(None, {"features": features.to_numpy(np.float32)})
     np.testing.assert_array_equal(answered[0], labels)
     np.testing.assert_allclose(answered[1], pipeline.predict_proba(features), atol=1e-5)
+
+
+def test_importance_is_read_back_as_shares_of_one(trained, client):
+    results, _ = trained
+    registry = Registry(client, MODEL)
+    both = [shares(registry, registry.version(each.version)) for each in results.values()]
+    for each in both:
+        assert set(each) == set(FEATURES)
+        assert sum(each.values()) == pytest.approx(1)
+    headings, rows = table(registry, None, top=3)
+    assert headings == ["feature", "mean", *(f"{i} {name}" for i, name in enumerate(CANDIDATES, 1))]
+    means = {feature: sum(each[feature] for each in both) / 2 for feature in FEATURES}
+    assert [row[0] for row in rows] == sorted(means, key=means.get, reverse=True)[:3]
+    assert rows[0][1] == f"{max(means.values()):.1%}"
 
 
 def test_progress_and_a_leaderboard_are_shown(trained):
