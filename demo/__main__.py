@@ -52,15 +52,7 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> NoReturn:
     )
     mlflow = stack.enter_context(running(start_mlflow(options.folder, options.mlflow_port)))
     os.environ["MLFLOW_TRACKING_URI"] = mlflow.url
-    champion, others = _champion()
-    if champion is None:
-        _step("Training five candidates, quickly; each becomes a run and a registered version")
-        _trainer("train", "--quick")
-        best, others = _by_merit()
-        _step(f"Promoting version {best}, the best of them in cross-validation")
-        _trainer("promote", best, "--to", "Production", "--reason", "best of the first training")
-    else:
-        _step(f"Version {champion} is in Production since the last demo; not training again")
+    others = _train_and_promote()
     _step(f"Starting the predictor on port {options.predictor_port}")
     settings = {"MLFLOW_TRACKING_URI": mlflow.url}
     predictor = stack.enter_context(
@@ -86,31 +78,32 @@ def _require_free_ports(*ports: int) -> None:
             )
 
 
-def _champion() -> tuple[str | None, list[str]]:
-    """The version in Production and the other versions, the best first; None where nothing is."""
+def _train_and_promote() -> list[str]:
+    """See that a version is in Production; return the others, the best first."""
+    # Importing MLflow takes a second, in which nothing would be on the screen yet.
     from trainer.errors import ModelNotFoundError
     from trainer.pointer import StagePointer
     from trainer.registry import Registry, connect
 
-    try:
-        champion = StagePointer(Registry(connect(), MODEL)).standing().champion
-    except ModelNotFoundError:
-        return None, []
-    best, others = _by_merit()
-    return champion, [version for version in [best, *others] if version != champion]
-
-
-def _by_merit() -> tuple[str, list[str]]:
-    """The best version and the others, in cross-validation: the test rows are not for choosing."""
-    from trainer.registry import Registry, connect
-
     registry = Registry(connect(), MODEL)
+    try:
+        registry.versions()
+    except ModelNotFoundError:
+        _step("Training five candidates, quickly; each becomes a run and a registered version")
+        _trainer("train", "--quick")
+    # By cross-validation: the test rows are not for choosing.
     merit = {
         number: registry.metrics(version).get("cv_roc_auc_mean", 0.0)
         for number, version in registry.versions().items()
     }
-    best, *others = sorted(merit, key=lambda number: merit[number], reverse=True)
-    return best, others
+    best, *_ = ranked = sorted(merit, key=lambda number: merit[number], reverse=True)
+    champion = StagePointer(registry).standing().champion
+    if champion is None:
+        _step(f"Promoting version {best}, the best of them in cross-validation")
+        _trainer("promote", best, "--to", "Production", "--reason", "best in cross-validation")
+    else:
+        _step(f"Version {champion} is in Production already; nothing to train or promote")
+    return [number for number in ranked if number != (champion or best)]
 
 
 def _trainer(*arguments: str) -> None:

@@ -1,0 +1,63 @@
+"""The demo, as a person runs it: from nothing to a prediction, and nothing left behind."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from demo.processes import ROOT, Child, free_port, port_in_use
+from tests.end_to_end.parts import wait_until
+
+
+def demo(folder: Path, mlflow_port: int, predictor_port: int) -> subprocess.Popen[str]:
+    command = [
+        sys.executable, "-m", "demo", "--folder", str(folder),
+        "--mlflow-port", str(mlflow_port), "--predictor-port", str(predictor_port),
+    ]  # fmt: skip
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if text in line:
+            return seen
+    raise AssertionError(f"it ended without {text!r}:\n{seen}")
+
+
+def test_the_demo_serves_until_ctrl_c_and_starts_again_from_where_it_was(
+    own_trained_folder: Path,
+) -> None:
+    """The curl line that it prints works when pasted; the second start trains nothing again."""
+    for start in ("first", "second"):
+        ports = free_port(), free_port()
+        process = demo(own_trained_folder, *ports)
+        try:
+            seen = read_until(process, "tail -f")
+            assert ("Promoting version" in seen) == (start == "first")
+            (line,) = re.findall(r"^curl .*$", seen, re.MULTILINE)
+            answer = subprocess.run(
+                ["bash", "-c", line], capture_output=True, text=True, check=True
+            )
+            assert json.loads(answer.stdout)["model_name"] == "breast-cancer"
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        wait_until(lambda ports=ports: not any(map(port_in_use, ports)), "both ports are free")
+
+
+def test_a_port_in_use_is_reported_before_anything_starts(tmp_path: Path, trained: Child) -> None:
+    """One line that says what to do; the folder stays empty."""
+    taken = int(trained.url.rsplit(":", 1)[1])
+    process = demo(tmp_path / "demo", free_port(), taken)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"port {taken} is in use" in printed
+    assert "PREDICTOR_PORT=" in printed
+    assert not (tmp_path / "demo").exists()
