@@ -69,6 +69,8 @@ def read_features(
 
     Raises LoadError where the graph's inputs, `feature_names` and MLflow's signature disagree.
     """
+    if not ports:
+        raise LoadError("signature", "the graph takes no input")
     for port in ports:
         if len(port.shape) > 2:  # noqa: PLR2004
             raise LoadError(
