@@ -1,0 +1,122 @@
+"""Small ONNX graphs for tests: ours, other people's, and broken ones."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import skl2onnx
+from onnx import TensorProto, helper, numpy_helper
+from skl2onnx.common.data_types import FloatTensorType
+
+OPSETS = {"": 17, "ai.onnx.ml": 3}
+ELEMENTS = {
+    "float": TensorProto.FLOAT,
+    "double": TensorProto.DOUBLE,
+    "float16": TensorProto.FLOAT16,
+    "int64": TensorProto.INT64,
+    "int32": TensorProto.INT32,
+    "uint8": TensorProto.UINT8,
+    "uint64": TensorProto.UINT64,
+    "bool": TensorProto.BOOL,
+    "string": TensorProto.STRING,
+}
+
+
+def tensor(name: str, element: str = "float", shape: Sequence[Any] | None = (None, 2)) -> Any:
+    return helper.make_tensor_value_info(name, ELEMENTS[element], shape)
+
+
+def graph(
+    nodes: Sequence[Any],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    constants: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> bytes:
+    """A serialised model of these nodes; metadata values are written as JSON."""
+    fixed = [numpy_helper.from_array(np.array(v), k) for k, v in (constants or {}).items()]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", inputs, outputs, fixed),
+        opset_imports=[helper.make_opsetid(*opset) for opset in OPSETS.items()],
+        ir_version=8,
+    )
+    helper.set_model_props(model, {k: json.dumps(v) for k, v in (metadata or {}).items()})
+    return model.SerializeToString()
+
+
+def classifier(
+    weights: Sequence[float] = (1.0, -2.0),
+    labels: Sequence[Any] = ("malignant", "benign"),
+    rows: Any = None,
+    metadata: Mapping[str, Any] | None = None,
+    post_transform: str = "SOFTMAX",
+) -> bytes:
+    """Two classes of one float tensor `X`: scores w.x and -w.x, as a linear classifier gives them."""
+    listed = "classlabels_strings" if isinstance(labels[0], str) else "classlabels_ints"
+    node = helper.make_node(
+        "LinearClassifier", ["X"], ["label", "probabilities"], domain="ai.onnx.ml",
+        coefficients=[*weights, *(-w for w in weights)], intercepts=[0.0, 0.0],
+        post_transform=post_transform, **{listed: list(labels)},
+    )  # fmt: skip
+    kind = "string" if isinstance(labels[0], str) else "int64"
+    return graph(
+        [node],
+        [tensor("X", shape=(rows, len(weights)))],
+        [tensor("label", kind, (rows,)), tensor("probabilities", shape=(rows, 2))],
+        metadata=metadata,
+    )
+
+
+def regressor(width: int = 2, targets: int = 1, op: str = "") -> bytes:
+    """The sum of the columns, times 1, 2, … for each target; `op` is applied to it, such as Log."""
+    weights = np.outer(np.ones(width), np.arange(1, targets + 1)).astype(np.float32)
+    nodes = [helper.make_node("MatMul", ["X", "w"], ["sum"])]
+    nodes.append(helper.make_node(op or "Identity", ["sum"], ["value"]))
+    outputs = [tensor("value", shape=(None, targets))]
+    return graph(nodes, [tensor("X", shape=(None, width))], outputs, {"w": weights})
+
+
+def one_input_per_column(width_of_text: int = 1) -> bytes:
+    """Age (int64) + smoker (bool) + dose (double) + code (string: A is 100, B is 200, others -1)."""
+    cast = {"age": "age_f", "smoker": "smoker_f", "dose": "dose_f"}
+    nodes = [helper.make_node("Cast", [a], [b], to=TensorProto.FLOAT) for a, b in cast.items()]
+    nodes.append(
+        helper.make_node(
+            "LabelEncoder", ["code"], ["code_f"], domain="ai.onnx.ml",
+            keys_strings=["A", "B"], values_floats=[100.0, 200.0], default_float=-1.0,
+        )
+    )  # fmt: skip
+    nodes.append(helper.make_node("Concat", [*cast.values(), "code_f"], ["all"], axis=1))
+    nodes.append(helper.make_node("ReduceSum", ["all", "axes"], ["value"], keepdims=1))
+    inputs = [
+        tensor("age", "int64", (None, 1)),
+        tensor("smoker", "bool", (None, 1)),
+        tensor("dose", "double", (None, 1)),
+        tensor("code", "string", (None, width_of_text)),
+    ]
+    return graph(nodes, inputs, [tensor("value", shape=(None, 1))], {"axes": np.array([1])})
+
+
+def with_external_data(location: str = "weights.bin") -> bytes:
+    """A regressor whose weights are in a file of their own: 1.0 and 2.0 as float32."""
+    model = onnx.load_from_string(regressor())
+    weights = model.graph.initializer[0]
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    entries = {"location": location, "offset": "0", "length": "8"}
+    for key, value in entries.items():
+        weights.external_data.add(key=key, value=value)
+    return model.SerializeToString()
+
+
+def converted(estimator: Any, width: int, *, zipmap: bool | None = None) -> bytes:
+    """A fitted scikit-learn estimator as skl2onnx exports it, by default with a ZipMap."""
+    options = None if zipmap is None else {id(estimator): {"zipmap": zipmap}}
+    return skl2onnx.convert_sklearn(
+        estimator,
+        initial_types=[("X", FloatTensorType([None, width]))],
+        options=options,
+        target_opset=OPSETS,
+    ).SerializeToString()

@@ -1,0 +1,130 @@
+"""Settings are read from the environment once, and a wrong one names its variable."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from predictor.errors import SettingsError
+from predictor.registry_client import http_client
+from predictor.settings import Settings, variable
+
+VARIABLES = {variable(name): name for name in Settings.model_fields}
+
+
+@pytest.fixture(autouse=True)
+def _only_the_address_is_set(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+
+
+def test_defaults():
+    """Only the tracking server's address has to be set."""
+    settings = Settings.read()
+    assert settings.model_uri == "models:/breast-cancer/Production"
+    assert (settings.host, settings.port, settings.poll_seconds) == ("127.0.0.1", 8000, 2)
+    assert (settings.when_none, settings.max_body_bytes) == ("stop", 1_048_576)
+    assert settings.cache_dir.is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("MLFLOW_TRACKING_URI", "https://mlflow.example/prefix/", "https://mlflow.example/prefix"),
+        ("MLFLOW_TRACKING_USERNAME", "ada", "ada"),
+        ("MLFLOW_TRACKING_INSECURE_TLS", "true", True),
+        ("MLFLOW_TRACKING_SERVER_CERT_PATH", "/ca.pem", Path("/ca.pem")),
+        ("MLFLOW_TRACKING_CLIENT_CERT_PATH", "/me.pem", Path("/me.pem")),
+        ("PREDICTOR_MODEL_URI", "models:/m@champion", "models:/m@champion"),
+        ("PREDICTOR_HOST", "0.0.0.0", "0.0.0.0"),
+        ("PREDICTOR_PORT", "0", 0),
+        ("PREDICTOR_POLL_SECONDS", "0.5", 0.5),
+        ("PREDICTOR_CACHE_DIR", "~/x", Path("~/x").expanduser()),
+        ("PREDICTOR_WHEN_NONE", "keep", "keep"),
+        ("PREDICTOR_MAX_BODY_BYTES", "1", 1),
+        ("PREDICTOR_MAX_MODEL_BYTES", "99", 99),
+        ("PREDICTOR_LOG_LEVEL", "debug", "debug"),
+    ],
+)
+def test_every_variable_is_read(monkeypatch, name, text, value):
+    """Each variable reaches the field that it is documented for."""
+    monkeypatch.setenv(name, text)
+    assert getattr(Settings.read(), VARIABLES[name]) == value
+
+
+@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"])
+def test_secrets_are_read_and_not_shown(monkeypatch, name):
+    """A settings object can be printed without giving a secret away."""
+    monkeypatch.setenv(name, "s3cret")
+    settings = Settings.read()
+    assert getattr(settings, VARIABLES[name]).get_secret_value() == "s3cret"
+    assert "s3cret" not in f"{settings!r} {settings}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PREDICTOR_PORT", "abc"), ("PREDICTOR_PORT", "65536"), ("PREDICTOR_PORT", "-1"),
+        ("PREDICTOR_POLL_SECONDS", "0"), ("PREDICTOR_POLL_SECONDS", "nan"),
+        ("PREDICTOR_POLL_SECONDS", "3601"), ("PREDICTOR_WHEN_NONE", "maybe"),
+        ("PREDICTOR_MAX_BODY_BYTES", "0"), ("PREDICTOR_MAX_MODEL_BYTES", "x"),
+        ("PREDICTOR_LOG_LEVEL", "loud"), ("PREDICTOR_MODEL_URI", "breast-cancer"),
+        ("MLFLOW_TRACKING_INSECURE_TLS", "perhaps"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_names_its_variable(monkeypatch, name, text):
+    """Whoever set it finds it by the name it was set with."""
+    monkeypatch.setenv(name, text)
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        Settings.read()
+
+
+def test_all_wrong_values_are_named_at_once(monkeypatch):
+    """Nobody has to start the service three times to find three mistakes."""
+    monkeypatch.setenv("PREDICTOR_PORT", "x")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///x.db")
+    with pytest.raises(SettingsError, match=r"MLFLOW_TRACKING_URI: .*PREDICTOR_PORT: "):
+        Settings.read()
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite:///mlflow.db", "./mlruns", "databricks", "http://", "http://h:x", "http//h"]
+)
+def test_a_tracking_uri_that_is_not_a_server_says_how_to_start_one(monkeypatch, uri):
+    """The error is the command to run."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(SettingsError, match=r"MLFLOW_TRACKING_URI: .*`mlflow server "):
+        Settings.read()
+
+
+def test_no_tracking_uri_says_how_to_start_a_server(monkeypatch):
+    """The one variable without a default is asked for by name."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with pytest.raises(SettingsError, match=r"MLFLOW_TRACKING_URI: .*`mlflow server "):
+        Settings.read()
+
+
+def test_an_empty_variable_is_not_set(monkeypatch):
+    """A compose file that passes a variable on without a value changes nothing."""
+    monkeypatch.setenv("PREDICTOR_PORT", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", "")
+    assert Settings.read().port == 8000
+    assert Settings.read().tracking_server_cert_path is None
+
+
+def test_settings_do_not_change():
+    """What was read once stays as it was."""
+    with pytest.raises(ValidationError):
+        Settings.read().port = 1
+
+
+@pytest.mark.parametrize(
+    "name", ["MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH"]
+)
+@pytest.mark.parametrize("text", ["/nowhere/ca.pem", __file__])
+def test_a_certificate_that_cannot_be_read_names_its_variable(monkeypatch, name, text):
+    """A missing file and one that is no certificate are both said at start-up."""
+    monkeypatch.setenv(name, text)
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        http_client(Settings.read())
