@@ -37,10 +37,6 @@ class _Version(msgspec.Struct):
     tags: list[_Tag] = []
 
 
-class _LatestVersions(msgspec.Struct):
-    model_versions: list[_Version] = []
-
-
 class _OneVersion(msgspec.Struct):
     model_version: _Version
 
@@ -117,13 +113,17 @@ class Registry:
         return {m.key: m.value for m in metrics if math.isfinite(m.value)}
 
     async def _latest_in_stage(self) -> ModelVersion | None:
+        path = "/registered-models/get-latest-versions"
         found = await self._get(
-            "/registered-models/get-latest-versions",
-            _LatestVersions,
-            name=self._uri.name,
-            stages=self._uri.pointer,
+            path, dict[str, msgspec.Raw], name=self._uri.name, stages=self._uri.pointer
         )
-        return self._read(found.model_versions[0]) if found and found.model_versions else None
+        # MLflow says `{}` for an empty stage. An object of other things is not MLflow's.
+        if not found:
+            return None
+        if "model_versions" not in found:
+            raise RegistryNonsense(self._url(path), f"it only has {', '.join(sorted(found))[:100]}")
+        versions = _decoded(self._url(path), found["model_versions"], list[_Version])
+        return self._read(versions[0]) if versions else None
 
     async def _one(self, path: str, **pointer: str) -> ModelVersion | None:
         found = await self._get(path, _OneVersion, name=self._uri.name, **pointer)
@@ -147,7 +147,7 @@ class Registry:
         )
 
     async def _get(self, path: str, kind: type[T], **query: str) -> T | None:
-        url = f"{self._client.base_url}".rstrip("/") + _API + path
+        url = self._url(path)
         try:
             # The client's own limits are for each step; a server that sends a byte a second
             # keeps every one of them.
@@ -156,12 +156,19 @@ class Registry:
         except (httpx.HTTPError, TimeoutError) as error:
             raise RegistryUnreachable(url, str(error) or type(error).__name__) from error
         if response.status_code == httpx.codes.OK:
-            try:
-                return msgspec.json.decode(response.content, type=kind, strict=False)
-            except _UNREADABLE as error:
-                raise RegistryNonsense(url, str(error)) from error
+            return _decoded(url, response.content, kind)
         _raise_unless_absent(url, response)
         return None
+
+    def _url(self, path: str) -> str:
+        return str(self._client.base_url).rstrip("/") + _API + path
+
+
+def _decoded(url: str, content: bytes | msgspec.Raw, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(content, type=kind, strict=False)
+    except _UNREADABLE as error:
+        raise RegistryNonsense(url, str(error)) from error
 
 
 def _raise_unless_absent(url: str, response: httpx.Response) -> None:
