@@ -98,7 +98,7 @@ class Reconciler:
             except RegistryError as error:
                 self._registry_failed(error)
                 # Only where the registry has never spoken: once it has, its last word stands.
-                if self.knowledge.answered_at is None and self._serving is None:
+                if self.knowledge.answered_at is None:
                     await self._restore()
                 return
             changed = self._registry_answered(aspired)
@@ -132,19 +132,21 @@ class Reconciler:
                 self._swap(None, "withdrawn")
                 await self._record()
             case Keep():
-                pass
+                if aspired is None and self._when_none == "keep":
+                    await self._restore()
 
     def _begin(self, version: ModelVersion, restored: Artifact | None = None) -> None:
         task = asyncio.create_task(self._load(version, restored), name=f"load {version}")
         self._loading = (version, task)
 
     async def _restore(self) -> None:
-        """Serve the last verified version, because the registry cannot be asked."""
-        if self._loading is not None or self._tried_to_restore:
+        """Serve what served last, as a process would that had not been restarted."""
+        if self._serving is not None or self._loading is not None or self._tried_to_restore:
             return
         self._tried_to_restore = True
         found = await self._source.last_verified()
-        if found is not None:
+        failed = self.failure.version if self.failure else None
+        if found is not None and found[0] != failed:
             self._begin(*found)
 
     async def _load(self, version: ModelVersion, restored: Artifact | None) -> None:
@@ -158,13 +160,16 @@ class Reconciler:
         except Exception as error:  # noqa: BLE001  a fault of ours must not end the polls
             self._load_failed(version, LoadError("internal", f"{type(error).__name__}: {error}"))
         else:
-            self.failure = None
+            if self.failure is not None and self.failure.version == version:
+                self.failure = None
             reason: SwapReason = "restored" if restored else self._reason(version)
             self._swap(servable, reason, time.perf_counter() - started)
         finally:
             if self._loading is not None and self._loading[1] is asyncio.current_task():
                 self._loading = None
         await self._record()
+        if self.failure is not None:
+            await self._restore()
 
     async def _record(self) -> None:
         """Write down what serves, for a start without the registry.
@@ -175,8 +180,13 @@ class Reconciler:
         async with self._recording:
             if self._serving is not None:
                 await self._source.remember(self._serving.model_version, self._serving.artifact)
-            elif self.knowledge.answered_at is not None:
+            elif self._none_may_serve():
                 await self._source.forget()
+
+    def _none_may_serve(self) -> bool:
+        known = self.knowledge
+        said_none = known.answered_at is not None and known.aspired is None
+        return said_none and self._when_none == "stop"
 
     async def _build(self, version: ModelVersion, artifact: Artifact) -> Servable:
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,13 @@ from predictor.errors import (
 from predictor.loader import load
 from predictor.reconciler import Reconciler
 from tests.predictor.parts import FakeSource, Heard, version, write_artifact
+
+
+async def until(happened):
+    """Let the loop run until `happened()`; the test's own timeout is the limit."""
+    while not happened():  # noqa: ASYNC110  the test polls, the code under test has no hook for it
+        await asyncio.sleep(0.001)
+
 
 A, B, C = version(1), version(2), version(3)
 
@@ -368,6 +376,27 @@ class TestStartWithoutTheRegistry:
         await world.unreachable()
         assert world.serving == 1
 
+    async def test_the_registry_names_one_that_cannot_be_loaded(self, world):
+        """A replica that starts during a bad promotion serves what the others still serve."""
+        await world.told(A)
+        world.restart()
+        world.source.broken["2"] = "the store is away"
+        await world.told(B)
+        await until(lambda: world.serving == 1)
+        assert world.swaps[-1] == (1, "restored")
+        assert world.reconciler.failure.version == B
+        world.source.broken.clear()
+        await world.told(replace(B, updated_ms=1))
+        assert world.serving == 2
+
+    async def test_the_registry_names_none_and_keep_was_chosen(self, tmp_path):
+        """A replica that starts then serves what the others keep."""
+        world = World(tmp_path, when_none="keep")
+        await world.told(A)
+        world.restart()
+        await world.told(None)
+        assert world.serving == 1
+
     async def test_a_version_that_no_longer_loads(self, tmp_path):
         """Is a failed load, and tried at once when the registry is back."""
         world = World(tmp_path)
@@ -412,14 +441,11 @@ async def test_a_slow_write_of_an_older_version_does_not_outlive_a_newer_one(wor
     first = asyncio.Event()
     world.source.slow_writes = [first]
     await world.told(A, settle=False)
-    while not world.heard.of(events.Swapped):
-        await asyncio.sleep(0.001)
+    await until(lambda: world.heard.of(events.Swapped))
     await world.told(B, settle=False)
-    while world.serving != 2:
-        await asyncio.sleep(0.001)
+    await until(lambda: world.serving == 2)
     first.set()
-    while world.source.written[-1:] != ["2"]:
-        await asyncio.sleep(0.001)
+    await until(lambda: world.source.written[-1:] == ["2"])
     assert world.source.verified[0] == B
 
 
@@ -428,11 +454,9 @@ async def test_a_slow_write_does_not_outlive_a_withdrawal(world):
     first = asyncio.Event()
     world.source.slow_writes = [first]
     await world.told(A, settle=False)
-    while not world.heard.of(events.Swapped):
-        await asyncio.sleep(0.001)
+    await until(lambda: world.heard.of(events.Swapped))
     stopping = asyncio.create_task(world.told(None, settle=False))
-    while world.serving is not None:
-        await asyncio.sleep(0.001)
+    await until(lambda: world.serving is None)
     first.set()
     await stopping
     assert world.source.verified is None
