@@ -141,13 +141,18 @@ class Reconciler:
 
     async def _restore(self) -> None:
         """Serve what served last, as a process would that had not been restarted."""
-        if self._serving is not None or self._loading is not None or self._tried_to_restore:
+        if self._tried_to_restore or self._needs_no_restore():
             return
-        self._tried_to_restore = True
         found = await self._source.last_verified()
+        if self._needs_no_restore():
+            return  # the registry has spoken meanwhile
+        self._tried_to_restore = True
         failed = self.failure.version if self.failure else None
         if found is not None and found[0] != failed:
             self._begin(*found)
+
+    def _needs_no_restore(self) -> bool:
+        return self._serving is not None or self._loading is not None or self._none_may_serve()
 
     async def _load(self, version: ModelVersion, restored: Artifact | None) -> None:
         self._observe(LoadStarted(version))
