@@ -58,6 +58,7 @@ class FakeSource:
         self.fetched: list[str] = []
         self.written: list[str] = []
         self.slow_writes: list[asyncio.Event] = []
+        self.slow_reads: list[asyncio.Event] = []
 
     async def aspired(self) -> ModelVersion | None:
         await asyncio.sleep(0)
@@ -77,7 +78,10 @@ class FakeSource:
         return write_artifact(self._folder / version.version, classifier((version.number, -1.0)))
 
     async def last_verified(self) -> tuple[ModelVersion, Artifact] | None:
-        return self.verified
+        found = self.verified
+        if self.slow_reads:
+            await self.slow_reads.pop(0).wait()
+        return found
 
     async def remember(self, version: ModelVersion, artifact: Artifact) -> None:
         if self.slow_writes:

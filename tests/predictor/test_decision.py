@@ -24,7 +24,7 @@ def failed(version, retry_at=10.0):
 
 
 @pytest.mark.parametrize(
-    ("aspired", "serving", "failure", "now", "when_none", "action"),
+    ("aspired", "serving", "failure", "now", "setting", "action"),
     [
         (A, None, None, 0, "stop", Load(A)),
         (A, A, None, 0, "stop", Keep()),
@@ -47,9 +47,11 @@ def failed(version, retry_at=10.0):
         (version(1, updated=7, note="edited"), A, None, 0, "stop", Keep()),
     ],
 )
-def test_every_case_has_one_action(aspired, serving, failure, now, when_none, action):
+def test_every_case_has_one_action(  # noqa: PLR0917  a table's columns
+    aspired, serving, failure, now, setting, action
+):
     """Level-triggered: nothing but what is now decides."""
-    assert decide(aspired, serving, failure, now, when_none) == action
+    assert decide(aspired, serving, failure, now, setting) == action
 
 
 def test_the_delay_doubles_up_to_a_limit():

@@ -287,13 +287,12 @@ def test_the_fast_way_and_the_slow_way_agree(text):
     body = text.encode("utf-8", "surrogatepass")
     for features in (MIXED, NUMBERS):
         found = faults.of_record(body, features)
+        refusal = None
         try:
             RowDecoder(features).record(body)
         except RequestError as error:
-            assert found is not None, f"refused without a fault: {error}"
-            assert str(error) == str(found)
-        else:
-            assert found is None
+            refusal = error
+        assert (type(refusal), str(refusal)) == (type(found), str(found))
 
 
 @settings(max_examples=300)
@@ -315,6 +314,6 @@ def test_a_damaged_body_is_taken_or_refused_and_nothing_else(data):
 @given(st.binary(max_size=100))
 def test_noise_is_refused(body):
     """Random bytes are no record."""
-    assume(body.strip() not in (b"",))
+    assume(body.strip() != b"")
     with pytest.raises((MalformedBody, InvalidRecord)):
         RowDecoder(MIXED).record(body)

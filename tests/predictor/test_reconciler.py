@@ -397,6 +397,24 @@ class TestStartWithoutTheRegistry:
         await world.told(None)
         assert world.serving == 1
 
+    @pytest.mark.parametrize("says", [C, None])
+    async def test_the_registry_speaks_while_memory_is_read(self, world, says):
+        """B failed and A was being looked up: what is said meanwhile counts, A never serves."""
+        await world.told(A)
+        world.restart()
+        world.source.broken["2"] = "the store is away"
+        read = asyncio.Event()
+        world.source.slow_reads = [read]
+        await world.told(B, settle=False)
+        await until(lambda: not world.source.slow_reads)
+        await world.told(says, settle=False)
+        read.set()
+        await world.reconciler.settled()
+        await asyncio.sleep(0.01)
+        await world.reconciler.settled()
+        assert world.serving == (says.number if says else None)
+        assert (1, "restored") not in world.swaps
+
     async def test_a_version_that_no_longer_loads(self, tmp_path):
         """Is a failed load, and tried at once when the registry is back."""
         world = World(tmp_path)
