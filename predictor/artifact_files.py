@@ -55,7 +55,8 @@ class ProxiedFiles:
                     raise LoadError("fetch", f"GET {url} answers HTTP {response.status_code}")
                 return await _write(response.aiter_bytes(_CHUNK), path, to, most)
         except httpx.HTTPError as error:
-            raise LoadError("fetch", f"GET {url}: {error or type(error).__name__}") from error
+            said = str(error) or type(error).__name__
+            raise LoadError("fetch", f"GET {url}: {said}") from error
 
 
 class StoredFiles:
@@ -77,14 +78,13 @@ class StoredFiles:
         url = f"{self._uri}/{path}"
         try:
             return fsspec.open(url, "rb").open()
-        except ImportError as error:
-            extra = _EXTRAS.get(urlsplit(url).scheme, "")
-            hint = f"; install mlflow-hotswap[{extra}]" if extra else ""
-            raise LoadError("fetch", f"cannot read {url}: {error}{hint}") from error
         except Exception as error:  # every driver raises errors of its own
-            raise LoadError(
-                "fetch", f"cannot read {url}: {error or type(error).__name__}"
-            ) from error
+            extra = _EXTRAS.get(urlsplit(url).scheme)
+            # ValueError: fsspec has heard of some drivers only once they are installed.
+            missing = extra and isinstance(error, (ImportError, ValueError))
+            hint = f"; install mlflow-hotswap[{extra}]" if missing else ""
+            said = str(error) or type(error).__name__
+            raise LoadError("fetch", f"cannot read {url}: {said}{hint}") from error
 
     async def _chunks(self, file: Any, path: str) -> AsyncIterator[bytes]:
         while True:
