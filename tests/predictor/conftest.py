@@ -1,6 +1,7 @@
 """A real registry with versions in it, over plain REST."""
 
 import itertools
+import math
 from pathlib import Path
 
 import httpx
@@ -28,8 +29,8 @@ class Registered:
         found = self._call("POST", "/runs/create", experiment_id="0", start_time=1)
         run_id = found["run"]["info"]["run_id"]
         for key, value in metrics.items():
-            text = value if value == value and abs(value) < 1e308 else str(value)  # noqa: PLR0124
-            self._call("POST", "/runs/log-metric", run_id=run_id, key=key, value=text, timestamp=1)
+            sent = "NaN" if math.isnan(value) else value
+            self._call("POST", "/runs/log-metric", run_id=run_id, key=key, value=sent, timestamp=1)
         return run_id
 
     def upload(self, folder: Path) -> tuple[str, str]:

@@ -1,0 +1,215 @@
+"""A version's files, from the real server or from memory, and what is left when that fails."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import httpx
+import numpy as np
+import pytest
+import yaml
+
+from predictor.artifact import sha256_of
+from predictor.cache import Cache
+from predictor.errors import LoadError
+from predictor.loader import load
+from predictor.model_uri import ModelUri
+from predictor.registry import Registry
+from predictor.registry_source import RegistrySource
+from tests.predictor.graphs import classifier, with_external_data
+from tests.predictor.parts import http, raw_server, version, write_artifact
+
+ONE = version(1)
+WEIGHTS = np.array([1, 2], np.float32).tobytes()
+
+
+@pytest.fixture
+async def source_of(tmp_path):
+    clients = []
+
+    def make(url, uri="models:/m/Production", *, folder=tmp_path / "cache", most=1 << 30):
+        client = httpx.AsyncClient(base_url=url)
+        clients.append(client)
+        registry = Registry(client, ModelUri.parse(uri))
+        return RegistrySource(registry, client, Cache(folder, uri), most)
+
+    yield make
+    for client in clients:
+        await client.aclose()
+
+
+def left_in(folder):
+    """What a failed fetch left behind."""
+    return [path.name for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
+
+
+async def stored(source_of, tmp_path, wanted=ONE, **options):
+    """Fetch from a local folder whose address a server of ours gives."""
+    body = json.dumps({"artifact_uri": str(tmp_path / "store"), "run": {"data": {}}}).encode()
+    async with raw_server(http("200 OK", body)) as address:
+        return await source_of(address, **options).fetch(wanted)
+
+
+async def test_a_version_in_the_real_registry(mlflow_server, registered, source_of, tmp_path):
+    """Through the proxy, with external data and the run's metrics; loaded, it answers."""
+    files = write_artifact(tmp_path / "in", with_external_data(), **{"weights.bin": WEIGHTS})
+    run_id, uri = registered.upload(tmp_path / "in")
+    name = registered.model()
+    registered.version(name, uri, run_id, onnx_sha256=files.onnx_sha256)
+    source = source_of(mlflow_server.url, f"models:/{name}/1")
+    aspired = await source.aspired()
+    artifact = await source.fetch(aspired)
+    assert set(artifact.digests) == {"MLmodel", "model.onnx", "weights.bin"}
+    assert artifact.metrics == {"auc": 0.9}
+    assert load(aspired, artifact).answer([(1.0, 1.0)])[0].prediction == 3.0
+    await source.remember(aspired, artifact)
+    assert (await source.last_verified())[0] == aspired
+    registered.delete_model(name)
+    assert await source.fetch(aspired) == artifact
+    await source.forget()
+    assert await source.last_verified() is None
+
+
+async def test_a_version_without_files(mlflow_server, registered, source_of, tmp_path):
+    """Registered, and nothing uploaded: the error has the address that answers 404."""
+    name = registered.model(1)
+    source = source_of(mlflow_server.url, f"models:/{name}/1")
+    with pytest.raises(LoadError, match=r"MLmodel answers HTTP 404|MLmodel"):
+        await source.fetch(await source.aspired())
+    assert left_in(tmp_path / "cache") == []
+
+
+async def test_a_digest_that_is_not_the_tags(source_of, tmp_path):
+    """The file or the tag was changed; nothing of it is kept."""
+    write_artifact(tmp_path / "store")
+    with pytest.raises(LoadError, match="the file or the tag was changed") as caught:
+        await stored(source_of, tmp_path, version(1, onnx_sha256="0" * 64))
+    assert caught.value.stage == "digest"
+    assert left_in(tmp_path / "cache") == []
+
+
+async def test_a_tag_that_changed_is_looked_up_anew(source_of, tmp_path):
+    """Files that were replaced together with their tag are fetched, not the old ones served."""
+    write_artifact(tmp_path / "store")
+    old = await stored(source_of, tmp_path)
+    source_of("http://127.0.0.1:1")._cache.remember(version(1), old)
+    new = write_artifact(tmp_path / "store", classifier((5.0, 5.0)))
+    fetched = await stored(source_of, tmp_path, version(1, onnx_sha256=new.onnx_sha256))
+    assert fetched.onnx_sha256 == new.onnx_sha256 != old.onnx_sha256
+
+
+def change(folder, **entries):
+    """Overwrite `MLmodel`."""
+    (folder / "MLmodel").write_text(yaml.safe_dump(entries))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "stage", "words"),
+    [
+        (lambda f: (f / "MLmodel").unlink(), "fetch", "MLmodel"),
+        (lambda f: (f / "model.onnx").unlink(), "fetch", "model.onnx"),
+        (lambda f: (f / "MLmodel").write_text("a: [b"), "fetch", "no onnx flavour"),
+        (lambda f: (f / "MLmodel").write_bytes(b"\xff\xfe"), "fetch", "no onnx flavour"),
+        (lambda f: (f / "MLmodel").write_text(""), "fetch", "no onnx flavour"),
+        (lambda f: change(f, flavors={"sklearn": {}}), "fetch", "no onnx flavour"),
+        (lambda f: change(f, flavors={"onnx": {"data": "../x"}}), "fetch", "outside its folder"),
+        (lambda f: change(f, flavors={"onnx": {"data": "/x"}}), "fetch", "outside its folder"),
+        (lambda f: change(f, flavors={"onnx": {"data": "MLmodel"}}), "fetch", "MLmodel"),
+        (lambda f: (f / "model.onnx").write_bytes(b"garbage"), "session", "not an ONNX model"),
+        (lambda f: (f / "model.onnx").write_bytes(b""), "session", "not an ONNX model"),
+        (
+            lambda f: (f / "model.onnx").write_bytes(with_external_data("../../etc/passwd")),
+            "fetch",
+            "outside its folder",
+        ),
+        (
+            lambda f: (f / "model.onnx").write_bytes(with_external_data("gone.bin")),
+            "fetch",
+            "gone.bin",
+        ),
+    ],
+)
+async def test_a_spoiled_artifact_is_a_failed_load(source_of, tmp_path, spoil, stage, words):
+    """The error names the file, and nothing is left in the cache."""
+    write_artifact(tmp_path / "store")
+    spoil(tmp_path / "store")
+    with pytest.raises(LoadError, match=words) as caught:
+        await stored(source_of, tmp_path)
+    assert caught.value.stage == stage
+    assert left_in(tmp_path / "cache") == []
+
+
+async def test_a_version_that_is_too_large(source_of, tmp_path):
+    """All files count together."""
+    files = write_artifact(tmp_path / "store")
+    size = sum((files.folder / path).stat().st_size for path in files.digests)
+    with pytest.raises(LoadError, match="PREDICTOR_MAX_MODEL_BYTES"):
+        await stored(source_of, tmp_path, most=size - 1)
+    assert left_in(tmp_path / "cache") == []
+    assert await stored(source_of, tmp_path, most=size)
+
+
+async def test_the_registry_failing_at_the_download(source_of, tmp_path):
+    """Is a failed load; the version that serves is not touched."""
+    async with raw_server(http("500 Internal Server Error")) as address:
+        with pytest.raises(LoadError, match="did not answer") as caught:
+            await source_of(address).fetch(version(1))
+    assert caught.value.stage == "fetch"
+
+
+async def test_metrics_that_cannot_be_read_do_not_matter(source_of, tmp_path):
+    """They are for people; the version serves without them."""
+    write_artifact(tmp_path / "store")
+
+    async def only_the_uri(head, writer):
+        body = json.dumps({"artifact_uri": str(tmp_path / "store")}).encode()
+        good = b"get-download-uri" in head
+        writer.write(http("200 OK", body) if good else http("500 Internal Server Error"))
+
+    async with raw_server(only_the_uri) as address:
+        assert (await source_of(address).fetch(version(1))).metrics == {}
+
+
+async def test_a_cache_that_cannot_be_written_costs_only_the_cache(source_of, tmp_path):
+    """A full or read-only disk: the version serves, and is fetched again next time."""
+    (tmp_path / "file").write_text("in the way")
+    write_artifact(tmp_path / "store")
+    artifact = await stored(source_of, tmp_path, folder=tmp_path / "file")
+    assert sha256_of(artifact.model_file) == artifact.onnx_sha256
+    source = source_of("http://127.0.0.1:1", folder=tmp_path / "file")
+    await source.remember(version(1), artifact)
+    await source.forget()
+    assert await source.last_verified() is None
+
+
+async def test_a_load_that_is_given_up_leaves_nothing(source_of, tmp_path):
+    """Superseded half way through a download."""
+    arrived = asyncio.Event()
+
+    async def stall(head, writer):
+        if b"get-download-uri" in head:
+            writer.write(http("200 OK", b'{"artifact_uri": "mlflow-artifacts:/1/m"}'))
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nflavors:")
+        await writer.drain()
+        arrived.set()
+        await asyncio.sleep(60)
+
+    async with raw_server(stall) as address:
+        fetching = asyncio.create_task(source_of(address).fetch(version(1)))
+        await arrived.wait()
+        fetching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fetching
+    assert left_in(tmp_path / "cache") == []
+
+
+async def test_a_reused_number_is_fetched(source_of, tmp_path):
+    """Version 1, deleted and made again, is not served from memory."""
+    write_artifact(tmp_path / "store")
+    old = await stored(source_of, tmp_path)
+    source_of("http://127.0.0.1:1")._cache.remember(version(1), old)
+    write_artifact(tmp_path / "store", classifier((9.0, 9.0)))
+    new = await stored(source_of, tmp_path, replace(version(1), created_ms=99))
+    assert new.digest != old.digest
+    assert await stored(source_of, tmp_path) == old
