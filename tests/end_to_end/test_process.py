@@ -58,6 +58,11 @@ def test_no_socket_but_the_registrys_is_opened(registry: Registry, tmp_path: Pat
     with running(spawn(command, url, tmp_path / "log", env), "/ready") as child:
         service = Service(child)
         service.predict(service.example())
+        # strace keeps signals to itself; the predictor is its only child.
+        pid = child.process.pid
+        predictor = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+        os.kill(int(predictor), signal.SIGTERM)
+        assert child.process.wait(30) == 0
     seen = set(re.findall(r"sin6?_port=htons\((\d+)\).*?\"([^\"]+)\"", calls.read_text()))
     host, registry_port = registry.url.removeprefix("http://").split(":")
     assert seen == {(registry_port, host)}
