@@ -19,6 +19,7 @@ None of them knows an HTTP status; `app.py` has one table for that.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 
 class PredictorError(Exception):
@@ -30,11 +31,15 @@ class SettingsError(PredictorError):
 
 
 class RegistryError(PredictorError):
-    """The registry gave no usable answer."""
+    """The registry gave no usable answer. `outcome` is what metrics and logs call it."""
+
+    outcome: ClassVar[Literal["unreachable", "refused", "nonsense"]]
 
 
 class RegistryUnreachable(RegistryError):
     """No connection, no answer in time, or a server error."""
+
+    outcome = "unreachable"
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"the registry at {url} did not answer: {reason}")
@@ -42,6 +47,8 @@ class RegistryUnreachable(RegistryError):
 
 class RegistryRefused(RegistryError):
     """The registry refused the credentials."""
+
+    outcome = "refused"
 
     def __init__(self, url: str, status: int) -> None:
         super().__init__(
@@ -52,6 +59,8 @@ class RegistryRefused(RegistryError):
 
 class RegistryNonsense(RegistryError):
     """An answer that is not the registry's protocol."""
+
+    outcome = "nonsense"
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"the answer of {url} is not that of an MLflow registry: {reason}")

@@ -25,8 +25,6 @@ from predictor.errors import (
     LoadError,
     NothingServing,
     RegistryError,
-    RegistryRefused,
-    RegistryUnreachable,
 )
 from predictor.events import (
     LoadFailed,
@@ -116,16 +114,19 @@ class Reconciler:
         self._supersede()
         self._builder.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def _serving_version(self) -> ModelVersion | None:
+        return self._serving.model_version if self._serving else None
+
     async def _follow(self, aspired: ModelVersion | None) -> None:
         if self._loading is not None:
             if self._loading[0] == aspired:
                 return
             self._supersede()
-        serving = self._serving.model_version if self._serving else None
         if self.failure is not None and self.failure.version != aspired:
             self.failure = None
         now = asyncio.get_running_loop().time()
-        match decide(aspired, serving, self.failure, now, self._when_none):
+        match decide(aspired, self._serving_version, self.failure, now, self._when_none):
             case Load(version):
                 self._begin(version)
             case Stop():
@@ -198,19 +199,12 @@ class Reconciler:
         return await loop.run_in_executor(self._builder, self._load_servable, version, artifact)
 
     def _swap(self, servable: Servable | None, reason: SwapReason, seconds: float = 0.0) -> None:
-        previous, self._serving = self._serving, servable
-        self._observe(
-            Swapped(
-                previous.model_version if previous else None,
-                servable.model_version if servable else None,
-                reason,
-                seconds,
-                servable.artifact.onnx_sha256 if servable else "",
-            )
-        )
+        previous, self._serving = self._serving_version, servable
+        digest = servable.artifact.onnx_sha256 if servable else ""
+        self._observe(Swapped(previous, self._serving_version, reason, seconds, digest))
 
     def _reason(self, version: ModelVersion) -> SwapReason:
-        before = self._serving.model_version if self._serving else None
+        before = self._serving_version
         return "rolled_back" if before and before.number > version.number else "promoted"
 
     def _supersede(self) -> None:
@@ -228,8 +222,9 @@ class Reconciler:
         self.failure = Failure(
             version, error.stage, error.reason, attempts, time.time(), now + delay
         )
-        serving = self._serving.model_version if self._serving else None
-        self._observe(LoadFailed(version, error.stage, error.reason, attempts, delay, serving))
+        self._observe(
+            LoadFailed(version, error.stage, error.reason, attempts, delay, self._serving_version)
+        )
 
     def _registry_answered(self, aspired: ModelVersion | None) -> bool:
         known = self.knowledge
@@ -241,10 +236,4 @@ class Reconciler:
     def _registry_failed(self, error: RegistryError) -> None:
         first = self.knowledge.fault is None
         self.knowledge = Knowledge(self.knowledge.aspired, self.knowledge.answered_at, str(error))
-        serving = self._serving.model_version if self._serving else None
-        outcome: Literal["unreachable", "refused", "nonsense"] = "nonsense"
-        if isinstance(error, RegistryUnreachable):
-            outcome = "unreachable"
-        elif isinstance(error, RegistryRefused):
-            outcome = "refused"
-        self._observe(RegistryFailed(outcome, str(error), serving, first))
+        self._observe(RegistryFailed(error.outcome, str(error), self._serving_version, first))
