@@ -25,6 +25,7 @@ def create_app(service: Service) -> FastAPI:
         version="0.1.0",
         lifespan=_lifespan(service),
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.include_router(predict.routes(service))
     app.include_router(health.routes(service))
