@@ -2,20 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
 
 from predictor import openapi, problems
-from predictor.api import health, predict
+from predictor.api import health, page, predict
 from predictor.instrument import Instrument
 from predictor.servable import Servable
 from predictor.service import Service
-
-_WEB = Path(__file__).parent / "web"
 
 
 def create_app(service: Service) -> FastAPI:
@@ -29,15 +25,11 @@ def create_app(service: Service) -> FastAPI:
     )
     app.include_router(predict.routes(service))
     app.include_router(health.routes(service))
-    app.add_api_route("/", _page, include_in_schema=False)
+    app.include_router(page.routes(service))
     problems.add_handlers(app)
     _follow_the_serving_version(app, service)
     app.add_middleware(Instrument, answered=service.metrics.answered)
     return app
-
-
-async def _page() -> FileResponse:
-    return FileResponse(_WEB / "index.html", media_type="text/html")
 
 
 def _lifespan(service: Service) -> Any:

@@ -1,0 +1,34 @@
+// The curl line for a record, and the button that copies it.
+
+import { byId, say } from "./elements.js";
+
+export function showCommand(record, isExample) {
+  const command = curl(record);
+  if (byId("command").textContent !== command) say(byId("copied"), "");
+  say(byId("command"), command);
+  say(
+    byId("command-hint"),
+    isExample ? "With the example, until you type a record." : "With the record above, as it is now.",
+  );
+}
+
+function curl(record) {
+  const address = new URL("predict", document.baseURI).href;
+  return `curl -sS ${quoted(address)} -H 'Content-Type: application/json' -d ${quoted(record)}`;
+}
+
+// In a shell's single quotes only the single quote itself is special.
+const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+
+export async function copyCommand() {
+  const place = byId("command");
+  let done = true;
+  try {
+    await navigator.clipboard.writeText(place.textContent);
+  } catch {
+    // Browsers give no clipboard to a page over plain HTTP from another machine.
+    getSelection().selectAllChildren(place);
+    done = document.execCommand("copy");
+  }
+  say(byId("copied"), done ? "Copied." : "Selected; copy it with your keyboard.");
+}

@@ -1,0 +1,205 @@
+"""The demo page: what is served, under which rules, and how it reads what people paste."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from predictor.__main__ import compose
+from predictor.api import page
+from predictor.app import create_app
+from predictor.settings import Settings
+
+FILES = [page.PAGE, *page.ASSETS]
+PATHS = ["/", *(f"/web/{name}" for name in page.ASSETS)]
+REFERENCE = re.compile(r"""(?:href|src)="(web/[^"]+)"|from "\./([^"]+)";""")
+
+
+@pytest.fixture
+async def client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx.AsyncClient]:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("PREDICTOR_CACHE_DIR", str(tmp_path))
+    app = create_app(compose(Settings.read()))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+def source(name: str) -> str:
+    return (page.FOLDER / name).read_text()
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_file_comes_with_its_type_and_the_strict_headers(client, path):
+    answer = await client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].split(";")[0] == page.ASSETS.get(path[5:], "text/html")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-cache"
+    policy = answer.headers["content-security-policy"].split("; ")
+    assert {
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    } <= set(policy)
+    assert not any("unsafe" in rule for rule in policy)
+
+
+async def test_a_file_that_the_browser_has_is_not_sent_again(client):
+    first = await client.get("/web/page.css")
+    again = await client.get("/web/page.css", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    other = await client.get("/web/page.css", headers={"If-None-Match": '"other"'})
+    assert other.content == first.content
+
+
+async def test_head_answers_like_get_without_the_body(client):
+    assert (await client.head("/")).headers["content-length"] == str(
+        len((page.FOLDER / page.PAGE).read_bytes())
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/web/",
+        "/web/index.html",
+        "/web/nothing.js",
+        "/web/page.js/",
+        "/web/../settings.py",
+        "/web/..%2fsettings.py",
+        "/web/%2e%2e/settings.py",
+        "/web/..%5csettings.py",
+        "/web/%2fetc%2fpasswd",
+        "/web/page.js%00",
+        "/index.html",
+        "/page.js",
+    ],
+)
+async def test_nothing_else_is_served(client, path):
+    answer = await client.get(path)
+    assert answer.status_code in {307, 404}
+    assert "import" not in answer.text
+
+
+async def test_the_page_is_no_part_of_the_api_document(client):
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    assert not any(path == "/" or path.startswith("/web") for path in paths)
+
+
+async def test_metrics_know_all_assets_under_one_label(client):
+    await client.get("/web/page.js")
+    await client.get("/web/page.css")
+    text = (await client.get("/metrics")).text
+    assert 'endpoint="/web/{name}"' in text
+    assert "page.js" not in text
+
+
+def test_every_file_that_is_referenced_is_served_and_every_served_one_is_referenced():
+    found = {
+        (match[1] or match[2]).removeprefix("web/")
+        for name in FILES
+        for match in REFERENCE.finditer(source(name))
+    }
+    assert found == set(page.ASSETS)
+    assert {file.name for file in page.FOLDER.iterdir()} == set(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_comes_from_another_host(name):
+    text = source(name).replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert not re.search(r"//[a-zA-Z0-9]|@import|\burl\(", text)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_text_never_becomes_html_or_code(name):
+    text = source(name)
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=\"|<script(?![^>]*\bsrc=)", text)
+
+
+def test_the_page_is_small():
+    assert sum((page.FOLDER / name).stat().st_size for name in FILES) < 60_000
+
+
+def test_the_page_says_what_it_is_for_even_without_an_answer():
+    assert "Decision support, not a diagnosis." in source(page.PAGE)
+
+
+def in_node(call: str) -> object:
+    """What an expression over `record.js` is, computed by Node."""
+    script = source("record.js") + f"\nconsole.log(JSON.stringify({call}))"
+    command = ["node", "--input-type=module", "--eval", script]
+    done = subprocess.run(command, capture_output=True, check=True, text=True, timeout=60)
+    return json.loads(done.stdout)
+
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node here")
+
+
+@needs_node
+def test_numbers_are_sent_as_typed_and_everything_sent_is_json():
+    sent = {
+        "9007199254740993": "9007199254740993",
+        " 17.990 ": "17.990",
+        "+1": "1",
+        "-007.5": "-7.5",
+        "1.": "1",
+        ".5e3": "0.5e3",
+        "1e400": "1e400",
+        "1,5": '"1,5"',
+        "0x10": '"0x10"',
+        "NaN": '"NaN"',
+        "": None,
+    }
+    typed = json.dumps(list(sent))
+    assert in_node(f'{typed}.map((text) => literal("number", text))') == list(sent.values())
+    for value in filter(None, sent.values()):
+        json.loads(value)
+
+
+@needs_node
+@pytest.mark.parametrize(
+    ("pasted", "values"),
+    [
+        ("1\t2\t3", ["1", "2", "3"]),
+        ("1, 2,3\n", ["1", "2", "3"]),
+        ("1\r\n2\r\n3\r\n", ["1", "2", "3"]),
+        ("1 2  3", ["1", "2", "3"]),
+        ("17,99\t1,5\t2", ["17,99", "1,5", "2"]),
+        ("17,99;1,5;2", ["17,99", "1,5", "2"]),
+        ("1\t2\t", ["1", "2", ""]),
+        ("c\ta\tb\n3\t1\t2", ["1", "2", "3"]),
+        ('{"b": 2, "a": 1, "c": 3}', ["1", "2", "3"]),
+    ],
+)
+def test_a_pasted_row_fills_every_field(pasted, values):
+    assert in_node(f"[...{taken(pasted)}.values()]") == values
+
+
+@needs_node
+@pytest.mark.parametrize("pasted", ["1,2,3,4", "1\t2\t3\t4", "1 2 3 4", "{a", '{"d": 1}'])
+def test_a_row_that_does_not_fit_fills_nothing_and_says_why(pasted):
+    assert "Nothing was filled." in str(in_node(taken(pasted)))
+
+
+@needs_node
+@pytest.mark.parametrize("pasted", ["", "5", "17,99", "1,001"])
+def test_one_value_is_pasted_as_ever(pasted):
+    assert in_node(taken(pasted)) is None
+
+
+def taken(pasted: str) -> str:
+    features = json.dumps([{"name": name, "type": "number"} for name in "abc"])
+    return f"pastedRow({json.dumps(pasted)}, {features})"
