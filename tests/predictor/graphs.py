@@ -120,3 +120,19 @@ def converted(estimator: Any, width: int, *, zipmap: bool | None = None) -> byte
         options=options,
         target_opset=OPSETS,
     ).SerializeToString()
+
+
+# A version as our own exporter makes it, of two features.
+NAMES = ["mean_radius", "mean_texture"]
+METADATA = {
+    "feature_names": NAMES, "class_labels": ["malignant", "benign"], "positive_class": "malignant",
+    "recorded_examples": [
+        {
+            "record": {"mean_radius": 1.0, "mean_texture": 0.0},
+            "prediction": "malignant",
+            "probabilities": {"malignant": 0.8807971, "benign": 0.1192029},
+        }
+    ],
+}  # fmt: skip
+OURS = classifier(metadata=METADATA)
+GOOD = {"mean_radius": 1.0, "mean_texture": 0.0}

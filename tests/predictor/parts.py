@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from predictor.artifact import Artifact, sha256_of
@@ -117,6 +119,14 @@ class Counted:
 
     def ran(self, servable: Servable, answers: Sequence[Any], seconds: float) -> None:
         self.calls.append(len(answers))
+
+
+_TLS = ssl.create_default_context()  # reading the certificates for each client would take longer
+
+
+def a_client(address: str) -> httpx.AsyncClient:
+    """An HTTP client such as the service makes, without credentials."""
+    return httpx.AsyncClient(base_url=address, timeout=5, verify=_TLS)
 
 
 Reply = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]

@@ -1,18 +1,17 @@
 """Where files come from: the tracking server's proxy, a local folder, or a store with a driver."""
 
 import fsspec
-import httpx
 import pytest
 
 from predictor.artifact_files import ProxiedFiles, StoredFiles, checked, open_files
 from predictor.errors import LoadError
-from tests.predictor.parts import http, raw_server
+from tests.predictor.parts import a_client, http, raw_server
 
 MANY = 1 << 30
 
 
 async def download(uri, path, to, most=MANY, address="http://registry:5000"):
-    async with httpx.AsyncClient(base_url=address) as client:
+    async with a_client(address) as client:
         return await open_files(uri, client).download(path, to, most)
 
 
@@ -86,14 +85,17 @@ async def test_a_path_that_climbs_out_is_refused(tmp_path, path):
     """Before anything is asked for or written."""
     with pytest.raises(LoadError, match="outside its folder"):
         checked(path)
-    for files in (StoredFiles(f"file://{tmp_path}"), ProxiedFiles(httpx.AsyncClient(), "m")):
+    for files in (
+        StoredFiles(f"file://{tmp_path}"),
+        ProxiedFiles(a_client("http://registry:5000"), "m"),
+    ):
         with pytest.raises(LoadError, match="outside its folder"):
             await files.download(path, tmp_path / "x", MANY)
 
 
 async def test_another_server_is_refused():
     """Credentials for one server are not shown to another."""
-    async with httpx.AsyncClient(base_url="http://registry:5000") as client:
+    async with a_client("http://registry:5000") as client:
         with pytest.raises(LoadError, match="another server"):
             open_files("mlflow-artifacts://elsewhere:5000/1/model", client)
         assert isinstance(open_files("mlflow-artifacts://registry:5000/1/m", client), ProxiedFiles)

@@ -4,20 +4,19 @@ import asyncio
 import json
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import pytest
 
 from predictor.errors import RegistryError, RegistryNonsense, RegistryRefused, RegistryUnreachable
 from predictor.model_uri import ModelUri
 from predictor.registry import Registry
-from tests.predictor.parts import http, raw_server, version
+from tests.predictor.parts import a_client, http, raw_server, version
 
 STAGE, ALIAS, PINNED = "models:/m/Production", "models:/m@champion", "models:/m/7"
 FOUND = {"name": "m", "version": "7", "source": "s", "creation_timestamp": "12", "run_id": "r"}
 
 
 async def ask(address, uri, *, seconds=10.0):
-    async with httpx.AsyncClient(base_url=address, timeout=5) as client:
+    async with a_client(address) as client:
         return await Registry(client, ModelUri.parse(uri), seconds=seconds).aspired()
 
 
@@ -92,7 +91,7 @@ class TestRealServer:
     async def test_metrics_of_a_run(self, mlflow_server, registered):
         """Those that are numbers: JSON has no NaN."""
         run_id = registered.run(auc=0.5, undefined=float("nan"))
-        async with httpx.AsyncClient(base_url=mlflow_server.url) as client:
+        async with a_client(mlflow_server.url) as client:
             registry = Registry(client, ModelUri.parse(STAGE))
             assert await registry.run_metrics(run_id) == {"auc": 0.5}
             assert await registry.run_metrics("") == {}
@@ -100,7 +99,7 @@ class TestRealServer:
 
     async def test_files_of_a_version_that_is_gone(self, mlflow_server):
         """Between the poll and the load it may be deleted."""
-        async with httpx.AsyncClient(base_url=mlflow_server.url) as client:
+        async with a_client(mlflow_server.url) as client:
             with pytest.raises(RegistryNonsense, match="no files are known"):
                 await Registry(client, ModelUri.parse(STAGE)).download_uri(version(9))
 

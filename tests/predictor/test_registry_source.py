@@ -4,7 +4,6 @@ import asyncio
 import json
 from dataclasses import replace
 
-import httpx
 import numpy as np
 import pytest
 import yaml
@@ -17,7 +16,7 @@ from predictor.model_uri import ModelUri
 from predictor.registry import Registry
 from predictor.registry_source import RegistrySource
 from tests.predictor.graphs import classifier, with_external_data
-from tests.predictor.parts import http, raw_server, version, write_artifact
+from tests.predictor.parts import a_client, http, raw_server, version, write_artifact
 
 ONE = version(1)
 WEIGHTS = np.array([1, 2], np.float32).tobytes()
@@ -28,7 +27,7 @@ async def source_of(tmp_path):
     clients = []
 
     def make(url, uri="models:/m/Production", *, folder=tmp_path / "cache", most=1 << 30):
-        client = httpx.AsyncClient(base_url=url)
+        client = a_client(url)
         clients.append(client)
         registry = Registry(client, ModelUri.parse(uri))
         return RegistrySource(registry, client, Cache(folder, uri), most)

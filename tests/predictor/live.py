@@ -1,0 +1,77 @@
+"""A whole service around a fake source: every part real but the registry."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from predictor.app import create_app
+from predictor.batcher import Batcher
+from predictor.events import Event
+from predictor.loader import load
+from predictor.metrics import Metrics
+from predictor.reconciler import Reconciler
+from predictor.service import Service
+from predictor.settings import Settings
+from predictor.watcher import Watcher
+from tests.predictor.parts import FakeSource, version, write_artifact
+
+
+class Served(FakeSource):
+    """A source whose versions have the graphs that a test gave them."""
+
+    graphs: dict[str, tuple[bytes, str | None]]
+
+    def files(self, version):
+        model, signature = self.graphs[version.version]
+        return write_artifact(self._folder / version.version, model, signature)
+
+
+class Live:
+    """The service, its source, and a client that talks to it without a socket."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.source = Served(folder)
+        self.source.graphs = {}
+        self.metrics = Metrics(CollectorRegistry(), "m")
+        self.events: list[Event] = []
+        self.reconciler = Reconciler(self.source, load, self._observe)
+        chosen = Settings(
+            MLFLOW_TRACKING_URI="http://registry", model_uri="models:/m/Production", **settings
+        )
+        self.service = Service(
+            settings=chosen,
+            reconciler=self.reconciler,
+            batcher=Batcher(self.reconciler.require_serving, self.metrics),
+            metrics=self.metrics,
+            watcher=Watcher(self.reconciler.reconcile, 3600),
+        )
+        self.app = create_app(self.service)
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://service")
+
+    def _observe(self, event: Event) -> None:
+        self.events.append(event)
+        self.metrics.observe(event)
+
+    async def serve(self, number: int, model: bytes, signature: str | None = None) -> None:
+        """Promote a version with this graph and wait until it serves."""
+        self.source.graphs[str(number)] = (model, signature)
+        await self.say(version(number))
+
+    async def say(self, aspired: Any) -> None:
+        """What the registry says from now on, heard."""
+        self.source.says = aspired
+        await self.reconciler.reconcile()
+        await self.reconciler.settled()
+
+    def samples(self) -> dict[tuple[str, ...], float]:
+        """Every sample at /metrics: (name, label value, …) -> value, labels sorted by name."""
+        text = self.metrics.render().decode()
+        return {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }

@@ -1,0 +1,128 @@
+"""Rows of one tick become one call, and nobody's answer depends on who else asked."""
+
+import asyncio
+import json
+
+import pytest
+
+from predictor.answers import Answer
+from predictor.batcher import Batcher
+from predictor.errors import InvalidRecord, MalformedBody, NothingServing
+from tests.predictor.graphs import regressor
+from tests.predictor.parts import Counted, servable_of
+
+
+def body(*values):
+    return json.dumps(dict(zip(("feature_0", "feature_1"), values, strict=True))).encode()
+
+
+@pytest.fixture
+def observer():
+    return Counted()
+
+
+@pytest.fixture
+def batcher(tmp_path, observer):
+    servable = servable_of(tmp_path, regressor(op="Log"))
+    return Batcher(lambda: servable, observer)
+
+
+async def test_requests_of_one_tick_are_one_call(batcher, observer):
+    """And each gets the answer to its own row."""
+    asked = await asyncio.gather(*(batcher.predict(body(2**i, 0)) for i in range(50)))
+    assert observer.calls == [50]
+    assert [a.prediction for _, a in asked] == pytest.approx(
+        [i * 0.693147 for i in range(50)], rel=1e-4
+    )
+
+
+async def test_a_lone_request_waits_for_nobody(batcher, observer):
+    """One after the other is one call each."""
+    for _ in range(3):
+        await batcher.predict(body(1, 0))
+    assert observer.calls == [1, 1, 1]
+
+
+async def test_one_bad_request_does_not_hurt_the_others(batcher, observer):
+    """Not JSON, a wrong field, no finite answer: each hears of its own, the rest are answered."""
+    bodies = [body(1, 0), b"{", b'{"feature_0": 1}', body(-1, 0), body(1, 0)]
+    asked = await asyncio.gather(*map(batcher.predict, bodies), return_exceptions=True)
+    kinds = [type(a) if isinstance(a, Exception) else a[1] for a in asked]
+    assert kinds == [Answer(0.0), MalformedBody, InvalidRecord, InvalidRecord, Answer(0.0)]
+    assert observer.calls == [3]
+
+
+async def test_only_bad_requests_run_nothing(batcher, observer):
+    """No empty batch is computed."""
+    with pytest.raises(MalformedBody):
+        await batcher.predict(b"")
+    assert observer.calls == []
+
+
+async def test_a_client_that_leaves_does_not_hurt_the_others(batcher):
+    """Its row is computed for nobody."""
+    tasks = [asyncio.create_task(batcher.predict(body(1, 0))) for _ in range(3)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    left = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(a) for a in left] == [tuple, asyncio.CancelledError, tuple]
+
+
+async def test_everybody_hears_that_nothing_serves():
+    """The reason reaches each client that waits."""
+
+    def nothing():
+        raise NothingServing("promote one")
+
+    batcher = Batcher(nothing, Counted())
+    asked = await asyncio.gather(
+        *(batcher.predict(b"{}") for _ in range(3)), return_exceptions=True
+    )
+    assert [str(a) for a in asked] == ["promote one"] * 3
+    with pytest.raises(NothingServing):
+        await batcher.predict_batch(b"{}")
+
+
+@pytest.mark.parametrize("answers", [[], [Answer(1.0)] * 5])
+async def test_a_servable_that_answers_another_number_of_rows_leaves_nobody_waiting(answers):
+    """A fault of ours is an error, not a request that hangs."""
+
+    class Wrong:
+        decoder = type("Anything", (), {"record": staticmethod(lambda body: (1.0,))})
+
+        @staticmethod
+        def answer(rows):
+            return answers
+
+    batcher = Batcher(Wrong, Counted())
+    asked = await asyncio.wait_for(
+        asyncio.gather(*(batcher.predict(b"") for _ in range(3)), return_exceptions=True), 5
+    )
+    assert len(asked) == 3
+    assert answers or all(isinstance(a, ValueError) for a in asked)
+
+
+async def test_a_tick_is_answered_by_one_servable(tmp_path):
+    """The swap between two ticks is between two batches; every answer names its own version."""
+    servables = [servable_of(tmp_path / str(n), regressor(), number=n) for n in (1, 2)]
+    given = iter(servables)
+    batcher = Batcher(lambda: next(given), Counted())
+    for expected in servables:
+        asked = await asyncio.gather(*(batcher.predict(body(1, 2)) for _ in range(5)))
+        assert {servable for servable, _ in asked} == {expected}
+
+
+async def test_a_batch_is_one_call_and_keeps_its_order(batcher, observer):
+    """All of its rows from one servable."""
+    rows = [{"feature_0": 1, "feature_1": i} for i in range(3)]
+    _, answers = await batcher.predict_batch(json.dumps({"instances": rows}).encode())
+    assert [a.prediction for a in answers] == pytest.approx([0.0, 0.693147, 1.098612])
+    assert observer.calls == [3]
+
+
+async def test_a_batch_names_the_row_that_has_no_answer(batcher):
+    """As `instances[1]`."""
+    rows = [{"feature_0": 1, "feature_1": 0}, {"feature_0": -1, "feature_1": 0}]
+    with pytest.raises(InvalidRecord) as caught:
+        await batcher.predict_batch(json.dumps({"instances": rows}).encode())
+    assert [error.field for error in caught.value.errors] == ["instances[1]"]

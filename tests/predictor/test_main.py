@@ -1,0 +1,180 @@
+"""The composition root over real sockets: what a client on the wire sees."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from demo.processes import free_port
+from predictor.__main__ import compose
+from predictor.settings import Settings
+from tests.predictor.graphs import GOOD, OURS
+from tests.predictor.live import Live
+
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("PREDICTOR_", "MLFLOW_"))}
+
+
+@pytest.fixture
+async def served(tmp_path):
+    """A live service behind a real uvicorn; gives it with its port."""
+    live = Live(tmp_path, max_body_bytes=2000)
+    await live.serve(7, OURS)
+    port = free_port()
+    server = uvicorn.Server(
+        uvicorn.Config(live.app, port=port, log_config=None, access_log=False, lifespan="off")
+    )
+    running = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    yield live, port
+    server.should_exit = True
+    await running
+    await live.client.aclose()
+
+
+async def exchange(port, *parts):
+    """Send these bytes over one connection, piece by piece; return all that comes back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+def post(body, *headers, path="/predict"):
+    lines = [f"POST {path} HTTP/1.1", "Host: x", "Connection: close", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def test_requests_on_the_wire_are_coalesced(served):
+    """Many connections, fewer calls, every answer right."""
+    live, port = served
+    limits = httpx.Limits(max_connections=64)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits) as client:
+        asked = [client.post("/predict", json={**GOOD, "mean_radius": v}) for v in (1.0, -1.0) * 32]
+        answers = [response.json()["prediction"] for response in await asyncio.gather(*asked)]
+    assert answers == ["malignant", "benign"] * 32
+    samples = live.samples()
+    assert samples[("predictor_batch_rows_sum",)] == 64
+    assert samples[("predictor_batch_rows_count",)] < 64
+
+
+async def test_a_chunked_body_is_read_and_limited(served):
+    """Without a length there is a limit all the same."""
+    _, port = served
+    body = json.dumps(GOOD).encode()
+    chunk = f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
+    answer = await exchange(port, post(chunk, "Transfer-Encoding: chunked"))
+    assert answer.startswith(b"HTTP/1.1 200")
+    large = b"".join(b"3e8\r\n" + b" " * 1000 + b"\r\n" for _ in range(3)) + b"0\r\n\r\n"
+    answer = await exchange(port, post(large, "Transfer-Encoding: chunked"))
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"application/problem+json" in answer
+
+
+async def test_a_body_in_pieces_is_one_body(served):
+    """However the network cuts it."""
+    _, port = served
+    body = json.dumps(GOOD).encode()
+    request = post(body, f"Content-Length: {len(body)}")
+    answer = await exchange(port, *(request[i : i + 40] for i in range(0, len(request), 40)))
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_client_that_leaves_half_way_is_nobodys_harm(served):
+    """The next one is answered, and nothing is counted as a fault of ours."""
+    live, port = served
+    for _ in range(5):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(post(b'{"mean', "Content-Length: 500"))
+        await writer.drain()
+        writer.close()
+    body = json.dumps(GOOD).encode()
+    answer = await exchange(port, post(body, f"Content-Length: {len(body)}"))
+    assert answer.startswith(b"HTTP/1.1 200")
+    await asyncio.sleep(0.05)
+    codes = {k[1] for k in live.samples() if k[0] == "predictor_requests_total"}
+    assert not {code for code in codes if code.startswith("5")}
+
+
+@pytest.mark.parametrize(
+    "request_", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"\r\n" * 9 + b"x\r\n\r\n"]
+)
+async def test_what_is_not_http_is_refused(served, request_):
+    """Without an effect on the next client."""
+    _, port = served
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request_)
+    writer.write_eof()
+    assert b" 5" not in (await reader.read())[:20]
+    writer.close()
+    assert (await exchange(port, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))[
+        :12
+    ] == b"HTTP/1.1 200"
+
+
+async def test_composing_starts_nothing(monkeypatch, tmp_path):
+    """No thread, no file, no socket until the service runs."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("PREDICTOR_CACHE_DIR", str(tmp_path / "cache"))
+    service = compose(Settings.read())
+    assert service.reconciler.serving is None
+    assert not (tmp_path / "cache").exists()
+    await service.reconciler.reconcile()
+    assert "did not answer" in service.reconciler.knowledge.fault
+
+
+def run(**environment):
+    return subprocess.run(
+        [sys.executable, "-m", "predictor"],
+        env={**ENVIRONMENT, **environment}, capture_output=True, text=True, timeout=60, check=False,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("environment", "variable"),
+    [
+        ({}, "MLFLOW_TRACKING_URI"),
+        ({"MLFLOW_TRACKING_SERVER_CERT_PATH": "/nowhere"}, "MLFLOW_TRACKING_SERVER_CERT_PATH"),
+    ],
+)
+def test_a_wrong_setting_ends_the_process_in_one_line(environment, variable):
+    """Exit code 2, the variable's name, no traceback."""
+    tracking = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"} if environment else {}
+    done = run(**tracking, **environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"mlflow-hotswap: {variable}: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_sigterm_ends_the_process_cleanly(tmp_path):
+    """Exit code 0, also while the registry does not answer."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "predictor"],
+        env={
+            **ENVIRONMENT, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
+            "PREDICTOR_PORT": str(port), "PREDICTOR_CACHE_DIR": str(tmp_path),
+        },
+        stderr=subprocess.PIPE, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    lines = []
+    for line in process.stderr:
+        lines.append(json.loads(line))
+        if "startup complete" in lines[-1]["event"]:
+            break
+    process.send_signal(signal.SIGTERM)
+    rest = process.stderr.read().decode()
+    assert process.wait(30) == 0
+    assert "Traceback" not in rest

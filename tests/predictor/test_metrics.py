@@ -1,0 +1,148 @@
+"""Every metric by its name, from the start, with labels that nobody outside can multiply."""
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from predictor import events
+from predictor.answers import Answer
+from predictor.metrics import Metrics
+from tests.predictor.graphs import classifier, regressor
+from tests.predictor.live import Live
+from tests.predictor.parts import servable_of, version
+
+NAMES = {
+    "predictor_model_version": "gauge",
+    "predictor_aspired_model_version": "gauge",
+    "predictor_model_info": "gauge",
+    "predictor_requests": "counter",
+    "predictor_request_duration_seconds": "histogram",
+    "predictor_predictions": "counter",
+    "predictor_batch_rows": "histogram",
+    "predictor_inference_duration_seconds": "histogram",
+    "predictor_swaps": "counter",
+    "predictor_load_failures": "counter",
+    "predictor_load_duration_seconds": "histogram",
+    "predictor_registry_polls": "counter",
+    "predictor_registry_last_success_timestamp_seconds": "gauge",
+}
+
+
+@pytest.fixture
+def live(tmp_path):
+    return Live(tmp_path)
+
+
+def test_every_metric_is_there_from_the_start(live):
+    """With its type and its help; a metric that is absent cannot alert."""
+    families = list(text_string_to_metric_families(live.metrics.render().decode()))
+    assert {f.name: f.type for f in families if f.name.startswith("predictor_")} == NAMES
+    assert all(family.documentation for family in families)
+
+
+def test_what_ops_watch_starts_at_zero(live):
+    """Before the first poll: nothing serves, nothing was said."""
+    samples = live.samples()
+    assert samples["predictor_model_version", "m"] == 0
+    assert samples["predictor_aspired_model_version", "m"] == 0
+    assert samples[("predictor_registry_last_success_timestamp_seconds",)] == 0
+    for outcome in ("answered", "unreachable", "refused", "nonsense"):
+        assert samples["predictor_registry_polls_total", outcome] == 0
+    for reason in ("promoted", "rolled_back", "restored", "withdrawn"):
+        assert samples["predictor_swaps_total", reason] == 0
+
+
+def test_two_services_do_not_share_metrics(live, tmp_path):
+    """Nothing is on the global registry."""
+    other = Live(tmp_path / "other")
+    live.metrics.answered("/predict", 200, 0.1)
+    assert ("predictor_requests_total", "200", "/predict") not in other.samples()
+
+
+async def test_a_promotion_moves_the_gauges(live):
+    """From 3 to 7, then back, then to nothing."""
+    await live.serve(3, classifier())
+    await live.serve(7, classifier())
+    samples = live.samples()
+    assert samples["predictor_model_version", "m"] == 7
+    assert samples["predictor_aspired_model_version", "m"] == 7
+    digest = live.reconciler.serving.artifact.onnx_sha256
+    info = {k: v for k, v in samples.items() if k[0] == "predictor_model_info"}
+    assert list(info.values()) == [1]
+    assert set(next(iter(info))[1:]) == {"m", "7", "run7", digest}
+    await live.say(version(3))
+    assert live.samples()["predictor_model_version", "m"] == 3
+    await live.say(None)
+    samples = live.samples()
+    assert samples["predictor_model_version", "m"] == 0
+    assert samples["predictor_aspired_model_version", "m"] == 0
+    assert not [key for key in samples if key[0] == "predictor_model_info"]
+    swaps = {k[1]: v for k, v in samples.items() if k[0] == "predictor_swaps_total"}
+    assert swaps == {"promoted": 2, "rolled_back": 1, "restored": 0, "withdrawn": 1}
+    assert samples[("predictor_load_duration_seconds_count",)] == 3
+
+
+async def test_aspired_and_serving_differ_while_a_version_cannot_load(live):
+    """The difference is what ops alert on; the failure is counted by its stage."""
+    await live.serve(1, classifier())
+    await live.serve(2, b"garbage")
+    samples = live.samples()
+    assert samples["predictor_model_version", "m"] == 1
+    assert samples["predictor_aspired_model_version", "m"] == 2
+    assert samples["predictor_load_failures_total", "session"] == 1
+
+
+async def test_a_silent_registry_is_counted_and_its_last_answer_dated(live):
+    """The age of what is known can be alerted on."""
+    await live.serve(1, classifier())
+    dated = live.samples()[("predictor_registry_last_success_timestamp_seconds",)]
+    live.source.down = True
+    await live.reconciler.reconcile()
+    samples = live.samples()
+    assert dated > 1e9
+    assert samples[("predictor_registry_last_success_timestamp_seconds",)] == dated
+    assert samples["predictor_registry_polls_total", "unreachable"] == 1
+    assert samples["predictor_registry_polls_total", "answered"] == 1
+
+
+def test_a_restored_version_is_counted_and_not_timed(live):
+    """A start from the cache says nothing about the time from word to swap."""
+    live.metrics.observe(events.Swapped(None, version(1), "restored", 5.0, "d"))
+    assert live.samples()[("predictor_load_duration_seconds_count",)] == 0
+    assert live.samples()["predictor_swaps_total", "restored"] == 1
+
+
+def test_predictions_are_counted_by_class(live, tmp_path):
+    """And by the version that answered; a row without an answer is none."""
+    servable = servable_of(tmp_path, classifier(), number=9)
+    answers = [Answer("malignant"), Answer("malignant"), Answer("benign")]
+    live.metrics.ran(servable, answers, 0.001)
+    samples = live.samples()
+    assert samples["predictor_predictions_total", "9", "malignant"] == 2
+    assert samples["predictor_predictions_total", "9", "benign"] == 1
+    assert samples[("predictor_batch_rows_sum",)] == 3
+    assert samples[("predictor_inference_duration_seconds_count",)] == 1
+
+
+def test_numbers_do_not_become_labels(live, tmp_path):
+    """A regressor's values are one series."""
+    servable = servable_of(tmp_path, regressor())
+    live.metrics.ran(servable, [Answer(float(i)) for i in range(100)], 0.001)
+    assert live.samples()["predictor_predictions_total", "1", "value"] == 100
+
+
+def test_many_classes_do_not_become_many_series(live, tmp_path):
+    """Beyond fifty they are counted together."""
+    servable = servable_of(tmp_path, classifier())
+    live.metrics.ran(servable, [Answer(i) for i in range(1000)], 0.001)
+    series = [key for key in live.samples() if key[0] == "predictor_predictions_total"]
+    assert len(series) == 51
+    assert live.samples()["predictor_predictions_total", "1", "other"] == 950
+
+
+def test_a_fresh_registry_takes_the_metrics_once():
+    """Two sets on one registry would be a mistake, and is said to be one."""
+    registry = CollectorRegistry()
+    Metrics(registry, "m")
+    with pytest.raises(ValueError, match="Duplicated"):
+        Metrics(registry, "m")

@@ -1,0 +1,153 @@
+"""The OpenAPI document says what the serving version takes, and its examples work as they are."""
+
+import json
+
+import pytest
+
+from predictor.openapi import example_record
+from tests.predictor.graphs import NAMES, OURS, classifier, one_input_per_column, regressor
+from tests.predictor.live import Live
+
+METHODS = {"get", "post"}
+
+
+@pytest.fixture
+async def live(tmp_path):
+    made = Live(tmp_path)
+    yield made
+    await made.client.aclose()
+    await made.reconciler.close()
+
+
+async def document(live):
+    return (await live.client.get("/openapi.json")).json()
+
+
+def references(node):
+    """Every $ref below a node."""
+    if isinstance(node, dict):
+        yield from ([node["$ref"]] if "$ref" in node else [])
+        for value in node.values():
+            yield from references(value)
+    if isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def operations(found):
+    for path, methods in found["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+async def test_features_are_the_serving_versions(live):
+    """By name, all required, nothing else allowed."""
+    await live.serve(1, OURS)
+    record = (await document(live))["components"]["schemas"]["Record"]
+    assert list(record["properties"]) == record["required"] == NAMES
+    assert record["additionalProperties"] is False
+    assert record["properties"]["mean_radius"]["type"] == "number"
+
+
+async def test_classes_are_the_serving_versions(live):
+    """A frontend can generate an enumeration."""
+    await live.serve(1, OURS)
+    answer = (await document(live))["components"]["schemas"]["Prediction"]["properties"]
+    assert answer["prediction"]["enum"] == ["malignant", "benign"]
+    assert answer["probabilities"]["required"] == ["malignant", "benign"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [OURS, classifier(), classifier(labels=(3, 5)), one_input_per_column(), regressor(targets=2)],
+)
+async def test_the_example_works_as_it_is(live, model):
+    """Pasted, it is answered 200, and the answer that is shown is the answer that comes."""
+    await live.serve(1, model)
+    schemas = (await document(live))["components"]["schemas"]
+    response = await live.client.post("/predict", json=schemas["Record"]["example"])
+    assert response.status_code == 200
+    assert response.json() == schemas["Prediction"]["example"]
+    many = {"instances": [schemas["Record"]["example"]]}
+    assert (await live.client.post("/predict/batch", json=many)).status_code == 200
+
+
+async def test_it_changes_with_the_version(live):
+    """Promote another model and the document is about that one; demote it and it is about none."""
+    assert (await document(live))["components"]["schemas"]["Record"].get("properties") is None
+    await live.serve(1, OURS)
+    first = await document(live)
+    assert await document(live) == first
+    await live.serve(2, one_input_per_column())
+    record = (await document(live))["components"]["schemas"]["Record"]
+    assert {n: p["type"] for n, p in record["properties"].items()} == {
+        "age": "integer", "smoker": "boolean", "dose": "number", "code": "string",
+    }  # fmt: skip
+    await live.say(None)
+    assert (await document(live))["components"]["schemas"]["Record"].get("properties") is None
+
+
+@pytest.mark.parametrize(("targets", "kind"), [(1, "number"), (3, "array")])
+async def test_a_regressor_answers_numbers(live, targets, kind):
+    """One, or a list of them; no probability is promised."""
+    await live.serve(1, regressor(targets=targets))
+    schema = (await document(live))["components"]["schemas"]["Prediction"]
+    assert schema["properties"]["prediction"]["type"] == kind
+    assert "probability" not in schema["properties"]
+
+
+@pytest.mark.parametrize("model", [None, OURS, one_input_per_column()])
+async def test_the_document_is_whole(live, model):
+    """OpenAPI 3.1: every reference leads somewhere, every operation has an id and its errors."""
+    if model:
+        await live.serve(1, model)
+    found = await document(live)
+    assert found["openapi"].startswith("3.1")
+    assert found["info"]["title"]
+    schemas = found["components"]["schemas"]
+    assert set(references(found)) <= {f"#/components/schemas/{name}" for name in schemas}
+    ids = [operation["operationId"] for _, _, operation in operations(found)]
+    assert sorted(ids) == sorted(set(ids))
+    for path, method, operation in operations(found):
+        assert method in METHODS, path
+        assert operation["summary"]
+        assert "200" in operation["responses"]
+        for code, answer in operation["responses"].items():
+            assert answer["description"]
+            if code != "200":
+                assert list(answer["content"]) == ["application/problem+json"]
+    for path in ("/predict", "/predict/batch"):
+        operation = found["paths"][path]["post"]
+        assert operation["requestBody"]["required"]
+        assert set(operation["responses"]) == {"200", "400", "413", "415", "422", "503"}
+    assert "503" in found["paths"]["/ready"]["get"]["responses"]
+
+
+async def test_every_route_of_the_contract_is_documented(live):
+    """A frontend finds what it was promised."""
+    assert set((await document(live))["paths"]) >= {
+        "/predict", "/predict/batch", "/health", "/ready", "/model", "/metrics",
+    }  # fmt: skip
+
+
+async def test_names_of_any_kind_are_described(live):
+    """Quotes, dots and colons in a feature's name."""
+    names = ['say "hi"', "a.b:c\\d"]
+    await live.serve(1, classifier(metadata={"feature_names": names}))
+    schemas = (await document(live))["components"]["schemas"]
+    assert schemas["Record"]["required"] == names
+    response = await live.client.post("/predict", json=schemas["Record"]["example"])
+    assert response.status_code == 200
+
+
+async def test_the_example_is_the_recorded_one(live):
+    """Real numbers tell more than zeros."""
+    await live.serve(1, OURS)
+    assert example_record(live.reconciler.serving) == {"mean_radius": 1.0, "mean_texture": 0.0}
+
+
+async def test_the_document_is_json_without_surprises(live):
+    """No NaN, and readable by a strict reader."""
+    await live.serve(1, OURS)
+    text = (await live.client.get("/openapi.json")).text
+    json.loads(text, parse_constant=pytest.fail)

@@ -1,0 +1,114 @@
+"""Looks at once, again when nudged, and never twice at the same time."""
+
+import asyncio
+
+import pytest
+
+from predictor.watcher import Watcher
+
+LONG = 3600
+
+
+class Looks:
+    """A reconcile that counts its calls and ends when a test says so."""
+
+    def __init__(self):
+        self.started = 0
+        self.inside = 0
+        self.most = 0
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def __call__(self):
+        self.started += 1
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        await self.go_on.wait()
+        self.inside -= 1
+
+    async def reach(self, number):
+        """Return once it was called this often; the test's own timeout is the limit."""
+        while self.started < number or self.inside:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def looks():
+    return Looks()
+
+
+@pytest.fixture
+async def watcher(looks):
+    made = Watcher(looks, LONG)
+    made.start()
+    yield made
+    made.stop()
+
+
+async def test_the_first_look_is_immediate(watcher, looks):
+    """A replica does not serve nothing for one interval."""
+    await looks.reach(1)
+
+
+async def test_a_nudge_looks_at_once(watcher, looks):
+    """Without waiting for the interval."""
+    await looks.reach(1)
+    watcher.nudge()
+    await looks.reach(2)
+
+
+async def test_a_nudge_during_a_look_looks_once_more(looks):
+    """What that look was told may be older than the news; many nudges are one look."""
+    looks.go_on.clear()
+    watcher = Watcher(looks, LONG)
+    watcher.start()
+    while not looks.inside:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    for _ in range(5):
+        watcher.nudge()
+    looks.go_on.set()
+    await looks.reach(2)
+    await asyncio.sleep(0.05)
+    watcher.stop()
+    assert (looks.started, looks.most) == (2, 1)
+
+
+async def test_looks_never_overlap(looks):
+    """However short the interval and however slow the registry."""
+    watcher = Watcher(looks, 0.01)
+    looks.go_on.clear()
+    watcher.start()
+    await asyncio.sleep(0.2)
+    assert (looks.started, looks.most) == (1, 1)
+    looks.go_on.set()
+    await looks.reach(3)
+    watcher.stop()
+    assert looks.most == 1
+
+
+async def test_a_look_that_fails_is_not_the_last():
+    """A fault of ours must not end the watch."""
+    calls = 0
+
+    async def faulty():
+        nonlocal calls
+        calls += 1
+        raise ZeroDivisionError
+
+    watcher = Watcher(faulty, 0.01)
+    watcher.start()
+    while calls < 3:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    watcher.stop()
+
+
+async def test_stopping_ends_a_look_in_progress(looks):
+    """The service does not wait for a registry that hangs."""
+    watcher = Watcher(looks, LONG)
+    looks.go_on.clear()
+    watcher.start()
+    while not looks.inside:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    watcher.stop()
+    await asyncio.sleep(0.01)
+    assert looks.started == 1
