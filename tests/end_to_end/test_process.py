@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from demo.processes import (
     spawn,
 )
 from tests.end_to_end.parts import Registry, Service
+from tests.required import program
 
 
 def test_its_own_environment_has_no_training_library(
@@ -41,18 +41,21 @@ def test_its_own_environment_has_no_training_library(
 
 def test_no_socket_but_the_registrys_is_opened(registry: Registry, tmp_path: Path) -> None:
     """Nothing phones home: every connection of the process and its threads is seen by strace."""
-    strace = shutil.which("strace")
-    if strace is None:
-        if os.environ.get("CI"):
-            pytest.fail("strace is not installed; .ci/run installs it")
-        pytest.skip("strace is not installed")
     registry.stage("2", "Production")
     port, calls = free_port(), tmp_path / "calls.txt"
     env = predictor_settings(tmp_path, port) | {
         "MLFLOW_TRACKING_URI": registry.url,
         "PREDICTOR_MODEL_URI": f"models:/{registry.name}/Production",
     }
-    traced = [strace, "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", str(calls)]
+    traced = [
+        program("strace"),
+        "-f",
+        "-qq",
+        "-e",
+        "trace=connect,sendto,sendmsg,sendmmsg",
+        "-o",
+        str(calls),
+    ]
     command = [*traced, predictor_python(), "-m", "predictor"]
     url = f"http://127.0.0.1:{port}"
     with running(spawn(command, url, tmp_path / "log", env), "/ready") as child:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from predictor.__main__ import compose
 from predictor.api import page
 from predictor.app import create_app
 from predictor.settings import Settings
+from tests.required import program
 
 FILES = [page.PAGE, *page.ASSETS]
 PATHS = ["/", *(f"/web/{name}" for name in page.ASSETS)]
@@ -140,15 +140,11 @@ def test_the_page_says_what_it_is_for_even_without_an_answer():
 def in_node(call: str) -> object:
     """What an expression over `record.js` is, computed by Node."""
     script = source("record.js") + f"\nconsole.log(JSON.stringify({call}))"
-    command = ["node", "--input-type=module", "--eval", script]
+    command = [program("node"), "--input-type=module", "--eval", script]
     done = subprocess.run(command, capture_output=True, check=True, text=True, timeout=60)
     return json.loads(done.stdout)
 
 
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node here")
-
-
-@needs_node
 def test_numbers_are_sent_as_typed_and_everything_sent_is_json():
     sent = {
         "9007199254740993": "9007199254740993",
@@ -169,7 +165,6 @@ def test_numbers_are_sent_as_typed_and_everything_sent_is_json():
         json.loads(value)
 
 
-@needs_node
 @pytest.mark.parametrize(
     ("pasted", "values"),
     [
@@ -188,13 +183,11 @@ def test_a_pasted_row_fills_every_field(pasted, values):
     assert in_node(f"[...{taken(pasted)}.values()]") == values
 
 
-@needs_node
 @pytest.mark.parametrize("pasted", ["1,2,3,4", "1\t2\t3\t4", "1 2 3 4", "{a", '{"d": 1}'])
 def test_a_row_that_does_not_fit_fills_nothing_and_says_why(pasted):
     assert "Nothing was filled." in str(in_node(taken(pasted)))
 
 
-@needs_node
 @pytest.mark.parametrize("pasted", ["", "5", "17,99", "1,001"])
 def test_one_value_is_pasted_as_ever(pasted):
     assert in_node(taken(pasted)) is None
