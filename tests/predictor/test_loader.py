@@ -4,14 +4,21 @@ import json
 
 import numpy as np
 import onnxruntime as ort
+import pandas as pd
 import pytest
+import skl2onnx
 from onnx import TensorProto, helper
-from sklearn.linear_model import LinearRegression
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
-from predictor.errors import LoadError
+from predictor.errors import InvalidRecord, LoadError
 from predictor.loader import load
 from tests.predictor.graphs import (
+    OPSETS,
     classifier,
     converted,
     graph,
@@ -161,6 +168,28 @@ class TestOtherPeoples:
         answers = servable_of(tmp_path, model).answer([(1.0, 3.0, 2.0), (9.0, 0.0, 0.0)])
         assert [a.prediction for a in answers] == [1, 0]
         assert not answers[0].probabilities
+
+    @pytest.mark.parametrize("zipmap", [True, False])
+    def test_categories_that_a_blank_is_none_of(self, tmp_path, zipmap):
+        """An encoder that refuses what it does not know is served, and an unknown one is named."""
+        frame = pd.DataFrame({"city": ["Oslo", "Bern"] * 10, "age": np.arange(20.0)})
+        encoder = make_column_transformer((OneHotEncoder(), ["city"]), remainder="passthrough")
+        pipeline = make_pipeline(encoder, LogisticRegression())
+        pipeline.fit(frame, np.where(frame["city"] == "Oslo", "north", "south"))
+        model = skl2onnx.convert_sklearn(
+            pipeline,
+            initial_types=[
+                ("city", StringTensorType([None, 1])), ("age", FloatTensorType([None, 1])),
+            ],
+            options={id(pipeline): {"zipmap": zipmap}},
+            target_opset=OPSETS,
+        ).SerializeToString()  # fmt: skip
+        servable = servable_of(tmp_path, model)
+        oslo, unknown, bern = servable.answer([("Oslo", 1.0), ("Rome", 1.0), ("Bern", 2.0)])
+        assert (oslo.prediction, bern.prediction) == ("north", "south")
+        assert isinstance(unknown, InvalidRecord)
+        expected = pipeline.predict_proba(pd.DataFrame({"city": ["Oslo"], "age": [1.0]}))[0]
+        assert list(oslo.probabilities.values()) == pytest.approx(list(expected), abs=1e-5)
 
     def test_a_boolean_label(self, tmp_path):
         """True is true on the wire."""

@@ -4,9 +4,13 @@ import asyncio
 import json
 from dataclasses import replace
 
+import mlflow
 import numpy as np
+import onnx
+import pandas as pd
 import pytest
 import yaml
+from mlflow.models import infer_signature
 
 from predictor.artifact import sha256_of
 from predictor.cache import Cache
@@ -15,7 +19,7 @@ from predictor.loader import load
 from predictor.model_uri import ModelUri
 from predictor.registry import Registry
 from predictor.registry_source import RegistrySource
-from tests.predictor.graphs import classifier, with_external_data
+from tests.predictor.graphs import classifier, regressor, with_external_data
 from tests.predictor.parts import a_client, http, raw_server, version, write_artifact
 
 ONE = version(1)
@@ -35,6 +39,16 @@ async def source_of(tmp_path):
     yield make
     for client in clients:
         await client.aclose()
+
+
+@pytest.fixture
+def tracked(mlflow_server, monkeypatch):
+    """MLflow's own client, told of the server for one test."""
+    before = mlflow.get_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)  # set_tracking_uri sets it too
+    mlflow.set_tracking_uri(mlflow_server.url)
+    yield mlflow_server.url
+    mlflow.set_tracking_uri(before)
 
 
 def left_in(folder):
@@ -67,6 +81,29 @@ async def test_a_version_in_the_real_registry(mlflow_server, registered, source_
     assert await source.fetch(aspired) == artifact
     await source.forget()
     assert await source.last_verified() is None
+
+
+@pytest.mark.parametrize("signed", ["no signature", "an array", "a named array", "a data frame"])
+async def test_what_mlflow_itself_logs(tracked, source_of, signed):
+    """`mlflow.onnx.log_model` with any signature or none, and nothing else, is enough to serve."""
+    rows = np.array([[1.0, 2.0]], np.float32)
+    inputs = {
+        "an array": rows, "a named array": {"X": rows},
+        "a data frame": pd.DataFrame(rows, columns=["a b", "c"]),
+    }.get(signed)  # fmt: skip
+    name = f"logged with {signed}"
+    with mlflow.start_run():
+        mlflow.onnx.log_model(
+            onnx.load_from_string(regressor()), name="model", registered_model_name=name,
+            signature=infer_signature(inputs) if inputs is not None else None,
+            pip_requirements=[],
+        )  # fmt: skip
+    source = source_of(tracked, f"models:/{name}/1")
+    version = await source.aspired()
+    servable = load(version, await source.fetch(version))
+    assert servable.answer([(1.0, 2.0)])[0].prediction == 3.0
+    names = [feature.name for feature in servable.signature.features]
+    assert names == (["a b", "c"] if signed == "a data frame" else ["feature_0", "feature_1"])
 
 
 async def test_a_version_without_files(mlflow_server, registered, source_of, tmp_path):
