@@ -1,0 +1,1 @@
+"""Real load on a real predictor while the registry changes as fast as it can; every answer is checked."""

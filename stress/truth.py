@@ -1,0 +1,170 @@
+"""What every answer must be: computed from each version's own ONNX file, with ONNX Runtime alone."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnxruntime as ort
+
+from exporters.contract import INPUT, PROBABILITIES
+
+# Rows of one tick run together, and ONNX Runtime's linear classifier adds in another order for
+# several rows than for one: two units in the last place of a float32 below 1.
+ONE_ROW_OR_MANY = 2 * 2.0**-24
+_NOTHING: dict[str, Any] = {}
+
+Record = Mapping[str, float]
+
+
+class WrongAnswerError(Exception):
+    """An answer that is not what the version named in it gives."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What one version answers: class to probability for each record, in order."""
+
+    onnx_sha256: str
+    probabilities: tuple[Mapping[str, float], ...]
+
+    @classmethod
+    def of(cls, file: Path, records: Sequence[Record]) -> "Reference":
+        """The answers of an ONNX file that our trainer made."""
+        model = file.read_bytes()
+        options = ort.SessionOptions()
+        # A forest's trees are added up in another order by several threads than by one.
+        options.intra_op_num_threads = 1
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        metadata = session.get_modelmeta().custom_metadata_map
+        names, labels = (json.loads(metadata[key]) for key in ("feature_names", "class_labels"))
+        given = []
+        for record in records:
+            row = np.array([[record[name] for name in names]], np.float32)
+            values = session.run([PROBABILITIES], {INPUT: row})[0][0].tolist()
+            given.append(dict(zip(labels, values, strict=True)))
+        return cls(hashlib.sha256(model).hexdigest(), tuple(given))
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The records that clients send, and what each version answers to them.
+
+    `references` are those of versions 1, 2, …; later versions are registered from the same files
+    in turn, so number 6 answers as 1.
+    """
+
+    model_name: str
+    records: tuple[Record, ...]
+    references: tuple[Reference, ...]
+
+    def of(self, version: str) -> Reference:
+        """What this version number answers."""
+        return self.references[(int(version) - 1) % len(self.references)]
+
+    def only(self, records: Sequence[int]) -> "Truth":
+        """The same for some of the records."""
+        references = tuple(
+            Reference(each.onnx_sha256, tuple(each.probabilities[n] for n in records))
+            for each in self.references
+        )
+        return Truth(self.model_name, tuple(self.records[n] for n in records), references)
+
+    def difference(self, record: int) -> float:
+        """The smallest difference between two versions' probabilities for a record."""
+        answers = [reference.probabilities[record] for reference in self.references]
+        return min(
+            abs(one[label] - other[label])
+            for one, other in combinations(answers, 2)
+            for label in one
+        )
+
+    def prediction(self, body: bytes, records: Sequence[int]) -> str:
+        """Check an answer to one record; the version that gave it. Raises WrongAnswerError."""
+        answer = _object(body)
+        version = self._version(answer)
+        self._row(answer, version, records[0])
+        return version
+
+    def batch(self, body: bytes, records: Sequence[int]) -> str:
+        """Check an answer to several records: every row from the one version that is named."""
+        answer = _object(body)
+        version = self._version(answer)
+        rows = answer.get("predictions", [])
+        if len(rows) != len(records):
+            raise WrongAnswerError(f"{len(records)} records got {len(rows)} answers")
+        for row, record in zip(rows, records, strict=True):
+            self._row(row, version, record)
+        return version
+
+    def ready(self, body: bytes, _: Sequence[int]) -> str:
+        """Check `/ready`."""
+        return self._version(_object(body))
+
+    def model(self, body: bytes, _: Sequence[int]) -> str:
+        """Check `/model`: the digest is that of the version's file."""
+        serving = _object(body).get("serving") or _NOTHING
+        version = self._version(serving)
+        self._digest(version, str(serving.get("digest")).removeprefix("sha256:"))
+        return version
+
+    def metrics(self, body: bytes, _: Sequence[int]) -> str:
+        """Check `/metrics`: the two gauges of one scrape speak of the same version."""
+        text = body.decode()
+        gauge = re.search(r"^predictor_model_version\{.*\} (\d+)", text, re.MULTILINE)
+        info = re.search(
+            r'^predictor_model_info\{.*digest="(\w+)".*version="(\d+)"', text, re.MULTILINE
+        )
+        if gauge is None or info is None or gauge[1] != info[2]:
+            raise WrongAnswerError(f"the gauges say {gauge and gauge[0]} and {info and info[0]}")
+        self._digest(info[2], info[1])
+        return info[2]
+
+    def openapi(self, body: bytes, _: Sequence[int]) -> None:
+        """Check `/openapi.json`: it names the features."""
+        schemas = _object(body).get("components", _NOTHING).get("schemas", _NOTHING)
+        if set(schemas.get("Record", _NOTHING).get("properties", ())) != set(self.records[0]):
+            raise WrongAnswerError("/openapi.json does not name the features of the model")
+
+    def health(self, body: bytes, _: Sequence[int]) -> None:
+        """Check `/health`."""
+        if _object(body) != {"status": "ok"}:
+            raise WrongAnswerError(f"/health says {body[:100]!r}")
+
+    def _version(self, answer: Mapping[str, Any]) -> str:
+        version = str(answer.get("model_version"))
+        if answer.get("model_name") != self.model_name or not version.isdecimal():
+            raise WrongAnswerError(f"an answer names {answer.get('model_name')} {version}")
+        return version
+
+    def _digest(self, version: str, digest: str) -> None:
+        if digest != self.of(version).onnx_sha256:
+            raise WrongAnswerError(f"version {version} is said to have the digest {digest}")
+
+    def _row(self, row: Mapping[str, Any], version: str, record: int) -> None:
+        right = self.of(version).probabilities[record]
+        given = row.get("probabilities") or {}
+        prediction = row.get("prediction")
+        if (
+            given.keys() != right.keys()
+            or any(abs(given[label] - p) > ONE_ROW_OR_MANY for label, p in right.items())
+            or prediction not in right
+            or right[prediction] < max(right.values()) - ONE_ROW_OR_MANY
+            or row.get("probability") != given[prediction]
+        ):
+            raise WrongAnswerError(
+                f"record {record}, version {version}: {given} {prediction}, it should be {right}"
+            )
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise WrongAnswerError(f"not a JSON object ({error}): {body[:100]!r}") from error
