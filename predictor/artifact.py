@@ -1,9 +1,12 @@
-"""Artifact: the files of one version, on disk and checked."""
+"""Artifact: the files of one version, as bytes that were checked.
+
+The bytes that were hashed are the bytes that ONNX Runtime is given: between a check on disk and a
+second read, a file could change. They are dropped as soon as the session is built.
+"""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from predictor.errors import LoadError
 
@@ -12,26 +15,16 @@ MLMODEL = "MLmodel"
 
 @dataclass(frozen=True)
 class Artifact:
-    """A folder with `MLmodel`, the ONNX file and its external data.
+    """What a version consists of, without the bytes.
 
-    `digests` maps each relative path to the SHA-256 of its bytes; `metrics` are those of the run
-    that made the version, for people who ask `/model`.
+    `digests` maps each relative path (`MLmodel`, the ONNX graph, its external data) to the SHA-256
+    of its bytes, in hex; `metrics` are those of the run that made the version, for people who ask
+    `/model`.
     """
 
-    folder: Path
     onnx_path: str
     digests: Mapping[str, str]
     metrics: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def model_file(self) -> Path:
-        """The ONNX graph."""
-        return self.folder / self.onnx_path
-
-    @property
-    def mlmodel_file(self) -> Path:
-        """MLflow's description."""
-        return self.folder / MLMODEL
 
     @property
     def onnx_sha256(self) -> str:
@@ -54,7 +47,43 @@ class Artifact:
             )
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+@dataclass(frozen=True)
+class Fetched:
+    """An artifact with the bytes of its files, by relative path."""
+
+    artifact: Artifact
+    contents: Mapping[str, bytes] = field(repr=False)
+
+    @classmethod
+    def of(
+        cls, onnx_path: str, contents: Mapping[str, bytes], metrics: Mapping[str, float]
+    ) -> "Fetched":
+        """Hash the contents, and put them together with what they are."""
+        digests = {path: sha256(content) for path, content in contents.items()}
+        return cls(Artifact(onnx_path, digests, metrics), contents)
+
+    @property
+    def graph(self) -> bytes:
+        """The serialised ONNX graph."""
+        return self.contents[self.artifact.onnx_path]
+
+    @property
+    def mlmodel(self) -> bytes:
+        """MLflow's description, in YAML."""
+        return self.contents[MLMODEL]
+
+    @property
+    def external_data(self) -> dict[str, bytes]:
+        """The other files, by their path relative to the graph's folder: weights kept outside it."""
+        folder = self.artifact.onnx_path.rpartition("/")[0]
+        own = {MLMODEL, self.artifact.onnx_path}
+        return {
+            path.removeprefix(f"{folder}/") if folder else path: content
+            for path, content in self.contents.items()
+            if path not in own
+        }
+
+
+def sha256(content: bytes) -> str:
+    """SHA-256 of some bytes, in hex."""
+    return hashlib.sha256(content).hexdigest()

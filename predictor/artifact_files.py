@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
@@ -19,11 +19,11 @@ _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", 
 class ArtifactFiles(Protocol):
     """The files below one artifact URI."""
 
-    async def download(self, path: str, to: Path, most: int) -> int:
-        """Write one file to `to`, and return its size in bytes.
+    async def read(self, path: str, most: int) -> bytes:
+        """The bytes of one file.
 
         Raises LoadError (stage `fetch`) where it is missing, cannot be read or has more than
-        `most` bytes; OSError where `to` cannot be written.
+        `most` bytes.
         """
 
 
@@ -46,14 +46,14 @@ class ProxiedFiles:
         self._client = client
         self._root = root
 
-    async def download(self, path: str, to: Path, most: int) -> int:
-        """As ArtifactFiles.download."""
+    async def read(self, path: str, most: int) -> bytes:
+        """As ArtifactFiles.read."""
         url = f"{_PROXY}/{quote(self._root)}/{quote(checked(path))}"
         try:
             async with self._client.stream("GET", url) as response:
                 if response.status_code != httpx.codes.OK:
                     raise LoadError("fetch", f"GET {url} answers HTTP {response.status_code}")
-                return await _write(response.aiter_bytes(_CHUNK), path, to, most)
+                return await _gather(response.aiter_bytes(_CHUNK), path, most)
         except httpx.HTTPError as error:
             said = str(error) or type(error).__name__
             raise LoadError("fetch", f"GET {url}: {said}") from error
@@ -65,11 +65,11 @@ class StoredFiles:
     def __init__(self, uri: str) -> None:
         self._uri = uri.rstrip("/")
 
-    async def download(self, path: str, to: Path, most: int) -> int:
-        """As ArtifactFiles.download."""
+    async def read(self, path: str, most: int) -> bytes:
+        """As ArtifactFiles.read."""
         file = await asyncio.to_thread(self._open, checked(path))
         with contextlib.closing(file):
-            return await _write(self._chunks(file, path), path, to, most)
+            return await _gather(self._chunks(file, path), path, most)
 
     def _open(self, path: str) -> Any:
         # Only versions outside the tracking server's proxy need it.
@@ -107,16 +107,13 @@ def checked(path: str) -> str:
     return str(pure)
 
 
-async def _write(chunks: AsyncIterator[bytes], path: str, to: Path, most: int) -> int:
-    size = 0
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with to.open("xb") as file:
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > most:
-                raise LoadError(
-                    "fetch",
-                    f"{path} exceeds the limit on a version's files (PREDICTOR_MAX_MODEL_BYTES)",
-                )
-            file.write(chunk)
-    return size
+async def _gather(chunks: AsyncIterator[bytes], path: str, most: int) -> bytes:
+    content = bytearray()
+    async for chunk in chunks:
+        content += chunk
+        if len(content) > most:
+            raise LoadError(
+                "fetch",
+                f"{path} exceeds the limit on a version's files (PREDICTOR_MAX_MODEL_BYTES)",
+            )
+    return bytes(content)

@@ -7,7 +7,9 @@ PredictorError
 │   ├── RegistryRefused       the registry refused the credentials
 │   └── RegistryNonsense      an answer that is not the registry's protocol
 ├── LoadError            a model version could not be made ready; what serves goes on serving
+├── CacheError           the cache could not be written; what serves goes on serving, from memory
 ├── NothingServing       there is no version that may answer
+├── Overloaded           more is asked than can be answered in good time
 └── RequestError         what a client sent cannot be answered
     ├── MalformedBody         not JSON
     ├── BodyTooLarge          more bytes than the limit
@@ -78,8 +80,26 @@ class LoadError(PredictorError):
         self.reason = reason
 
 
+class CacheError(PredictorError):
+    """The cache folder could not be written."""
+
+    def __init__(self, what: Literal["written", "cleared"], cause: OSError) -> None:
+        consequence = {
+            "written": "this version serves from memory; a start without the registry cannot serve it",
+            "cleared": "a start without the registry could serve a version that was withdrawn",
+        }
+        super().__init__(f"the cache could not be {what}: {cause}; {consequence[what]}")
+
+
 class NothingServing(PredictorError):
     """There is no version that may answer; the message says why."""
+
+
+class Overloaded(PredictorError):
+    """More is asked than can be answered in good time; later there may be room."""
+
+    def __init__(self, waiting: int, what: str) -> None:
+        super().__init__(f"{waiting} {what} wait already; try again later")
 
 
 class RequestError(PredictorError):

@@ -67,5 +67,21 @@ class Swapped:
     digest: str = ""
 
 
-Event = RegistryAnswered | RegistryFailed | LoadStarted | LoadFailed | LoadSuperseded | Swapped
+@dataclass(frozen=True)
+class CacheFailed:
+    """What serves, or that nothing may, could not be written to the cache."""
+
+    serving: ModelVersion | None
+    reason: str
+
+
+Event = (
+    RegistryAnswered
+    | RegistryFailed
+    | LoadStarted
+    | LoadFailed
+    | LoadSuperseded
+    | Swapped
+    | CacheFailed
+)
 Observe = Callable[[Event], None]

@@ -9,13 +9,14 @@ import numpy as np
 import yaml
 
 from predictor.answers import Answer
-from predictor.artifact import Artifact
+from predictor.artifact import Fetched
 from predictor.decoder import RowDecoder
 from predictor.errors import LoadError, RequestError
 from predictor.graph_signature import MlflowSignature, read_features, read_outputs
+from predictor.interrupt import Interrupt
 from predictor.model_version import ModelVersion
 from predictor.onnx_graph import Labels, read_graph
-from predictor.servable import RecordedExample, Servable, open_session
+from predictor.servable import RecordedExample, Servable, interruptible, open_session
 from predictor.signature import Port, Row, Signature
 from predictor.warm_up import warm_up
 
@@ -31,22 +32,24 @@ class _Metadata(msgspec.Struct, frozen=True):
     recorded_examples: list[RecordedExample] = []
 
 
-def load(version: ModelVersion, artifact: Artifact) -> Servable:
+def load(version: ModelVersion, fetched: Fetched, interrupt: Interrupt) -> Servable:
     """Build a servable and prove that it answers. Blocks for as long as the model is large.
 
-    Raises LoadError with the stage: `session`, `signature`, `warm_up` or `examples`.
+    Raises LoadError with the stage: `session`, `signature`, `warm_up` or `examples`. It ends soon,
+    with any of them, once `interrupt` is thrown.
     """
     started = time.perf_counter()
-    session = open_session(artifact.model_file)
+    session = open_session(fetched, interrupt)
     metadata = _metadata(session)
-    signature = _signature(session, metadata, artifact)
+    signature = _signature(session, metadata, fetched)
     servable = Servable(
-        version, artifact, signature, RowDecoder(signature.features), session,
-        tuple(metadata.recorded_examples),
+        version, fetched.artifact, signature, RowDecoder(signature.features), session,
+        tuple(metadata.recorded_examples), run_options=interruptible(interrupt),
     )  # fmt: skip
     servable = warm_up(servable, [_row(servable, example) for example in servable.examples])
     _replay(servable)
-    return replace(servable, load_seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return replace(servable, load_seconds=seconds, loaded_at=time.time(), run_options=None)
 
 
 def _metadata(session: Any) -> _Metadata:
@@ -62,14 +65,14 @@ def _metadata(session: Any) -> _Metadata:
         raise LoadError("signature", f"the graph's metadata is not readable: {error}") from error
 
 
-def _signature(session: Any, metadata: _Metadata, artifact: Artifact) -> Signature:
-    mlmodel = yaml.safe_load(artifact.mlmodel_file.read_text())
+def _signature(session: Any, metadata: _Metadata, fetched: Fetched) -> Signature:
+    mlmodel = yaml.safe_load(fetched.mlmodel)
     ports = tuple(_port(node) for node in session.get_inputs())
     outputs = read_outputs([_port(node) for node in session.get_outputs()])
     features = read_features(ports, metadata.feature_names, MlflowSignature.read(mlmodel))
     labels: Labels = tuple(metadata.class_labels or ())
     if not labels and outputs.label is not None:
-        labels = read_graph(artifact.model_file.read_bytes()).class_labels
+        labels = read_graph(fetched.graph).class_labels
     return Signature(features, ports, outputs, labels, metadata.positive_class)
 
 

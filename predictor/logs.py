@@ -64,6 +64,8 @@ def write(event: events.Event) -> None:
                 "load_failed", **_version(version), stage=stage, reason=reason, attempts=attempts,
                 retry_seconds=retry_seconds, **_named("serving", serving),
             )  # fmt: skip
+        case events.CacheFailed(serving, reason):
+            log.error("cache_not_written", **_version(serving), reason=reason)
         case events.Swapped(previous, None, reason):
             log.warning("stopped_serving", reason=reason, **_version(previous))
         case events.Swapped(previous, serving, reason, load_seconds):

@@ -70,6 +70,11 @@ class Metrics:
             "predictor_load_failures_total", "Versions that could not be made ready.", ["stage"],
             registry=registry,
         )  # fmt: skip
+        self.cache_failures = Counter(
+            "predictor_cache_failures_total",
+            "Times that the cache could not be written; the version serves from memory.",
+            registry=registry,
+        )
         self.load_seconds = Histogram(
             "predictor_load_duration_seconds", "Seconds from the registry's word to the swap.",
             buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60), registry=registry,
@@ -104,6 +109,8 @@ class Metrics:
                 self.last_success.set_to_current_time()
             case events.RegistryFailed(outcome):
                 self.polls.labels(outcome).inc()
+            case events.CacheFailed():
+                self.cache_failures.inc()
             case events.LoadFailed(stage=stage):
                 self.load_failures.labels(stage).inc()
             case events.Swapped(_, serving, reason, seconds, digest):

@@ -6,11 +6,10 @@ files, and whoever observes it hears events.
 
 import asyncio
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
-from predictor.artifact import Artifact
+from predictor.artifact import Fetched
+from predictor.builder import Builder, Loader
 from predictor.decision import (
     Failure,
     Keep,
@@ -22,11 +21,13 @@ from predictor.decision import (
     why_nothing,
 )
 from predictor.errors import (
+    CacheError,
     LoadError,
     NothingServing,
     RegistryError,
 )
 from predictor.events import (
+    CacheFailed,
     LoadFailed,
     LoadStarted,
     LoadSuperseded,
@@ -47,14 +48,14 @@ class Reconciler:
     def __init__(
         self,
         source: Source,
-        load: Callable[[ModelVersion, Artifact], Servable],
+        load: Loader,
         observe: Observe,
         *,
         when_none: Literal["stop", "keep"] = "stop",
         retry_seconds: float = 2,
+        load_seconds: float = 300,
     ) -> None:
         self._source = source
-        self._load_servable = load
         self._observe = observe
         self._when_none: Literal["stop", "keep"] = when_none
         self._retry_seconds = retry_seconds
@@ -63,10 +64,12 @@ class Reconciler:
         self._tried_to_restore = False
         self._asking = asyncio.Lock()
         self._recording = asyncio.Lock()
-        # One thread: two large models are never built side by side.
-        self._builder = ThreadPoolExecutor(1, thread_name_prefix="builder")
+        self._builder = Builder(source.fetch, load, load_seconds)
+        # Its files are kept until they are written down, and no longer.
+        self._unrecorded: tuple[ModelVersion, Fetched] | None = None
         self.knowledge = Knowledge()
         self.failure: Failure | None = None
+        self.cache_fault: str | None = None
 
     @property
     def serving(self) -> Servable | None:
@@ -112,7 +115,7 @@ class Reconciler:
     async def close(self) -> None:
         """Give up a load in progress. What serves goes on serving."""
         self._supersede()
-        self._builder.shutdown(wait=False, cancel_futures=True)
+        self._builder.close()
 
     @property
     def _serving_version(self) -> ModelVersion | None:
@@ -136,7 +139,7 @@ class Reconciler:
                 if aspired is None and self._when_none == "keep":
                     await self._restore()
 
-    def _begin(self, version: ModelVersion, restored: Artifact | None = None) -> None:
+    def _begin(self, version: ModelVersion, restored: Fetched | None = None) -> None:
         task = asyncio.create_task(self._load(version, restored), name=f"load {version}")
         self._loading = (version, task)
 
@@ -155,21 +158,20 @@ class Reconciler:
     def _needs_no_restore(self) -> bool:
         return self._serving is not None or self._loading is not None or self._none_may_serve()
 
-    async def _load(self, version: ModelVersion, restored: Artifact | None) -> None:
+    async def _load(self, version: ModelVersion, restored: Fetched | None) -> None:
         self._observe(LoadStarted(version))
         started = time.perf_counter()
         try:
-            artifact = restored or await self._source.fetch(version)
-            servable = await self._build(version, artifact)
+            servable, fetched = await self._builder.build(version, restored)
         except LoadError as error:
             self._load_failed(version, error)
-        except Exception as error:  # noqa: BLE001  a fault of ours must not end the polls
-            self._load_failed(version, LoadError("internal", f"{type(error).__name__}: {error}"))
         else:
             if self.failure is not None and self.failure.version == version:
                 self.failure = None
             reason: SwapReason = "restored" if restored else self._reason(version)
             self._swap(servable, reason, time.perf_counter() - started)
+            if restored is None:
+                self._unrecorded = (version, fetched)
         finally:
             if self._loading is not None and self._loading[1] is asyncio.current_task():
                 self._loading = None
@@ -184,22 +186,28 @@ class Reconciler:
         come after the newer one's, nor after the news that none may serve.
         """
         async with self._recording:
-            if self._serving is not None:
-                await self._source.remember(self._serving.model_version, self._serving.artifact)
-            elif self._none_may_serve():
-                await self._source.forget()
+            unrecorded, self._unrecorded = self._unrecorded, None
+            try:
+                if unrecorded is not None:
+                    await self._source.remember(*unrecorded)
+                elif self._serving is None and self._none_may_serve():
+                    await self._source.forget()
+                else:
+                    return
+            except CacheError as error:
+                self.cache_fault = str(error)
+                self._observe(CacheFailed(self._serving_version, str(error)))
+            else:
+                self.cache_fault = None
 
     def _none_may_serve(self) -> bool:
         known = self.knowledge
         said_none = known.answered_at is not None and known.aspired is None
         return said_none and self._when_none == "stop"
 
-    async def _build(self, version: ModelVersion, artifact: Artifact) -> Servable:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._builder, self._load_servable, version, artifact)
-
     def _swap(self, servable: Servable | None, reason: SwapReason, seconds: float = 0.0) -> None:
         previous, self._serving = self._serving_version, servable
+        self._unrecorded = None
         digest = servable.artifact.onnx_sha256 if servable else ""
         self._observe(Swapped(previous, self._serving_version, reason, seconds, digest))
 

@@ -1,19 +1,17 @@
 """RegistrySource: a version's files, from the cache or from the registry, checked against their digest."""
 
 import asyncio
-import shutil
-import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import httpx
 import structlog
 import yaml
 
-from predictor.artifact import MLMODEL, Artifact, sha256_of
-from predictor.artifact_files import ArtifactFiles, checked, open_files
+from predictor.artifact import MLMODEL, Fetched
+from predictor.artifact_files import checked, open_files
 from predictor.cache import Cache
-from predictor.errors import LoadError, RegistryError
+from predictor.errors import CacheError, LoadError, RegistryError
 from predictor.model_version import ModelVersion
 from predictor.onnx_graph import read_graph
 from predictor.registry import Registry
@@ -36,66 +34,52 @@ class RegistrySource:
         """As Registry.aspired."""
         return await self._registry.aspired()
 
-    async def fetch(self, version: ModelVersion) -> Artifact:
-        """The files of a version. Raises LoadError (stage `fetch` or `digest`)."""
-        artifact = await asyncio.to_thread(self._cache.find, version)
+    async def fetch(self, version: ModelVersion) -> Fetched:
+        """The files of a version. Raises LoadError (stage `fetch`, `session` or `digest`)."""
+        fetched = await asyncio.to_thread(self._cache.find, version)
         # A tag that is not the kept file's speaks of another file, which may be there by now.
-        if artifact is None or version.expected_sha256 not in (None, artifact.onnx_sha256):
-            artifact = await self._download(version)
-        return artifact
+        if fetched is None or version.expected_sha256 not in (None, fetched.artifact.onnx_sha256):
+            fetched = await self._download(version)
+            fetched.artifact.check(version.expected_sha256)
+        return fetched
 
-    async def last_verified(self) -> tuple[ModelVersion, Artifact] | None:
+    async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
         """What served last by the registry's word, if its files are still what they were."""
         return await asyncio.to_thread(self._cache.last_verified)
 
-    async def remember(self, version: ModelVersion, artifact: Artifact) -> None:
-        """Keep a verified version for a start without the registry; a full disk only costs that."""
+    async def remember(self, version: ModelVersion, fetched: Fetched) -> None:
+        """Keep a verified version for a start without the registry. Raises CacheError."""
         try:
-            await asyncio.to_thread(self._cache.remember, version, artifact)
+            await asyncio.to_thread(self._cache.remember, version, fetched)
         except OSError as error:
-            log.warning("cache_not_written", model_version=version.version, reason=str(error))
+            raise CacheError("written", error) from error
 
     async def forget(self) -> None:
-        """Serve nothing at the next start unless the registry says so."""
+        """Serve nothing at the next start unless the registry says so. Raises CacheError."""
         try:
             await asyncio.to_thread(self._cache.forget)
         except OSError as error:
-            log.error("cache_not_cleared", reason=str(error))  # noqa: TRY400  a line, not a traceback
+            raise CacheError("cleared", error) from error
 
-    async def _download(self, version: ModelVersion) -> Artifact:
+    async def _download(self, version: ModelVersion) -> Fetched:
         try:
             uri = await self._registry.download_uri(version)
         except RegistryError as error:
             raise LoadError("fetch", str(error)) from error
         files = open_files(uri, self._client)
-        folder = await asyncio.to_thread(self._scratch)
-        try:
-            fetched = await self._fetch_into(folder, files, version)
-            fetched.check(version.expected_sha256)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        # Not under the clean-up: a load that is given up leaves this thread running, and a folder
-        # that is moved must not be removed at the same time.
-        return await asyncio.to_thread(self._keep, fetched)
+        contents: dict[str, bytes] = {}
 
-    async def _fetch_into(
-        self, folder: Path, files: ArtifactFiles, version: ModelVersion
-    ) -> Artifact:
-        try:
-            left = self._max_bytes - await files.download(
-                MLMODEL, folder / MLMODEL, self._max_bytes
-            )
-            onnx_path = _onnx_path(folder / MLMODEL)
-            left -= await files.download(onnx_path, folder / onnx_path, left)
-            paths = [MLMODEL, onnx_path]
-            for path in await asyncio.to_thread(_external_files, folder, onnx_path):
-                left -= await files.download(path, folder / path, left)
-                paths.append(path)
-            digests = {path: await asyncio.to_thread(sha256_of, folder / path) for path in paths}
-        except OSError as error:
-            raise LoadError("fetch", f"cannot write {folder}: {error}") from error
-        return Artifact(folder, onnx_path, digests, await self._metrics(version))
+        async def bring(path: str) -> bytes:
+            left = self._max_bytes - sum(map(len, contents.values()))
+            contents[path] = await files.read(path, left)
+            return contents[path]
+
+        onnx_path = _onnx_path(await bring(MLMODEL))
+        graph = await bring(onnx_path)
+        for path in await asyncio.to_thread(_external_files, graph, onnx_path):
+            await bring(path)
+        metrics = await self._metrics(version)
+        return await asyncio.to_thread(Fetched.of, onnx_path, contents, metrics)
 
     async def _metrics(self, version: ModelVersion) -> dict[str, float]:
         try:
@@ -105,24 +89,10 @@ class RegistrySource:
             log.warning("run_not_read", model_version=version.version, reason=str(error))
             return {}
 
-    def _scratch(self) -> Path:
-        try:
-            return self._cache.scratch()
-        except OSError as error:
-            log.warning("cache_not_written", reason=str(error))
-            return Path(tempfile.mkdtemp(prefix="mlflow-hotswap-"))
 
-    def _keep(self, fetched: Artifact) -> Artifact:
-        try:
-            return self._cache.keep(fetched)
-        except OSError as error:
-            log.warning("cache_not_written", reason=str(error))
-            return fetched
-
-
-def _onnx_path(mlmodel: Path) -> str:
+def _onnx_path(mlmodel: bytes) -> str:
     try:
-        described: Any = yaml.safe_load(mlmodel.read_text())
+        described: Any = yaml.safe_load(mlmodel)
         path = described["flavors"]["onnx"]["data"]
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise LoadError(
@@ -132,9 +102,9 @@ def _onnx_path(mlmodel: Path) -> str:
     return checked(str(path))
 
 
-def _external_files(folder: Path, onnx_path: str) -> list[str]:
+def _external_files(graph: bytes, onnx_path: str) -> list[str]:
     try:
-        files = read_graph((folder / onnx_path).read_bytes()).external_files
+        files = read_graph(graph).external_files
     except ValueError as error:
         raise LoadError("session", f"{onnx_path} is {error}") from error
     return [checked(str(PurePosixPath(onnx_path).parent / path)) for path in files]

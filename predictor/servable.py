@@ -4,15 +4,15 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from predictor.answers import Answer, read_answers
-from predictor.artifact import Artifact
+from predictor.artifact import Artifact, Fetched
 from predictor.decoder import RowDecoder
 from predictor.errors import FieldError, InvalidRecord, LoadError, RequestError
+from predictor.interrupt import Interrupt
 from predictor.model_version import ModelVersion
 from predictor.signature import Row, Signature
 
@@ -41,13 +41,14 @@ class Servable:
     examples: tuple[RecordedExample, ...] = field(default=(), repr=False)
     loaded_at: float = field(default_factory=time.time)
     load_seconds: float = 0.0
+    run_options: ort.RunOptions | None = field(default=None, repr=False)
 
     def answer(self, rows: Sequence[Row]) -> list[Answer | RequestError]:
         """One answer per row, in order; a row that the model cannot compute gets its error instead."""
         if len(rows) > 1 and self.signature.one_row_at_a_time:
             return [answer for row in rows for answer in self.answer([row])]
         try:
-            outputs = self.session.run(self.signature.outputs.names, self.signature.feed(rows))
+            outputs = self.run(rows)
         except Exception as error:  # noqa: BLE001  ONNX Runtime raises a dozen types, all its own
             if len(rows) > 1:
                 # One row may have failed them all: each is asked alone.
@@ -55,9 +56,15 @@ class Servable:
             return [_cannot_compute(error)]
         return read_answers(self.signature, outputs)
 
+    def run(self, rows: Sequence[Row]) -> Sequence[Any]:
+        """The outputs that make the answer, as ONNX Runtime gives them. Raises what it raises."""
+        names, feed = self.signature.outputs.names, self.signature.feed(rows)
+        outputs: Sequence[Any] = self.session.run(names, feed, self.run_options)
+        return outputs
 
-def open_session(model_file: Path) -> ort.InferenceSession:
-    """An ONNX Runtime session for a file. Raises LoadError (stage `session`)."""
+
+def open_session(fetched: Fetched, interrupt: Interrupt) -> ort.InferenceSession:
+    """An ONNX Runtime session for a graph and its external data. Raises LoadError (stage `session`)."""
     options = ort.SessionOptions()
     # One thread: a small model gains nothing from more, and spinning threads burn the cores
     # that requests need.
@@ -66,12 +73,24 @@ def open_session(model_file: Path) -> ort.InferenceSession:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    if external := fetched.external_data:
+        contents = list(external.values())
+        options.add_external_initializers_from_files_in_memory(
+            list(external), contents, [len(content) for content in contents]
+        )
+    interrupt.on_raise(lambda: options.set_load_cancellation_flag(True))
     try:
-        return ort.InferenceSession(model_file, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(fetched.graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise LoadError(
-            "session", f"ONNX Runtime cannot load {model_file.name}: {one_line(error)}"
-        ) from error
+        path = fetched.artifact.onnx_path
+        raise LoadError("session", f"ONNX Runtime cannot load {path}: {one_line(error)}") from error
+
+
+def interruptible(interrupt: Interrupt) -> ort.RunOptions:
+    """Options for runs that end, at the next node of the graph, when `interrupt` is thrown."""
+    options = ort.RunOptions()
+    interrupt.on_raise(lambda: setattr(options, "terminate", True))
+    return options
 
 
 def _cannot_compute(error: Exception) -> InvalidRecord:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from predictor.artifact import Artifact
+from predictor.artifact import Fetched
 from predictor.model_version import ModelVersion
 
 
@@ -12,14 +12,14 @@ class Source(Protocol):
     async def aspired(self) -> ModelVersion | None:
         """The version that should serve. Raises RegistryError."""
 
-    async def fetch(self, version: ModelVersion) -> Artifact:
+    async def fetch(self, version: ModelVersion) -> Fetched:
         """Its files. Raises LoadError."""
 
-    async def last_verified(self) -> tuple[ModelVersion, Artifact] | None:
+    async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
         """What served last by the registry's word, if its files are still what they were."""
 
-    async def remember(self, version: ModelVersion, artifact: Artifact) -> None:
-        """Keep a verified version for a start without the registry."""
+    async def remember(self, version: ModelVersion, fetched: Fetched) -> None:
+        """Keep a verified version for a start without the registry. Raises CacheError."""
 
     async def forget(self) -> None:
-        """Serve nothing at the next start unless the registry says so."""
+        """Serve nothing at the next start unless the registry says so. Raises CacheError."""

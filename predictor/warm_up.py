@@ -82,12 +82,9 @@ def _answer_several(servable: Servable, rows: Sequence[Row]) -> None:
 
 def _try(servable: Servable, row: Row) -> Sequence[Any]:
     try:
-        outputs: Sequence[Any] = servable.session.run(
-            servable.signature.outputs.names, servable.signature.feed([row])
-        )
+        return servable.run([row])
     except Exception as error:
         raise LoadError("warm_up", f"ONNX Runtime cannot run it: {one_line(error)}") from error
-    return outputs
 
 
 def _blank_row(signature: Signature) -> Row:

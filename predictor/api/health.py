@@ -80,6 +80,7 @@ def describe(reconciler: Reconciler, model_uri: str) -> dict[str, Any]:
         }
         if failure
         else None,
+        "cache": {"fault": reconciler.cache_fault},
         "registry": {
             "reachable": known.fault is None and known.answered_at is not None,
             "last_answer_at": _iso(known.answered_at) if known.answered_at else None,

@@ -111,6 +111,22 @@ def with_external_data(location: str = "weights.bin") -> bytes:
     return model.SerializeToString()
 
 
+def endless() -> bytes:
+    """A regressor that loops until somebody ends it."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["still"]),
+            helper.make_node("Add", ["sum", "one"], ["more"]),
+        ],
+        "body",
+        [tensor("i", "int64", []), tensor("go_on", "bool", []), tensor("sum")],
+        [tensor("still", "bool", []), tensor("more")],
+    )
+    nodes = [helper.make_node("Loop", ["times", "yes", "X"], ["Y"], body=body)]
+    constants = {"times": np.int64(2**62), "yes": np.bool_(True), "one": np.float32(1)}
+    return graph(nodes, [tensor("X")], [tensor("Y")], constants)
+
+
 def converted(estimator: Any, width: int, *, zipmap: bool | None = None) -> bytes:
     """A fitted scikit-learn estimator as skl2onnx exports it, by default with a ZipMap."""
     options = None if zipmap is None else {id(estimator): {"zipmap": zipmap}}

@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import yaml
 
-from predictor.artifact import Artifact, sha256_of
-from predictor.errors import LoadError, RegistryUnreachable
+from predictor.artifact import Fetched
+from predictor.errors import CacheError, LoadError, RegistryUnreachable
 from predictor.events import Event
+from predictor.interrupt import Interrupt
 from predictor.loader import load
 from predictor.model_version import ModelVersion
 from predictor.servable import Servable
@@ -27,7 +28,7 @@ def version(number: int, *, created: int = 0, updated: int = 0, **tags: str) -> 
 
 def write_artifact(
     folder: Path, model: bytes | None = None, signature: str | None = None, **beside: bytes
-) -> Artifact:
+) -> Fetched:
     """The files of a version as MLflow lays them out; `beside` are further files."""
     folder.mkdir(parents=True, exist_ok=True)
     mlmodel: dict[str, Any] = {"flavors": {"onnx": {"data": "model.onnx"}}}
@@ -38,13 +39,13 @@ def write_artifact(
     for name, content in beside.items():
         (folder / name).write_bytes(content)
     paths = ["MLmodel", "model.onnx", *beside]
-    return Artifact(folder, "model.onnx", {path: sha256_of(folder / path) for path in paths})
+    return Fetched.of("model.onnx", {path: (folder / path).read_bytes() for path in paths}, {})
 
 
 def servable_of(
     folder: Path, model: bytes | None = None, signature: str | None = None, number: int = 1
 ) -> Servable:
-    return load(version(number), write_artifact(folder, model, signature))
+    return load(version(number), write_artifact(folder, model, signature), Interrupt())
 
 
 class FakeSource:
@@ -56,10 +57,11 @@ class FakeSource:
         self.down = False
         self.broken: dict[str, str] = {}
         self.held: dict[str, asyncio.Event] = {}
-        self.verified: tuple[ModelVersion, Artifact] | None = None
+        self.verified: tuple[ModelVersion, Fetched] | None = None
         self.fetched: list[str] = []
         self.written: list[str] = []
         self.slow_writes: list[asyncio.Event] = []
+        self.disk_full = False
         self.slow_reads: list[asyncio.Event] = []
 
     async def aspired(self) -> ModelVersion | None:
@@ -68,7 +70,7 @@ class FakeSource:
             raise RegistryUnreachable("http://registry", "connection refused")
         return self.says
 
-    async def fetch(self, version: ModelVersion) -> Artifact:
+    async def fetch(self, version: ModelVersion) -> Fetched:
         self.fetched.append(version.version)
         if version.version in self.held:
             await self.held[version.version].wait()
@@ -76,19 +78,21 @@ class FakeSource:
             raise LoadError("fetch", self.broken[version.version])
         return self.files(version)
 
-    def files(self, version: ModelVersion) -> Artifact:
+    def files(self, version: ModelVersion) -> Fetched:
         return write_artifact(self._folder / version.version, classifier((version.number, -1.0)))
 
-    async def last_verified(self) -> tuple[ModelVersion, Artifact] | None:
+    async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
         found = self.verified
         if self.slow_reads:
             await self.slow_reads.pop(0).wait()
         return found
 
-    async def remember(self, version: ModelVersion, artifact: Artifact) -> None:
+    async def remember(self, version: ModelVersion, fetched: Fetched) -> None:
+        if self.disk_full:
+            raise CacheError("written", OSError("no space left"))
         if self.slow_writes:
             await self.slow_writes.pop(0).wait()
-        self.verified = (version, artifact)
+        self.verified = (version, fetched)
         self.written.append(version.version)
 
     async def forget(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 
 import pytest
@@ -17,31 +18,36 @@ def cache(tmp_path):
     return Cache(tmp_path / "cache", "http://a\nmodels:/m/Production")
 
 
-def kept(cache, number=1):
-    """A fetched version in its place."""
-    model = f"not read here {number}".encode()
-    return cache.keep(write_artifact(cache.scratch(), model))
+@pytest.fixture
+def files(tmp_path):
+    """Makes the files of a version."""
+
+    def make(number=1):
+        return write_artifact(tmp_path / "made", f"not read here {number}".encode())
+
+    return make
 
 
-def test_what_was_verified_is_found(cache):
+@pytest.fixture
+def place(tmp_path):
+    """Where an artifact's files are."""
+
+    def of(fetched):
+        return tmp_path / "cache" / "artifacts" / fetched.artifact.digest
+
+    return of
+
+
+def test_what_was_verified_is_found(cache, files, place):
     """With every file where it was, by the digest of its content."""
-    artifact = kept(cache)
-    cache.remember(A, artifact)
-    assert cache.find(A) == artifact
-    assert artifact.folder.name == artifact.digest
-    assert sorted(p.name for p in artifact.folder.iterdir()) == [
-        "MLmodel", "manifest.json", "model.onnx",
-    ]  # fmt: skip
-    found, files = cache.last_verified()
-    assert (found, files) == (A, artifact)
+    fetched = files()
+    cache.remember(A, fetched)
+    assert cache.find(A) == fetched
+    names = sorted(path.name for path in place(fetched).iterdir())
+    assert names == ["MLmodel", "manifest.json", "model.onnx"]
+    found, contents = cache.last_verified()
+    assert (found, contents) == (A, fetched)
     assert (found.run_id, found.tags) == (A.run_id, A.tags)
-
-
-def test_what_was_fetched_but_never_served_is_not_found(cache):
-    """Only a verified version is taken from memory."""
-    kept(cache)
-    assert cache.find(A) is None
-    assert cache.last_verified() is None
 
 
 def test_an_empty_cache_finds_nothing(cache):
@@ -51,9 +57,9 @@ def test_an_empty_cache_finds_nothing(cache):
     cache.forget()
 
 
-def test_forgetting_is_about_the_next_start(cache):
+def test_forgetting_is_about_the_next_start(cache, files):
     """Nothing is served from memory alone, but a promotion needs no download."""
-    cache.remember(A, kept(cache))
+    cache.remember(A, files())
     cache.forget()
     assert cache.last_verified() is None
     assert cache.find(A) is not None
@@ -61,56 +67,59 @@ def test_forgetting_is_about_the_next_start(cache):
 
 @pytest.mark.parametrize("file", ["model.onnx", "MLmodel"])
 @pytest.mark.parametrize("how", ["changed", "truncated", "removed"])
-def test_a_damaged_file_is_not_served(cache, file, how):
+def test_a_damaged_file_is_not_served(cache, file, how, files, place):
     """It is fetched again, and put in the damaged one's place."""
-    artifact = kept(cache)
-    cache.remember(A, artifact)
-    path = artifact.folder / file
+    fetched = files()
+    cache.remember(A, fetched)
+    path = place(fetched) / file
     path.unlink() if how == "removed" else path.write_bytes(b"x" if how == "changed" else b"")
     assert cache.find(A) is None
     assert cache.last_verified() is None
-    again = kept(cache)
-    assert again.folder == artifact.folder
-    assert cache.find(A) == again
+    cache.remember(A, fetched)
+    assert cache.find(A) == fetched
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"onnx_path": "x"', b"\xff\xfe"])
-def test_a_damaged_manifest_or_pointer_is_not_served(cache, tmp_path, content):
+def test_a_damaged_manifest_or_pointer_is_not_served(cache, tmp_path, content, files, place):
     """Half a file is no file."""
-    artifact = kept(cache)
-    cache.remember(A, artifact)
+    fetched = files()
+    cache.remember(A, fetched)
     for path in (tmp_path / "cache").glob("v*/*.json"):
         path.write_bytes(content)
     assert cache.find(A) is None
     assert cache.last_verified() is None
-    cache.remember(A, artifact)
-    (artifact.folder / "manifest.json").write_bytes(content)
+    cache.remember(A, fetched)
+    (place(fetched) / "manifest.json").write_bytes(content)
     assert cache.find(A) is None
     assert cache.last_verified() is None
 
 
-def test_a_manifest_that_names_another_folders_content_is_not_served(cache):
+def test_a_manifest_that_names_another_folders_content_is_not_served(cache, files, place):
     """The folder's name is the digest of what its manifest lists."""
-    artifact = kept(cache)
-    cache.remember(A, artifact)
-    manifest = artifact.folder / "manifest.json"
+    fetched = files()
+    cache.remember(A, fetched)
+    manifest = place(fetched) / "manifest.json"
     forged = json.loads(manifest.read_text())
     del forged["digests"]["MLmodel"]
     manifest.write_text(json.dumps(forged))
     assert cache.find(A) is None
 
 
-def test_two_predictors_on_one_folder(cache, tmp_path):
+def test_two_predictors_on_one_folder(cache, tmp_path, files):
     """Both keep the same version; the second finds the first one's bytes and leaves no rest."""
     other = Cache(tmp_path / "cache", "http://a\nmodels:/m/Production")
-    mine, theirs = (write_artifact(c.scratch(), b"same") for c in (cache, other))
-    assert cache.keep(mine) == other.keep(theirs)
+    threads = [threading.Thread(target=c.remember, args=(A, files())) for c in (cache, other) * 8]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert cache.find(A) == other.find(A) == files()
     assert len(list((tmp_path / "cache" / "artifacts").iterdir())) == 1
 
 
-def test_scopes_are_kept_apart(cache, tmp_path):
+def test_scopes_are_kept_apart(cache, tmp_path, files):
     """Another registry, or another pointer, has its own last version, and shares the bytes."""
-    cache.remember(A, kept(cache))
+    cache.remember(A, files())
     other = Cache(tmp_path / "cache", "http://b\nmodels:/m/Production")
     assert other.last_verified() is None
     assert other.find(A) is None
@@ -119,66 +128,85 @@ def test_scopes_are_kept_apart(cache, tmp_path):
 
 
 @pytest.mark.parametrize("another", [version(1, created=7), version(2)])
-def test_a_reused_number_is_not_served_from_memory(cache, another):
+def test_a_reused_number_is_not_served_from_memory(cache, another, files):
     """Version 1 that was deleted and made again is another model."""
-    cache.remember(A, kept(cache))
+    cache.remember(A, files())
     assert cache.find(another) is None
 
 
-def test_the_last_one_counts(cache):
+def test_the_last_one_counts(cache, files):
     """Remembering replaces what was verified, and keeps what was fetched."""
-    cache.remember(A, kept(cache, 1))
-    cache.remember(version(2), kept(cache, 2))
+    cache.remember(A, files(1))
+    cache.remember(version(2), files(2))
     assert cache.last_verified()[0] == version(2)
     assert cache.find(A) is not None
 
 
-def test_old_artifacts_are_pruned(cache, tmp_path):
+def test_old_artifacts_are_pruned(cache, tmp_path, files, place):
     """Eight beside those that serve somewhere; never one that another predictor's pointer names."""
     other = Cache(tmp_path / "cache", "other")
-    theirs = kept(other, 100)
+    theirs = files(100)
     other.remember(version(100), theirs)
-    os.utime(theirs.folder, (1, 1))
+    os.utime(place(theirs), (1, 1))
     for number in range(12):
-        artifact = kept(cache, number)
-        os.utime(artifact.folder, (1000 + number, 1000 + number))
-        cache.remember(version(number), artifact)
-        os.utime(artifact.folder, (1000 + number, 1000 + number))
+        fetched = files(number)
+        cache.remember(version(number), fetched)
+        os.utime(place(fetched), (1000 + number, 1000 + number))
     left = list((tmp_path / "cache" / "artifacts").iterdir())
     assert len(left) == 10
+    assert len(list((tmp_path / "cache" / "versions").iterdir())) == 10
     assert other.last_verified() is not None
     assert cache.last_verified()[0] == version(11)
     assert cache.find(version(0)) is None
     assert cache.find(version(4)) is not None
 
 
-def test_what_a_crash_left_is_pruned_after_a_day(cache):
-    """A fetch that goes on elsewhere is not disturbed."""
-    old, fresh = cache.scratch(), cache.scratch()
-    os.utime(old, (time.time() - 90_000, time.time() - 90_000))
-    cache.remember(A, kept(cache))
-    assert not old.exists()
+def test_what_a_crash_left_is_pruned_after_a_day(cache, files, tmp_path):
+    """A write that goes on elsewhere is not disturbed."""
+    cache.remember(A, files())
+    old = tmp_path / "cache" / "artifacts" / ".writing-old"
+    fresh = tmp_path / "cache" / "artifacts" / ".writing-fresh"
+    file = tmp_path / "cache" / "verified" / ".writing-file"
+    old.mkdir()
+    fresh.mkdir()
+    file.write_bytes(b"half")
+    for path in (old, file):
+        os.utime(path, (time.time() - 90_000, time.time() - 90_000))
+    cache.remember(A, files())
     assert fresh.exists()
+    assert not old.exists()
+    assert not file.exists()
 
 
-def test_a_cache_that_cannot_be_written_says_so(tmp_path):
-    """With OSError, which its user turns into a warning; nothing is found in it."""
+def test_a_cache_that_cannot_be_written_says_so(tmp_path, files):
+    """With OSError, which its user turns into an error of ours; nothing is found in it."""
     (tmp_path / "file").write_text("in the way")
     cache = Cache(tmp_path / "file", "s")
-    for act in (cache.scratch, lambda: cache.remember(A, write_artifact(tmp_path / "a"))):
-        with pytest.raises(OSError, match="file"):
-            act()
+    with pytest.raises(OSError, match="file"):
+        cache.remember(A, files())
     assert cache.find(A) is None
     assert cache.last_verified() is None
 
 
-def test_a_write_that_fails_leaves_nothing(cache, tmp_path):
+def test_a_version_that_could_not_be_kept_is_not_replaced_by_the_one_before(cache, files, tmp_path):
+    """The next start without the registry serves nothing rather than what was replaced."""
+    cache.remember(A, files())
+    (tmp_path / "cache" / "artifacts").rename(tmp_path / "cache" / "gone")
+    (tmp_path / "cache" / "artifacts").write_text("in the way")
+    with pytest.raises(OSError, match="artifacts"):
+        cache.remember(version(2), files(2))
+    (tmp_path / "cache" / "artifacts").unlink()
+    (tmp_path / "cache" / "gone").rename(tmp_path / "cache" / "artifacts")
+    assert cache.find(A) is not None
+    assert cache.last_verified() is None
+
+
+def test_a_write_that_fails_leaves_nothing(cache, files, tmp_path):
     """No half-written file beside the place it was meant for."""
-    artifact = kept(cache)
-    cache.remember(A, artifact)
-    pointer = next((tmp_path / "cache" / "verified").glob("*.json"))
+    cache.remember(A, files())
+    pointer = next((tmp_path / "cache" / "versions").glob("*.json"))
     pointer.unlink()
     (pointer / "in the way").mkdir(parents=True)
-    with pytest.raises(OSError, match="verified"):
-        cache.remember(A, artifact)
+    with pytest.raises(OSError, match="versions"):
+        cache.remember(A, files())
     assert [p.name for p in pointer.parent.iterdir()] == [pointer.name]

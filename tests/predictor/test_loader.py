@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from predictor.errors import InvalidRecord, LoadError
+from predictor.interrupt import Interrupt
 from predictor.loader import load
 from tests.predictor.graphs import (
     OPSETS,
@@ -115,7 +116,7 @@ class TestOurs:
 
     def test_a_digest_tag_is_compared(self, tmp_path):
         """The file must be the one that was registered."""
-        artifact = write_artifact(tmp_path)
+        artifact = write_artifact(tmp_path).artifact
         artifact.check(None)
         artifact.check(artifact.onnx_sha256)
         with pytest.raises(LoadError, match="register it again") as caught:
@@ -211,8 +212,8 @@ class TestOtherPeoples:
     def test_external_data(self, tmp_path):
         """Weights in a file of their own are found beside the graph."""
         files = {"weights.bin": np.array([1, 2], np.float32).tobytes()}
-        artifact = write_artifact(tmp_path, with_external_data(), **files)
-        assert load(version(1), artifact).answer([(1.0, 1.0)])[0].prediction == 3.0
+        fetched = write_artifact(tmp_path, with_external_data(), **files)
+        assert load(version(1), fetched, Interrupt()).answer([(1.0, 1.0)])[0].prediction == 3.0
 
     def test_names_from_mlflow(self, tmp_path):
         """A model logged with a data frame is asked by its column names."""

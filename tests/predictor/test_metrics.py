@@ -22,6 +22,7 @@ NAMES = {
     "predictor_inference_duration_seconds": "histogram",
     "predictor_swaps": "counter",
     "predictor_load_failures": "counter",
+    "predictor_cache_failures": "counter",
     "predictor_load_duration_seconds": "histogram",
     "predictor_registry_polls": "counter",
     "predictor_registry_last_success_timestamp_seconds": "gauge",

@@ -225,7 +225,7 @@ async def test_a_failure_is_forgotten_when_another_version_is_named(world):
 async def test_a_fault_of_ours_does_not_end_the_polls(tmp_path):
     """A bug in loading is a failed load like any other."""
 
-    def buggy(version, artifact):
+    def buggy(version, fetched, interrupt):
         raise ZeroDivisionError("oops")
 
     world = World(tmp_path, buggy)
@@ -289,11 +289,11 @@ async def test_a_build_that_was_given_up_does_not_swap(tmp_path):
     started, go_on = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def slow_for_two(version, artifact):
+    def slow_for_two(version, fetched, interrupt):
         if version == B:
             loop.call_soon_threadsafe(started.set)
             asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
-        return load(version, artifact)
+        return load(version, fetched, interrupt)
 
     world = World(tmp_path, slow_for_two)
     await world.told(A)
@@ -437,11 +437,11 @@ class TestStartWithoutTheRegistry:
         go_on, started = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def slow_for_one(version, artifact):
+        def slow_for_one(version, fetched, interrupt):
             if version == A:
                 loop.call_soon_threadsafe(started.set)
                 asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
-            return load(version, artifact)
+            return load(version, fetched, interrupt)
 
         world = World(tmp_path, slow_for_one)
         world.source.verified = (A, world.source.files(A))
@@ -478,6 +478,20 @@ async def test_a_slow_write_does_not_outlive_a_withdrawal(world):
     first.set()
     await stopping
     assert world.source.verified is None
+
+
+async def test_a_cache_that_cannot_be_written_is_told_and_changes_nothing_else(world):
+    """The version serves from memory; the next one that is written down ends the fault."""
+    world.source.disk_full = True
+    await world.told(A)
+    await until(lambda: world.reconciler.cache_fault is not None)
+    assert world.serving == 1
+    (failed,) = world.heard.of(events.CacheFailed)
+    assert failed.serving == A
+    assert "no space left" in failed.reason
+    world.source.disk_full = False
+    await world.told(B)
+    await until(lambda: world.reconciler.cache_fault is None)
 
 
 async def test_closing_gives_up_a_load(world):
@@ -523,7 +537,7 @@ async def test_many_reconciles_at_once_ask_one_after_the_other(world):
 async def test_load_errors_carry_their_stage(tmp_path):
     """Whatever stage the loader names is the stage that is told."""
 
-    def refuse(version, artifact):
+    def refuse(version, fetched, interrupt):
         raise LoadError("examples", "answers otherwise")
 
     world = World(tmp_path, refuse)

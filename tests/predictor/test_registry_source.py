@@ -12,9 +12,9 @@ import pytest
 import yaml
 from mlflow.models import infer_signature
 
-from predictor.artifact import sha256_of
 from predictor.cache import Cache
-from predictor.errors import LoadError
+from predictor.errors import CacheError, LoadError
+from predictor.interrupt import Interrupt
 from predictor.loader import load
 from predictor.model_uri import ModelUri
 from predictor.registry import Registry
@@ -68,17 +68,17 @@ async def test_a_version_in_the_real_registry(mlflow_server, registered, source_
     files = write_artifact(tmp_path / "in", with_external_data(), **{"weights.bin": WEIGHTS})
     run_id, uri = registered.upload(tmp_path / "in")
     name = registered.model()
-    registered.version(name, uri, run_id, onnx_sha256=files.onnx_sha256)
+    registered.version(name, uri, run_id, onnx_sha256=files.artifact.onnx_sha256)
     source = source_of(mlflow_server.url, f"models:/{name}/1")
     aspired = await source.aspired()
-    artifact = await source.fetch(aspired)
-    assert set(artifact.digests) == {"MLmodel", "model.onnx", "weights.bin"}
-    assert artifact.metrics == {"auc": 0.9}
-    assert load(aspired, artifact).answer([(1.0, 1.0)])[0].prediction == 3.0
-    await source.remember(aspired, artifact)
+    fetched = await source.fetch(aspired)
+    assert set(fetched.contents) == {"MLmodel", "model.onnx", "weights.bin"}
+    assert fetched.artifact.metrics == {"auc": 0.9}
+    assert load(aspired, fetched, Interrupt()).answer([(1.0, 1.0)])[0].prediction == 3.0
+    await source.remember(aspired, fetched)
     assert (await source.last_verified())[0] == aspired
     registered.delete_model(name)
-    assert await source.fetch(aspired) == artifact
+    assert await source.fetch(aspired) == fetched
     await source.forget()
     assert await source.last_verified() is None
 
@@ -100,7 +100,7 @@ async def test_what_mlflow_itself_logs(tracked, source_of, signed):
         )  # fmt: skip
     source = source_of(tracked, f"models:/{name}/1")
     version = await source.aspired()
-    servable = load(version, await source.fetch(version))
+    servable = load(version, await source.fetch(version), Interrupt())
     assert servable.answer([(1.0, 2.0)])[0].prediction == 3.0
     names = [feature.name for feature in servable.signature.features]
     assert names == (["a b", "c"] if signed == "a data frame" else ["feature_0", "feature_1"])
@@ -130,8 +130,9 @@ async def test_a_tag_that_changed_is_looked_up_anew(source_of, tmp_path):
     old = await stored(source_of, tmp_path)
     source_of("http://127.0.0.1:1")._cache.remember(version(1), old)
     new = write_artifact(tmp_path / "store", classifier((5.0, 5.0)))
-    fetched = await stored(source_of, tmp_path, version(1, onnx_sha256=new.onnx_sha256))
-    assert fetched.onnx_sha256 == new.onnx_sha256 != old.onnx_sha256
+    fetched = await stored(source_of, tmp_path, version(1, onnx_sha256=new.artifact.onnx_sha256))
+    digests = [each.artifact.onnx_sha256 for each in (fetched, new, old)]
+    assert digests[0] == digests[1] != digests[2]
 
 
 def change(folder, **entries):
@@ -150,7 +151,11 @@ def change(folder, **entries):
         (lambda f: change(f, flavors={"sklearn": {}}), "fetch", "no onnx flavour"),
         (lambda f: change(f, flavors={"onnx": {"data": "../x"}}), "fetch", "outside its folder"),
         (lambda f: change(f, flavors={"onnx": {"data": "/x"}}), "fetch", "outside its folder"),
-        (lambda f: change(f, flavors={"onnx": {"data": "MLmodel"}}), "fetch", "MLmodel"),
+        (
+            lambda f: change(f, flavors={"onnx": {"data": "MLmodel"}}),
+            "session",
+            "MLmodel is not an ONNX model",
+        ),
         (lambda f: (f / "model.onnx").write_bytes(b"garbage"), "session", "not an ONNX model"),
         (lambda f: (f / "model.onnx").write_bytes(b""), "session", "not an ONNX model"),
         (
@@ -178,7 +183,7 @@ async def test_a_spoiled_artifact_is_a_failed_load(source_of, tmp_path, spoil, s
 async def test_a_version_that_is_too_large(source_of, tmp_path):
     """All files count together."""
     files = write_artifact(tmp_path / "store")
-    size = sum((files.folder / path).stat().st_size for path in files.digests)
+    size = sum(map(len, files.contents.values()))
     with pytest.raises(LoadError, match="PREDICTOR_MAX_MODEL_BYTES"):
         await stored(source_of, tmp_path, most=size - 1)
     assert left_in(tmp_path / "cache") == []
@@ -203,18 +208,19 @@ async def test_metrics_that_cannot_be_read_do_not_matter(source_of, tmp_path):
         writer.write(http("200 OK", body) if good else http("500 Internal Server Error"))
 
     async with raw_server(only_the_uri) as address:
-        assert (await source_of(address).fetch(version(1))).metrics == {}
+        assert (await source_of(address).fetch(version(1))).artifact.metrics == {}
 
 
 async def test_a_cache_that_cannot_be_written_costs_only_the_cache(source_of, tmp_path):
-    """A full or read-only disk: the version serves, and is fetched again next time."""
+    """A full or read-only disk: the version is fetched all the same, and the error says so."""
     (tmp_path / "file").write_text("in the way")
     write_artifact(tmp_path / "store")
-    artifact = await stored(source_of, tmp_path, folder=tmp_path / "file")
-    assert sha256_of(artifact.model_file) == artifact.onnx_sha256
+    fetched = await stored(source_of, tmp_path, folder=tmp_path / "file")
     source = source_of("http://127.0.0.1:1", folder=tmp_path / "file")
-    await source.remember(version(1), artifact)
-    await source.forget()
+    with pytest.raises(CacheError, match="serves from memory"):
+        await source.remember(version(1), fetched)
+    with pytest.raises(CacheError, match="was withdrawn"):
+        await source.forget()
     assert await source.last_verified() is None
 
 
@@ -247,5 +253,5 @@ async def test_a_reused_number_is_fetched(source_of, tmp_path):
     source_of("http://127.0.0.1:1")._cache.remember(version(1), old)
     write_artifact(tmp_path / "store", classifier((9.0, 9.0)))
     new = await stored(source_of, tmp_path, replace(version(1), created_ms=99))
-    assert new.digest != old.digest
+    assert new.artifact.digest != old.artifact.digest
     assert await stored(source_of, tmp_path) == old
