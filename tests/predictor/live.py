@@ -32,7 +32,7 @@ class Served(FakeSource):
 class Live:
     """The service, its source, and a client that talks to it without a socket."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, load: Any = load, **settings: Any) -> None:
         self.source = Served(folder)
         self.source.graphs = {}
         self.metrics = Metrics(CollectorRegistry(), "m")
