@@ -1,13 +1,11 @@
 """The composition root: settings, then parts, then uvicorn. Run as `python -m predictor`."""
 
 import signal
-import socket
 import sys
 
-import uvicorn
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from predictor import logs
+from predictor import logs, server
 from predictor.app import create_app
 from predictor.batcher import Batcher
 from predictor.cache import Cache
@@ -23,8 +21,6 @@ from predictor.registry_source import RegistrySource
 from predictor.service import Service
 from predictor.settings import Settings
 from predictor.watcher import Watcher
-
-_GRACE_SECONDS = 30
 
 
 def compose(settings: Settings) -> Service:
@@ -48,7 +44,12 @@ def compose(settings: Settings) -> Service:
     return Service(
         settings=settings,
         reconciler=reconciler,
-        batcher=Batcher(reconciler.require_serving, metrics),
+        batcher=Batcher(
+            reconciler.require_serving,
+            metrics,
+            most_rows=settings.max_queued_rows,
+            most_batches=settings.max_queued_batches,
+        ),
         metrics=metrics,
         watcher=Watcher(reconciler.reconcile, settings.poll_seconds),
     )
@@ -58,35 +59,23 @@ def main() -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit code."""
     try:
         settings = Settings.read()
+        server.check_tls(settings)
         service = compose(settings)
     except SettingsError as error:
         sys.stderr.write(f"mlflow-hotswap: {error}\n")
         return 2
     logs.set_up(settings.log_level)
     try:
-        listener = _listen(settings.host, settings.port)
+        listener = server.listen(settings.host, settings.port)
     except OSError as error:
         logs.log.error("cannot_listen", host=settings.host, port=settings.port, reason=str(error))
         return 1
-    config = uvicorn.Config(
-        create_app(service),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
     # uvicorn finishes what is in flight, then raises the signal again; the default handler would
     # turn a clean end into exit code 143.
     for ended_by in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ended_by, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listener])
+    server.server(create_app(service), settings, service.metrics.refused).run(sockets=[listener])
     return 0
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    # Before anything is started, so that a port in use leaves nothing to stop.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
 
 
 def _tell(*observers: Observe) -> Observe:

@@ -137,6 +137,10 @@ class Metrics:
         self.requests.labels(endpoint, code).inc()
         self.request_seconds.labels(endpoint).observe(seconds)
 
+    def refused(self, code: int) -> None:
+        """Count one HTTP request that was refused before it was one."""
+        self.requests.labels("other", code).inc()
+
     def _serves(self, version: ModelVersion | None, digest: str) -> None:
         self.version.labels(self._model_name).set(version.number if version else 0)
         self.info.clear()

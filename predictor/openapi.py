@@ -23,7 +23,8 @@ _EXPLAINED = {
     413: "The body is larger than the limit.",
     415: "The body's type or encoding is not read.",
     422: "JSON, but not what the serving version takes; every fault with its field.",
-    503: "No version serves; the detail says why. Try again after `Retry-After` seconds.",
+    503: "No version serves, or too much is asked; the detail says which. Try again after "
+    "`Retry-After` seconds.",
 }
 
 

@@ -20,6 +20,7 @@ STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
     errors.UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.InvalidRecord: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NothingServing: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 log = structlog.get_logger()
@@ -38,14 +39,33 @@ def problem(
     status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
     """One problem document. `more` are further members, such as `errors`."""
-    body = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status,
-        "detail": detail,
-        **more,
-    }
-    return Response(msgspec.json.encode(body), status, headers, CONTENT_TYPE)
+    return Response(_document(status, detail, **more), status, headers, CONTENT_TYPE)
+
+
+def answer_and_close(status: HTTPStatus, detail: str) -> bytes:
+    """A whole HTTP answer with one problem document, for who has no request to answer."""
+    body = _document(status, detail)
+    lines = [f"HTTP/1.1 {status} {status.phrase}", f"content-type: {CONTENT_TYPE}"]
+    lines += [f"{name}: {value}" for name, value in (_retry(status) or {}).items()]
+    lines += [f"content-length: {len(body)}", "connection: close", "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def _document(status: HTTPStatus, detail: str, **more: Any) -> bytes:
+    return msgspec.json.encode(
+        {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": status,
+            "detail": detail,
+            **more,
+        }
+    )
+
+
+def _retry(status: HTTPStatus) -> dict[str, str] | None:
+    unavailable = status == HTTPStatus.SERVICE_UNAVAILABLE
+    return {"Retry-After": str(RETRY_SECONDS)} if unavailable else None
 
 
 async def _predictor_error(_: Request, error: Exception) -> Response:
@@ -53,10 +73,7 @@ async def _predictor_error(_: Request, error: Exception) -> Response:
     if isinstance(error, errors.InvalidRecord):
         faults = [{"field": e.field, "message": e.message} for e in error.errors]
         return problem(status, f"{len(faults)} fault(s) in the body", errors=faults)
-    headers = (
-        {"Retry-After": str(RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    )
-    return problem(status, str(error), headers)
+    return problem(status, str(error), _retry(status))
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -71,9 +88,10 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     return problem(status, detail, dict(error.headers or {}))
 
 
-async def _client_left(_: Request, __: Exception) -> Response:
-    # Nobody reads it; the code is for the metrics.
-    return Response(status_code=HTTPStatus.BAD_REQUEST)
+async def _client_left(request: Request, _: Exception) -> Response:
+    # Nobody reads it; the code, which the protocol may know better, is for the metrics.
+    state = request.scope.get("state", {})
+    return Response(status_code=state.get("abandoned", HTTPStatus.BAD_REQUEST))
 
 
 async def _fault_of_ours(request: Request, error: Exception) -> Response:

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import SettingsConfigDict
 
 from predictor.errors import SettingsError
 from predictor.model_uri import ModelUri
+from predictor.tracking_settings import TrackingSettings
 
 
-class Settings(BaseSettings):
+class Settings(TrackingSettings):
     """The service's settings. The README's table says the same, and a test compares them."""
 
     model_config = SettingsConfigDict(
@@ -21,56 +21,6 @@ class Settings(BaseSettings):
         validate_default=True,
         env_ignore_empty=True,
     )
-
-    tracking_uri: Annotated[
-        str,
-        Field(
-            validation_alias="MLFLOW_TRACKING_URI",
-            description="address of the MLflow server, http or https",
-        ),
-    ] = ""
-    tracking_username: Annotated[
-        str,
-        Field(
-            validation_alias="MLFLOW_TRACKING_USERNAME",
-            description="user for the registry, with basic authentication",
-        ),
-    ] = ""
-    tracking_password: Annotated[
-        SecretStr,
-        Field(
-            validation_alias="MLFLOW_TRACKING_PASSWORD",
-            description="password for the registry",
-        ),
-    ] = SecretStr("")
-    tracking_token: Annotated[
-        SecretStr,
-        Field(
-            validation_alias="MLFLOW_TRACKING_TOKEN",
-            description="bearer token for the registry, where there is no user and password",
-        ),
-    ] = SecretStr("")
-    tracking_insecure_tls: Annotated[
-        bool,
-        Field(
-            validation_alias="MLFLOW_TRACKING_INSECURE_TLS",
-            description="`true` accepts any certificate of the registry",
-        ),
-    ] = False
-    tracking_server_cert_path: Annotated[
-        Path | None,
-        Field(
-            validation_alias="MLFLOW_TRACKING_SERVER_CERT_PATH",
-            description="CA bundle that the registry's certificate is checked against",
-        ),
-    ] = None
-    tracking_client_cert_path: Annotated[
-        Path | None,
-        Field(
-            validation_alias="MLFLOW_TRACKING_CLIENT_CERT_PATH",
-            description="client certificate and key (PEM) shown to the registry",
-        ),
-    ] = None
 
     model_uri: Annotated[
         str,
@@ -97,23 +47,46 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[
         int, Field(ge=1, description="larger request bodies are refused with 413")
     ] = 1_048_576
+    max_header_bytes: Annotated[
+        int, Field(ge=1024, description="larger request heads are refused with 431")
+    ] = 32_768
+    max_connections: Annotated[
+        int, Field(ge=1, description="connections beyond these are refused with 503")
+    ] = 1000
+    max_queued_rows: Annotated[
+        int, Field(ge=1, description="single records that may wait; beyond these, 503")
+    ] = 1024
+    max_queued_batches: Annotated[
+        int, Field(ge=1, description="batches that may wait or be computed; beyond these, 503")
+    ] = 32
+    header_seconds: Annotated[
+        float, Field(gt=0, le=3600, description="time to receive a request's head, else 408")
+    ] = 10
+    body_seconds: Annotated[
+        float, Field(gt=0, le=3600, description="time to receive a request's body, else 408")
+    ] = 30
+    keep_alive_seconds: Annotated[
+        int,
+        Field(
+            ge=0, le=3600,
+            description="idle connections are closed after it; longer than that of a proxy in front",
+        ),
+    ] = 75  # fmt: skip
+    shutdown_seconds: Annotated[
+        int, Field(ge=1, le=3600, description="time for what is in flight after SIGTERM")
+    ] = 25
+    tls_certificate: Annotated[
+        Path | None, Field(description="certificate chain (PEM) to serve https with")
+    ] = None
+    tls_key: Annotated[
+        Path | None, Field(description="its key (PEM), where it is not in the same file")
+    ] = None
     max_model_bytes: Annotated[
         int, Field(ge=1, description="a version whose files are larger is not loaded")
     ] = 1_073_741_824
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="the least that is logged")
     ] = "info"
-
-    @field_validator("tracking_uri")
-    @classmethod
-    def _http(cls, value: str) -> str:
-        if not _is_address(value):
-            raise ValueError(
-                f"{value!r} is not the address of an MLflow server. Start one with `mlflow server "
-                "--backend-store-uri sqlite:///mlflow.db --port 5000`, then set "
-                "MLFLOW_TRACKING_URI=http://127.0.0.1:5000"
-            )
-        return value.rstrip("/")
 
     @field_validator("model_uri")
     @classmethod
@@ -132,15 +105,6 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             raise SettingsError("; ".join(_faults(error))) from None
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        # Reading the port checks it.
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def variable(name: str) -> str:

@@ -1,0 +1,95 @@
+"""Limits: what one client may take of the server, and which request heads are refused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from predictor.settings import Settings
+
+_VERSIONS = {"1.0", "1.1"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of one connection, and how many there may be."""
+
+    connections: int
+    header_bytes: int
+    header_seconds: float
+    body_seconds: float
+    headers: int = 100
+    target_bytes: int = 8192
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        """Those that the settings name."""
+        return cls(
+            connections=settings.max_connections,
+            header_bytes=settings.max_header_bytes,
+            header_seconds=settings.header_seconds,
+            body_seconds=settings.body_seconds,
+        )
+
+
+class Refused(Exception):
+    """A request that does not reach the application: what it is answered with."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+def check_head(
+    version: str,
+    method: bytes,
+    target: bytes,
+    headers: Sequence[tuple[bytes, bytes]],
+    limits: Limits,
+) -> None:
+    """Raise Refused for a head that is too large, or that two readers could read in two ways.
+
+    The rules on `Host` and `Transfer-Encoding` are RFC 9112's, sections 3.2 and 6.1.
+    """
+    if version not in _VERSIONS:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"HTTP/{version} is not spoken here; use HTTP/1.1")
+    if method == b"CONNECT":
+        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "this is not a proxy")
+    if len(target) > limits.target_bytes:
+        raise too_large(target, (), in_body=False, limits=limits)
+    if len(headers) > limits.headers:
+        raise Refused(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {limits.headers} header fields"
+        )
+    hosts = 0
+    for name, value in headers:
+        if name == b"host":
+            hosts += 1
+        elif name == b"transfer-encoding" and (version == "1.0" or value.lower() != b"chunked"):
+            raise Refused(
+                HTTPStatus.BAD_REQUEST, "the only Transfer-Encoding is chunked, in HTTP/1.1"
+            )
+    if hosts > 1 or (hosts == 0 and version == "1.1"):
+        raise Refused(HTTPStatus.BAD_REQUEST, "a request has one Host field")
+
+
+def check_size(headers: Sequence[tuple[bytes, bytes]], limits: Limits) -> None:
+    """Raise Refused for header fields of more bytes than the limit."""
+    if sum(len(name) + len(value) + 4 for name, value in headers) > limits.header_bytes:
+        raise too_large(b"", headers, in_body=False, limits=limits)
+
+
+def too_large(
+    target: bytes, headers: Sequence[tuple[bytes, bytes]], *, in_body: bool, limits: Limits
+) -> Refused:
+    """The refusal of what goes on for too long: the request line, the header or a body's framing."""
+    if in_body:
+        return Refused(HTTPStatus.BAD_REQUEST, "the body's framing is larger than the body")
+    if not headers and len(target) > limits.target_bytes:
+        return Refused(
+            HTTPStatus.REQUEST_URI_TOO_LONG,
+            f"the target is longer than {limits.target_bytes} bytes",
+        )
+    return Refused(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        f"the head is larger than {limits.header_bytes} bytes",
+    )

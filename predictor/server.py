@@ -1,0 +1,120 @@
+"""Server: uvicorn with this service's bounds and TLS, and an end that nothing can put off."""
+
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from predictor.errors import SettingsError
+from predictor.limits import Limits
+from predictor.logs import log
+from predictor.settings import Settings
+
+_LAST_SECONDS = 2  # for threads to end, once every request has its answer
+_RELIED_ON = {
+    "app_state", "connections", "cycle", "expect_100_continue", "flow", "headers", "loop",
+    "parser", "pipeline", "scheme", "scope", "server_state", "timeout_keep_alive",
+    "timeout_keep_alive_task", "transport",
+}  # fmt: skip
+_CALLED = {
+    "_unset_keepalive_if_required", "connection_lost", "connection_made", "data_received",
+    "eof_received", "on_body", "on_header", "on_headers_complete", "on_message_begin",
+    "on_message_complete", "on_response_complete", "pause_writing", "resume_writing", "shutdown",
+    "timeout_keep_alive_handler",
+}  # fmt: skip
+
+
+class Server(uvicorn.Server):
+    """Ends in time: what is in flight has `timeout_graceful_shutdown`, threads a moment more."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the end, and bound it."""
+        if not self.should_exit:
+            grace = self.config.timeout_graceful_shutdown or 0
+            _end_after(grace + 2 * _LAST_SECONDS, 1, "requests or the service's parts did not end")
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is in flight, and then wait for no thread for long."""
+        await super().shutdown(sockets)
+        _end_after(_LAST_SECONDS, 0, "every request was answered, but a load does not end")
+
+
+def server(app: Any, settings: Settings, refused: Callable[[int], None]) -> Server:
+    """The server of one application. `refused(status)` hears of what the application does not."""
+    config = uvicorn.Config(
+        app,
+        http=protocol(Limits.of(settings), refused),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+    )
+    return Server(config)
+
+
+def protocol(limits: Limits, refused: Callable[[int], None]) -> Any:
+    """The protocol with bounds; uvicorn's own, with a warning, where that is not as we know it."""
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+        from predictor.protocol import BoundedProtocol
+    except ImportError as error:
+        unknown = [str(error)]
+    else:
+        missing = _RELIED_ON - set(HttpToolsProtocol.__init__.__code__.co_names)
+        unknown = sorted(
+            missing | {name for name in _CALLED if not hasattr(HttpToolsProtocol, name)}
+        )
+    if unknown:
+        log.warning("connections_not_bounded", uvicorn=uvicorn.__version__, unknown=unknown)
+        return "auto"
+    return partial(BoundedProtocol, limits, refused)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, before anything is started: a port in use leaves nothing to stop."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def check_tls(settings: Settings) -> None:
+    """Raise SettingsError where certificate and key cannot be served with."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None:
+        if key is not None:
+            raise SettingsError("PREDICTOR_TLS_KEY is set, but not PREDICTOR_TLS_CERTIFICATE")
+        return
+    for name, path in (("CERTIFICATE", certificate), ("KEY", key)):
+        try:
+            _ = path and path.read_bytes()
+        except OSError as error:
+            raise SettingsError(f"PREDICTOR_TLS_{name}: {path}: {error.strerror}") from None
+    try:
+        # Without a password given, OpenSSL would ask the terminal for one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        reason = (error.reason or "not PEM, or encrypted").replace("_", " ").lower()
+        raise SettingsError(
+            f"PREDICTOR_TLS_CERTIFICATE, PREDICTOR_TLS_KEY: no pair to serve with: {reason}"
+        ) from None
+
+
+def _end_after(seconds: float, code: int, reason: str) -> None:
+    def end() -> None:
+        log.warning("exit_forced", reason=reason)
+        os._exit(code)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
