@@ -10,7 +10,7 @@ export PREDICTOR_PYTHON = $(abspath $(PREDICTOR_VENV))/bin/python
 MLFLOW_PORT    ?= 5000
 PREDICTOR_PORT ?= 8000
 
-.PHONY: demo test check format environments lock audit clean help
+.PHONY: demo test stress check format environments lock audit clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ demo: environments ## train, promote and serve; stays up until Ctrl-C (MLFLOW_PO
 
 test: environments ## every test, the end-to-end ones included
 	$(BIN)/python -m pytest $(ARGS)
+
+stress: environments ## a thousand swaps by alias and a thousand by stage, under load (ARGS=--help)
+	$(BIN)/python -m stress $(ARGS)
 
 check: environments ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -9,7 +9,8 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 
-from stress.truth import Reference, Truth
+from stress.reference import reference_of
+from stress.truth import Truth
 from trainer import data
 
 TRAINED = "breast-cancer"  # what `python -m trainer train` registers
@@ -23,6 +24,7 @@ class Registered:
     client: MlflowClient
     name: str
     originals: tuple[ModelVersion, ...]
+    _made: list[int] = field(default_factory=list)
 
     @classmethod
     def copy(cls, url: str, name: str) -> "Registered":
@@ -38,14 +40,18 @@ class Registered:
 
     def add(self) -> int:
         """Register one more version, from the original whose turn it is; its number."""
-        number = 1 + max((int(v.version) for v in self._versions()), default=0)
+        number = 1 + len(self._made)  # MLflow gives no number twice
         original = self.originals[(number - 1) % len(self.originals)]
+        source = str(original.source)
         made = self.client.create_model_version(
-            self.name, original.source, original.run_id, tags=original.tags,
+            self.name, source, original.run_id, tags=original.tags,
             # Ready when the server answers; and MLflow wants the id beside a logged model's source.
-            await_creation_for=0, model_id=original.source.removeprefix("models:/"),
+            await_creation_for=0, model_id=source.removeprefix("models:/"),
         )  # fmt: skip
-        return int(made.version)
+        self._made.append(number)
+        if int(made.version) != number:
+            raise ValueError(f"version {number} was to be made, it became {made.version}")
+        return number
 
     def delete(self, version: int) -> None:
         """Delete a version; its files stay, for they are the original's too."""
@@ -56,16 +62,13 @@ class Registered:
         rows = data.load().features
         records = [{str(k): float(v) for k, v in row.items()} for _, row in rows.iterrows()]
         files = [self._file(str(n)) for n in range(1, 1 + len(self.originals))]
-        every = Truth(self.name, tuple(records), tuple(Reference.of(f, records) for f in files))
+        every = Truth(self.name, tuple(records), tuple(reference_of(f, records) for f in files))
         picked = sorted(range(len(records)), key=every.difference, reverse=True)[:_RECORDS]
         return every.only(picked)
 
     def _file(self, version: str) -> Path:
         uri = f"{self.client.get_model_version_download_uri(self.name, version)}/model.onnx"
         return Path(download_artifacts(artifact_uri=uri, tracking_uri=self.client.tracking_uri))
-
-    def _versions(self) -> list[ModelVersion]:
-        return list(self.client.search_model_versions(f"name = '{self.name}'"))
 
 
 class Pointer(Protocol):

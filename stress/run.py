@@ -120,9 +120,7 @@ def _play(stage: Stage, plan: Plan) -> _Played:
         settling.append(predictor.settle(now))
         swaps = predictor.look().swaps
         done = swaps >= plan.swaps and number >= len(ALL)
-        if done or (
-            swaps >= first and swaps >= (memory[-1][0] if memory else 0) + plan.swaps // 10
-        ):
+        if done or swaps >= (memory[-1][0] + plan.swaps // 10 if memory else first):
             memory.append((swaps, predictor.memory()))
         if done:
             break
