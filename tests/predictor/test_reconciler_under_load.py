@@ -1,7 +1,10 @@
 """A slow load blocks nothing: neither requests nor polls nor shutdown; and builds stand in a queue."""
 
 import asyncio
+import gc
 import threading
+import weakref
+from dataclasses import replace
 
 import pytest
 
@@ -162,3 +165,52 @@ async def test_every_endpoint_answers_during_a_slow_fetch(tmp_path):
     live.source.held["2"].set()
     await live.reconciler.settled()
     await everything_answers_from(live, 2)
+
+
+class SlowRuns:
+    """An ONNX Runtime session whose runs last until they are let go, once they are held."""
+
+    def __init__(self, session):
+        self._run = session.run
+        self.let_go = threading.Event()
+        self.let_go.set()
+        self.waits = threading.Event()
+
+    def run(self, *arguments):
+        self.waits.set()
+        self.let_go.wait()
+        return self._run(*arguments)
+
+
+async def test_an_old_servable_lives_until_its_last_answer_and_no_longer(tmp_path):
+    """A batch that began on it is answered by it, after the swap; then nothing holds it."""
+    sessions = {}
+
+    def slow_runs(version, *files):
+        servable = load(version, *files)
+        sessions[version.number] = SlowRuns(servable.session)
+        return replace(servable, session=sessions[version.number])
+
+    live = Live(tmp_path, load=slow_runs)
+    await live.serve(1, regressor())
+    await everything_answers_from(live, 1)
+    old = weakref.ref(live.reconciler.serving)
+    held = sessions.pop(1)
+    held.let_go.clear()
+    held.waits.clear()
+    late = asyncio.create_task(
+        live.client.post("/predict/batch", content=RECORDS, headers=JSON), name="late"
+    )
+    await asyncio.to_thread(held.waits.wait)
+    await live.serve(2, regressor(op="Log"))
+    await everything_answers_from(live, 2)
+    gc.collect()
+    assert old() is not None
+
+    held.let_go.set()
+    answered = await late
+    assert answered.json()["model_version"] == "1"
+    assert [row["prediction"] for row in answered.json()["predictions"]] == [3.5, 7.0]
+    del held, late, answered
+    gc.collect()
+    assert old() is None
