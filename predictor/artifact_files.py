@@ -26,6 +26,12 @@ class ArtifactFiles(Protocol):
         `most` bytes.
         """
 
+    async def listing(self) -> str:
+        """A text that differs once a file is added, removed or replaced by one of another size.
+
+        Raises LoadError (stage `fetch`).
+        """
+
 
 def open_files(uri: str, client: httpx.AsyncClient) -> ArtifactFiles:
     """The files below `uri`. Raises LoadError for a URI that cannot be read."""
@@ -58,6 +64,16 @@ class ProxiedFiles:
             said = str(error) or type(error).__name__
             raise LoadError("fetch", f"GET {url}: {said}") from error
 
+    async def listing(self) -> str:
+        """As ArtifactFiles.listing: names and sizes, as the server tells them."""
+        url = _PROXY
+        try:
+            response = await self._client.get(url, params={"path": self._root})
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise LoadError("fetch", f"GET {url}: {error}") from error
+        return response.text
+
 
 class StoredFiles:
     """Straight from where they are: a local folder, or an object store through fsspec's drivers."""
@@ -70,6 +86,19 @@ class StoredFiles:
         file = await asyncio.to_thread(self._open, checked(path))
         with contextlib.closing(file):
             return await _gather(self._chunks(file, path), path, most)
+
+    async def listing(self) -> str:
+        """As ArtifactFiles.listing: whatever the store tells of each file, times included."""
+        return await asyncio.to_thread(self._list)
+
+    def _list(self) -> str:
+        import fsspec
+
+        try:
+            store, path = fsspec.core.url_to_fs(self._uri)
+            return repr(sorted(sorted(each.items()) for each in store.ls(path, detail=True)))
+        except Exception as error:  # every driver raises errors of its own
+            raise LoadError("fetch", f"cannot list {self._uri}: {error}") from error
 
     def _open(self, path: str) -> Any:
         # Only versions outside the tracking server's proxy need it.

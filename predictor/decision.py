@@ -3,35 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from predictor.knowledge import Failure, Knowledge
 from predictor.model_version import ModelVersion
-
-
-@dataclass(frozen=True)
-class Failure:
-    """The last failed load: which version, at which revision, why, how often, and when next.
-
-    `failed_at` is in seconds since the epoch, `retry_at` on the event loop's clock.
-    """
-
-    version: ModelVersion
-    stage: str
-    reason: str
-    attempts: int
-    failed_at: float
-    retry_at: float
-
-
-@dataclass(frozen=True)
-class Knowledge:
-    """What is known of the registry.
-
-    Its last answer, when that was (seconds since the epoch, None for never), and the fault of the
-    last try, if it failed.
-    """
-
-    aspired: ModelVersion | None = None
-    answered_at: float | None = None
-    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,10 +35,13 @@ def decide(
     failure: Failure | None,
     now: float,
     when_none: Literal["stop", "keep"],
+    *,
+    listing: str | None = None,
 ) -> Action:
     """Compare what should serve with what does. What happened before does not matter.
 
-    `now` is in seconds on the clock of `failure.retry_at`.
+    `now` is in seconds on the clock of `failure.retry_at`; `listing` is what the aspired version's
+    files look like now.
     """
     if aspired is None:
         if serving is None or when_none == "keep":
@@ -73,16 +49,10 @@ def decide(
         return Stop("the registry names no version")
     if aspired == serving:
         return Keep()
-    if failure is not None and failure.version == aspired:
-        unchanged = failure.version.revision == aspired.revision
-        if unchanged and now < failure.retry_at:
-            return Keep()
-    return Load(aspired)
-
-
-def retry_delay(attempts: int, first: float, longest: float = 300) -> float:
-    """Seconds until the next try after `attempts` failures: doubled each time, up to `longest`."""
-    return float(min(longest, first * 2 ** min(attempts - 1, 32)))
+    if failure is None or failure.version != aspired:
+        return Load(aspired)
+    waits = now < failure.retry_at and not failure.outdated_by(aspired, listing)
+    return Keep() if waits else Load(aspired)
 
 
 def why_nothing(known: Knowledge, failure: Failure | None, loading: ModelVersion | None) -> str:

@@ -6,26 +6,13 @@ files, and whoever observes it hears events.
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Literal
 
 from predictor.artifact import Fetched
 from predictor.builder import Builder, Loader
-from predictor.decision import (
-    Failure,
-    Keep,
-    Knowledge,
-    Load,
-    Stop,
-    decide,
-    retry_delay,
-    why_nothing,
-)
-from predictor.errors import (
-    CacheError,
-    LoadError,
-    NothingServing,
-    RegistryError,
-)
+from predictor.decision import Keep, Load, Stop, decide, why_nothing
+from predictor.errors import CacheError, LoadError, NothingServing, RegistryError
 from predictor.events import (
     CacheFailed,
     LoadFailed,
@@ -37,6 +24,7 @@ from predictor.events import (
     Swapped,
     SwapReason,
 )
+from predictor.knowledge import Failure, Knowledge
 from predictor.model_version import ModelVersion
 from predictor.servable import Servable
 from predictor.source import Source
@@ -128,8 +116,11 @@ class Reconciler:
             self._supersede()
         if self.failure is not None and self.failure.version != aspired:
             self.failure = None
+        listing = await self._list_failed()
         now = asyncio.get_running_loop().time()
-        match decide(aspired, self._serving_version, self.failure, now, self._when_none):
+        match decide(
+            aspired, self._serving_version, self.failure, now, self._when_none, listing=listing
+        ):
             case Load(version):
                 self._begin(version)
             case Stop():
@@ -138,6 +129,15 @@ class Reconciler:
             case Keep():
                 if aspired is None and self._when_none == "keep":
                     await self._restore()
+
+    async def _list_failed(self) -> str | None:
+        """What the files of a version that failed look like now; a replaced one is worth a try."""
+        if self.failure is None:
+            return None
+        failure, listing = self.failure, await self._source.listing(self.failure.version)
+        if failure.listing is None and self.failure is failure:
+            self.failure = replace(failure, listing=listing)
+        return listing
 
     def _begin(self, version: ModelVersion, restored: Fetched | None = None) -> None:
         task = asyncio.create_task(self._load(version, restored), name=f"load {version}")
@@ -201,9 +201,7 @@ class Reconciler:
                 self.cache_fault = None
 
     def _none_may_serve(self) -> bool:
-        known = self.knowledge
-        said_none = known.answered_at is not None and known.aspired is None
-        return said_none and self._when_none == "stop"
+        return self.knowledge.says_none and self._when_none == "stop"
 
     def _swap(self, servable: Servable | None, reason: SwapReason, seconds: float = 0.0) -> None:
         previous, self._serving = self._serving_version, servable
@@ -223,25 +221,24 @@ class Reconciler:
             self._observe(LoadSuperseded(version))
 
     def _load_failed(self, version: ModelVersion, error: LoadError) -> None:
-        again = self.failure is not None and self.failure.version == version
-        attempts = self.failure.attempts + 1 if again and self.failure else 1
-        delay = retry_delay(attempts, self._retry_seconds)
         now = asyncio.get_running_loop().time()
-        self.failure = Failure(
-            version, error.stage, error.reason, attempts, time.time(), now + delay
-        )
+        failure = Failure.after(self.failure, version, error, now, self._retry_seconds)
+        self.failure = failure
+        delay = failure.retry_at - now
         self._observe(
-            LoadFailed(version, error.stage, error.reason, attempts, delay, self._serving_version)
+            LoadFailed(
+                version, error.stage, error.reason, failure.attempts, delay, self._serving_version
+            )
         )
 
     def _registry_answered(self, aspired: ModelVersion | None) -> bool:
         known = self.knowledge
         changed = known.answered_at is None or known.fault is not None or known.aspired != aspired
-        self.knowledge = Knowledge(aspired, time.time())
+        self.knowledge = known.answered(aspired)
         self._observe(RegistryAnswered(aspired, changed))
         return changed
 
     def _registry_failed(self, error: RegistryError) -> None:
         first = self.knowledge.fault is None
-        self.knowledge = Knowledge(self.knowledge.aspired, self.knowledge.answered_at, str(error))
+        self.knowledge = self.knowledge.failed(str(error))
         self._observe(RegistryFailed(error.outcome, str(error), self._serving_version, first))

@@ -43,6 +43,15 @@ class RegistrySource:
             fetched.artifact.check(version.expected_sha256)
         return fetched
 
+    async def listing(self, version: ModelVersion) -> str | None:
+        """The names and sizes of a version's files; None where they cannot be listed."""
+        try:
+            uri = await self._registry.download_uri(version)
+            return await open_files(uri, self._client).listing()
+        except (LoadError, RegistryError):
+            # It only serves to try a failed version sooner; the next try tells what is wrong.
+            return None
+
     async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
         """What served last by the registry's word, if its files are still what they were."""
         return await asyncio.to_thread(self._cache.last_verified)

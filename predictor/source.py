@@ -15,6 +15,9 @@ class Source(Protocol):
     async def fetch(self, version: ModelVersion) -> Fetched:
         """Its files. Raises LoadError."""
 
+    async def listing(self, version: ModelVersion) -> str | None:
+        """A text that differs once the version's files do; None where nobody can tell."""
+
     async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
         """What served last by the registry's word, if its files are still what they were."""
 

@@ -62,6 +62,7 @@ class FakeSource:
         self.written: list[str] = []
         self.slow_writes: list[asyncio.Event] = []
         self.disk_full = False
+        self.listings: dict[str, str] = {}
         self.slow_reads: list[asyncio.Event] = []
 
     async def aspired(self) -> ModelVersion | None:
@@ -80,6 +81,9 @@ class FakeSource:
 
     def files(self, version: ModelVersion) -> Fetched:
         return write_artifact(self._folder / version.version, classifier((version.number, -1.0)))
+
+    async def listing(self, version: ModelVersion) -> str | None:
+        return self.listings.get(version.version)
 
     async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
         found = self.verified

@@ -130,3 +130,24 @@ async def test_names_are_quoted_for_the_proxy():
     async with raw_server(remember) as address:
         await read("mlflow-artifacts:/1/a b", "d#é", address=address)
     assert heads == [b"/api/2.0/mlflow-artifacts/artifacts/1/a%20b/d%23%C3%A9"]
+
+
+async def test_a_listing_tells_a_replaced_file(tmp_path):
+    """By its size at the least; a store that knows times tells more."""
+    (tmp_path / "x").write_bytes(b"abc")
+    files = StoredFiles(f"file://{tmp_path}")
+    before = await files.listing()
+    assert await files.listing() == before
+    (tmp_path / "x").write_bytes(b"abcd")
+    assert await files.listing() != before
+    with pytest.raises(LoadError, match="nowhere"):
+        await StoredFiles("file:///nowhere").listing()
+
+
+async def test_a_listing_through_the_proxy():
+    """As the server gives it; its failure is a failed load."""
+    async with raw_server(http("200 OK", b'{"files": []}')) as address, a_client(address) as client:
+        assert await ProxiedFiles(client, "1/m").listing() == '{"files": []}'
+    async with raw_server(http("500 Oops")) as address, a_client(address) as client:
+        with pytest.raises(LoadError, match="500"):
+            await ProxiedFiles(client, "1/m").listing()

@@ -2,16 +2,8 @@
 
 import pytest
 
-from predictor.decision import (
-    Failure,
-    Keep,
-    Knowledge,
-    Load,
-    Stop,
-    decide,
-    retry_delay,
-    why_nothing,
-)
+from predictor.decision import Keep, Load, Stop, decide, why_nothing
+from predictor.knowledge import Failure, Knowledge, retry_delay
 from tests.predictor.parts import version
 
 A, B = version(1), version(2)

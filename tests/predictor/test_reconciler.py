@@ -212,6 +212,20 @@ async def test_a_failed_version_is_tried_at_once_when_the_registry_changes(world
     assert world.serving == 2
 
 
+async def test_a_failed_version_is_tried_at_once_when_its_files_are_replaced(world):
+    """And not while they are as they were."""
+    world.source.broken["2"] = "no such file"
+    world.source.listings["2"] = "MLmodel 100"
+    await world.told(B)
+    await world.told(B)
+    await world.told(B)
+    assert world.source.fetched == ["2"]
+    world.source.listings["2"] = "MLmodel 100, model.onnx 5000"
+    world.source.broken.clear()
+    await world.told(B)
+    assert world.serving == 2
+
+
 async def test_a_failure_is_forgotten_when_another_version_is_named(world):
     """The last failure that is shown is about what should serve."""
     world.source.broken["2"] = "no such file"

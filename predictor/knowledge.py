@@ -1,0 +1,75 @@
+"""What the reconciler knows: the registry's last word, and the last version that failed."""
+
+import time
+from dataclasses import dataclass
+from typing import Self
+
+from predictor.errors import LoadError
+from predictor.model_version import ModelVersion
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The last failed load: which version, at which revision, why, how often, and when next.
+
+    `failed_at` is in seconds since the epoch, `retry_at` on the event loop's clock. `listing` is
+    what the version's files looked like after the failure, None where nobody could tell.
+    """
+
+    version: ModelVersion
+    stage: str
+    reason: str
+    attempts: int
+    failed_at: float
+    retry_at: float
+    listing: str | None = None
+
+    @classmethod
+    def after(
+        cls, before: Self | None, version: ModelVersion, error: LoadError, now: float, first: float
+    ) -> Self:
+        """The failure of `version` at `now` (the loop's clock), `first` seconds before the next try.
+
+        Where `before` is of the same version, it counts, and the delay grows.
+        """
+        again = before is not None and before.version == version
+        attempts = before.attempts + 1 if before is not None and again else 1
+        retry_at = now + retry_delay(attempts, first)
+        return cls(version, error.stage, error.reason, attempts, time.time(), retry_at)
+
+    def outdated_by(self, aspired: ModelVersion, listing: str | None) -> bool:
+        """Whether the version or its files changed since: a reason to try again at once."""
+        edited = self.version.revision != aspired.revision
+        replaced = None not in (self.listing, listing) and self.listing != listing
+        return edited or replaced
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What is known of the registry.
+
+    Its last answer, when that was (seconds since the epoch, None for never), and the fault of the
+    last try, if it failed.
+    """
+
+    aspired: ModelVersion | None = None
+    answered_at: float | None = None
+    fault: str | None = None
+
+    def answered(self, aspired: ModelVersion | None) -> "Knowledge":
+        """What is known after an answer that came just now."""
+        return Knowledge(aspired, time.time())
+
+    def failed(self, fault: str) -> "Knowledge":
+        """What is known after a question that got no usable answer."""
+        return Knowledge(self.aspired, self.answered_at, fault)
+
+    @property
+    def says_none(self) -> bool:
+        """Whether the registry's last word is that no version should serve."""
+        return self.answered_at is not None and self.aspired is None
+
+
+def retry_delay(attempts: int, first: float, longest: float = 300) -> float:
+    """Seconds until the next try after `attempts` failures: doubled each time, up to `longest`."""
+    return float(min(longest, first * 2 ** min(attempts - 1, 32)))
