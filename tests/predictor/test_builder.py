@@ -1,7 +1,6 @@
 """A build is bounded: what hangs is ended, and its thread with it."""
 
 import asyncio
-import threading
 
 import pytest
 
@@ -18,8 +17,9 @@ async def until(happened):
         await asyncio.sleep(0.01)
 
 
-def building():
-    return [t for t in threading.enumerate() if t.name.startswith("builder") and t.is_alive()]
+def threads_of(builder):
+    """Those that are alive; other tests have builders of their own."""
+    return [thread for thread in builder._thread._threads if thread.is_alive()]
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def test_a_warm_up_that_hangs_is_ended_and_the_next_version_is_built(build
     builder._seconds = 60
     servable, _ = await builder.build(version(1))
     assert servable.model_version == version(1)
-    assert len(building()) == 1
+    assert len(threads_of(builder)) == 1
 
 
 async def test_a_fetch_that_hangs_is_ended(builder_of):
@@ -74,14 +74,14 @@ async def test_a_build_that_is_given_up_ends_its_thread(builder_of):
     """The next one need not wait for it."""
     builder = builder_of(60)
     task = asyncio.create_task(builder.build(version(2)))
-    await until(building)
+    await until(lambda: threads_of(builder))
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (await builder.build(version(1)))[0].model_version == version(1)
     builder.close()
-    await until(lambda: not building())
+    await until(lambda: not threads_of(builder))
 
 
 async def test_what_serves_is_not_interrupted_later(builder_of):
