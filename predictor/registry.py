@@ -75,6 +75,8 @@ class Registry:
     ) -> None:
         """Each question has `seconds` for its whole answer."""
         self._client = client
+        # Errors name it, and everyone may read them: a password in it stays out.
+        self._address = str(client.base_url.copy_with(userinfo=b"")).rstrip("/")
         self._uri = uri
         self._seconds = seconds
 
@@ -100,7 +102,7 @@ class Registry:
             version=version.version,
         )
         if found is None:
-            raise RegistryNonsense(str(self._client.base_url), f"no files are known for {version}")
+            raise RegistryNonsense(self._address, f"no files are known for {version}")
         return found.artifact_uri
 
     async def run_metrics(self, run_id: str) -> Mapping[str, float]:
@@ -133,7 +135,7 @@ class Registry:
         # A right answer about another model would be the wrong model.
         if version.name != self._uri.name or not version.version.isdecimal():
             raise RegistryNonsense(
-                str(self._client.base_url),
+                self._address,
                 f"asked for {self._uri}, told of {version.name!r} version {version.version!r}",
             )
         return ModelVersion(
@@ -161,7 +163,7 @@ class Registry:
         return None
 
     def _url(self, path: str) -> str:
-        return str(self._client.base_url).rstrip("/") + _API + path
+        return self._address + _API + path
 
 
 def _decoded(url: str, content: bytes | msgspec.Raw, kind: type[T]) -> T:

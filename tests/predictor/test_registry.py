@@ -228,3 +228,13 @@ async def test_names_are_quoted():
         await ask(address, "models:/a b&stages=None#é?/Production")
     query = parse_qs(urlsplit(heads[0].decode()).query)
     assert query == {"name": ["a b&stages=None#é?"], "stages": ["Production"]}
+
+
+async def test_a_password_in_the_address_is_not_told():
+    """Errors go to the log and to `/model`, where everyone reads them."""
+    async with raw_server(http("500 Oops")) as address:
+        url = address.replace("http://", "http://hospital:secret@")
+        async with a_client(url) as client:
+            with pytest.raises(RegistryUnreachable) as caught:
+                await Registry(client, ModelUri.parse("models:/m/1")).aspired()
+    assert "secret" not in str(caught.value)
