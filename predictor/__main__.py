@@ -40,6 +40,7 @@ def compose(settings: Settings) -> Service:
         _tell(logs.write, metrics.observe),
         when_none=settings.when_none,
         retry_seconds=settings.poll_seconds,
+        load_seconds=settings.load_seconds,
     )
     return Service(
         settings=settings,

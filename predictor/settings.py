@@ -84,6 +84,10 @@ class Settings(TrackingSettings):
     max_model_bytes: Annotated[
         int, Field(ge=1, description="a version whose files are larger is not loaded")
     ] = 1_073_741_824
+    load_seconds: Annotated[
+        float,
+        Field(gt=0, le=86_400, description="time to fetch, build and prove a version, else it failed"),
+    ] = 300  # fmt: skip
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="the least that is logged")
     ] = "info"
