@@ -18,6 +18,7 @@ from predictor.model_version import ModelVersion
 
 _API = "/api/2.0/mlflow"
 _SECONDS_IN_ALL = 10
+_MOST_BYTES = 16_000_000  # a run with thousands of parameters has a tenth of it
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 T = TypeVar("T")
 
@@ -154,32 +155,43 @@ class Registry:
             # The client's own limits are for each step; a server that sends a byte a second
             # keeps every one of them.
             async with asyncio.timeout(self._seconds):
-                response = await self._client.get(_API + path, params=query)
+                status, content = await self._read_all(url, _API + path, query)
         except (httpx.HTTPError, TimeoutError) as error:
             raise RegistryUnreachable(url, str(error) or type(error).__name__) from error
-        if response.status_code == httpx.codes.OK:
-            return _decoded(url, response.content, kind)
-        _raise_unless_absent(url, response)
+        if status == httpx.codes.OK:
+            return _decoded(url, content, kind)
+        _raise_unless_absent(url, status, content)
         return None
+
+    async def _read_all(
+        self, url: str, path: str, query: Mapping[str, str]
+    ) -> tuple[int, bytes | bytearray]:
+        """Status and body. Raises RegistryNonsense for a body that no registry needs to send."""
+        content = bytearray()
+        async with self._client.stream("GET", path, params=query) as response:
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > _MOST_BYTES:
+                    raise RegistryNonsense(url, f"it is larger than {_MOST_BYTES:,} bytes")
+        return response.status_code, content
 
     def _url(self, path: str) -> str:
         return self._address + _API + path
 
 
-def _decoded(url: str, content: bytes | msgspec.Raw, kind: type[T]) -> T:
+def _decoded(url: str, content: bytes | bytearray | msgspec.Raw, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(content, type=kind, strict=False)
     except _UNREADABLE as error:
         raise RegistryNonsense(url, str(error)) from error
 
 
-def _raise_unless_absent(url: str, response: httpx.Response) -> None:
+def _raise_unless_absent(url: str, status: int, content: bytes | bytearray) -> None:
     """Return where MLflow itself says that there is no such thing; raise RegistryError otherwise."""
-    status = response.status_code
     if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
         raise RegistryRefused(url, status)
     try:
-        fault = msgspec.json.decode(response.content, type=_Fault)
+        fault = msgspec.json.decode(content, type=_Fault)
     except _UNREADABLE:
         # A proxy's own 404, or a page: whoever wrote it does not speak for the registry.
         fault = _Fault("", "")

@@ -208,6 +208,13 @@ async def test_a_server_that_never_ends_its_answer():
             await ask(address, STAGE, seconds=0.2)
 
 
+async def test_an_answer_that_is_too_large():
+    """Whatever it is, it is not kept in memory to find out."""
+    async with raw_server(ok(b'{"a": "' + b" " * 17_000_000)) as address:
+        with pytest.raises(RegistryNonsense, match="larger than"):
+            await ask(address, STAGE)
+
+
 async def test_nobody_listens():
     """The address is in the error."""
     async with raw_server(b"") as address:
