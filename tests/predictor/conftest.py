@@ -71,10 +71,8 @@ class Registered:
             stage=stage, archive_existing_versions=False,
         )  # fmt: skip
 
-    def alias(self, name: str, number: int) -> None:
-        self._call(
-            "POST", "/registered-models/alias", name=name, alias="champion", version=str(number)
-        )
+    def alias(self, name: str, number: int, alias: str = "champion") -> None:
+        self._call("POST", "/registered-models/alias", name=name, alias=alias, version=str(number))
 
     def delete_alias(self, name: str) -> None:
         self._call("DELETE", "/registered-models/alias", name=name, alias="champion")
