@@ -1,8 +1,12 @@
 """Counts every HTTP request: pure ASGI, because a middleware that wraps responses halves throughput."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
 from time import perf_counter
 from typing import Any
+
+from predictor import problems
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -27,7 +31,7 @@ class Instrument:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
-        code = 500
+        code = 0
 
         async def observed(message: Message) -> None:
             nonlocal code
@@ -37,6 +41,15 @@ class Instrument:
 
         try:
             await self._app(scope, receive, observed)
+        except asyncio.CancelledError:
+            # uvicorn's grace at the end is over; left to it, this would be a 500 in plain text.
+            if not code:
+                stopping = problems.problem(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    "the service stops; ask another replica",
+                    problems.RETRY,
+                )
+                await stopping(scope, receive, observed)
         finally:
             endpoint = getattr(scope.get("route"), "path", "other")
-            self._answered(endpoint, code, perf_counter() - started)
+            self._answered(endpoint, code or 500, perf_counter() - started)

@@ -97,7 +97,7 @@ def example_record(servable: Servable) -> Mapping[str, Any] | None:
 
 def _feature(feature: Feature) -> dict[str, Any]:
     described: dict[str, Any] = {"type": feature.type}
-    if feature.type == "integer":
+    if feature.minimum is not None:
         described |= {"minimum": feature.minimum, "maximum": feature.maximum}
     if feature.type == "number":
         described["description"] = f"Finite, and within the range of {feature.dtype}."

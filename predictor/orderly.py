@@ -9,13 +9,14 @@ What it relies on in uvicorn, 0.38 to 0.54; `server.py` checks the names before 
 - `scope` is made anew when a message begins, and `cycle.scope is scope` once its head is whole;
 - `cycle` is the latest request, `pipeline` holds those that wait for an answer, latest leftmost;
 - `cycle.more_body` says that its body is not whole; `disconnected` and `message_event` end it;
+- `_start_asgi_task` starts each request, one at a time;
 - `on_response_complete` comes after each answer: it reads on, and starts what waits;
 - `shutdown` is called once for each of `connections`, which is empty when they have ended.
 """
 
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from predictor.deadline import Deadline
 
@@ -30,6 +31,7 @@ class OrderlyProtocol(HttpToolsProtocol):
         super().__init__(**uvicorn)
         self._take_seconds = take_seconds
         self._taking = Deadline(self.loop)
+        self._answering: RequestResponseCycle | None = None
         self._owed = 0  # answers to requests whose head is whole
         self._last: bytes | None = None  # what is said when none is owed, before the close
         self._leaving = False
@@ -40,6 +42,10 @@ class OrderlyProtocol(HttpToolsProtocol):
         self._owed += 1
         if self._leaving:
             self.cycle.keep_alive = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         """End the body, also of a request that was answered before it was whole."""
@@ -121,9 +127,12 @@ class OrderlyProtocol(HttpToolsProtocol):
         return not self.transport.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what waits."""
+        """Forget what waits, and tell the request that is being answered."""
         self._taking.clear()
         self.pipeline.clear()
+        if self._answering is not None:  # uvicorn tells the latest one only
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from predictor import errors
 
 CONTENT_TYPE = "application/problem+json"
-RETRY_SECONDS = 1
+RETRY = {"Retry-After": "1"}  # seconds
 
 STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
     errors.MalformedBody: HTTPStatus.BAD_REQUEST,
@@ -46,7 +46,7 @@ def answer_and_close(status: HTTPStatus, detail: str) -> bytes:
     """A whole HTTP answer with one problem document, for who has no request to answer."""
     body = _document(status, detail)
     lines = [f"HTTP/1.1 {status} {status.phrase}", f"content-type: {CONTENT_TYPE}"]
-    lines += [f"{name}: {value}" for name, value in (_retry(status) or {}).items()]
+    lines += [f"{name}: {value}" for name, value in _retry(status).items()]
     lines += [f"content-length: {len(body)}", "connection: close", "", ""]
     return "\r\n".join(lines).encode() + body
 
@@ -63,9 +63,8 @@ def _document(status: HTTPStatus, detail: str, **more: Any) -> bytes:
     )
 
 
-def _retry(status: HTTPStatus) -> dict[str, str] | None:
-    unavailable = status == HTTPStatus.SERVICE_UNAVAILABLE
-    return {"Retry-After": str(RETRY_SECONDS)} if unavailable else None
+def _retry(status: HTTPStatus) -> dict[str, str]:
+    return RETRY if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
 
 
 async def _predictor_error(_: Request, error: Exception) -> Response:

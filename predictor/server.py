@@ -23,7 +23,7 @@ _RELIED_ON = {
     "timeout_keep_alive_task", "transport",
 }  # fmt: skip
 _CALLED = {
-    "_unset_keepalive_if_required", "connection_lost", "connection_made", "data_received",
+    "_start_asgi_task", "_unset_keepalive_if_required", "connection_lost", "connection_made", "data_received",
     "eof_received", "on_body", "on_header", "on_headers_complete", "on_message_begin",
     "on_message_complete", "on_response_complete", "pause_writing", "resume_writing", "shutdown",
     "timeout_keep_alive_handler",

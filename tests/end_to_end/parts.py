@@ -7,7 +7,9 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +18,7 @@ import onnxruntime as ort
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
-from demo.processes import ROOT, Child
+from demo.processes import ROOT, Child, free_port, running, start_predictor
 from exporters.contract import INPUT, PROBABILITIES
 from trainer.registry import register
 
@@ -104,6 +106,22 @@ class Service:
 
     def log_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.child.log.read_text().splitlines()]
+
+
+def starter(stack: ExitStack, parent: Path) -> Callable[..., Service]:
+    """A function that starts a predictor that follows a registry; the stack stops it."""
+
+    def start(registry: Registry, folder: str = "predictor", **settings: str) -> Service:
+        env = {
+            "MLFLOW_TRACKING_URI": registry.url,
+            "PREDICTOR_MODEL_URI": f"models:/{registry.name}/Production",
+            "PREDICTOR_POLL_SECONDS": str(POLL_SECONDS),
+            **settings,
+        }
+        child = start_predictor(parent / folder, free_port(), env)
+        return Service(stack.enter_context(running(child)))
+
+    return start
 
 
 def wait_until(true: Callable[[], bool], what: str, seconds: float = 30) -> None:

@@ -1,0 +1,60 @@
+"""One predictor for all attacks, with another client beside it that must notice none of them."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from demo.processes import Child
+from tests.end_to_end.parts import register_again, starter
+from tests.hostile.parts import MOST_GROWTH, Bystander, Target
+
+VERSION = "2"
+
+
+@pytest.fixture(scope="session")
+def target(trained: Child, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """A predictor that waits for slow clients for moments only."""
+    registry = register_again(trained.url)
+    registry.stage(VERSION, "Production")
+    with ExitStack() as stack:
+        start = starter(stack, tmp_path_factory.mktemp("hostile"))
+        service = start(registry, PREDICTOR_HEADER_SECONDS="1", PREDICTOR_BODY_SECONDS="1.5")
+        service.until_serving(VERSION)
+        target = Target(service, registry.reference(VERSION), VERSION, service.example())
+        yield target
+        log = service.child.log.read_text()
+    assert "Traceback" not in log
+    assert "internal_error" not in log
+
+
+@pytest.fixture(scope="session")
+def bystander(target: Target) -> Iterator[Bystander]:
+    """The other client; it asks for as long as there are attacks."""
+    bystander = Bystander(target)
+    yield bystander
+    bystander.stop()
+
+
+@pytest.fixture(scope="session")
+def memory_before(target: Target) -> int:
+    """Resident bytes of the predictor after its first answers."""
+    for _ in range(200):
+        target.serves_as_before()
+    return target.resident_bytes()
+
+
+@pytest.fixture(autouse=True)
+def others_do_not_notice(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Behind each attack on the shared predictor: it answers others, rightly, and has not grown."""
+    if "target" not in request.fixturenames:
+        yield
+        return
+    target: Target = request.getfixturevalue("target")
+    bystander: Bystander = request.getfixturevalue("bystander")
+    before: int = request.getfixturevalue("memory_before")
+    yield
+    bystander.until_answered_again()
+    target.serves_as_before()
+    grown = target.resident_bytes() - before
+    assert grown < MOST_GROWTH, f"resident memory grew by {grown >> 20} MiB"

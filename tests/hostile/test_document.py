@@ -1,0 +1,39 @@
+"""The service does what its OpenAPI document says, for whatever that allows and forbids."""
+
+import os
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.openapi import from_url
+
+from tests.hostile.parts import Target
+
+EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "60"))
+MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+
+
+@pytest.mark.timeout(3600)
+def test_every_operation_keeps_its_word(target: Target) -> None:
+    """Codes, types and shapes are those of the document; valid is accepted, invalid refused."""
+    document = from_url(f"{target.service.child.url}/openapi.json")
+    operations = [each.ok() for each in document.get_all_operations()]
+    assert {operation.path for operation in operations} >= {"/predict", "/predict/batch", "/model"}
+    codes: Counter[int] = Counter()
+    for operation in operations:
+        # Nothing can be invalid about a request that takes nothing.
+        for mode in MODES if operation.body else MODES[:1]:
+
+            @settings(
+                max_examples=EXAMPLES if operation.body else 5, deadline=None, database=None,
+                derandomize="SCHEMA_EXAMPLES" not in os.environ,
+                suppress_health_check=list(HealthCheck),
+            )  # fmt: skip
+            @given(operation.as_strategy(mode))
+            def ask(case: Case) -> None:
+                codes[case.call_and_validate().status_code] += 1
+
+            ask()
+    answers = ", ".join(f"{code}: {count}" for code, count in sorted(codes.items()))
+    print(f"\n{codes.total()} requests from the document; answers by code: {answers}")

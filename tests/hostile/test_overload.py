@@ -1,0 +1,170 @@
+"""More is asked than can be answered: right answers or 503 with Retry-After, and then it is over."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+
+import pytest
+
+from tests.end_to_end.parts import Registry, Service, wait_until
+from tests.hostile.parts import Bystander, Target, is_problem
+from tests.hostile.wire import Response, post, receive, request
+
+SLOWEST = 30.0  # seconds; so wide that only a queue without a bound reaches it
+CLIENTS = 48
+
+
+@pytest.fixture
+def overloaded(registry: Registry, serve: Callable[..., Service]) -> Callable[..., Target]:
+    """A predictor with small bounds."""
+
+    def start(**settings: str) -> Target:
+        registry.stage("1", "Production")
+        service = serve(registry, **settings)
+        service.until_serving("1")
+        return Target(service, registry.reference("1"), "1", service.example())
+
+    return start
+
+
+def at_once(count: int, ask: Callable[[int], None]) -> None:
+    """`ask(0)` to `ask(count - 1)`, each in a thread, all let go together."""
+    faults: list[BaseException] = []
+    ready = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        try:
+            ready.wait(30)
+            ask(number)
+        except BaseException as error:  # noqa: BLE001  told in the main thread
+            faults.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert not faults, faults[:3]
+
+
+class Answers:
+    """What many clients got: every one right, or 503."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self.accepted: list[float] = []  # seconds each
+        self.refused = 0
+
+    def ask(self, number: int, times: int = 10) -> None:
+        """Ask again and again, on a new connection each time."""
+        for turn in range(times):
+            record = self._target.varied(number + turn)
+            started = time.perf_counter()
+            got = self._target.converse(post(json.dumps(record).encode()), answers=1)
+            # A connection that is refused may be closed before it is read from.
+            self.add(got.responses[0] if got.responses else None, record, started)
+
+    def add(self, response: Response | None, record: dict[str, float], started: float) -> None:
+        if response is not None and response.status == 200:
+            assert self._target.is_right(response, record)
+            self.accepted.append(time.perf_counter() - started)
+            return
+        assert response is None or (response.status == 503 and is_problem(response))
+        self.refused += 1
+
+    def __str__(self) -> str:
+        slowest = max(self.accepted, default=0) * 1000
+        return f"{len(self.accepted)} answered, the slowest in {slowest:.0f} ms; {self.refused} refused"
+
+
+def test_connections_beyond_the_limit_are_refused(overloaded: Callable[..., Target]) -> None:
+    """503 with Retry-After and a close; those within it are served; a place that is left is given."""
+    target = overloaded(PREDICTOR_MAX_CONNECTIONS="8")
+    target.service.http.close()
+    wait_until(lambda: target.converse(request(), answers=1).statuses == [200], "there is room")
+    with ExitStack() as stack:
+        within = [
+            stack.enter_context(closing(socket.create_connection(target.address, timeout=20)))
+            for _ in range(8)
+        ]
+        for client in within:  # each is known to be served once it is answered
+            client.sendall(request())
+            assert receive(client).status == 200
+        beyond = target.converse()
+        assert (beyond.statuses, beyond.closed) == ([503], True)
+        assert is_problem(beyond.responses[0])
+        assert "connections" in beyond.responses[0].json()["detail"]
+        for client in within:
+            client.sendall(post(target.body))
+            assert target.is_right(receive(client), target.record)
+    wait_until(lambda: target.converse(request(), answers=1).statuses == [200], "there is room")
+    metrics = target.converse(request(path="/metrics"), answers=1).responses[0].body.decode()
+    assert 'predictor_requests_total{code="503",endpoint="other"}' in metrics
+
+
+def test_more_clients_than_connections(overloaded: Callable[..., Target]) -> None:
+    """Nobody gets a wrong answer or none, those who are let in get theirs soon, and it passes."""
+    target = overloaded(PREDICTOR_MAX_CONNECTIONS="12")
+    target.service.http.close()
+    answers = Answers(target)
+    at_once(CLIENTS, answers.ask)
+    print(f"\n{CLIENTS} clients, 12 connections: {answers}")
+    assert answers.accepted
+    assert answers.refused
+    assert max(answers.accepted) < SLOWEST
+    wait_until(lambda: target.converse(request(), answers=1).statuses == [200], "there is room")
+    for _ in range(20):
+        target.serves_as_before()
+
+
+def test_more_records_than_may_wait(overloaded: Callable[..., Target]) -> None:
+    """The same for records that wait for the end of a tick."""
+    target = overloaded(PREDICTOR_MAX_QUEUED_ROWS="1")
+    answers = Answers(target)
+    at_once(CLIENTS, lambda number: answers.ask(number, 20))
+    print(f"\n{CLIENTS} clients, 1 record may wait: {answers}")
+    assert answers.accepted
+    assert answers.refused
+    assert max(answers.accepted) < SLOWEST
+    target.serves_as_before()
+
+
+def test_more_batches_than_may_wait(overloaded: Callable[..., Target]) -> None:
+    """Large batches are refused beyond the bound, those within answered in order, single ones go on."""
+    target = overloaded(PREDICTOR_MAX_QUEUED_BATCHES="2")
+    records = [target.varied(number) for number in range(50)]
+    expected = [target.reference.probabilities(record) for record in records]
+    batch = post(json.dumps({"instances": records * 16}).encode(), path="/predict/batch")
+    accepted: list[float] = []
+    refused: list[Response] = []
+
+    def ask(_: int) -> None:
+        for _ in range(4):
+            started = time.perf_counter()
+            (response,) = target.converse(batch, answers=1).responses
+            if response.status == 200:
+                accepted.append(time.perf_counter() - started)
+                answers = [answer["probabilities"] for answer in response.json()["predictions"]]
+                assert len(answers) == 800
+                assert answers[:50] == [pytest.approx(each, abs=1e-6) for each in expected]
+            else:
+                assert response.status == 503
+                assert is_problem(response)
+                refused.append(response)
+
+    bystander = Bystander(target)
+    at_once(CLIENTS, ask)
+    bystander.until_answered_again()
+    bystander.stop()
+    print(
+        f"\n{CLIENTS} clients, 2 batches may wait: {len(accepted)} batches answered, the slowest in "
+        f"{max(accepted) * 1000:.0f} ms; {len(refused)} refused; {bystander.answered} single records"
+    )
+    assert accepted
+    assert refused
+    assert max(accepted) < SLOWEST
+    (response,) = target.converse(batch, answers=1).responses
+    assert response.status == 200

@@ -1,0 +1,150 @@
+"""https: served with a certificate; without a good one the process does not start."""
+
+import datetime as dt
+import os
+import re
+import socket
+import ssl
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from demo.processes import ROOT, free_port, predictor_python, predictor_settings, spawn
+from predictor.errors import SettingsError
+from predictor.server import check_tls
+from predictor.settings import Settings
+from tests.end_to_end.parts import wait_until
+
+NOWHERE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate of 127.0.0.1, and its key, as files."""
+
+    certificate: Path
+    key: Path
+    encrypted_key: Path
+    both: Path
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pair, Pair]:
+    """Two pairs that do not belong together."""
+    return _pair(tmp_path_factory.mktemp("one")), _pair(tmp_path_factory.mktemp("two"))
+
+
+def _pair(folder: Path) -> Pair:
+    import ipaddress
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now - dt.timedelta(1))
+        .not_valid_after(now + dt.timedelta(1)).add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    plain = _pem(key, serialization.NoEncryption())
+    secret = _pem(key, serialization.BestAvailableEncryption(b"secret"))
+    chain = certificate.public_bytes(serialization.Encoding.PEM)
+    pair = Pair(*(folder / name for name in ("cert.pem", "key.pem", "secret.pem", "both.pem")))
+    for path, content in zip(
+        (pair.certificate, pair.key, pair.encrypted_key, pair.both),
+        (chain, plain, secret, chain + plain),
+        strict=True,
+    ):
+        path.write_bytes(content)
+    return pair
+
+
+def _pem(
+    key: ec.EllipticCurvePrivateKey, encryption: serialization.KeySerializationEncryption
+) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    )
+
+
+@pytest.mark.parametrize("in_one_file", [False, True], ids=["two files", "one file"])
+def test_it_serves_https(pairs: tuple[Pair, Pair], tmp_path: Path, in_one_file: bool) -> None:
+    """With the certificate that was set; who speaks plain HTTP to it is closed on, and harms nobody."""
+    pair, port = pairs[0], free_port()
+    certificate = pair.both if in_one_file else pair.certificate
+    env = NOWHERE | predictor_settings(tmp_path, port)
+    env |= {"PREDICTOR_TLS_CERTIFICATE": str(certificate), "PREDICTOR_HEADER_SECONDS": "1"}
+    env |= {} if in_one_file else {"PREDICTOR_TLS_KEY": str(pair.key)}
+    url = f"https://127.0.0.1:{port}"
+    child = spawn([predictor_python(), "-m", "predictor"], url, tmp_path / "log", env)
+    try:
+        trust = ssl.create_default_context(cafile=str(pair.certificate))
+        with httpx.Client(base_url=url, verify=trust, timeout=20) as client:
+            wait_until(lambda: _answers(client), "it answers over https")
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+                plain.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert b"HTTP" not in plain.recv(65536)
+            assert client.get("/health").http_version == "HTTP/1.1"
+            assert client.post("/predict", json={}).status_code == 503
+            too_much = client.get("/health", headers={"a": "b" * 50_000})
+            assert too_much.status_code == 431
+    finally:
+        assert child.stop() == 0
+    assert "Traceback" not in child.log.read_text()
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_without_a_good_pair_it_does_not_start(pairs: tuple[Pair, Pair], tmp_path: Path) -> None:
+    """One line that names the variables and what is wrong, exit code 2, nothing started."""
+    env = {**os.environ, **NOWHERE, **predictor_settings(tmp_path, free_port())}
+    env |= {
+        "PREDICTOR_TLS_CERTIFICATE": str(pairs[0].certificate),
+        "PREDICTOR_TLS_KEY": str(pairs[1].key),
+    }
+    ended = subprocess.run(
+        [predictor_python(), "-m", "predictor"],
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
+    assert "PREDICTOR_TLS_CERTIFICATE, PREDICTOR_TLS_KEY: " in ended.stderr
+    assert "key values mismatch" in ended.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_is_wrong_with_a_pair_is_said(pairs: tuple[Pair, Pair], tmp_path: Path) -> None:
+    """By the variable's name; nobody is asked for a password."""
+    one, other = pairs
+    nonsense, missing = tmp_path / "nonsense.pem", tmp_path / "missing.pem"
+    nonsense.write_text("not a certificate")
+    wrong: dict[str, tuple[Path | None, Path | None]] = {
+        f"PREDICTOR_TLS_CERTIFICATE: {missing}: No such file": (missing, one.key),
+        f"PREDICTOR_TLS_KEY: {missing}: No such file": (one.certificate, missing),
+        "PREDICTOR_TLS_KEY is set, but not PREDICTOR_TLS_CERTIFICATE": (None, one.key),
+        "Is a directory": (tmp_path, one.key),
+        "key values mismatch": (one.certificate, other.key),
+        "to serve with: not pem": (nonsense, one.key),
+        "no pair to serve with: ": (one.certificate, nonsense),
+        "PREDICTOR_TLS_CERTIFICATE, PREDICTOR_TLS_KEY: ": (one.certificate, one.encrypted_key),
+        "PREDICTOR_TLS_CERTIFICATE, PREDICTOR_TLS_KEY": (one.certificate, None),
+    }
+    for said, (certificate, key) in wrong.items():
+        chosen = Settings(**NOWHERE, tls_certificate=certificate, tls_key=key)
+        with pytest.raises(SettingsError, match=re.escape(said)) as caught:
+            check_tls(chosen)
+        assert "\n" not in str(caught.value)
+    check_tls(Settings(**NOWHERE, tls_certificate=one.certificate, tls_key=one.key))
+    check_tls(Settings(**NOWHERE, tls_certificate=one.both))
