@@ -58,9 +58,8 @@ def document(app: FastAPI, servable: Servable | None) -> dict[str, Any]:
     schemas = base.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(FIXED)
     schemas["Record"] = _record(servable)
-    schemas["Records"] = _object(
-        {"instances": {"type": "array", "minItems": 1, "items": _ref("Record")}}
-    )
+    instances = {"type": "array", "minItems": 1, "items": _ref("Record")}
+    schemas["Records"] = {**_object({"instances": instances}), "additionalProperties": False}
     example = _answer_example(servable)
     answer = _answer(servable, example)
     version = {"model_name": {"type": "string"}, "model_version": {"type": "string"}}
