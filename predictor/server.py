@@ -72,14 +72,17 @@ def protocol(limits: Limits, refused: Callable[[int], None]) -> Any:
     except ImportError as error:
         unknown = [str(error)]
     else:
-        missing = _RELIED_ON - set(HttpToolsProtocol.__init__.__code__.co_names)
-        unknown = sorted(
-            missing | {name for name in _CALLED if not hasattr(HttpToolsProtocol, name)}
-        )
+        unknown = missing_names(HttpToolsProtocol)
     if unknown:
         log.warning("connections_not_bounded", uvicorn=uvicorn.__version__, unknown=unknown)
         return "auto"
     return partial(BoundedProtocol, limits, refused)
+
+
+def missing_names(stock: type) -> list[str]:
+    """What BoundedProtocol relies on, and this class of uvicorn's does not have."""
+    made = set(stock.__init__.__code__.co_names)  # type: ignore[misc]
+    return sorted((_RELIED_ON - made) | {name for name in _CALLED if not hasattr(stock, name)})
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,6 +1,9 @@
 """More is asked than can be answered: right answers or 503 with Retry-After, and then it is over."""
 
 import json
+import os
+import re
+import signal
 import socket
 import threading
 import time
@@ -121,15 +124,29 @@ def test_more_clients_than_connections(overloaded: Callable[..., Target]) -> Non
 
 
 def test_more_records_than_may_wait(overloaded: Callable[..., Target]) -> None:
-    """The same for records that wait for the end of a tick."""
-    target = overloaded(PREDICTOR_MAX_QUEUED_ROWS="1")
-    answers = Answers(target)
-    at_once(CLIENTS, lambda number: answers.ask(number, 20))
-    print(f"\n{CLIENTS} clients, 1 record may wait: {answers}")
-    assert answers.accepted
-    assert answers.refused
-    assert max(answers.accepted) < SLOWEST
-    target.serves_as_before()
+    """What comes in one tick beyond the bound is refused, the rest answered; the connection stays."""
+    target = overloaded(PREDICTOR_MAX_QUEUED_ROWS="4")
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(closing(socket.create_connection(target.address, timeout=20)))
+            for _ in range(CLIENTS)
+        ]
+        answers = Answers(target)
+        pid = target.service.child.process.pid
+        for _ in range(5):
+            os.kill(pid, signal.SIGSTOP)  # so that all have come when it looks
+            for number, client in enumerate(clients):
+                client.sendall(post(json.dumps(target.varied(number)).encode()))
+            started = time.perf_counter()
+            os.kill(pid, signal.SIGCONT)
+            for number, client in enumerate(clients):
+                answers.add(receive(client), target.varied(number), started)
+        print(f"\n{CLIENTS} clients, 4 records may wait: {answers}")
+        assert answers.accepted
+        assert answers.refused
+        for client in clients:  # one after the other there is room for each
+            client.sendall(post(target.body))
+            assert target.is_right(receive(client), target.record)
 
 
 def test_more_batches_than_may_wait(overloaded: Callable[..., Target]) -> None:
@@ -163,6 +180,12 @@ def test_more_batches_than_may_wait(overloaded: Callable[..., Target]) -> None:
         f"\n{CLIENTS} clients, 2 batches may wait: {len(accepted)} batches answered, the slowest in "
         f"{max(accepted) * 1000:.0f} ms; {len(refused)} refused; {bystander.answered} single records"
     )
+    metrics = target.converse(request(path="/metrics"), answers=1).responses[0].body.decode()
+    seconds = {
+        part: float(re.findall(rf'seconds_{part}{{endpoint="/predict"}} (\S+)', metrics)[0])
+        for part in ("sum", "count")
+    }
+    print(f"a single record took the service {seconds['sum'] / seconds['count'] * 1000:.1f} ms")
     assert accepted
     assert refused
     assert max(accepted) < SLOWEST
