@@ -22,6 +22,7 @@ from predictor.durable import remove, write_file, write_folder
 from predictor.model_version import ModelVersion
 
 _KEPT = 8  # artifacts beside those that a pointer in verified/ names
+_KEPT_VERSIONS = 64
 _MANIFEST = "manifest.json"
 _ABANDONED_SECONDS = 86_400  # age at which a half-written entry is nobody's work any more
 T = TypeVar("T")
@@ -136,9 +137,12 @@ class Cache:
         spare = [path for path in whole if path.name not in needed][_KEPT:]
         for path in (*spare, *self._abandoned()):
             remove(path)
-        for path in (self._folder / "versions").glob("*.json"):
+        versions = sorted((self._folder / "versions").glob("*.json"), key=_modified, reverse=True)
+        for place, path in enumerate(versions):
             pointer = _read(path, _Pointer)
-            if pointer is None or not (self._artifacts / pointer.digest).exists():
+            lost = pointer is None or not (self._artifacts / pointer.digest).exists()
+            # The same files registered again and again are one artifact with many versions.
+            if lost or place >= _KEPT_VERSIONS:
                 path.unlink(missing_ok=True)
 
     def _abandoned(self) -> Iterator[Path]:

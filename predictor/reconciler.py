@@ -6,8 +6,9 @@ files, and whoever observes it hears events.
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from predictor.artifact import Fetched
 from predictor.builder import Builder, Loader
@@ -50,6 +51,7 @@ class Reconciler:
         self._serving: Servable | None = None
         self._loading: tuple[ModelVersion, asyncio.Task[None]] | None = None
         self._tried_to_restore = False
+        self._asides: set[asyncio.Task[None]] = set()
         self._asking = asyncio.Lock()
         self._recording = asyncio.Lock()
         self._builder = Builder(source.fetch, load, load_seconds)
@@ -88,17 +90,17 @@ class Reconciler:
                 self._registry_failed(error)
                 # Only where the registry has never spoken: once it has, its last word stands.
                 if self.knowledge.answered_at is None:
-                    await self._restore()
+                    self._aside(self._restore())
                 return
             changed = self._registry_answered(aspired)
             await self._follow(aspired)
             if changed and self._serving is None and aspired is None:
-                await self._record()
+                self._aside(self._record())
 
     async def settled(self) -> None:
-        """Return when no load is in progress."""
-        while self._loading is not None:
-            await asyncio.wait([self._loading[1]])
+        """Return when no load is in progress, and what it led to is written down."""
+        while pending := {*self._asides, *([self._loading[1]] if self._loading else [])}:
+            await asyncio.wait(pending)
 
     async def close(self) -> None:
         """Give up a load in progress. What serves goes on serving."""
@@ -125,10 +127,10 @@ class Reconciler:
                 self._begin(version)
             case Stop():
                 self._swap(None, "withdrawn")
-                await self._record()
+                self._aside(self._record())
             case Keep():
                 if aspired is None and self._when_none == "keep":
-                    await self._restore()
+                    self._aside(self._restore())
 
     async def _list_failed(self) -> str | None:
         """What the files of a version that failed look like now; a replaced one is worth a try."""
@@ -139,6 +141,12 @@ class Reconciler:
             self.failure = replace(failure, listing=listing)
         return listing
 
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what needs the disk without waiting for it: one that hangs must not end the polls."""
+        task = asyncio.create_task(work)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
     def _begin(self, version: ModelVersion, restored: Fetched | None = None) -> None:
         task = asyncio.create_task(self._load(version, restored), name=f"load {version}")
         self._loading = (version, task)
@@ -147,10 +155,11 @@ class Reconciler:
         """Serve what served last, as a process would that had not been restarted."""
         if self._tried_to_restore or self._needs_no_restore():
             return
+        self._tried_to_restore = True
         found = await self._source.last_verified()
         if self._needs_no_restore():
-            return  # the registry has spoken meanwhile
-        self._tried_to_restore = True
+            self._tried_to_restore = False  # the registry has spoken meanwhile
+            return
         failed = self.failure.version if self.failure else None
         if found is not None and found[0] != failed:
             self._begin(*found)

@@ -210,3 +210,14 @@ def test_a_write_that_fails_leaves_nothing(cache, files, tmp_path):
     with pytest.raises(OSError, match="versions"):
         cache.remember(A, files())
     assert [p.name for p in pointer.parent.iterdir()] == [pointer.name]
+
+
+def test_the_same_files_registered_again_and_again_leave_a_bounded_number_of_pointers(
+    cache, files, tmp_path
+):
+    """One artifact, many versions: the newest 64 are known, the one that serves among them."""
+    for number in range(1, 70):
+        cache.remember(version(number), files())
+    assert len(list((tmp_path / "cache" / "versions").iterdir())) == 64
+    assert cache.find(version(69)) is not None
+    assert cache.last_verified()[0] == version(69)

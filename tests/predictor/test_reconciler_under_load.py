@@ -214,3 +214,39 @@ async def test_an_old_servable_lives_until_its_last_answer_and_no_longer(tmp_pat
     del held, late, answered
     gc.collect()
     assert old() is None
+
+
+async def test_a_disk_that_hangs_blocks_no_poll(tmp_path):
+    """Neither a write of what serves nor a read of what served last holds up the registry's word."""
+    source = FakeSource(tmp_path)
+    reconciler = Reconciler(source, load, Heard())
+    source.slow_writes += [asyncio.Event(), asyncio.Event()]
+    source.says = A
+    await reconciler.reconcile()
+    while reconciler.serving is None:  # noqa: ASYNC110  settled() waits for the write as well
+        await asyncio.sleep(0.001)
+    source.says = None
+    async with asyncio.timeout(30):
+        await reconciler.reconcile()
+    assert reconciler.serving is None
+    for write in list(source.slow_writes):
+        write.set()
+
+
+async def test_a_disk_that_hangs_at_the_start_blocks_no_poll(tmp_path):
+    """The registry is down, what served last cannot be read, and then the registry is back."""
+
+    class HungDisk(FakeSource):
+        async def last_verified(self):
+            await asyncio.Event().wait()
+
+    source = HungDisk(tmp_path)
+    reconciler = Reconciler(source, load, Heard())
+    source.down = True
+    async with asyncio.timeout(30):
+        await reconciler.reconcile()
+        source.down, source.says = False, A
+        await reconciler.reconcile()
+        while reconciler.serving is None:  # noqa: ASYNC110  settled() waits for the read as well
+            await asyncio.sleep(0.001)
+    assert reconciler.serving.model_version == A
