@@ -12,6 +12,11 @@ class Deadline:
         self._timer: asyncio.TimerHandle | None = None
         self._awaited: object = None
 
+    @property
+    def awaits(self) -> bool:
+        """Whether anything is waited for."""
+        return self._timer is not None
+
     def set(self, awaited: object, seconds: float, late: Callable[[], object]) -> bool:
         """Start to wait for `awaited`; False if that is what is waited for already.
 

@@ -146,9 +146,12 @@ class BoundedProtocol(OrderlyProtocol):
 
     def _watch(self) -> None:
         """Bound what has begun to arrive. Raises Refused."""
-        if not self.arriving():
+        cycle = self.cycle
+        if cycle is not None and cycle.scope is self.scope and not cycle.more_body:
             self._rest()
             return
+        if self.scope is None:
+            return  # blank lines; the time for a first request goes on
         self._unset_keepalive_if_required()
         limits = self._limits
         in_body = self.cycle is not None and self.cycle.scope is self.scope
@@ -160,13 +163,14 @@ class BoundedProtocol(OrderlyProtocol):
             raise refusals.too_large(self.url, self.headers, in_body=in_body, limits=limits)
 
     def _rest(self) -> None:
-        """Nothing is on its way. The time for a first request, and that between two, go on."""
+        """Nothing is on its way; idle time, if it is that, goes on."""
         self._fed = 0
-        if self.scope is not None:
+        if self._sending.awaits:
             self._sending.clear()
         if self._owed:
-            self._unset_keepalive_if_required()
-        elif self.cycle is not None and self.timeout_keep_alive_task is None:
+            if self.timeout_keep_alive_task is not None:
+                self._unset_keepalive_if_required()
+        elif self.timeout_keep_alive_task is None:
             # The rest of a body came after its answer.
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
