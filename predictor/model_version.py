@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 class ModelVersion:
     """One version of a registered model, as the registry told it.
 
-    Equality is identity: MLflow gives the number of a deleted version to the next one, so the
-    source and the time of creation (milliseconds since the epoch) belong to it. What people may
+    Equality is identity: a registry that is set up anew counts from 1 again, so the source and the
+    time of creation (milliseconds since the epoch) belong to it. What people may
     edit on a version that stays the same one (tags, description, stage) is not compared.
     """
 
