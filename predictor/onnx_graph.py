@@ -5,7 +5,7 @@ Read with protobuf, which ONNX Runtime needs anyway, through the few fields of O
 schema's field numbers; protobuf skips every other field. The `onnx` package would add 20 MB.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,12 +23,15 @@ _INT64, _STRING, _BYTES, _MESSAGE = (
 
 # message -> (field, number, type or message, repeated)
 _SCHEMA: dict[str, list[tuple[str, int, int | str, bool]]] = {
-    "Model": [("graph", 7, "Graph", False)],
+    "Model": [("graph", 7, "Graph", False), ("functions", 25, "Function", True)],
+    "Function": [("node", 7, "Node", True)],
     "Graph": [
         ("node", 1, "Node", True),
         ("initializer", 5, "Tensor", True),
         ("output", 12, "Output", True),
+        ("sparse_initializer", 15, "Sparse", True),
     ],
+    "Sparse": [("values", 1, "Tensor", False), ("indices", 2, "Tensor", False)],
     "Output": [("name", 1, _STRING, False)],
     "Node": [
         ("input", 1, _STRING, True),
@@ -42,6 +45,10 @@ _SCHEMA: dict[str, list[tuple[str, int, int | str, bool]]] = {
         ("g", 6, "Graph", False),
         ("ints", 8, _INT64, True),
         ("strings", 9, _BYTES, True),
+        ("tensors", 10, "Tensor", True),
+        ("graphs", 11, "Graph", True),
+        ("sparse_tensor", 22, "Sparse", False),
+        ("sparse_tensors", 23, "Sparse", True),
     ],
     "Tensor": [
         ("data_type", 2, _INT64, False),
@@ -72,7 +79,7 @@ class GraphFacts:
 
 
 def read_graph(model: bytes) -> GraphFacts:
-    """Read a serialised ONNX model. Raises ValueError if it is not one."""
+    """Read a serialised ONNX model. Raises ValueError if it is not one that can be served."""
     parsed = _message_class()()
     try:
         parsed.ParseFromString(model)
@@ -80,9 +87,13 @@ def read_graph(model: bytes) -> GraphFacts:
         raise ValueError(f"not an ONNX model: {error}") from error
     if not parsed.HasField("graph"):
         raise ValueError("not an ONNX model: it has no graph")
+    graphs = list(_graphs(parsed.graph))
+    functions = [graph for function in parsed.functions for graph in _graphs(function)]
+    _check_none_is_opened(graphs, functions)
     files = {
         entry.value
-        for tensor in _tensors(parsed.graph)
+        for graph in graphs
+        for tensor in _tensors(graph)
         for entry in tensor.external_data
         if entry.key == "location"
     }
@@ -123,14 +134,47 @@ def _chosen_from(node: Any, constants: dict[str, Any]) -> Labels:
     return tuple(tensor.int64_data or tensor.int32_data)
 
 
+def _check_none_is_opened(graphs: Sequence[Any], functions: Sequence[Any]) -> None:
+    """Raise ValueError for files that ONNX Runtime opens by their name, wherever that leads.
+
+    It takes bytes for the plain tensors of graphs alone.
+    """
+    inside = [tensor for function in functions for tensor in _tensors(function)]
+    sparse = [tensor for graph in (*graphs, *functions) for tensor in _sparse(graph)]
+    if any(tensor.external_data for tensor in (*inside, *sparse)):
+        raise ValueError(
+            "not served: sparse weights or functions of it are in files of their own; "
+            "export it with its weights inside"
+        )
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    """A graph or a function, and all graphs inside its nodes."""
+    yield graph
+    for attribute in _attributes(graph):
+        inner = [attribute.g] if attribute.HasField("g") else []
+        for each in (*inner, *attribute.graphs):
+            yield from _graphs(each)
+
+
 def _tensors(graph: Any) -> Iterator[Any]:
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            if attribute.HasField("g"):
-                yield from _tensors(attribute.g)
+    yield from getattr(graph, "initializer", ())  # a function has none
+    for attribute in _attributes(graph):
+        yield from (attribute.t, *attribute.tensors)
+
+
+def _sparse(graph: Any) -> Iterator[Any]:
+    of_nodes = [
+        each
+        for attribute in _attributes(graph)
+        for each in (attribute.sparse_tensor, *attribute.sparse_tensors)
+    ]
+    for each in (*getattr(graph, "sparse_initializer", ()), *of_nodes):
+        yield from (each.values, each.indices)
+
+
+def _attributes(graph: Any) -> Iterator[Any]:
+    return (attribute for node in graph.node for attribute in node.attribute)
 
 
 @cache
