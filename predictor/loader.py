@@ -6,18 +6,19 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import yaml
 
-from predictor.answers import Answer
+from predictor.answers import Answer, label_name
 from predictor.artifact import Fetched
+from predictor.declared_outputs import DeclaredOutputs
 from predictor.decoder import RowDecoder
 from predictor.errors import LoadError, RequestError
 from predictor.graph_signature import MlflowSignature, read_features, read_outputs
 from predictor.interrupt import Interrupt
+from predictor.mlmodel import read_mlmodel
 from predictor.model_version import ModelVersion
 from predictor.onnx_graph import Labels, read_graph
 from predictor.servable import RecordedExample, Servable, interruptible, open_session
-from predictor.signature import Port, Row, Signature
+from predictor.signature import Outputs, Port, Row, Signature
 from predictor.warm_up import warm_up
 
 _TOLERANCE = 1e-5  # absolute, on probabilities; relative on regressed values
@@ -66,14 +67,25 @@ def _metadata(session: Any) -> _Metadata:
 
 
 def _signature(session: Any, metadata: _Metadata, fetched: Fetched) -> Signature:
-    mlmodel = yaml.safe_load(fetched.mlmodel)
+    mlmodel = read_mlmodel(fetched.mlmodel)
     ports = tuple(_port(node) for node in session.get_inputs())
-    outputs = read_outputs([_port(node) for node in session.get_outputs()])
+    given = [_port(node) for node in session.get_outputs()]
+    outputs = read_outputs(given)
+    DeclaredOutputs.read(mlmodel).check(given)
     features = read_features(ports, metadata.feature_names, MlflowSignature.read(mlmodel))
     labels: Labels = tuple(metadata.class_labels or ())
     if not labels and outputs.label is not None:
         labels = read_graph(fetched.graph).class_labels
+    _check_classes(metadata, outputs, labels)
     return Signature(features, ports, outputs, labels, metadata.positive_class)
+
+
+def _check_classes(metadata: _Metadata, outputs: Outputs, labels: Labels) -> None:
+    if metadata.class_labels and outputs.label is None:
+        raise LoadError("signature", "the graph has class_labels, and gives no label")
+    positive = metadata.positive_class
+    if positive is not None and labels and positive not in map(label_name, labels):
+        raise LoadError("signature", f"positive_class {positive!r} is not among the class labels")
 
 
 def _port(node: Any) -> Port:

@@ -1,0 +1,64 @@
+"""MLmodel: MLflow's description of a version, in YAML.
+
+Whoever may upload a version writes it, so it is read within bounds. PyYAML alone has none: 2 MB of
+brackets keep a core busy for half a minute, and merge keys multiply what they name: a kilobyte
+of them never ends.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from predictor.errors import LoadError
+
+_MOST_BYTES = 2_000_000  # the signature of 10,000 columns has a quarter of it
+_MOST_NODES = 20_000  # MLflow writes about a hundred; a signature is one
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, in Python: the one in C recurses until the process dies."""
+
+    _nodes = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise yaml.YAMLError(f"it has more than {_MOST_NODES} nodes")
+        return super().compose_node(parent, index)
+
+    def flatten_mapping(self, node: Any) -> None:
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise yaml.YAMLError("it has a merge key (<<), which MLflow never writes")
+        super().flatten_mapping(node)
+
+
+def read_mlmodel(content: bytes) -> Mapping[str, Any]:
+    """The description as it was written. Raises LoadError (stage `fetch`)."""
+    if len(content) > _MOST_BYTES:
+        raise LoadError("fetch", f"MLmodel is larger than {_MOST_BYTES:,} bytes")
+    try:
+        read = yaml.load(content, _Loader)  # noqa: S506  it is a safe one
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # ValueError: bytes that are no text, and dates that are none.
+        said = " ".join(str(error).split())[:300]
+        raise LoadError("fetch", f"MLmodel cannot be read: {said}") from error
+    if not isinstance(read, dict):
+        raise LoadError("fetch", "MLmodel is not a description of a model: it is no mapping")
+    return read
+
+
+def onnx_path(content: bytes) -> str:
+    """The path of the ONNX graph, as the `onnx` flavour tells it. Raises LoadError (stage `fetch`)."""
+    described = read_mlmodel(content)
+    try:
+        path = described["flavors"]["onnx"]["data"]
+    except (KeyError, TypeError) as error:
+        raise LoadError(
+            "fetch",
+            "MLmodel has no onnx flavour; log the model with mlflow.onnx or with our trainer",
+        ) from error
+    if not isinstance(path, str):
+        # YAML may name one list a thousand million times; as a text, it would have to be written out.
+        raise LoadError("fetch", "MLmodel's onnx flavour has a path (`data`) that is not a text")
+    return path
