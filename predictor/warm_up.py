@@ -25,14 +25,16 @@ def warm_up(servable: Servable, rows: Sequence[Row]) -> Servable:
             _try(servable, _blank_row(signature))
         except LoadError as error:
             return _unproved(servable, error)
-    rows = list(rows) or [_blank_row(signature)]
-    tried = [_try(servable, row) for row in rows]
+    tried = [_try(servable, row) for row in rows or [_blank_row(signature)]]
     if signature.outputs.label is not None and any(np.size(outputs[0]) != 1 for outputs in tried):
         raise LoadError("signature", "the model gives several labels for one row; one is served")
     if signature.outputs.probabilities is not None:
-        signature = _settled(signature, tried)
+        scores = [_scores(signature, outputs) for outputs in tried]
+        if endless := [n for n, row in enumerate(scores, 1) if not np.isfinite(row).all()]:
+            return _not_finite(servable, endless[0] if rows else None)
+        signature = _settled(signature, scores, tried)
     servable = replace(servable, signature=signature)
-    _answer_several(servable, rows[:1] * 2)
+    _answer_several(servable, [*rows, _blank_row(signature)][:1] * 2)
     return servable
 
 
@@ -53,12 +55,24 @@ def _unproved(servable: Servable, error: LoadError) -> Servable:
     )
 
 
-def _settled(signature: Signature, tried: Sequence[Sequence[Any]]) -> Signature:
+def _not_finite(servable: Servable, example: int | None) -> Servable:
+    """The servable whose scores of a blank row are not finite, which says nothing of real rows."""
+    if example is not None:
+        raise LoadError("examples", f"recorded example {example} fails: it has no finite answer")
+    return _unproved(servable, LoadError("warm_up", "a blank row has no finite answer"))
+
+
+def _scores(signature: Signature, outputs: Sequence[Any]) -> NDArray[Any]:
+    """The scores of one row, as numbers [classes]."""
+    mapped = signature.outputs.mapped
+    return np.array(list(outputs[1][0].values())) if mapped else np.reshape(outputs[1], -1)
+
+
+def _settled(
+    signature: Signature, scores: Sequence[NDArray[Any]], tried: Sequence[Sequence[Any]]
+) -> Signature:
     """The signature with what the scores of the first rows tell of them."""
     mapped = signature.outputs.mapped
-    scores = [
-        list(outputs[1][0].values()) if mapped else outputs[1].reshape(-1) for outputs in tried
-    ]
     if not all(are_probabilities(row) for row in np.array(scores).tolist()):
         # Scores of a model without probabilities (a linear SVM's margins): the label answers alone.
         return replace(signature, outputs=replace(signature.outputs, probabilities=None))
