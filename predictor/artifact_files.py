@@ -13,6 +13,7 @@ from predictor.errors import LoadError
 
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _CHUNK = 1 << 20  # bytes
+_LISTING_SECONDS, _LISTING_BYTES = 2, 1_000_000  # it is asked for between two polls
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure"}
 
 
@@ -66,13 +67,18 @@ class ProxiedFiles:
 
     async def listing(self) -> str:
         """As ArtifactFiles.listing: names and sizes, as the server tells them."""
-        url = _PROXY
+        query = {"path": self._root}
         try:
-            response = await self._client.get(url, params={"path": self._root})
-            response.raise_for_status()
-        except httpx.HTTPError as error:
-            raise LoadError("fetch", f"GET {url}: {error}") from error
-        return response.text
+            async with (
+                asyncio.timeout(_LISTING_SECONDS),
+                self._client.stream("GET", _PROXY, params=query) as response,
+            ):
+                response.raise_for_status()
+                content = await _gather(response.aiter_bytes(), "the listing", _LISTING_BYTES)
+        except (httpx.HTTPError, TimeoutError) as error:
+            said = str(error) or type(error).__name__
+            raise LoadError("fetch", f"GET {_PROXY}: {said}") from error
+        return content.decode(errors="replace")
 
 
 class StoredFiles:

@@ -1,5 +1,7 @@
 """Where files come from: the tracking server's proxy, a local folder, or a store with a driver."""
 
+import asyncio
+
 import fsspec
 import pytest
 
@@ -150,4 +152,22 @@ async def test_a_listing_through_the_proxy():
         assert await ProxiedFiles(client, "1/m").listing() == '{"files": []}'
     async with raw_server(http("500 Oops")) as address, a_client(address) as client:
         with pytest.raises(LoadError, match="500"):
+            await ProxiedFiles(client, "1/m").listing()
+
+
+async def test_a_listing_without_end():
+    """It is given up soon: polls wait for it."""
+
+    async def drip(_, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with raw_server(drip) as address, a_client(address) as client:
+        with pytest.raises(LoadError, match="TimeoutError"):
+            await ProxiedFiles(client, "1/m").listing()
+    async with raw_server(http("200 OK", b" " * 2_000_000)) as address, a_client(address) as client:
+        with pytest.raises(LoadError, match="the listing"):
             await ProxiedFiles(client, "1/m").listing()
