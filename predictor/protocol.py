@@ -150,7 +150,8 @@ class BoundedProtocol(OrderlyProtocol):
         if cycle is not None and cycle.scope is self.scope and not cycle.more_body:
             self._rest()
             return
-        if self.scope is None:
+        begun = self.scope is not None
+        if not begun:
             return  # blank lines; the time for a first request goes on
         self._unset_keepalive_if_required()
         limits = self._limits

@@ -37,11 +37,14 @@ def bystander(target: Target) -> Iterator[Bystander]:
 
 
 @pytest.fixture(scope="session")
-def memory_before(target: Target) -> int:
+def memory_before(target: Target) -> Iterator[int]:
     """Resident bytes of the predictor after its first answers."""
     for _ in range(200):
         target.serves_as_before()
-    return target.resident_bytes()
+    before = target.resident_bytes()
+    yield before
+    after = target.resident_bytes()
+    print(f"\nresident memory: {before >> 20} MiB before the attacks, {after >> 20} MiB after them")
 
 
 @pytest.fixture(autouse=True)
