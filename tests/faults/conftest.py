@@ -8,7 +8,7 @@ import pytest
 
 from demo.processes import Child, free_port, running, start_predictor
 from tests.end_to_end.parts import Service
-from tests.faults.parts import Asking, Elsewhere, Proxy, Registered, World
+from tests.faults.parts import POLL_SECONDS, Asking, Elsewhere, Proxy, Registered, World
 
 Make = Callable[..., AbstractContextManager[World]]
 
@@ -27,7 +27,7 @@ def make_world(tmp_path_factory: pytest.TempPathFactory) -> Make:
             env = {
                 "MLFLOW_TRACKING_URI": proxy.url,
                 "PREDICTOR_MODEL_URI": f"models:/{name}{pointer}",
-                "PREDICTOR_POLL_SECONDS": "0.1",
+                "PREDICTOR_POLL_SECONDS": str(POLL_SECONDS),
                 **settings,
             }
             with running(start_predictor(folder, free_port(), env)) as child:

@@ -170,6 +170,20 @@ class TestOtherPeoples:
         assert [a.prediction for a in answers] == [1, 0]
         assert not answers[0].probabilities
 
+    def test_a_blank_row_without_a_finite_answer(self, tmp_path):
+        """It is no row that anyone sends: real rows keep their probabilities."""
+        nodes = [
+            helper.make_node("ReduceSum", ["X"], ["sum"], keepdims=1),
+            helper.make_node("Div", ["X", "sum"], ["probabilities"]),
+            helper.make_node("ArgMax", ["X"], ["label"], axis=1, keepdims=0),
+        ]
+        outputs = [tensor("label", "int64", (None,)), tensor("probabilities")]
+        metadata = {"class_labels": [0, 1]}
+        servable = servable_of(tmp_path, graph(nodes, [tensor("X")], outputs, metadata=metadata))
+        (answer,) = servable.answer([(1.0, 3.0)])
+        assert (answer.prediction, answer.probabilities) == (1, {"0": 0.25, "1": 0.75})
+        assert isinstance(servable.answer([(0.0, 0.0)])[0], InvalidRecord)
+
     @pytest.mark.parametrize("zipmap", [True, False])
     def test_categories_that_a_blank_is_none_of(self, tmp_path, zipmap):
         """An encoder that refuses what it does not know is served, and an unknown one is named."""

@@ -28,6 +28,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from predictor.answers import label_name
 from predictor.onnx_graph import read_graph
+from tests.faults.broken import sparse
 from tests.predictor.graphs import classifier, converted, graph, regressor, tensor
 from tests.predictor.graphs import with_external_data as external
 from tests.predictor.parts import servable_of
@@ -160,3 +161,23 @@ def test_a_damaged_model_is_read_or_refused(data):
     model[data.draw(st.integers(0, len(model) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(ValueError):
         read_graph(bytes(model))
+
+
+def in_a_function(location):
+    """A regressor whose weights are a constant of a function, in a file of their own."""
+    parsed = load_from_string(external(location))
+    weights = parsed.graph.initializer.pop()
+    constant = helper.make_node("Constant", [], ["out"], value=weights)
+    opset = helper.make_opsetid("", 17)
+    parsed.functions.append(helper.make_function("own", "W", [], ["out"], [constant], [opset]))
+    parsed.opset_import.append(helper.make_opsetid("own", 1))
+    parsed.graph.node.insert(0, helper.make_node("W", [], ["w"], domain="own"))
+    return parsed.SerializeToString()
+
+
+@pytest.mark.parametrize("model", [sparse, in_a_function])
+@pytest.mark.parametrize("location", ["weights.bin", "../../../../etc/passwd"])
+def test_files_that_onnx_runtime_would_open_itself(model, location):
+    """It would open them on this machine, not in the artifact: such a graph is refused."""
+    with pytest.raises(ValueError, match="sparse weights or functions"):
+        read_graph(model(location))
