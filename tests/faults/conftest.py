@@ -31,7 +31,7 @@ def make_world(tmp_path_factory: pytest.TempPathFactory) -> Make:
                 **settings,
             }
             with running(start_predictor(folder, free_port(), env)) as child:
-                yield World(registered, name, proxy, Service(child), {})
+                yield World(registered, name, proxy, Service(child))
 
     return make
 

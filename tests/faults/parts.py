@@ -25,7 +25,7 @@ from tests.predictor.graphs import GOOD, METADATA, classifier
 from tests.predictor.parts import http
 
 REGISTRY, ARTIFACTS = "/api/2.0/mlflow/", "/api/2.0/mlflow-artifacts/"
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 HUGE = 100_000_000  # bytes
 NEVER = 600  # seconds; a predictor that waits as long has hung
 
@@ -269,7 +269,7 @@ class Asking:
                     self._compare(client.post("/predict", json=GOOD))
                 except Exception as error:  # noqa: BLE001  whatever it is, the test reports it
                     self.wrong.append(repr(error))
-                time.sleep(0.005)
+                time.sleep(0.01)
 
     def _compare(self, response: httpx.Response) -> None:
         said = response.json()
@@ -288,7 +288,8 @@ class World:
     name: str
     proxy: Proxy
     service: Service
-    slopes: dict[str, float]
+    slopes: dict[str, float] = field(default_factory=dict)
+    uploaded: list[tuple[str, str]] = field(default_factory=list)
 
     def version(self, files: Mapping[str, bytes], **tags: str) -> str:
         """One more version with these files; returns its number."""
@@ -296,9 +297,14 @@ class World:
         return self.registered.version(self.name, uri, run_id, **tags)
 
     def good(self) -> str:
-        """One more version that is fit to serve, and answers as no other one does."""
-        slope = 0.01 * (len(self.slopes) + 1)
-        number = self.version({"MLmodel": mlmodel(), "model.onnx": linear(slope)})
+        """One more version that is fit to serve, and answers otherwise than the one before."""
+        which = len(self.slopes) % 2
+        slope = (0.5, 1.5)[which]
+        if which == len(self.uploaded):
+            files = {"MLmodel": mlmodel(), "model.onnx": linear(slope)}
+            self.uploaded.append(self.registered.artifact(files))
+        run_id, uri = self.uploaded[which]
+        number = self.registered.version(self.name, uri, run_id)
         self.slopes[number] = slope
         return number
 

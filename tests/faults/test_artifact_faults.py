@@ -116,6 +116,26 @@ def test_the_registry_fails_between_its_word_and_the_files(world: World, asked: 
     world.serves(number)
 
 
+def test_tried_at_once_when_edited_or_replaced(world: World, asked: Asking) -> None:
+    """However long the delay has grown, a tag or another file is a reason to try."""
+    run_id, uri = world.registered.artifact({"MLmodel": mlmodel()})
+    number = world.registered.version(world.name, uri, run_id)
+    world.promote(number)
+    wait_until(lambda: len(_failures(world, number)) == 7, "the delay has grown")
+    delays = [line["retry_seconds"] for line in _failures(world, number)]
+    assert delays == pytest.approx([POLL_SECONDS * 2**n for n in range(7)])
+    world.registered.tag(world.name, int(number), "note", "looked at")
+    wait_until(lambda: len(_failures(world, number)) == 8, "it is tried again")
+    assert _seconds_between(*_failures(world, number)[-2:]) < 6.4
+    listed = _listings(world)
+    wait_until(lambda: _listings(world) > listed + 1, "it is known how its files look")
+    world.slopes[number] = 3.0
+    world.registered.put(uri, {"model.onnx": linear(3.0)})
+    world.serves(number)
+    swap = world.logged("swapped")[-1]
+    assert _seconds_between(_failures(world, number)[-1], swap) < 12.8
+
+
 def test_external_data_that_is_there(impatient: World) -> None:
     """Weights in a file of their own are fetched with the graph, and are the ones that answer."""
     files = {
@@ -125,26 +145,6 @@ def test_external_data_that_is_there(impatient: World) -> None:
     impatient.serves(impatient.promote(impatient.version(files)))
     answer = impatient.service.predict({"feature_0": 3.0, "feature_1": 5.0})
     assert answer["prediction"] == 13.0
-
-
-def test_tried_at_once_when_edited_or_replaced(world: World, asked: Asking) -> None:
-    """However long the delay has grown, a tag or another file is a reason to try."""
-    run_id, uri = world.registered.artifact({"MLmodel": mlmodel()})
-    number = world.registered.version(world.name, uri, run_id)
-    world.promote(number)
-    wait_until(lambda: len(_failures(world, number)) == 8, "the delay has grown")
-    delays = [line["retry_seconds"] for line in _failures(world, number)]
-    assert delays == pytest.approx([POLL_SECONDS * 2**n for n in range(8)])
-    world.registered.tag(world.name, int(number), "note", "looked at")
-    wait_until(lambda: len(_failures(world, number)) == 9, "it is tried again")
-    assert _seconds_between(*_failures(world, number)[-2:]) < 6.4
-    listed = _listings(world)
-    wait_until(lambda: _listings(world) > listed + 1, "it is known how its files look")
-    world.slopes[number] = 3.0
-    world.registered.put(uri, {"model.onnx": linear(3.0)})
-    world.serves(number)
-    swap = world.logged("swapped")[-1]
-    assert _seconds_between(_failures(world, number)[-1], swap) < 12.8
 
 
 class TestImpatient:
