@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from predictor.errors import LoadError
+from predictor.errors import LoadError, RegistryError
 from predictor.model_version import ModelVersion
 
 
@@ -55,14 +55,15 @@ class Knowledge:
     aspired: ModelVersion | None = None
     answered_at: float | None = None
     fault: str | None = None
+    outcome: str = "answered"
 
     def answered(self, aspired: ModelVersion | None) -> "Knowledge":
         """What is known after an answer that came just now."""
         return Knowledge(aspired, time.time())
 
-    def failed(self, fault: str) -> "Knowledge":
+    def failed(self, error: RegistryError) -> "Knowledge":
         """What is known after a question that got no usable answer."""
-        return Knowledge(self.aspired, self.answered_at, fault)
+        return Knowledge(self.aspired, self.answered_at, str(error), error.outcome)
 
     @property
     def says_none(self) -> bool:

@@ -134,12 +134,13 @@ class Reconciler:
 
     async def _list_failed(self) -> str | None:
         """What the files of a version that failed look like now; a replaced one is worth a try."""
-        if self.failure is None:
-            return None
-        failure, listing = self.failure, await self._source.listing(self.failure.version)
-        if failure.listing is None and self.failure is failure:
+        return await self._source.listing(self.failure.version) if self.failure else None
+
+    async def _note_listing(self, failure: Failure) -> None:
+        """Keep what the files looked like when the version failed."""
+        listing = await self._source.listing(failure.version)
+        if self.failure is failure:
             self.failure = replace(failure, listing=listing)
-        return listing
 
     def _aside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what needs the disk without waiting for it: one that hangs must not end the polls."""
@@ -233,7 +234,8 @@ class Reconciler:
         now = asyncio.get_running_loop().time()
         failure = Failure.after(self.failure, version, error, now, self._retry_seconds)
         self.failure = failure
-        delay = failure.retry_at - now
+        self._aside(self._note_listing(failure))
+        delay = round(failure.retry_at - now, 3)
         self._observe(
             LoadFailed(
                 version, error.stage, error.reason, failure.attempts, delay, self._serving_version
@@ -248,6 +250,6 @@ class Reconciler:
         return changed
 
     def _registry_failed(self, error: RegistryError) -> None:
-        first = self.knowledge.fault is None
-        self.knowledge = self.knowledge.failed(str(error))
+        first = self.knowledge.outcome != error.outcome
+        self.knowledge = self.knowledge.failed(error)
         self._observe(RegistryFailed(error.outcome, str(error), self._serving_version, first))

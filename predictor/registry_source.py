@@ -2,16 +2,15 @@
 
 import asyncio
 from pathlib import PurePosixPath
-from typing import Any
 
 import httpx
 import structlog
-import yaml
 
 from predictor.artifact import MLMODEL, Fetched
 from predictor.artifact_files import checked, open_files
 from predictor.cache import Cache
 from predictor.errors import CacheError, LoadError, RegistryError
+from predictor.mlmodel import onnx_path as path_of_graph
 from predictor.model_version import ModelVersion
 from predictor.onnx_graph import read_graph
 from predictor.registry import Registry
@@ -83,7 +82,8 @@ class RegistrySource:
             contents[path] = await files.read(path, left)
             return contents[path]
 
-        onnx_path = _onnx_path(await bring(MLMODEL))
+        # Off the loop: reading 2 MB of YAML takes seconds.
+        onnx_path = checked(await asyncio.to_thread(path_of_graph, await bring(MLMODEL)))
         graph = await bring(onnx_path)
         for path in await asyncio.to_thread(_external_files, graph, onnx_path):
             await bring(path)
@@ -97,18 +97,6 @@ class RegistrySource:
             # They are for people to read; a version does not need them to serve.
             log.warning("run_not_read", model_version=version.version, reason=str(error))
             return {}
-
-
-def _onnx_path(mlmodel: bytes) -> str:
-    try:
-        described: Any = yaml.safe_load(mlmodel)
-        path = described["flavors"]["onnx"]["data"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise LoadError(
-            "fetch",
-            "MLmodel has no onnx flavour; log the model with mlflow.onnx or with our trainer",
-        ) from error
-    return checked(str(path))
 
 
 def _external_files(graph: bytes, onnx_path: str) -> list[str]:

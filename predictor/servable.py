@@ -72,7 +72,7 @@ def open_session(fetched: Fetched, interrupt: Interrupt) -> ort.InferenceSession
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails raises too; its lines are not JSON
     if external := fetched.external_data:
         contents = list(external.values())
         options.add_external_initializers_from_files_in_memory(

@@ -22,6 +22,7 @@ from tests.predictor.graphs import (
     tensor,
     with_external_data,
 )
+from tests.predictor.test_mlmodel import alias_bomb, merge_bomb
 
 MOST = 2_000_000  # bytes; the limit of the predictor that is given these
 NAMES = METADATA["feature_names"]
@@ -203,5 +204,9 @@ BROKEN = {
     ),
     "MLmodel is no YAML": described(b"\0\1\2", "MLmodel"),
     "MLmodel is a page": described(b"<html><p>404</p></html>", "MLmodel"),
+    "MLmodel with merge keys": described(merge_bomb(12), "merge key"),
+    "MLmodel without end": described(b"[" + b"[]," * 300_000, "nodes"),
+    "MLmodel of brackets": described(b"a: " + b"[" * 100_000, "cannot be read"),
+    "a path of lists of lists": described(alias_bomb(30), "not a text"),
     "MLmodel without the flavour": described(b"flavors: {sklearn: {}}", "onnx flavour"),
 }  # fmt: skip

@@ -145,10 +145,10 @@ def change(folder, **entries):
     [
         (lambda f: (f / "MLmodel").unlink(), "fetch", "MLmodel"),
         (lambda f: (f / "model.onnx").unlink(), "fetch", "model.onnx"),
-        (lambda f: (f / "MLmodel").write_text("a: [b"), "fetch", "no onnx flavour"),
-        (lambda f: (f / "MLmodel").write_bytes(b"\xff\xfe"), "fetch", "no onnx flavour"),
-        (lambda f: (f / "MLmodel").write_text(""), "fetch", "no onnx flavour"),
-        (lambda f: change(f, flavors={"sklearn": {}}), "fetch", "no onnx flavour"),
+        (lambda f: (f / "MLmodel").write_text("a: [b"), "fetch", "MLmodel"),
+        (lambda f: (f / "MLmodel").write_bytes(b"\xff\xfe"), "fetch", "MLmodel"),
+        (lambda f: (f / "MLmodel").write_text(""), "fetch", "MLmodel"),
+        (lambda f: change(f, flavors={"sklearn": {}}), "fetch", "MLmodel"),
         (lambda f: change(f, flavors={"onnx": {"data": "../x"}}), "fetch", "outside its folder"),
         (lambda f: change(f, flavors={"onnx": {"data": "/x"}}), "fetch", "outside its folder"),
         (
