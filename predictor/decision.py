@@ -65,4 +65,5 @@ def why_nothing(known: Knowledge, failure: Failure | None, loading: ModelVersion
         return f"the registry has not said which version may serve: {known.fault}"
     if known.answered_at is None:
         return "the registry has not been asked yet; try again in a moment"
-    return "the registry names no version that may serve; promote one"
+    why = f" ({known.absence.rstrip('.')})" if known.absence else ""
+    return f"the registry names no version that may serve{why}; promote one"

@@ -11,10 +11,11 @@ SwapReason = Literal["promoted", "rolled_back", "restored", "withdrawn"]
 
 @dataclass(frozen=True)
 class RegistryAnswered:
-    """The registry said which version should serve; None for no version."""
+    """The registry said which version should serve; None for no version, with its reason."""
 
     aspired: ModelVersion | None
     changed: bool
+    absence: str = ""
 
 
 @dataclass(frozen=True)

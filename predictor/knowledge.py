@@ -1,7 +1,7 @@
 """What the reconciler knows: the registry's last word, and the last version that failed."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from predictor.errors import LoadError, RegistryError
@@ -48,22 +48,23 @@ class Failure:
 class Knowledge:
     """What is known of the registry.
 
-    Its last answer, when that was (seconds since the epoch, None for never), and the fault of the
-    last try, if it failed.
+    Its last answer, when that was (seconds since the epoch, None for never), the fault of the last
+    try, if it failed, and why the last answer named no version, if it did not.
     """
 
     aspired: ModelVersion | None = None
     answered_at: float | None = None
     fault: str | None = None
     outcome: str = "answered"
+    absence: str = ""
 
-    def answered(self, aspired: ModelVersion | None) -> "Knowledge":
+    def answered(self, aspired: ModelVersion | None, absence: str = "") -> "Knowledge":
         """What is known after an answer that came just now."""
-        return Knowledge(aspired, time.time())
+        return Knowledge(aspired, time.time(), absence="" if aspired else absence)
 
     def failed(self, error: RegistryError) -> "Knowledge":
         """What is known after a question that got no usable answer."""
-        return Knowledge(self.aspired, self.answered_at, str(error), error.outcome)
+        return replace(self, fault=str(error), outcome=error.outcome)
 
     @property
     def says_none(self) -> bool:

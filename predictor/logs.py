@@ -1,5 +1,6 @@
 """structlog set-up: JSON lines on stderr, coloured lines on a terminal, uvicorn's logs among them."""
 
+import asyncio
 import logging
 import sys
 from typing import Any
@@ -45,12 +46,20 @@ def set_up(level: str) -> None:
     # of each look that is left out because the one before still waits for the registry.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    # A look that stopping cancels before it began never gets to say so itself.
+    logging.getLogger("apscheduler.executors.default").addFilter(_is_no_cancellation)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def write(event: events.Event) -> None:
     """One line for each event that a person should read."""
     match event:
-        case events.RegistryAnswered(aspired, changed=True):
+        case events.RegistryAnswered(None, True, absence):
+            log.warning("registry_names_none", reason=absence)
+        case events.RegistryAnswered(aspired, True):
             log.info("registry_answered", **_only("aspired", aspired))
         case events.RegistryFailed(outcome, reason, serving, first):
             level = log.warning if first else log.debug

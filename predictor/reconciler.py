@@ -245,8 +245,8 @@ class Reconciler:
     def _registry_answered(self, aspired: ModelVersion | None) -> bool:
         known = self.knowledge
         changed = known.answered_at is None or known.fault is not None or known.aspired != aspired
-        self.knowledge = known.answered(aspired)
-        self._observe(RegistryAnswered(aspired, changed))
+        self.knowledge = known.answered(aspired, self._source.absence)
+        self._observe(RegistryAnswered(aspired, changed, self.knowledge.absence))
         return changed
 
     def _registry_failed(self, error: RegistryError) -> None:

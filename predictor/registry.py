@@ -80,6 +80,8 @@ class Registry:
         self._address = str(client.base_url.copy_with(userinfo=b"")).rstrip("/")
         self._uri = uri
         self._seconds = seconds
+        #: Why the last answer named no version, for people: MLflow's words, or ours for a stage.
+        self.absence = ""
 
     async def aspired(self) -> ModelVersion | None:
         """The version that should serve, or None where the registry names none.
@@ -121,6 +123,8 @@ class Registry:
             path, dict[str, msgspec.Raw], name=self._uri.name, stages=self._uri.pointer
         )
         # MLflow says `{}` for an empty stage. An object of other things is not MLflow's.
+        if found == {}:
+            self.absence = f"no version of {self._uri.name} is in {self._uri.pointer}"
         if not found:
             return None
         if "model_versions" not in found:
@@ -160,7 +164,7 @@ class Registry:
             raise RegistryUnreachable(url, str(error) or type(error).__name__) from error
         if status == httpx.codes.OK:
             return _decoded(url, content, kind)
-        _raise_unless_absent(url, status, content)
+        self.absence = _absence(url, status, content)
         return None
 
     async def _read_all(
@@ -186,8 +190,8 @@ def _decoded(url: str, content: bytes | bytearray | msgspec.Raw, kind: type[T]) 
         raise RegistryNonsense(url, str(error)) from error
 
 
-def _raise_unless_absent(url: str, status: int, content: bytes | bytearray) -> None:
-    """Return where MLflow itself says that there is no such thing; raise RegistryError otherwise."""
+def _absence(url: str, status: int, content: bytes | bytearray) -> str:
+    """MLflow's own words where it says that there is no such thing; raises RegistryError otherwise."""
     if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
         raise RegistryRefused(url, status)
     try:
@@ -196,14 +200,14 @@ def _raise_unless_absent(url: str, status: int, content: bytes | bytearray) -> N
         # A proxy's own 404, or a page: whoever wrote it does not speak for the registry.
         fault = _Fault("", "")
     if status == httpx.codes.NOT_FOUND and fault.error_code == "RESOURCE_DOES_NOT_EXIST":
-        return
+        return fault.message
     # MLflow answers 400, not 404, for an alias that is not set.
     if (
         fault.error_code == "INVALID_PARAMETER_VALUE"
         and "alias" in fault.message
         and "not found" in fault.message
     ):
-        return
+        return fault.message
     said = f"HTTP {status} {fault.error_code} {fault.message}".strip()
     kind: type[RegistryError] = (
         RegistryUnreachable if status >= httpx.codes.INTERNAL_SERVER_ERROR else RegistryNonsense

@@ -33,6 +33,11 @@ class RegistrySource:
         """As Registry.aspired."""
         return await self._registry.aspired()
 
+    @property
+    def absence(self) -> str:
+        """As Registry.absence."""
+        return self._registry.absence
+
     async def fetch(self, version: ModelVersion) -> Fetched:
         """The files of a version. Raises LoadError (stage `fetch`, `session` or `digest`)."""
         fetched = await asyncio.to_thread(self._cache.find, version)

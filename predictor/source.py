@@ -12,6 +12,10 @@ class Source(Protocol):
     async def aspired(self) -> ModelVersion | None:
         """The version that should serve. Raises RegistryError."""
 
+    @property
+    def absence(self) -> str:
+        """Why the last `aspired` was None, for people; it may be empty."""
+
     async def fetch(self, version: ModelVersion) -> Fetched:
         """Its files. Raises LoadError."""
 

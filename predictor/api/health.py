@@ -88,6 +88,7 @@ def describe(reconciler: Reconciler, model_uri: str) -> dict[str, Any]:
             if known.answered_at
             else None,
             "fault": known.fault,
+            "names_none_because": known.absence or None,
         },
     }
 

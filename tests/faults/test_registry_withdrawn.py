@@ -11,7 +11,7 @@ from tests.faults.parts import World
 from tests.predictor.graphs import GOOD
 
 
-def withdrawn(world: World) -> None:
+def withdrawn(world: World, why: str = "") -> None:
     """What a client, ops and the log are told once the registry says that none may serve."""
     world.service.until_serving(None)
     for answer in (world.service.http.get("/ready"), _prediction(world)):
@@ -19,7 +19,9 @@ def withdrawn(world: World) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
         assert int(answer.headers["retry-after"]) > 0
         assert "the registry names no version that may serve" in answer.json()["detail"]
+        assert why in answer.json()["detail"]
     told = world.model()
+    assert why in told["registry"]["names_none_because"]
     assert (told["aspired"], told["registry"]["reachable"]) == (None, True)
     for metric in ("predictor_model_version", "predictor_aspired_model_version"):
         assert world.metric(metric, model_name=world.name) == 0
@@ -55,7 +57,7 @@ class TestStage:
         number = staged.promote(staged.good())
         staged.serves(number)
         staged.registered.stage(staged.name, int(number), "Archived")
-        withdrawn(staged)
+        withdrawn(staged, f"no version of {staged.name} is in Production")
         back(staged, staged.promote(number))
         staged.registered.stage(staged.name, int(number), "None")
 
@@ -64,7 +66,7 @@ class TestStage:
         number = staged.promote(staged.good())
         staged.serves(number)
         staged.registered.rename(staged.name, f"{staged.name} b")
-        withdrawn(staged)
+        withdrawn(staged, f"name={staged.name} not found")
         staged.registered.rename(f"{staged.name} b", staged.name)
         back(staged, number)
 
@@ -72,7 +74,7 @@ class TestStage:
         """One of the same name that is made later is another model, with numbers from 1."""
         staged.serves(staged.promote(staged.good()))
         staged.registered.delete_model(staged.name)
-        withdrawn(staged)
+        withdrawn(staged, f"name={staged.name} not found")
         staged.registered.model(name=staged.name)
         back(staged, staged.promote(staged.good()))
 
@@ -90,7 +92,7 @@ class TestAlias:
     def test_the_alias_is_deleted(self, aliased: World, number: str) -> None:
         """503 with the reason, until it is set again."""
         aliased.registered.delete_alias(aliased.name)
-        withdrawn(aliased)
+        withdrawn(aliased, "alias champion not found")
         aliased.registered.alias(aliased.name, int(number))
         back(aliased, number)
 
@@ -98,19 +100,19 @@ class TestAlias:
         """An alias of another name authorises nothing here."""
         aliased.registered.delete_alias(aliased.name)
         aliased.registered.alias(aliased.name, int(number), "best")
-        withdrawn(aliased)
+        withdrawn(aliased, "alias champion not found")
         aliased.registered.alias(aliased.name, int(number))
         back(aliased, number)
 
     def test_the_version_is_deleted(self, aliased: World, number: str) -> None:
         """MLflow deletes its aliases with it."""
         aliased.registered.delete(aliased.name, int(number))
-        withdrawn(aliased)
+        withdrawn(aliased, "alias champion not found")
 
     def test_the_model_is_deleted(self, aliased: World, number: str) -> None:
         """MLflow says so with another error than for an alias, and it means the same."""
         aliased.registered.delete_model(aliased.name)
-        withdrawn(aliased)
+        withdrawn(aliased, f"name={aliased.name} not found")
         aliased.registered.model(name=aliased.name)
         aliased.registered.alias(aliased.name, int(aliased.good()))
         back(aliased, "1")

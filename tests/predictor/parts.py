@@ -51,6 +51,8 @@ def servable_of(
 class FakeSource:
     """A Source that says and brings what a test wants, when the test wants it."""
 
+    absence = "nothing is in Production"
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.says: ModelVersion | None = None

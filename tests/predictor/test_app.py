@@ -311,7 +311,7 @@ class TestOperations:
         } == dict.fromkeys(("serving", "aspired", "loading", "last_failure"))
         assert body["registry"] == {
             "reachable": False, "last_answer_at": None, "last_answer_age_seconds": None,
-            "fault": None,
+            "fault": None, "names_none_because": None,
         }  # fmt: skip
 
     async def test_metrics_are_prometheus_text(self, live):

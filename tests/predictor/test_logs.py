@@ -45,7 +45,7 @@ def test_each_event_is_one_json_line():
     """With a stable name, a level, a time, and the model's name and version."""
     lines = run()
     assert [(line["event"], line["level"]) for line in lines] == [
-        ("registry_answered", "info"), ("registry_answered", "info"),
+        ("registry_answered", "info"), ("registry_names_none", "warning"),
         ("registry_unreachable", "warning"), ("registry_refused", "warning"),
         ("load_started", "info"), ("load_superseded", "info"), ("load_failed", "error"),
         ("swapped", "info"), ("stopped_serving", "warning"),
@@ -54,7 +54,7 @@ def test_each_event_is_one_json_line():
     assert all(line["timestamp"].endswith("Z") for line in lines)
     named = [line.get("model_name") for line in lines]
     assert named == ["m", None, "m", None, "m", "m", "m", "m", "m", None, None]
-    assert (lines[0]["aspired"], lines[1]["aspired"], lines[2]["serving"]) == ("1", None, "1")
+    assert (lines[0]["aspired"], lines[1]["reason"], lines[2]["serving"]) == ("1", "", "1")
     failed = lines[6]
     assert {k: failed[k] for k in ("model_version", "stage", "reason", "attempts", "serving")} == {
         "model_version": "2", "stage": "fetch", "reason": "gone", "attempts": 2, "serving": "1",
