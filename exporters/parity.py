@@ -96,7 +96,7 @@ def compare(
         rows_by_kind=counts,
         mismatches=int((relabelled | (differences > tolerance)).sum()),
         label_mismatches=int(relabelled.sum()),
-        largest_difference=float(differences.max()),
+        largest_difference=float(np.max(differences)),
         tolerance=tolerance,
         worst=Disagreement(
             kind=kind,
