@@ -33,7 +33,9 @@ console = Console(highlight=False, soft_wrap=True)
 def main() -> int:
     """Run the demo; return the exit code."""
     options = _options()
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Ctrl-C too: a shell that starts it in the background has SIGINT ignored.
+    for ended_by in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ended_by, _interrupt)
     try:
         _require_free_ports(options.mlflow_port, options.predictor_port)
         with ExitStack() as stack:
