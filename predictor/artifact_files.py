@@ -95,7 +95,12 @@ class StoredFiles:
 
     async def listing(self) -> str:
         """As ArtifactFiles.listing: whatever the store tells of each file, times included."""
-        return await asyncio.to_thread(self._list)
+        try:
+            async with asyncio.timeout(_LISTING_SECONDS):
+                return await asyncio.to_thread(self._list)
+        except TimeoutError as error:
+            reason = f"cannot list {self._uri}: no answer in {_LISTING_SECONDS:g} s"
+            raise LoadError("fetch", reason) from error
 
     def _list(self) -> str:
         import fsspec

@@ -1,6 +1,7 @@
 """Where files come from: the tracking server's proxy, a local folder, or a store with a driver."""
 
 import asyncio
+import threading
 
 import fsspec
 import pytest
@@ -171,3 +172,19 @@ async def test_a_listing_without_end():
     async with raw_server(http("200 OK", b" " * 2_000_000)) as address, a_client(address) as client:
         with pytest.raises(LoadError, match="the listing"):
             await ProxiedFiles(client, "1/m").listing()
+
+
+async def test_a_store_that_hangs_does_not_hold_up_the_polls():
+    """Whoever waits for its listing is told after a bound."""
+    let_go = threading.Event()
+
+    class Hung(StoredFiles):
+        def _list(self):
+            let_go.wait()
+            return ""
+
+    try:
+        with pytest.raises(LoadError, match="no answer in"):
+            await Hung("file:///x").listing()
+    finally:
+        let_go.set()
