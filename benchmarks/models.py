@@ -1,0 +1,59 @@
+"""The models to serve: fitted, and exported to ONNX as the trainer does it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.datasets import make_classification
+from sklearn.pipeline import Pipeline
+
+from exporters.sklearn_onnx import OnnxExport, export
+from trainer import data
+from trainer.candidates import CATALOGUE
+
+LOGISTIC = "logistic regression"
+FOREST = "forest of 300 trees"
+BOOSTING = "gradient boosting"
+MLP = "MLP"
+_KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    LOGISTIC: ("logistic_regression", {}),
+    FOREST: ("random_forest", {"classify__n_estimators": 300}),
+    BOOSTING: ("hist_gradient_boosting", {}),
+    MLP: ("multilayer_perceptron", {}),
+}
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """An exported classifier, and records to ask it for: feature name to value."""
+
+    export: OnnxExport
+    records: tuple[dict[str, float], ...]
+
+
+def diagnosis(kind: str, **parameters: Any) -> Model:
+    """A classifier of the 30 measurements; `parameters` are those of its last step."""
+    rows = data.load()
+    candidate, known = _KINDS[kind]
+    pipeline = _build(candidate, {**known, **parameters}).fit(rows.features, rows.diagnosis)
+    return Model(export(pipeline, rows.features, data.POSITIVE), _records(rows.features))
+
+
+def synthetic(features: int) -> Model:
+    """A logistic regression over this many features, from made-up rows."""
+    values, classes = make_classification(400, features, random_state=_SEED)
+    names = [f"feature_{number}" for number in range(features)]
+    frame = pd.DataFrame(values.astype(np.float32).astype(np.float64), columns=names)
+    labels = np.where(classes == 1, data.POSITIVE, data.NEGATIVE)
+    pipeline = _build("logistic_regression", {}).fit(frame, labels)
+    return Model(export(pipeline, frame, data.POSITIVE), _records(frame))
+
+
+def _build(candidate: str, parameters: dict[str, Any]) -> Pipeline:
+    return CATALOGUE[candidate].build(_SEED).set_params(**parameters)
+
+
+def _records(frame: pd.DataFrame) -> tuple[dict[str, float], ...]:
+    return tuple({str(k): float(v) for k, v in row.items()} for _, row in frame.iterrows())

@@ -1,0 +1,61 @@
+"""A running server under measure, whose answers are checked before and after."""
+
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import process, wrk
+from benchmarks.errors import BenchError
+from benchmarks.sample import Sample
+from demo.processes import Child
+from stress.truth import WrongAnswerError
+
+_LONGEST_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A server, what it is sent, and the check of an answer, which raises WrongAnswerError."""
+
+    name: str
+    child: Child
+    body: Path
+    check: Callable[[bytes], object]
+    path: str = "/predict"
+
+    @property
+    def url(self) -> str:
+        """Where the body goes."""
+        return self.child.url + self.path
+
+    def verify(self) -> None:
+        """Ask once. Raises BenchError where the answer is none, or wrong."""
+        request = urllib.request.Request(
+            self.url, self.body.read_bytes(), {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_LONGEST_SECONDS) as response:
+                self.check(response.read())
+        except (OSError, WrongAnswerError) as error:
+            raise BenchError(f"{self.name} answers wrong: {error}") from error
+
+    def sample(self, *, connections: int, seconds: float) -> Sample:
+        """Load it for so long. Raises BenchError where any answer was not 2xx, or one was wrong."""
+        self.verify()
+        before = process.cpu_nanoseconds(self.child.process.pid)
+        counted = wrk.post(self.url, self.body, connections=connections, seconds=seconds)
+        spent = process.cpu_nanoseconds(self.child.process.pid) - before
+        self.verify()
+        return Sample(
+            connections=connections,
+            requests=counted.requests,
+            requests_per_second=counted.requests / counted.seconds,
+            p50_us=counted.p50_us,
+            p99_us=counted.p99_us,
+            cpu_us=spent / 1000 / counted.requests,
+        )
+
+    def pss_megabytes(self) -> float:
+        """Its memory now."""
+        return process.pss_megabytes(self.child.process.pid)

@@ -1,0 +1,15 @@
+-- One POST, the same each time, so that wrk builds the request once; figures in microseconds at the end.
+local file = assert(io.open(os.getenv("BENCH_BODY"), "rb"))
+wrk.method = "POST"
+wrk.body = file:read("*a")
+file:close()
+wrk.headers["Content-Type"] = "application/json"
+
+function done(summary, latency, requests)
+  local errors = summary.errors
+  local faults = errors.connect + errors.read + errors.write + errors.timeout
+  io.write(string.format(
+    "BENCH requests=%d microseconds=%d p50=%d p99=%d status=%d faults=%d\n",
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    errors.status, faults))
+end

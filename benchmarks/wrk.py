@@ -1,0 +1,56 @@
+"""wrk: one thread that sends the same POST on several connections, and what it counted."""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.errors import BenchError
+
+_LINE = re.compile(
+    r"^BENCH requests=(\d+) microseconds=(\d+) p50=(\d+) p99=(\d+) status=(\d+) faults=(\d+)$",
+    re.MULTILINE,
+)
+_SCRIPT = Path(__file__).with_name("wrk.lua")
+_LONGEST_SECONDS = 30  # for one answer; beyond it, wrk counts a fault
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What wrk saw: answers, seconds, latencies in µs from a request's first byte to its answer's last."""
+
+    requests: int
+    seconds: float
+    p50_us: int
+    p99_us: int
+
+
+def post(url: str, body: Path, *, connections: int, seconds: float) -> Counted:
+    """Send `body` to `url` for so long. Raises BenchError where an answer was none, or not 200."""
+    if shutil.which("wrk") is None:
+        raise BenchError("wrk is not installed (Debian's package wrk)")
+    command = [
+        "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s",
+        f"--timeout={_LONGEST_SECONDS}s", "--latency", "-s", str(_SCRIPT), url,
+    ]  # fmt: skip
+    done = subprocess.run(
+        command,
+        env={**os.environ, "BENCH_BODY": str(body)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return read(done.stdout, done.stderr)
+
+
+def read(output: str, errors: str = "") -> Counted:
+    """The figures in wrk's output. Raises BenchError where there are none, or an answer was not 2xx."""
+    found = _LINE.search(output)
+    if found is None:
+        raise BenchError(f"wrk printed no figures: {(errors or output)[-500:]}")
+    requests, microseconds, p50, p99, status, faults = map(int, found.groups())
+    if status or faults or not requests:
+        raise BenchError(f"of {requests} requests, {status} got no 2xx and {faults} no answer")
+    return Counted(requests, microseconds / 1e6, p50, p99)
