@@ -4,14 +4,14 @@ import gc
 import signal
 import sys
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-
 from predictor import logs, server
 from predictor.app import create_app
 from predictor.batcher import Batcher
 from predictor.cache import Cache
+from predictor.counts import Counts
 from predictor.errors import SettingsError
 from predictor.events import Event, Observe
+from predictor.exposition import Exposition
 from predictor.loader import load
 from predictor.metrics import Metrics
 from predictor.model_uri import ModelUri
@@ -27,11 +27,8 @@ from predictor.watcher import Watcher
 def compose(settings: Settings) -> Service:
     """The service's parts, made from its settings. Nothing is started."""
     uri = ModelUri.parse(settings.model_uri)
-    collectors = CollectorRegistry()
-    ProcessCollector(registry=collectors)
-    PlatformCollector(registry=collectors)
-    GCCollector(registry=collectors)
-    metrics = Metrics(collectors, uri.name)
+    counts = Counts.alone()
+    metrics = Metrics(counts)
     client = http_client(settings)
     cache = Cache(settings.cache_dir, scope=f"{settings.tracking_uri}\n{uri}")
     source = RegistrySource(Registry(client, uri), client, cache, settings.max_model_bytes)
@@ -53,6 +50,7 @@ def compose(settings: Settings) -> Service:
             most_batches=settings.max_queued_batches,
         ),
         metrics=metrics,
+        exposition=Exposition(uri.name, counts),
         watcher=Watcher(reconciler.reconcile, settings.poll_seconds),
     )
 

@@ -1,156 +1,148 @@
-"""Every metric, its name and its help. The only import of prometheus_client."""
+"""Metrics: counts what happens, in plain numbers; `exposition` renders them when somebody looks."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-
-from predictor import events
+from predictor import events, families
 from predictor.answers import Answer
+from predictor.counts import Counts
 from predictor.errors import RequestError
-from predictor.model_version import ModelVersion
+from predictor.families import Family
+from predictor.presence import Presence
 from predictor.servable import Servable
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
-
-_LATENCY = (
-    50e-6, 100e-6, 200e-6, 300e-6, 500e-6, 750e-6, 1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1,
-    0.25, 0.5, 1.0,
-)  # fmt: skip
-_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
 _MOST_LABELS = 50  # a model of more classes is counted under "other" beyond these
+_ENDPOINT = families.REQUEST_SECONDS.buckets
+_ROWS = families.BATCH_ROWS.buckets
+_INFERENCE = families.INFERENCE_SECONDS.buckets
+
+
+class _Places(dict[object, int]):
+    """The slot of each class that one version gave, made when a class is seen for the first time."""
+
+    def __init__(self, metrics: "Metrics", version: str) -> None:
+        self._metrics = metrics
+        self._version = version
+
+    def __missing__(self, prediction: object) -> int:
+        place = self._metrics.prediction(self._version, str(prediction))
+        self[prediction] = place
+        return place
 
 
 class Metrics:
-    """The service's metrics in one CollectorRegistry."""
+    """Writes to one block of counts, on the event loop's thread only."""
 
-    def __init__(self, registry: CollectorRegistry, model_name: str) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody reads
-        self._registry = registry
-        self._model_name = model_name
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._slots = counts.slots
         self._labels: set[str] = set()
-        self.version = Gauge(
-            "predictor_model_version", "Model version that serves now; 0 for none.",
-            ["model_name"], registry=registry,
-        )  # fmt: skip
-        self.aspired = Gauge(
-            "predictor_aspired_model_version",
-            "Model version that the registry last said should serve; 0 for none.",
-            ["model_name"], registry=registry,
-        )  # fmt: skip
-        self.info = Gauge(
-            "predictor_model_info", "1 for the model version that serves now, with its identity.",
-            ["model_name", "model_version", "run_id", "digest"], registry=registry,
-        )  # fmt: skip
-        self.requests = Counter(
-            "predictor_requests_total", "HTTP requests answered.", ["endpoint", "code"],
-            registry=registry,
-        )  # fmt: skip
-        self.request_seconds = Histogram(
-            "predictor_request_duration_seconds",
-            "Seconds from a request's head to the end of its answer.", ["endpoint"],
-            buckets=_LATENCY, registry=registry,
-        )  # fmt: skip
-        self.predictions = Counter(
-            "predictor_predictions_total", "Rows answered, by the version and the class it gave.",
-            ["model_version", "prediction"], registry=registry,
-        )  # fmt: skip
-        self.batch_rows = Histogram(
-            "predictor_batch_rows", "Rows in one ONNX Runtime call.", buckets=_ROWS,
-            registry=registry,
-        )  # fmt: skip
-        self.inference_seconds = Histogram(
-            "predictor_inference_duration_seconds", "Seconds in one ONNX Runtime call.",
-            buckets=(5e-6, 10e-6, 20e-6, *_LATENCY), registry=registry,
-        )  # fmt: skip
-        self.swaps = Counter(
-            "predictor_swaps_total", "Swaps of the serving version.", ["reason"], registry=registry
-        )
-        self.load_failures = Counter(
-            "predictor_load_failures_total", "Versions that could not be made ready.", ["stage"],
-            registry=registry,
-        )  # fmt: skip
-        self.cache_failures = Counter(
-            "predictor_cache_failures_total",
-            "Times that the cache could not be written; the version serves from memory.",
-            registry=registry,
-        )
-        self.load_seconds = Histogram(
-            "predictor_load_duration_seconds", "Seconds from the registry's word to the swap.",
-            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60), registry=registry,
-        )  # fmt: skip
-        self.polls = Counter(
-            "predictor_registry_polls_total", "Questions to the registry.", ["outcome"],
-            registry=registry,
-        )  # fmt: skip
-        self.last_success = Gauge(
-            "predictor_registry_last_success_timestamp_seconds",
-            "When the registry last gave an answer, in seconds since the epoch; 0 for never.",
-            registry=registry,
-        )  # fmt: skip
-        # A gauge that is absent cannot alert: what ops watch is there from the start.
-        self.version.labels(model_name).set(0)
-        self.aspired.labels(model_name).set(0)
-        for reason in ("promoted", "rolled_back", "restored", "withdrawn"):
-            self.swaps.labels(reason)
-        for outcome in ("answered", "unreachable", "refused", "nonsense"):
-            self.polls.labels(outcome)
-
-    def render(self) -> bytes:
-        """The metrics in Prometheus's text format."""
-        return generate_latest(self._registry)
+        self._classes: dict[str, _Places] = {}
+        self._endpoints: dict[tuple[str, int], tuple[int, int, int]] = {}
+        self._batch_rows = self._place(families.BATCH_ROWS)
+        self._inference = self._place(families.INFERENCE_SECONDS)
+        self._presence = Presence(counts)
+        self._begin()
 
     def observe(self, event: events.Event) -> None:
         """Count one event."""
         match event:
             case events.RegistryAnswered(aspired):
-                self.polls.labels("answered").inc()
-                self.aspired.labels(self._model_name).set(aspired.number if aspired else 0)
-                self.last_success.set_to_current_time()
+                self._add(families.POLLS, "answered")
+                self._presence.told(aspired)
             case events.RegistryFailed(outcome):
-                self.polls.labels(outcome).inc()
+                self._add(families.POLLS, outcome)
             case events.CacheFailed():
-                self.cache_failures.inc()
+                self._add(families.CACHE_FAILURES)
             case events.LoadFailed(stage=stage):
-                self.load_failures.labels(stage).inc()
+                self._add(families.LOAD_FAILURES, stage)
             case events.Swapped(_, serving, reason, seconds, digest):
-                self.swaps.labels(reason).inc()
-                self._serves(serving, digest)
+                self._add(families.SWAPS, reason)
+                self._presence.serves(serving, digest)
                 if serving and reason != "restored":
-                    self.load_seconds.observe(seconds)
+                    self._observe(families.LOAD_SECONDS, seconds)
 
     def ran(
         self, servable: Servable, answers: Sequence[Answer | RequestError], seconds: float
     ) -> None:
         """Count one ONNX Runtime call."""
-        self.batch_rows.observe(len(answers))
-        self.inference_seconds.observe(seconds)
+        slots, rows = self._slots, len(answers)
+        place = self._batch_rows
+        slots[place + bisect_left(_ROWS, rows)] += 1
+        slots[place + len(_ROWS) + 1] += rows
+        place = self._inference
+        slots[place + bisect_left(_INFERENCE, seconds)] += 1
+        slots[place + len(_INFERENCE) + 1] += seconds
+        version = servable.model_version.version
+        classes = self._classes.get(version) or self._classes_of(version)
+        if servable.signature.outputs.label is None:
+            slots[classes["value"]] += sum(isinstance(answer, Answer) for answer in answers)
+            return
         for answer in answers:
             if isinstance(answer, Answer):
-                label = (
-                    self._label(answer.prediction) if servable.signature.outputs.label else "value"
-                )
-                self.predictions.labels(servable.model_version.version, label).inc()
+                slots[classes[answer.prediction]] += 1
 
     def answered(self, endpoint: str, code: int, seconds: float) -> None:
         """Count one HTTP request."""
-        self.requests.labels(endpoint, code).inc()
-        self.request_seconds.labels(endpoint).observe(seconds)
+        found = self._endpoints.get((endpoint, code)) or self._endpoint(endpoint, code)
+        requests, buckets, total = found
+        slots = self._slots
+        slots[requests] += 1
+        slots[buckets + bisect_left(_ENDPOINT, seconds)] += 1
+        slots[total] += seconds
+
+    def answered_all(self, endpoint: str, code: int, seconds: Sequence[float]) -> None:
+        """Count several HTTP requests that were answered alike."""
+        found = self._endpoints.get((endpoint, code)) or self._endpoint(endpoint, code)
+        requests, buckets, total = found
+        slots = self._slots
+        slots[requests] += len(seconds)
+        for each in seconds:
+            slots[buckets + bisect_left(_ENDPOINT, each)] += 1
+        slots[total] += sum(seconds)
 
     def refused(self, code: int) -> None:
         """Count one HTTP request that was refused before it was one."""
-        self.requests.labels("other", code).inc()
+        self._add(families.REQUESTS, "other", str(code))
 
-    def _serves(self, version: ModelVersion | None, digest: str) -> None:
-        self.version.labels(self._model_name).set(version.number if version else 0)
-        self.info.clear()
-        if version:
-            self.info.labels(version.name, version.version, version.run_id, digest).set(1)
-
-    def _label(self, prediction: object) -> str:
-        label = str(prediction)
+    def prediction(self, version: str, label: str) -> int:
+        """The slot of one class of a version, or of all those that are too many to tell apart."""
         if label not in self._labels:
             if len(self._labels) >= _MOST_LABELS:
-                return "other"
-            self._labels.add(label)
-        return label
+                label = "other"
+            else:
+                self._labels.add(label)
+        return self._place(families.PREDICTIONS, version, label)
+
+    def _begin(self) -> None:
+        """See that what ops watch is there: a series that is absent cannot alert."""
+        for reason in ("promoted", "rolled_back", "restored", "withdrawn"):
+            self._place(families.SWAPS, reason)
+        for outcome in ("answered", "unreachable", "refused", "nonsense"):
+            self._place(families.POLLS, outcome)
+        self._place(families.CACHE_FAILURES)
+        self._place(families.LOAD_SECONDS)
+        self._place(families.RESTARTS)
+
+    def _endpoint(self, endpoint: str, code: int) -> tuple[int, int, int]:
+        buckets = self._place(families.REQUEST_SECONDS, endpoint)
+        requests = self._place(families.REQUESTS, endpoint, str(code))
+        places = requests, buckets, buckets + len(_ENDPOINT) + 1
+        self._endpoints[endpoint, code] = places
+        return places
+
+    def _classes_of(self, version: str) -> _Places:
+        return self._classes.setdefault(version, _Places(self, version))
+
+    def _place(self, family: Family, *labels: str) -> int:
+        # A histogram has one more bucket than bounds, and its sum behind them.
+        size = len(family.buckets) + 2 if family.buckets else 1
+        return self._counts.place(family.name, *labels, size=size)
+
+    def _add(self, family: Family, *labels: str) -> None:
+        self._slots[self._place(family, *labels)] += 1
+
+    def _observe(self, family: Family, value: float) -> None:
+        place = self._place(family)
+        self._slots[place + bisect_left(family.buckets, value)] += 1
+        self._slots[place + len(family.buckets) + 1] += value

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from predictor.batcher import Batcher
+from predictor.exposition import Exposition
 from predictor.metrics import Metrics
 from predictor.reconciler import Reconciler
 from predictor.settings import Settings
@@ -17,4 +18,5 @@ class Service:
     reconciler: Reconciler
     batcher: Batcher
     metrics: Metrics
+    exposition: Exposition
     watcher: Watcher

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from predictor.app import create_app
 from predictor.batcher import Batcher
+from predictor.counts import Counts
 from predictor.events import Event
+from predictor.exposition import Exposition
 from predictor.loader import load
 from predictor.metrics import Metrics
 from predictor.reconciler import Reconciler
@@ -35,7 +36,9 @@ class Live:
     def __init__(self, folder: Path, load: Any = load, **settings: Any) -> None:
         self.source = Served(folder)
         self.source.graphs = {}
-        self.metrics = Metrics(CollectorRegistry(), "m")
+        counts = Counts.alone()
+        self.metrics = Metrics(counts)
+        self.exposition = Exposition("m", counts)
         self.events: list[Event] = []
         self.reconciler = Reconciler(self.source, load, self._observe)
         chosen = Settings(
@@ -46,6 +49,7 @@ class Live:
             reconciler=self.reconciler,
             batcher=Batcher(self.reconciler.require_serving, self.metrics),
             metrics=self.metrics,
+            exposition=self.exposition,
             watcher=Watcher(self.reconciler.reconcile, 3600),
         )
         self.app = create_app(self.service)
@@ -69,7 +73,7 @@ class Live:
 
     def samples(self) -> dict[tuple[str, ...], float]:
         """Every sample at /metrics: (name, label value, …) -> value, labels sorted by name."""
-        text = self.metrics.render().decode()
+        text = self.exposition.render().decode()
         return {
             (sample.name, *sample.labels.values()): sample.value
             for family in text_string_to_metric_families(text)

@@ -1,12 +1,11 @@
 """Every metric by its name, from the start, with labels that nobody outside can multiply."""
 
 import pytest
-from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from predictor import events
 from predictor.answers import Answer
-from predictor.metrics import Metrics
+from predictor.errors import FieldError, InvalidRecord
 from tests.predictor.graphs import classifier, regressor
 from tests.predictor.live import Live
 from tests.predictor.parts import servable_of, version
@@ -26,6 +25,9 @@ NAMES = {
     "predictor_load_duration_seconds": "histogram",
     "predictor_registry_polls": "counter",
     "predictor_registry_last_success_timestamp_seconds": "gauge",
+    "predictor_workers": "gauge",
+    "predictor_swap_skew_seconds": "gauge",
+    "predictor_worker_restarts": "counter",
 }
 
 
@@ -36,7 +38,7 @@ def live(tmp_path):
 
 def test_every_metric_is_there_from_the_start(live):
     """With its type and its help; a metric that is absent cannot alert."""
-    families = list(text_string_to_metric_families(live.metrics.render().decode()))
+    families = list(text_string_to_metric_families(live.exposition.render().decode()))
     assert {f.name: f.type for f in families if f.name.startswith("predictor_")} == NAMES
     assert all(family.documentation for family in families)
 
@@ -47,6 +49,9 @@ def test_what_ops_watch_starts_at_zero(live):
     assert samples["predictor_model_version", "m"] == 0
     assert samples["predictor_aspired_model_version", "m"] == 0
     assert samples[("predictor_registry_last_success_timestamp_seconds",)] == 0
+    assert samples["predictor_workers", "none"] == 1
+    assert samples[("predictor_worker_restarts_total",)] == 0
+    assert samples[("predictor_batch_rows_count",)] == 0
     for outcome in ("answered", "unreachable", "refused", "nonsense"):
         assert samples["predictor_registry_polls_total", outcome] == 0
     for reason in ("promoted", "rolled_back", "restored", "withdrawn"):
@@ -141,9 +146,36 @@ def test_many_classes_do_not_become_many_series(live, tmp_path):
     assert live.samples()["predictor_predictions_total", "1", "other"] == 950
 
 
-def test_a_fresh_registry_takes_the_metrics_once():
-    """Two sets on one registry would be a mistake, and is said to be one."""
-    registry = CollectorRegistry()
-    Metrics(registry, "m")
-    with pytest.raises(ValueError, match="Duplicated"):
-        Metrics(registry, "m")
+def test_every_request_is_in_its_bucket(live):
+    """Bounds are inclusive; one at a time or a tick's at once, the sums are the same."""
+    live.metrics.answered("/predict", 200, 1e-3)
+    live.metrics.answered("/predict", 200, 1.5)
+    live.metrics.answered_all("/predict", 200, [1e-3, 0.002, 0.0021])
+    live.metrics.answered_all("/predict", 503, [])
+    samples = live.samples()
+    assert samples["predictor_requests_total", "200", "/predict"] == 5
+    assert samples["predictor_requests_total", "503", "/predict"] == 0
+    name = "predictor_request_duration_seconds"
+    below = [samples[f"{name}_bucket", "/predict", le] for le in ("0.00075", "0.001", "0.002")]
+    assert below == [0, 2, 3]
+    assert samples[f"{name}_bucket", "/predict", "1.0"] == 4
+    assert samples[f"{name}_bucket", "/predict", "+Inf"] == 5
+    assert samples[f"{name}_count", "/predict"] == 5
+    assert samples[f"{name}_sum", "/predict"] == pytest.approx(1.5061)
+
+
+def test_a_row_without_an_answer_is_in_the_batch_and_in_no_class(live, tmp_path):
+    """What ONNX Runtime computed is one number, what was answered another."""
+    fault = InvalidRecord([FieldError("", "not finite")])
+    live.metrics.ran(servable_of(tmp_path, regressor()), [Answer(1.0), fault], 0.1)
+    live.metrics.ran(servable_of(tmp_path, classifier(), number=2), [fault, Answer("b")], 0.1)
+    samples = live.samples()
+    assert samples[("predictor_batch_rows_sum",)] == 4
+    assert samples["predictor_predictions_total", "1", "value"] == 1
+    assert samples["predictor_predictions_total", "2", "b"] == 1
+
+
+def test_what_was_refused_is_counted(live):
+    """Though it never was a request with an endpoint."""
+    live.metrics.refused(431)
+    assert live.samples()["predictor_requests_total", "431", "other"] == 1

@@ -1,0 +1,102 @@
+"""Counts: numbers in one flat block of memory, each under a key, for one writer and many readers.
+
+The hot path does `slots[place] += x`, and nothing else. Where the block is shared memory, what a
+process counted outlives it: whoever takes its block goes on adding, and others read it meanwhile.
+
+The block in slots of 8 bytes, all float64 (exact for whole numbers up to 2**53):
+
+    used                              how many slots hold records; written after the record
+    k, n, k slots of text, n values   one record: its key in JSON, padded with spaces; its values
+
+Records are only appended. A process that ends in the midst of that leaves no record, and no number
+that was counted before changes.
+"""
+
+import json
+import mmap
+from collections.abc import Iterator
+
+import structlog
+
+Key = tuple[str, ...]  # a name, then label values
+
+_SLOT = 8  # bytes
+_FIRST = 1  # the slot of the first record
+_SPILL = 64  # slots at the end, for what has no place of its own any more
+
+BLOCK_BYTES = 8 << 20  # some 3,000 versions of 50 classes; memory that is not used is not taken
+
+log = structlog.get_logger()
+
+
+class Counts:
+    """One block. Only one thread of one process may write; any process may read."""
+
+    def __init__(self, block: memoryview) -> None:
+        """`block` is writable bytes, a multiple of 8 of them; what it holds already is kept."""
+        self.slots: memoryview[float] = block.cast("d")
+        self._bytes = block
+        self._places: dict[Key, tuple[int, int]] = {}
+        self._read_to = _FIRST
+        self._full = False
+        self._read_on()
+
+    @classmethod
+    def alone(cls) -> "Counts":
+        """A block that no other process sees."""
+        return cls(memoryview(mmap.mmap(-1, BLOCK_BYTES)))
+
+    def place(self, *key: str, size: int = 1) -> int:
+        """The slot of a key's first value of `size`; a key that is new begins with zeros."""
+        found = self._places.get(key)
+        return found[0] if found else self._append(key, size)
+
+    def read(self) -> Iterator[tuple[Key, list[float]]]:
+        """Every key with its values, as they are now."""
+        self._read_on()
+        for key, (place, size) in self._places.items():
+            yield key, list(self.slots[place : place + size])
+
+    def value(self, *key: str) -> float:
+        """The one value of a key; 0 where it has none yet."""
+        if key not in self._places:
+            self._read_on()
+        found = self._places.get(key)
+        return self.slots[found[0]] if found else 0.0
+
+    def key_at(self, place: int) -> Key:
+        """The key whose first value is in this slot."""
+        self._read_on()
+        return next(key for key, (first, _) in self._places.items() if first == place)
+
+    def _read_on(self) -> None:
+        used = int(self.slots[0]) or _FIRST
+        while self._read_to < used:
+            at = self._read_to
+            text, size = int(self.slots[at]), int(self.slots[at + 1])
+            place = at + 2 + text
+            key = json.loads(bytes(self._bytes[(at + 2) * _SLOT : place * _SLOT]))
+            self._places[tuple(key)] = place, size
+            self._read_to = place + size
+
+    def _append(self, key: Key, size: int) -> int:
+        text = json.dumps(key).encode()
+        text += b" " * (-len(text) % _SLOT)
+        at = self._read_to
+        place = at + 2 + len(text) // _SLOT
+        end = place + size
+        if end > len(self.slots) - _SPILL:
+            return self._spill(key)
+        # Who ended in the midst of this may have left something else here.
+        self._bytes[at * _SLOT : end * _SLOT] = bytes((end - at) * _SLOT)
+        self.slots[at], self.slots[at + 1] = len(text) // _SLOT, size
+        self._bytes[(at + 2) * _SLOT : place * _SLOT] = text
+        self.slots[0] = self._read_to = end
+        self._places[key] = place, size
+        return place
+
+    def _spill(self, key: Key) -> int:
+        if not self._full:
+            self._full = True
+            log.error("counts_full", first_not_counted=key, bytes=len(self._bytes))
+        return len(self.slots) - _SPILL

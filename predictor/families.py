@@ -1,0 +1,94 @@
+"""Family: one metric by its name, kind, labels and help; and the list of all that there are."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+_LATENCY = (
+    50e-6, 100e-6, 200e-6, 300e-6, 500e-6, 750e-6, 1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1,
+    0.25, 0.5, 1.0,
+)  # fmt: skip
+_INFERENCE = (5e-6, 10e-6, 20e-6, *_LATENCY)
+_LOAD = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0)
+
+
+@dataclass(frozen=True)
+class Family:
+    """A metric as Prometheus names it; `buckets` are a histogram's inclusive upper bounds."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+VERSION = Family(
+    "predictor_model_version", "gauge", "Model version that serves now; 0 for none.",
+    ("model_name",),
+)  # fmt: skip
+ASPIRED = Family(
+    "predictor_aspired_model_version", "gauge",
+    "Model version that the registry last said should serve; 0 for none.", ("model_name",),
+)  # fmt: skip
+INFO = Family(
+    "predictor_model_info", "gauge", "1 for the model version that serves now, with its identity.",
+    ("model_name", "model_version", "run_id", "digest"),
+)  # fmt: skip
+REQUESTS = Family(
+    "predictor_requests_total", "counter", "HTTP requests answered.", ("endpoint", "code")
+)
+REQUEST_SECONDS = Family(
+    "predictor_request_duration_seconds", "histogram",
+    "Seconds from a request's head to the end of its answer.", ("endpoint",), _LATENCY,
+)  # fmt: skip
+PREDICTIONS = Family(
+    "predictor_predictions_total", "counter",
+    "Rows answered, by the version and the class it gave.", ("model_version", "prediction"),
+)  # fmt: skip
+BATCH_ROWS = Family(
+    "predictor_batch_rows", "histogram", "Rows in one ONNX Runtime call.", (), _ROWS
+)
+INFERENCE_SECONDS = Family(
+    "predictor_inference_duration_seconds", "histogram", "Seconds in one ONNX Runtime call.",
+    (), _INFERENCE,
+)  # fmt: skip
+SWAPS = Family(
+    "predictor_swaps_total", "counter", "Swaps of the serving version.", ("reason",)
+)  # fmt: skip
+LOAD_FAILURES = Family(
+    "predictor_load_failures_total", "counter", "Versions that could not be made ready.",
+    ("stage",),
+)  # fmt: skip
+CACHE_FAILURES = Family(
+    "predictor_cache_failures_total", "counter",
+    "Times that the cache could not be written; the version serves from memory.",
+)  # fmt: skip
+LOAD_SECONDS = Family(
+    "predictor_load_duration_seconds", "histogram", "Seconds from the registry's word to the swap.",
+    (), _LOAD,
+)  # fmt: skip
+POLLS = Family(
+    "predictor_registry_polls_total", "counter", "Questions to the registry.", ("outcome",)
+)
+ANSWERED_AT = Family(
+    "predictor_registry_last_success_timestamp_seconds", "gauge",
+    "When the registry last gave an answer, in seconds since the epoch; 0 for never.",
+)  # fmt: skip
+WORKERS = Family(
+    "predictor_workers", "gauge", "Processes that serve each model version, or `none`.",
+    ("model_version",),
+)  # fmt: skip
+SWAP_SKEW = Family(
+    "predictor_swap_skew_seconds", "gauge",
+    "Seconds from the first worker's last swap to the last worker's; grows until all serve one version.",
+)  # fmt: skip
+RESTARTS = Family(
+    "predictor_worker_restarts_total", "counter", "Workers that ended and were replaced."
+)
+
+FAMILIES = (
+    VERSION, ASPIRED, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, BATCH_ROWS, INFERENCE_SECONDS,
+    SWAPS, LOAD_FAILURES, CACHE_FAILURES, LOAD_SECONDS, POLLS, ANSWERED_AT, WORKERS, SWAP_SKEW,
+    RESTARTS,
+)  # fmt: skip

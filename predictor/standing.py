@@ -1,0 +1,70 @@
+"""Standing: what one worker serves and was told; and what is shown of several at once.
+
+Pure: from what the workers wrote down to one value of each gauge.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One worker's. Versions are numbers, 0 for none.
+
+    `identity` is name, version, run and digest of what serves. `answered_at` is in seconds since
+    the epoch, `swapped_at` in seconds of the monotonic clock that all processes share; 0 for never.
+    """
+
+    identity: tuple[str, str, str, str] | None = None
+    aspired: int = 0
+    answered_at: float = 0.0
+    swapped_at: float = 0.0
+
+    @property
+    def version(self) -> int:
+        """The version that serves."""
+        return int(self.identity[1]) if self.identity else 0
+
+
+def aspired(standings: Sequence[Standing]) -> int:
+    """The registry's latest word, whichever worker heard it."""
+    return max(standings, key=lambda each: each.answered_at).aspired
+
+
+def answered_at(standings: Sequence[Standing]) -> float:
+    """When the worker that has waited longest for a word of the registry last had one.
+
+    One that was never answered yet is left out: it has just started, or `predictor_workers` tells.
+    """
+    return min((each.answered_at for each in standings if each.answered_at), default=0.0)
+
+
+def shown(standings: Sequence[Standing]) -> Standing:
+    """The worker whose version stands for all: where they differ, one that the registry did not name.
+
+    Of several such the lowest version, so that one that serves nothing is seen before all others.
+    """
+    named = aspired(standings)
+    return min(standings, key=lambda each: (each.version == named, each.version))
+
+
+def workers(standings: Sequence[Standing]) -> dict[str, int]:
+    """How many serve each version, by its number as text, or `none`."""
+    return dict(Counter(str(each.version or NONE) for each in standings))
+
+
+def skew(standings: Sequence[Standing], now: float) -> float:
+    """Seconds between the first and the last worker's swap to the version that the registry named.
+
+    While some have not swapped, the time that the first has been ahead of them.
+    """
+    named = aspired(standings)
+    arrived = [each for each in standings if each.version == named]
+    swapped = [each.swapped_at for each in arrived if each.swapped_at]
+    if not swapped:
+        return 0.0
+    last = max(swapped) if len(arrived) == len(standings) else now
+    return last - min(swapped)
