@@ -11,7 +11,7 @@ MLFLOW_PORT    ?= 5000
 PREDICTOR_PORT ?= 8000
 REQUESTS       ?= 100000
 
-.PHONY: demo test fuzz stress check format environments lock audit clean help
+.PHONY: demo test fuzz stress bench check format environments lock audit clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ test: environments ## every test, the end-to-end ones included
 
 stress: environments ## a thousand swaps by alias and a thousand by stage, under load (ARGS=--help)
 	$(BIN)/python -m stress $(ARGS)
+
+bench: environments ## the predictor's speed beside its references; needs wrk and two cores (ARGS=--help)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 fuzz: environments ## 100,000 requests of odd bytes and thousands from the document, with their figures (REQUESTS=)
 	FUZZ_REQUESTS=$(REQUESTS) SCHEMA_EXAMPLES=500 $(BIN)/python -m pytest -s tests/hostile/test_fuzz.py tests/hostile/test_document.py

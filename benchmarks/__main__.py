@@ -1,56 +1,77 @@
-"""Measure the predictor beside its references: `python -m benchmarks`."""
+"""Measure the predictor beside its references: `python -m benchmarks`, or `make bench`."""
 
 import argparse
 import sys
-import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.cores import Cores
+from benchmarks import picture, readme, results
 from benchmarks.errors import BenchError
-from benchmarks.parts import http
-from benchmarks.report import tables
-from benchmarks.stage import Plan, Stage
-from demo.processes import StartError, free_port, running, start_mlflow
-
-PARTS = {"http": http.run}
+from benchmarks.grids import grids
+from benchmarks.report import show
+from benchmarks.run import PARTS, QUICK, run
+from benchmarks.stage import Plan
+from demo.processes import ROOT, StartError
 
 
 def main() -> int:
-    """Run, print; return 0 where the figures mean what they say."""
+    """Run, print and keep; return 0 where the figures mean what they say, whatever they are."""
     options = _options()
-    console = Console(highlight=False, soft_wrap=True)
-    plan = Plan(
-        options.seconds or (2 if options.quick else 4),
-        options.rounds or (3 if options.quick else 5),
-        options.lock,
-    )
+    if options.command == "readme":
+        readme.rewrite(ROOT / "README.md", results.read(results.FILE))
+        return 0
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     try:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
-            cores = Cores.take()
-            console.print("[bold cyan]==>[/] Starting MLflow")
-            mlflow = stack.enter_context(
-                running(start_mlflow(Path(folder) / "mlflow", free_port()))
-            )
-            stage = Stage(cores, plan, mlflow.url, Path(folder), stack, console)
-            result = http.run(stage)
+        _measure(options, console)
     except (BenchError, StartError) as error:
-        console.print(f"[red]No figures:[/] {error}", markup=True)
+        console.print(f"No figures: {error}", style="red", markup=False)
         return 1
-    for table in tables(result):
-        console.print(table)
     return 0
+
+
+def _measure(options: argparse.Namespace, console: Console) -> None:
+    seconds, rounds = (1, 2) if options.quick else (4, 5)
+    plan = Plan(options.seconds or seconds, options.rounds or rounds, options.lock)
+    parts = options.only or (QUICK if options.quick else tuple(PARTS))
+    found = run(plan, parts, _command(options), console)
+    show(console, grids(found))
+    whole = set(parts) == set(PARTS)
+    file = options.output or (results.FILE if whole else ROOT / ".bench" / results.FILE.name)
+    results.write(found, file)
+    if whole:
+        picture.draw(found, file.with_suffix(".svg"))
+    console.print(f"Kept in {file.relative_to(ROOT) if file.is_relative_to(ROOT) else file}")
+
+
+def _command(options: argparse.Namespace) -> str:
+    given = [
+        *(["--quick"] if options.quick else []),
+        *(["--only", *options.only] if options.only else []),
+        *(["--seconds", str(options.seconds)] if options.seconds else []),
+        *(["--rounds", str(options.rounds)] if options.rounds else []),
+    ]
+    return f'make bench ARGS="{" ".join(given)}"' if given else "make bench"
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--seconds", type=float, help="of each sample")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--lock", type=Path, help="file to hold a lock on while a sample is taken")
+    parser.add_argument(
+        "command", nargs="?", choices=("run", "readme"), default="run",
+        help="readme: write the README's figures from benchmarks/results.json",
+    )  # fmt: skip
+    parser.add_argument(
+        "--quick", action="store_true", help=f"a minute: short rounds of {', '.join(QUICK)}"
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--seconds", type=int, help="of each sample (4)")
+    parser.add_argument("--rounds", type=int, help="of samples, interleaved (5)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="file for the results; benchmarks/results.json where all parts were run",
+    )
+    parser.add_argument("--lock", type=Path, help="file to hold a lock on while samples are taken")
     return parser.parse_args()
 
 

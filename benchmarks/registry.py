@@ -13,8 +13,8 @@ import onnx
 from mlflow import MlflowClient
 
 from benchmarks.models import Model
+from benchmarks.right import Right
 from stress.reference import reference_of
-from stress.truth import Truth
 
 _ALIAS = "production"
 
@@ -23,23 +23,17 @@ _ALIAS = "production"
 class Published:
     """Versions 1, 2, … of one registered model; `files` are their ONNX files.
 
-    `truth` knows what each version answers to its first record.
+    `right` has the records, and what each version answers to them.
     """
 
     url: str
-    truth: Truth
+    right: Right
     files: tuple[Path, ...]
-    records: tuple[dict[str, float], ...]
 
     @property
     def name(self) -> str:
         """The registered model's."""
-        return self.truth.model_name
-
-    @property
-    def classes(self) -> list[str]:
-        """The labels, in the order of the graph's scores."""
-        return list(self.truth.references[0].probabilities[0])
+        return self.right.model_name
 
     @property
     def settings(self) -> dict[str, str]:
@@ -67,8 +61,8 @@ def publish(url: str, folder: Path, title: str, models: Sequence[Model]) -> Publ
     name = re.sub(r"\W+", "-", title.lower())
     files = [_log(url, folder, name, model) for model in models]
     records = models[0].records
-    references = tuple(reference_of(file, records[:1]) for file in files)
-    published = Published(url, Truth(name, records[:1], references), tuple(files), records)
+    references = tuple(reference_of(file, records) for file in files)
+    published = Published(url, Right(name, records, references), tuple(files))
     published.promote(1)
     return published
 

@@ -1,16 +1,15 @@
 """The three servers, each started on the server's core and awaited."""
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from benchmarks.registry import Published
+from benchmarks.right import WrongError
 from benchmarks.stage import Stage
 from benchmarks.subject import Subject
 from demo.processes import Child, free_port, predictor_python, running, spawn, start_predictor
-from stress.truth import ONE_ROW_OR_MANY, WrongAnswerError
 
 EMPTY, BY_HAND, PREDICTOR = "empty ASGI app", "FastAPI by hand", "predictor"
 _UVICORN = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header")
@@ -35,41 +34,35 @@ def empty(stage: Stage, published: Published) -> Subject:
 def by_hand(stage: Stage, published: Published) -> Subject:
     """FastAPI, Pydantic and ONNX Runtime, with the first version's file."""
     child = _uvicorn(stage, "fastapi_by_hand", by_hand_settings(published))
-    check = partial(check_by_hand, published)
-    return Subject(BY_HAND, child, record_file(stage, published), check)
+    return Subject(BY_HAND, child, record_file(stage, published), published.right.unversioned)
 
 
 def by_hand_settings(published: Published) -> dict[str, str]:
     """What that application reads."""
-    return {"MODEL": str(published.files[0]), "CLASSES": ",".join(published.classes)}
+    return {"MODEL": str(published.files[0]), "CLASSES": ",".join(published.right.classes)}
 
 
 def predictor(
     stage: Stage, published: Published, settings: Mapping[str, str] | None = None
 ) -> Subject:
     """The real predictor, which follows the registry's alias."""
-    folder = stage.folder / f"predictor-{published.name}"
     env = {**published.settings, **(settings or {})}
     with stage.cores.of_the_server():
-        child = start_predictor(folder, free_port(), env)
+        child = start_predictor(predictor_folder(stage, published), free_port(), env)
     stage.stack.enter_context(running(child, "/ready"))
-    check = partial(published.truth.prediction, records=[0])
-    return Subject(PREDICTOR, child, record_file(stage, published), check)
+    return Subject(PREDICTOR, child, record_file(stage, published), published.right.single)
+
+
+def predictor_folder(stage: Stage, published: Published) -> Path:
+    """Where the predictor of this model keeps its cache and its log."""
+    return stage.folder / f"predictor-{published.name}"
 
 
 def record_file(stage: Stage, published: Published) -> Path:
     """The body of one record."""
     file = stage.folder / f"{published.name}.json"
-    file.write_bytes(msgspec.json.encode(published.records[0]))
+    file.write_bytes(msgspec.json.encode(published.right.records[0]))
     return file
-
-
-def check_by_hand(published: Published, body: bytes) -> None:
-    """Raise WrongAnswerError unless the probabilities are the first version's."""
-    given = msgspec.json.decode(body)["probabilities"]
-    right = published.truth.of("1").probabilities[0]
-    if any(abs(given[label] - each) > ONE_ROW_OR_MANY for label, each in right.items()):
-        raise WrongAnswerError(f"{given}, it should be {right}")
 
 
 def reference_command(module: str, port: int) -> list[str]:
@@ -90,4 +83,4 @@ def _uvicorn(stage: Stage, module: str, env: Mapping[str, str]) -> Child:
 
 def _check_empty(body: bytes) -> None:
     if body != b"{}":
-        raise WrongAnswerError(f"not empty: {body[:100]!r}")
+        raise WrongError(f"not empty: {body[:100]!r}")

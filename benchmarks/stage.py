@@ -15,9 +15,14 @@ from benchmarks.cores import Cores
 class Plan:
     """Seconds of each sample, and rounds; `lock` is a file to hold the lock of while one is taken."""
 
-    seconds: float
+    seconds: int
     rounds: int
     lock: Path | None = None
+
+    @property
+    def brief(self) -> "Plan":
+        """Half of it, for what is reported without a bar."""
+        return replace(self, seconds=max(1, self.seconds // 2), rounds=max(1, self.rounds // 2))
 
     @contextmanager
     def quiet(self) -> Iterator[None]:

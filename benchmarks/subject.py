@@ -7,16 +7,16 @@ from pathlib import Path
 
 from benchmarks import process, wrk
 from benchmarks.errors import BenchError
+from benchmarks.right import WrongError
 from benchmarks.sample import Sample
 from demo.processes import Child
-from stress.truth import WrongAnswerError
 
 _LONGEST_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A server, what it is sent, and the check of an answer, which raises WrongAnswerError."""
+    """A server, what it is sent, and the check of an answer, which raises WrongError."""
 
     name: str
     child: Child
@@ -37,10 +37,10 @@ class Subject:
         try:
             with urllib.request.urlopen(request, timeout=_LONGEST_SECONDS) as response:
                 self.check(response.read())
-        except (OSError, WrongAnswerError) as error:
+        except (OSError, WrongError) as error:
             raise BenchError(f"{self.name} answers wrong: {error}") from error
 
-    def sample(self, *, connections: int, seconds: float) -> Sample:
+    def sample(self, *, connections: int, seconds: int) -> Sample:
         """Load it for so long. Raises BenchError where any answer was not 2xx, or one was wrong."""
         self.verify()
         before = process.cpu_nanoseconds(self.child.process.pid)

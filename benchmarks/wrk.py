@@ -27,12 +27,12 @@ class Counted:
     p99_us: int
 
 
-def post(url: str, body: Path, *, connections: int, seconds: float) -> Counted:
+def post(url: str, body: Path, *, connections: int, seconds: int) -> Counted:
     """Send `body` to `url` for so long. Raises BenchError where an answer was none, or not 200."""
     if shutil.which("wrk") is None:
         raise BenchError("wrk is not installed (Debian's package wrk)")
     command = [
-        "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s",
+        "wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
         f"--timeout={_LONGEST_SECONDS}s", "--latency", "-s", str(_SCRIPT), url,
     ]  # fmt: skip
     done = subprocess.run(

@@ -27,20 +27,20 @@ class Http:
 
 def run(stage: Stage) -> Http:
     """Logistic regression."""
-    return _one(stage, LOGISTIC)
+    return _one(stage, LOGISTIC, stage.plan)
 
 
 def run_models(stage: Stage) -> list[Http]:
     """The models that cost more to compute."""
-    return [_one(stage, kind) for kind in (FOREST, BOOSTING, MLP)]
+    return [_one(stage, kind, stage.plan.brief) for kind in (FOREST, BOOSTING, MLP)]
 
 
-def _one(stage: Stage, kind: str) -> Http:
+def _one(stage: Stage, kind: str, plan: Plan) -> Http:
     stage.say(f"One record a request: {kind}")
     published = publish(stage.mlflow_url, stage.folder, kind, [diagnosis(kind)])
     with stage.scene() as scene:
         subjects = servers.all_three(scene, published)
-        loads = interleaved(stage.plan, subjects, CONNECTIONS)
+        loads = interleaved(plan, subjects, CONNECTIONS)
         memory = {name: subject.pss_megabytes() for name, subject in subjects.items()}
     return Http(kind, loads, memory)
 

@@ -1,0 +1,88 @@
+"""What the predictor should reach, as ratios to the references of the same run wherever that can be."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.parts.batch import Batch
+from benchmarks.parts.http import Http
+from benchmarks.parts.swap import Swap
+from benchmarks.results import Results
+from benchmarks.sample import cpu, middle, p50, p99, rate, ratio
+from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR
+
+_FEWEST_ROWS = 100  # batches of more than this have a bar
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One figure and the limit that it should keep."""
+
+    what: str
+    value: float
+    unit: str
+    limit: float
+    at_least: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps it."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    @property
+    def asked(self) -> str:
+        """The limit in words."""
+        return f"at {'least' if self.at_least else 'most'} {self.limit:.4g}"
+
+    @property
+    def measured(self) -> str:
+        """The figure with its unit."""
+        return f"{self.value:.3g} {self.unit}"
+
+    @property
+    def verdict(self) -> str:
+        """`holds`, or by how much of the limit it does not."""
+        if self.holds:
+            return "holds"
+        return f"MISSES by {abs(self.value / self.limit - 1):.0%}".replace("%", " %")
+
+
+def bars(results: Results) -> list[Bar]:
+    """Those of the parts that were run."""
+    found: list[Bar] = []
+    if results.http is not None:
+        found += _http(results.http)
+    if results.swap is not None:
+        found.append(_swap(results.swap))
+    found += [_batch(batch) for batch in results.batch if batch.rows > _FEWEST_ROWS]
+    if results.http is not None:
+        memory = results.http.pss_megabytes[PREDICTOR]
+        found.append(Bar("memory (PSS) after the load", memory, "MB", 110))
+    if results.start:
+        seconds = median(results.start[PREDICTOR])
+        found.append(Bar("process start to first right answer, model cached", seconds, "s", 1.5))
+    return found
+
+
+def _http(http: Http) -> Iterator[Bar]:
+    one, many = http.loads[1], http.loads[32]
+    ours, empty = many[PREDICTOR], many[EMPTY]
+    to_empty, to_by_hand = f"times the {EMPTY}", f"times {BY_HAND}"
+    yield Bar("32 connections, requests/s", ratio(ours, empty, rate), to_empty, 2.5, at_least=True)
+    by_hand = ratio(ours, many[BY_HAND], rate)
+    yield Bar("32 connections, requests/s", by_hand, to_by_hand, 12, at_least=True)
+    most = max(13, 0.45 * middle(empty, cpu))
+    yield Bar("32 connections, CPU time per request", middle(ours, cpu), "µs", most)
+    yield Bar("1 connection, p50", ratio(one[PREDICTOR], one[EMPTY], p50), to_empty, 1.1)
+    yield Bar("32 connections, p99", ratio(ours, empty, p99), to_empty, 1)
+
+
+def _swap(swap: Swap) -> Bar:
+    worse = ratio(swap.swapping, swap.quiet, p99)
+    return Bar("a swap every second, p99", worse, "times the quiet one", 1.5)
+
+
+def _batch(batch: Batch) -> Bar:
+    what = f"batches of {batch.rows:,} rows, rows/s"
+    share = median(batch.shares)
+    return Bar(what, share, "times decoding and ONNX Runtime alone", 0.5, at_least=True)

@@ -1,0 +1,121 @@
+"""What a run found as grids of text, for a terminal and for the README alike."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.bars import bars
+from benchmarks.parts.batch import Batch
+from benchmarks.parts.growth import Growth
+from benchmarks.parts.http import Http
+from benchmarks.parts.swap import Swap
+from benchmarks.results import Results
+from benchmarks.sample import Sample, cpu, middle, p50, p99, rate, ratio
+from benchmarks.servers import EMPTY, PREDICTOR
+
+_LOAD = ("requests/s", "CPU µs per request", "p50 µs", "p99 µs")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A heading, the names of the columns, and rows; the first `texts` columns are words."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    texts: int = 1
+
+
+def grids(results: Results) -> Iterator[Grid]:
+    """One for each part that was run."""
+    if found := bars(results):
+        rows = [(bar.what, bar.measured, bar.asked, bar.verdict) for bar in found]
+        yield Grid("Bars", ("figure", "measured", "bar", ""), rows, texts=4)
+    if https := [http for http in (results.http, *results.models) if http is not None]:
+        yield _http(https)
+    if results.swap is not None:
+        yield _swap(results.swap)
+    if results.batch:
+        yield _batch(results.batch)
+    if results.http is not None or results.start:
+        yield _process(results)
+    if results.growth:
+        yield _growth(results.growth)
+
+
+def _http(https: list[Http]) -> Grid:
+    rows = [
+        (http.model, str(connections), name, *_load(samples), _times(samples, rounds[EMPTY]))
+        for http in https
+        for connections, rounds in http.loads.items()
+        for name, samples in rounds.items()
+    ]
+    columns = ("model", "connections", "server", *_LOAD, f"requests/s to the {EMPTY}'s")
+    return Grid("One record a request", columns, rows, texts=3)
+
+
+def _swap(swap: Swap) -> Grid:
+    rows = [
+        ("quiet", *_load(swap.quiet), "0"),
+        ("a swap every second", *_load(swap.swapping), str(sum(swap.swaps))),
+    ]
+    return Grid("Swaps under load, 32 connections", ("", *_LOAD, "swaps"), rows)
+
+
+def _batch(batches: list[Batch]) -> Grid:
+    rows = [
+        (
+            f"{batch.rows:,}",
+            f"{median(batch.rates):,.0f}",
+            f"{median(batch.loop):,.0f}",
+            f"{median(batch.shares):.2f}",
+            f"{middle(batch.samples, p50):,.0f}",
+        )
+        for batch in batches
+    ]
+    columns = (
+        "rows in a batch",
+        "rows/s",
+        "decoding and ONNX Runtime alone, rows/s",
+        "ratio",
+        "p50 µs",
+    )
+    return Grid("Batches", columns, rows, texts=0)
+
+
+def _process(results: Results) -> Grid:
+    memory = results.http.pss_megabytes if results.http else {}
+    rows = [
+        (
+            name,
+            f"{memory[name]:.0f}" if name in memory else "",
+            f"{median(results.start[name]):.2f}" if name in results.start else "",
+        )
+        for name in {**memory, **results.start}
+    ]
+    columns = ("server", "PSS after the load, MB", "start to first right answer, s")
+    return Grid("Memory and start", columns, rows)
+
+
+def _growth(axes: list[Growth]) -> Grid:
+    rows = [
+        (growth.axis, f"{point.size:,.4g}", *_load(ours), _times(ours, point.rounds[EMPTY]))
+        for growth in axes
+        for point in growth.points
+        for ours in [point.rounds[PREDICTOR]]
+    ]
+    columns = ("what grows", "size", *_LOAD, f"requests/s to the {EMPTY}'s")
+    return Grid("Growth, 32 connections where not said otherwise", columns, rows)
+
+
+def _load(samples: list[Sample]) -> tuple[str, ...]:
+    return (
+        f"{middle(samples, rate):,.0f}",
+        f"{middle(samples, cpu):,.1f}",
+        f"{middle(samples, p50):,.0f}",
+        f"{middle(samples, p99):,.0f}",
+    )
+
+
+def _times(samples: list[Sample], empty: list[Sample]) -> str:
+    return f"{ratio(samples, empty, rate):.2f}"

@@ -1,0 +1,45 @@
+"""Everything that a run found, and the file that keeps it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.machine import Machine
+from benchmarks.parts.batch import Batch
+from benchmarks.parts.growth import Growth
+from benchmarks.parts.http import Http
+from benchmarks.parts.start import Starts
+from benchmarks.parts.swap import Swap
+
+FILE = Path(__file__).with_name("results.json")
+
+
+@dataclass(frozen=True)
+class Results:
+    """One run: when, how, on what, and what each part saw; a part that was not run is empty.
+
+    `date` is in UTC; `minutes` is how long the run took.
+    """
+
+    date: str
+    command: str
+    minutes: float
+    machine: Machine
+    http: Http | None = None
+    models: list[Http] = field(default_factory=list)
+    swap: Swap | None = None
+    batch: list[Batch] = field(default_factory=list)
+    start: Starts = field(default_factory=dict)
+    growth: list[Growth] = field(default_factory=list)
+
+
+def write(results: Results, file: Path) -> None:
+    """Keep the results."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+
+
+def read(file: Path) -> Results:
+    """The results that were kept."""
+    return msgspec.json.decode(file.read_bytes(), type=Results)
