@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import process
+from benchmarks import process, wrk
 from benchmarks.cores import Cores
 from benchmarks.machine import Machine
 from benchmarks.parts import batch, growth, http, start, swap
@@ -31,6 +31,7 @@ QUICK = ("http", "swap", "batch", "start")
 
 def run(plan: Plan, parts: Sequence[str], command: str, console: Console) -> Results:
     """Measure. Raises BenchError or StartError where that cannot be done."""
+    wrk.require()
     began, cores, machine = time.monotonic(), Cores.take(), Machine.here()
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:

@@ -27,10 +27,14 @@ class Counted:
     p99_us: int
 
 
-def post(url: str, body: Path, *, connections: int, seconds: int) -> Counted:
-    """Send `body` to `url` for so long. Raises BenchError where an answer was none, or not 200."""
+def require() -> None:
+    """Raise BenchError where wrk is not installed."""
     if shutil.which("wrk") is None:
         raise BenchError("wrk is not installed (Debian's package wrk)")
+
+
+def post(url: str, body: Path, *, connections: int, seconds: int) -> Counted:
+    """Send `body` to `url` for so long. Raises BenchError where an answer was none, or not 200."""
     command = [
         "wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
         f"--timeout={_LONGEST_SECONDS}s", "--latency", "-s", str(_SCRIPT), url,

@@ -1,0 +1,46 @@
+"""Results as a run would find them, made up."""
+
+from dataclasses import replace
+
+from benchmarks.machine import Machine
+from benchmarks.parts.batch import Batch
+from benchmarks.parts.growth import Growth, Point
+from benchmarks.parts.http import Http, Rounds
+from benchmarks.parts.swap import Swap
+from benchmarks.results import Results
+from benchmarks.sample import Sample
+from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR
+
+SAMPLE = Sample(
+    connections=32, requests=100, requests_per_second=1000, p50_us=100, p99_us=200, cpu_us=30
+)
+MACHINE = Machine("A processor", 2, "Linux 6", 0.5, {"Python": "3.11", "wrk": "4.1"}, "abc1234")
+
+
+def rounds(predictor: Sample, by_hand: Sample = SAMPLE) -> Rounds:
+    """Three equal rounds of each server."""
+    return {EMPTY: [SAMPLE] * 3, BY_HAND: [by_hand] * 3, PREDICTOR: [predictor] * 3}
+
+
+def fast() -> Results:
+    """A run in which every bar holds, each exactly."""
+    many = replace(SAMPLE, requests_per_second=2500, cpu_us=13.5)
+    by_hand = replace(SAMPLE, requests_per_second=2500 / 12)
+    one = replace(SAMPLE, connections=1, p50_us=110)
+    http = Http(
+        "logistic regression",
+        {1: rounds(one), 32: rounds(many, by_hand)},
+        {EMPTY: 20, BY_HAND: 60, PREDICTOR: 110},
+    )
+    return Results(
+        date="2026-11-23 12:00 UTC",
+        command="make bench",
+        minutes=11.5,
+        machine=MACHINE,
+        http=http,
+        models=[replace(http, model="MLP")],
+        swap=Swap([SAMPLE] * 3, [replace(SAMPLE, p99_us=300)] * 3, [4, 4, 4]),
+        batch=[Batch(rows, [SAMPLE] * 3, [2000 * rows] * 3) for rows in (1, 10_000)],
+        start={BY_HAND: [1.0, 2.0, 1.5], PREDICTOR: [1.5, 9.0, 1.0]},
+        growth=[Growth("features", [Point(30, rounds(many)), Point(300, rounds(one))])],
+    )
