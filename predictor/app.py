@@ -36,7 +36,8 @@ def _lifespan(service: Service) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.watcher.start()
-        yield
+        async with service.beside():
+            yield
         service.watcher.stop()
         await service.reconciler.close()
 

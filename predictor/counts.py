@@ -48,6 +48,8 @@ class Counts:
 
     def place(self, *key: str, size: int = 1) -> int:
         """The slot of a key's first value of `size`; a key that is new begins with zeros."""
+        if key not in self._places:
+            self._read_on()
         found = self._places.get(key)
         return found[0] if found else self._append(key, size)
 

@@ -13,9 +13,17 @@ from predictor.model_version import ModelVersion
 log = structlog.get_logger()
 
 
-def set_up(level: str) -> None:
-    """Send structlog's and the standard library's records to stderr in one form."""
+def set_up(level: str, **said: int) -> None:
+    """Send structlog's and the standard library's records to stderr in one form.
+
+    `said` is in every line, such as a worker's number.
+    """
+
+    def say(_: Any, __: str, line: dict[str, Any]) -> dict[str, Any]:
+        return {**line, **said}
+
     shared: list[Any] = [
+        say,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -8,8 +8,12 @@ from predictor.counts import Counts
 from predictor.model_version import ModelVersion
 from predictor.standing import Standing
 
+BEAT_SECONDS = 1.0
+
 # Each is one number, which is written in one step: nobody reads half of it.
 _PID = "pid"  # 0 until it takes requests, and once it has ended
+_STARTS = "starts"  # how many processes of this block have come so far
+_BEATS = "beats"
 _SERVING = "serving"  # the slot of the identity that serves
 _SWAPPED_AT = "swapped_at"
 _ASPIRED = families.ASPIRED.name
@@ -47,6 +51,7 @@ class Presence:
 
 def begin(counts: Counts) -> None:
     """From now on this process takes requests."""
+    counts.slots[counts.place(_STARTS)] += 1
     counts.slots[counts.place(_PID)] = os.getpid()
 
 
@@ -55,9 +60,24 @@ def end(counts: Counts) -> None:
     counts.slots[counts.place(_PID)] = 0
 
 
+def beat(counts: Counts) -> None:
+    """This process's event loop runs; it says so every BEAT_SECONDS."""
+    counts.slots[counts.place(_BEATS)] += 1
+
+
 def pid(counts: Counts) -> int:
     """The process that takes requests and counts them in this block; 0 for none."""
     return int(counts.value(_PID))
+
+
+def starts(counts: Counts) -> int:
+    """How many processes have taken requests with this block, one after the other."""
+    return int(counts.value(_STARTS))
+
+
+def beats(counts: Counts) -> int:
+    """Another number than before as long as the event loop runs."""
+    return int(counts.value(_BEATS))
 
 
 def standing(counts: Counts) -> Standing:

@@ -1,10 +1,8 @@
 """The HTTP client of the tracking server, with MLflow's own credentials and certificates."""
 
-import ssl
-
 import httpx
 
-from predictor.errors import SettingsError
+from predictor.certificates import registry_tls
 from predictor.settings import Settings
 
 
@@ -26,22 +24,6 @@ def http_client(settings: Settings, *, seconds: float = 5) -> httpx.AsyncClient:
         auth=auth,
         headers=headers,
         timeout=seconds,
-        verify=_tls(settings),
+        verify=registry_tls(settings),
         follow_redirects=False,
     )
-
-
-def _tls(settings: Settings) -> ssl.SSLContext | bool:
-    if settings.tracking_insecure_tls:
-        return False
-    if not (settings.tracking_server_cert_path or settings.tracking_client_cert_path):
-        return True
-    variable = "MLFLOW_TRACKING_SERVER_CERT_PATH"
-    try:
-        context = ssl.create_default_context(cafile=settings.tracking_server_cert_path)
-        if settings.tracking_client_cert_path:
-            variable = "MLFLOW_TRACKING_CLIENT_CERT_PATH"
-            context.load_cert_chain(settings.tracking_client_cert_path)
-    except OSError as error:
-        raise SettingsError(f"{variable}: not a certificate file (PEM): {error}") from error
-    return context

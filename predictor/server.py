@@ -2,7 +2,6 @@
 
 import os
 import socket
-import ssl
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +10,6 @@ from typing import Any
 
 import uvicorn
 
-from predictor.errors import SettingsError
 from predictor.limits import Limits
 from predictor.logs import log
 from predictor.settings import Settings
@@ -83,34 +81,6 @@ def missing_names(stock: type) -> list[str]:
     """What BoundedProtocol relies on, and this class of uvicorn's does not have."""
     made = set(stock.__init__.__code__.co_names)  # type: ignore[misc]
     return sorted((_RELIED_ON - made) | {name for name in _CALLED if not hasattr(stock, name)})
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, before anything is started: a port in use leaves nothing to stop."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
-
-
-def check_tls(settings: Settings) -> None:
-    """Raise SettingsError where certificate and key cannot be served with."""
-    certificate, key = settings.tls_certificate, settings.tls_key
-    if certificate is None:
-        if key is not None:
-            raise SettingsError("PREDICTOR_TLS_KEY is set, but not PREDICTOR_TLS_CERTIFICATE")
-        return
-    for name, path in (("CERTIFICATE", certificate), ("KEY", key)):
-        try:
-            _ = path and path.read_bytes()
-        except OSError as error:
-            raise SettingsError(f"PREDICTOR_TLS_{name}: {path}: {error.strerror}") from None
-    try:
-        # Without a password given, OpenSSL would ask the terminal for one.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except ssl.SSLError as error:
-        reason = (error.reason or "not PEM, or encrypted").replace("_", " ").lower()
-        raise SettingsError(
-            f"PREDICTOR_TLS_CERTIFICATE, PREDICTOR_TLS_KEY: no pair to serve with: {reason}"
-        ) from None
 
 
 def _end_after(seconds: float, code: int, reason: str) -> None:

@@ -1,5 +1,7 @@
 """Service: the parts that the routes need, put together in one place."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
 from predictor.batcher import Batcher
@@ -12,7 +14,7 @@ from predictor.watcher import Watcher
 
 @dataclass(frozen=True)
 class Service:
-    """What `__main__` composes and `app` serves."""
+    """What `composition` composes and `app` serves."""
 
     settings: Settings
     reconciler: Reconciler
@@ -20,3 +22,5 @@ class Service:
     metrics: Metrics
     exposition: Exposition
     watcher: Watcher
+    # Entered before the first request is taken, left after the last one.
+    beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext

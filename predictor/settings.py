@@ -31,6 +31,10 @@ class Settings(TrackingSettings):
     ] = "models:/breast-cancer/Production"
     host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port to listen on")] = 8000
+    workers: Annotated[
+        int,
+        Field(ge=1, le=64, description="processes that serve on that port; one per core at most"),
+    ] = 1
     poll_seconds: Annotated[
         float, Field(gt=0, le=3600, description="time between two looks at the registry")
     ] = 2

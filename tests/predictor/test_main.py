@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from demo.processes import free_port
-from predictor.__main__ import compose
+from predictor.composition import compose
 from predictor.settings import Settings
 from tests.predictor.graphs import GOOD, OURS
 from tests.predictor.live import Live

@@ -39,6 +39,7 @@ def test_defaults():
         ("PREDICTOR_MODEL_URI", "models:/m@champion", "models:/m@champion"),
         ("PREDICTOR_HOST", "0.0.0.0", "0.0.0.0"),
         ("PREDICTOR_PORT", "0", 0),
+        ("PREDICTOR_WORKERS", "2", 2),
         ("PREDICTOR_POLL_SECONDS", "0.5", 0.5),
         ("PREDICTOR_CACHE_DIR", "~/x", Path("~/x").expanduser()),
         ("PREDICTOR_WHEN_NONE", "keep", "keep"),

@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from predictor.__main__ import compose
 from predictor.api import page
 from predictor.app import create_app
+from predictor.composition import compose
 from predictor.settings import Settings
 from tests.required import program
 

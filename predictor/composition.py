@@ -1,0 +1,102 @@
+"""The parts of one process that serves, made from its settings; and serving with them."""
+
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from predictor import logs, server
+from predictor.app import create_app
+from predictor.batcher import Batcher
+from predictor.cache import Cache
+from predictor.counts import Counts
+from predictor.events import Event, Observe
+from predictor.exposition import Exposition
+from predictor.loader import load
+from predictor.metrics import Metrics
+from predictor.model_uri import ModelUri
+from predictor.reconciler import Reconciler
+from predictor.registry import Registry
+from predictor.registry_client import http_client
+from predictor.registry_source import RegistrySource
+from predictor.service import Service
+from predictor.settings import Settings
+from predictor.watcher import Turn, Watcher
+
+
+@dataclass(frozen=True)
+class Company:
+    """Those that serve with this process: whose counts are shown, who hears events, whose turn it is."""
+
+    own: Counts = field(default_factory=Counts.alone)
+    siblings: Sequence[Counts] = ()
+    supervisor: Counts | None = None
+    observers: Sequence[Observe] = ()
+    turn: Turn = field(default_factory=Turn)
+
+
+def compose(settings: Settings, company: Company | None = None) -> Service:
+    """The service's parts, made from its settings. Nothing is started."""
+    company = company or Company()
+    uri = ModelUri.parse(settings.model_uri)
+    metrics = Metrics(company.own)
+    client = http_client(settings)
+    cache = Cache(settings.cache_dir, scope=f"{settings.tracking_uri}\n{uri}")
+    source = RegistrySource(Registry(client, uri), client, cache, settings.max_model_bytes)
+    reconciler = Reconciler(
+        source,
+        load,
+        _tell(logs.write, metrics.observe, *company.observers),
+        when_none=settings.when_none,
+        retry_seconds=settings.poll_seconds,
+        load_seconds=settings.load_seconds,
+    )
+    return Service(
+        settings=settings,
+        reconciler=reconciler,
+        batcher=Batcher(
+            reconciler.require_serving,
+            metrics,
+            most_rows=settings.max_queued_rows,
+            most_batches=settings.max_queued_batches,
+        ),
+        metrics=metrics,
+        exposition=Exposition(uri.name, company.own, company.siblings, company.supervisor),
+        watcher=Watcher(reconciler.reconcile, settings.poll_seconds, company.turn),
+    )
+
+
+def serve(service: Service, listener: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    uvicorn = server.server(create_app(service), service.settings, service.metrics.refused)
+
+    def end(*_: object) -> None:
+        # uvicorn finishes what is in flight, then raises the signal again; the default handler
+        # would turn a clean end into exit code 143. Before uvicorn begins, nothing is in flight.
+        if not uvicorn.should_exit:
+            sys.exit(0)
+
+    for ended_by in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ended_by, end)
+    _favour_requests()
+    uvicorn.run(sockets=[listener])
+
+
+def _favour_requests() -> None:
+    """Shorten what loading a version, and Python itself, make a request wait for."""
+    # A thread that computes gives way after 5 ms unless told otherwise; while a version is built,
+    # every tick of the event loop would wait as long.
+    sys.setswitchinterval(0.0005)
+    # What start-up made is kept for good; looking for garbage in it stops everything for 30 ms.
+    gc.collect()
+    gc.freeze()
+
+
+def _tell(*observers: Observe) -> Observe:
+    def observe(event: Event) -> None:
+        for observer in observers:
+            observer(event)
+
+    return observe
