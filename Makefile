@@ -11,10 +11,10 @@ MLFLOW_PORT    ?= 5000
 PREDICTOR_PORT ?= 8000
 REQUESTS       ?= 100000
 
-.PHONY: demo test fuzz stress bench check format environments lock audit clean help
+.PHONY: demo test fuzz stress bench bench-peers check format environments lock lock-peers audit clean help
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
 
 demo: environments ## train, promote and serve; stays up until Ctrl-C (MLFLOW_PORT=, PREDICTOR_PORT=)
 	@$(BIN)/python -m demo --mlflow-port $(MLFLOW_PORT) --predictor-port $(PREDICTOR_PORT)
@@ -27,6 +27,9 @@ stress: environments ## a thousand swaps by alias and a thousand by stage, under
 
 bench: environments ## the predictor's speed beside its references; needs wrk and two cores (ARGS=--help)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: environments ## other servers with the same model, each in an environment of its own below .bench
+	$(BIN)/python -m benchmarks peers $(ARGS)
 
 fuzz: environments ## 100,000 requests of odd bytes and thousands from the document, with their figures (REQUESTS=)
 	FUZZ_REQUESTS=$(REQUESTS) SCHEMA_EXAMPLES=500 $(BIN)/python -m pytest -s tests/hostile/test_fuzz.py tests/hostile/test_document.py
@@ -64,6 +67,7 @@ $(PREDICTOR_VENV)/installed: requirements/predictor.txt $(VENV)/installed
 # Hashes, but no download address: whoever installs chooses where from.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+COMPILE_PEERS = $(subst 'make lock','make lock-peers',$(COMPILE))
 
 lock: ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
@@ -71,5 +75,9 @@ lock: ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) pyproject.toml --extra trainer -c requirements/predictor.txt -o requirements/trainer.txt $(ARGS)
 	$(COMPILE) pyproject.toml --extra trainer --extra dev -c requirements/trainer.txt -o requirements/dev.txt $(ARGS)
 
+# Each peer by itself: what one pins is no reason for another.
+lock-peers: ## the same for the servers of `make bench-peers`
+	for file in benchmarks/peers/*/requirements.in; do $(COMPILE_PEERS) $$file -o $${file%.in}.txt $(ARGS) || exit 1; done
+
 clean: ## remove the environments and what the demo wrote
-	rm -rf $(VENV) $(PREDICTOR_VENV) .demo
+	rm -rf $(VENV) $(PREDICTOR_VENV) .demo .bench

@@ -6,73 +6,103 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import picture, readme, results
+from benchmarks import kept, picture, readme, results
 from benchmarks.errors import BenchError
 from benchmarks.grids import grids
+from benchmarks.peers import report as peers_report
+from benchmarks.peers import run as peers
 from benchmarks.report import show
 from benchmarks.run import PARTS, QUICK, run
 from benchmarks.stage import Plan
 from demo.processes import ROOT, StartError
 
+_PIPE_WIDTH = 150  # of tables that go to no terminal
+
 
 def main() -> int:
     """Run, print and keep; return 0 where the figures mean what they say, whatever they are."""
     options = _options()
-    if options.command == "readme":
-        readme.rewrite(ROOT / "README.md", results.read(results.FILE))
-        return 0
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     try:
-        _measure(options, console)
+        _COMMANDS[options.command](options, console)
     except (BenchError, StartError) as error:
         console.print(f"No figures: {error}", style="red", markup=False)
         return 1
     return 0
 
 
-def _measure(options: argparse.Namespace, console: Console) -> None:
-    seconds, rounds = (1, 2) if options.quick else (4, 5)
-    plan = Plan(options.seconds or seconds, options.rounds or rounds, options.lock)
+def _run(options: argparse.Namespace, console: Console) -> None:
     parts = options.only or (QUICK if options.quick else tuple(PARTS))
-    found = run(plan, parts, _command(options), console)
+    found = run(_plan(options, seconds=4, rounds=5), parts, _command(options), console)
     show(console, grids(found))
-    whole = set(parts) == set(PARTS)
-    file = options.output or (results.FILE if whole else ROOT / ".bench" / results.FILE.name)
-    results.write(found, file)
+    whole = set(parts) == set(PARTS) and not options.quick
+    _keep(found, options.output or (results.FILE if whole else _aside(results.FILE)), console)
     if whole:
-        picture.draw(found, file.with_suffix(".svg"))
+        picture.draw(found, picture.FILE)
+
+
+def _peers(options: argparse.Namespace, console: Console) -> None:
+    found = peers.run(_plan(options, seconds=4, rounds=3), _command(options), console)
+    show(console, [peers_report.grid(found)])
+    file = _aside(Path("peers.json")) if options.quick else peers_report.FILE
+    _keep(found, options.output or file, console)
+
+
+def _readme(_: argparse.Namespace, __: Console) -> None:
+    found = kept.read(results.FILE, results.Results)
+    beside = peers_report.FILE
+    measured = kept.read(beside, peers.Peers) if beside.exists() else None
+    readme.rewrite(ROOT / "README.md", found, measured)
+
+
+_COMMANDS = {"run": _run, "peers": _peers, "readme": _readme}
+
+
+def _plan(options: argparse.Namespace, *, seconds: int, rounds: int) -> Plan:
+    if options.quick:
+        seconds, rounds = 1, 2
+    return Plan(options.seconds or seconds, options.rounds or rounds, options.lock)
+
+
+def _aside(file: Path) -> Path:
+    """Where results go that are not to be kept in the repository."""
+    return ROOT / ".bench" / file.name
+
+
+def _keep(found: object, file: Path, console: Console) -> None:
+    kept.write(found, file)
     console.print(f"Kept in {file.relative_to(ROOT) if file.is_relative_to(ROOT) else file}")
 
 
 def _command(options: argparse.Namespace) -> str:
+    """How to do the same again."""
     given = [
         *(["--quick"] if options.quick else []),
         *(["--only", *options.only] if options.only else []),
         *(["--seconds", str(options.seconds)] if options.seconds else []),
         *(["--rounds", str(options.rounds)] if options.rounds else []),
     ]
-    return f'make bench ARGS="{" ".join(given)}"' if given else "make bench"
+    target = "make bench-peers" if options.command == "peers" else "make bench"
+    return f'{target} ARGS="{" ".join(given)}"' if given else target
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "command", nargs="?", choices=("run", "readme"), default="run",
-        help="readme: write the README's figures from benchmarks/results.json",
-    )  # fmt: skip
-    parser.add_argument(
-        "--quick", action="store_true", help=f"a minute: short rounds of {', '.join(QUICK)}"
+    add = parser.add_argument
+    add(
+        "command",
+        nargs="?",
+        choices=_COMMANDS,
+        default="run",
+        help="peers: other servers with the same model; readme: write the README's figures anew",
     )
-    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--seconds", type=int, help="of each sample (4)")
-    parser.add_argument("--rounds", type=int, help="of samples, interleaved (5)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="file for the results; benchmarks/results.json where all parts were run",
-    )
-    parser.add_argument("--lock", type=Path, help="file to hold a lock on while samples are taken")
-    return parser.parse_args()
+    add("--quick", action="store_true", help=f"a minute: short rounds of {', '.join(QUICK)}")
+    add("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    add("--seconds", type=int, help="of each sample (4)")
+    add("--rounds", type=int, help="of samples in turn (5; of peers 3)")
+    add("--output", type=Path, help="file for the results")
+    add("--lock", type=Path, help="file to hold a lock on while samples are taken")
+    return parser.parse_args()  # fmt: skip
 
 
 if __name__ == "__main__":

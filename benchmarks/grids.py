@@ -1,10 +1,10 @@
 """What a run found as grids of text, for a terminal and for the README alike."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from statistics import median
 
 from benchmarks.bars import bars
+from benchmarks.grid import Grid
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth
 from benchmarks.parts.http import Http
@@ -14,16 +14,6 @@ from benchmarks.sample import Sample, cpu, middle, p50, p99, rate, ratio
 from benchmarks.servers import EMPTY, PREDICTOR
 
 _LOAD = ("requests/s", "CPU µs per request", "p50 µs", "p99 µs")
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A heading, the names of the columns, and rows; the first `texts` columns are words."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    texts: int = 1
 
 
 def grids(results: Results) -> Iterator[Grid]:

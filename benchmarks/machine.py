@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def _processor() -> str:
 
 def _versions() -> dict[str, str]:
     told: dict[str, str] = json.loads(_output(predictor_python(), "-c", _ASK, *_PACKAGES))
-    wrk = re.search(r"wrk \S*?(\d[\w.]*)", _output("wrk", "-v"))
+    wrk = re.search(r"wrk \S*?(\d[\w.]*)", _output("wrk", "-v") if shutil.which("wrk") else "")
     return {**told, "wrk": wrk[1] if wrk else "unknown"}
 
 

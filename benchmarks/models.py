@@ -27,8 +27,9 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Model:
-    """An exported classifier, and records to ask it for: feature name to value."""
+    """A fitted classifier, its export, and records to ask it for: feature name to value."""
 
+    pipeline: Pipeline
     export: OnnxExport
     records: tuple[dict[str, float], ...]
 
@@ -38,7 +39,7 @@ def diagnosis(kind: str, **parameters: Any) -> Model:
     rows = data.load()
     candidate, known = _KINDS[kind]
     pipeline = _build(candidate, {**known, **parameters}).fit(rows.features, rows.diagnosis)
-    return Model(export(pipeline, rows.features, data.POSITIVE), _records(rows.features))
+    return Model(pipeline, export(pipeline, rows.features, data.POSITIVE), _records(rows.features))
 
 
 def synthetic(features: int) -> Model:
@@ -48,7 +49,7 @@ def synthetic(features: int) -> Model:
     frame = pd.DataFrame(values.astype(np.float32).astype(np.float64), columns=names)
     labels = np.where(classes == 1, data.POSITIVE, data.NEGATIVE)
     pipeline = _build("logistic_regression", {}).fit(frame, labels)
-    return Model(export(pipeline, frame, data.POSITIVE), _records(frame))
+    return Model(pipeline, export(pipeline, frame, data.POSITIVE), _records(frame))
 
 
 def _build(candidate: str, parameters: dict[str, Any]) -> Pipeline:

@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.grids import Grid, grids
+from benchmarks.grid import Grid
+from benchmarks.grids import grids
+from benchmarks.peers import report as peers_report
+from benchmarks.peers.run import Peers
 from benchmarks.results import Results
 
 _BEGIN = (
@@ -12,31 +15,34 @@ _BEGIN = (
 _END = "<!-- /speed -->"
 
 
-def rewrite(readme: Path, results: Results) -> None:
+def rewrite(readme: Path, results: Results, peers: Peers | None) -> None:
     """Put the results between the markers."""
-    readme.write_text(rewritten(readme.read_text(), results))
+    readme.write_text(rewritten(readme.read_text(), results, peers))
 
 
-def rewritten(text: str, results: Results) -> str:
+def rewritten(text: str, results: Results, peers: Peers | None) -> str:
     """The same text with these results between the markers. Raises ValueError without markers."""
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
         raise ValueError(f"the README has no {_BEGIN} … {_END}")
-    return f"{before}{_BEGIN}\n{markdown(results)}{_END}{after}"
+    return f"{before}{_BEGIN}\n{markdown(results, peers)}{_END}{after}"
 
 
-def markdown(results: Results) -> str:
-    """Where and when, then each grid as a table."""
-    return "\n".join([_circumstances(results), *_tables(grids(results))])
+def markdown(results: Results, peers: Peers | None) -> str:
+    """Where and when, then each grid as a table; the peers were a run of their own."""
+    parts = [_circumstances(results), *_tables(grids(results))]
+    if peers is not None:
+        parts += [_circumstances(peers), *_tables([peers_report.grid(peers)])]
+    return "\n".join(parts)
 
 
-def _circumstances(results: Results) -> str:
-    machine = results.machine
+def _circumstances(run: Results | Peers) -> str:
+    machine = run.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     return (
-        f"`{results.command}` on {results.date}, in {results.minutes:.0f} minutes, commit "
-        f"{machine.commit}: {machine.processor}, {machine.cores} cores, {machine.kernel}; {versions}.\n"
+        f"`{run.command}` on {run.date}, in {run.minutes:.0f} minutes, commit {machine.commit}: "
+        f"{machine.processor}, {machine.cores} cores, {machine.kernel}; {versions}.\n"
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.grids import Grid
+from benchmarks.grid import Grid
 
 
 def show(console: Console, grids: Iterable[Grid]) -> None:

@@ -1,9 +1,7 @@
-"""Everything that a run found, and the file that keeps it."""
+"""Everything that a run found."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import msgspec
 
 from benchmarks.machine import Machine
 from benchmarks.parts.batch import Batch
@@ -32,14 +30,3 @@ class Results:
     batch: list[Batch] = field(default_factory=list)
     start: Starts = field(default_factory=dict)
     growth: list[Growth] = field(default_factory=list)
-
-
-def write(results: Results, file: Path) -> None:
-    """Keep the results."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-
-
-def read(file: Path) -> Results:
-    """The results that were kept."""
-    return msgspec.json.decode(file.read_bytes(), type=Results)

@@ -1,6 +1,7 @@
 """Where a part of the bench plays: the cores, MLflow, a folder, and how much is to be measured."""
 
 import fcntl
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -8,7 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks import process, wrk
 from benchmarks.cores import Cores
+from demo.processes import free_port, running, start_mlflow
 
 
 @dataclass(frozen=True)
@@ -55,3 +58,16 @@ class Stage:
         """The same stage; what is started on it ends with the scene."""
         with ExitStack() as stack:
             yield replace(self, stack=stack)
+
+
+@contextmanager
+def open_stage(plan: Plan, console: Console) -> Iterator[Stage]:
+    """A stage with a new MLflow server. Raises BenchError where the machine will not do."""
+    wrk.require()
+    cores = Cores.take()
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
+        folder = Path(name)
+        mlflow = stack.enter_context(running(start_mlflow(folder / "mlflow", free_port())))
+        # wrk has the same core, and must not wait for it.
+        process.step_back(mlflow.process.pid)
+        yield Stage(cores, plan, mlflow.url, folder, stack, console)

@@ -7,6 +7,7 @@ from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth, Point
 from benchmarks.parts.http import Http, Rounds
 from benchmarks.parts.swap import Swap
+from benchmarks.peers.run import Peer, Peers
 from benchmarks.results import Results
 from benchmarks.sample import Sample
 from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR
@@ -44,3 +45,10 @@ def fast() -> Results:
         start={BY_HAND: [1.0, 2.0, 1.5], PREDICTOR: [1.5, 9.0, 1.0]},
         growth=[Growth("features", [Point(30, rounds(many)), Point(300, rounds(one))])],
     )
+
+
+def peers() -> Peers:
+    """One server with figures, and one that could not take part."""
+    ours = Peer(PREDICTOR, "", "", [1.5], [90.0], [SAMPLE], [SAMPLE])
+    other = Peer("MLServer", "1.7", "it cannot be\ninstalled")
+    return Peers("2026-11-23 13:00 UTC", "make bench-peers", 4.5, MACHINE, [ours, other])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import results
+from benchmarks import kept
+from benchmarks.results import Results
 from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR
 from demo.processes import ROOT
 from tests.required import program
@@ -25,7 +26,7 @@ def test_a_second_of_each_server(tmp_path: Path):
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    found = results.read(file)
+    found = kept.read(file, Results)
     assert found.http is not None
     for rounds in found.http.loads.values():
         assert set(rounds) == {EMPTY, BY_HAND, PREDICTOR}

@@ -1,0 +1,1 @@
+"""BentoML: its environment, its service around ONNX Runtime, and how it is started."""

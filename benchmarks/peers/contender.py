@@ -1,0 +1,64 @@
+"""One server that takes part: how it is started, what it is sent, and what checks its answer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks.models import Model
+from benchmarks.registry import Published
+from benchmarks.right import WrongError
+from benchmarks.stage import Stage
+from demo.processes import Child, spawn
+
+_TOLERANCE = 1e-5  # scikit-learn computes in float64
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`start(port)` begins at once; `check` raises WrongError.
+
+    `environment` is the folder of a peer's requirements, named like the package; ours has none.
+    """
+
+    name: str
+    start: Callable[[int], Child]
+    path: str
+    body: bytes
+    check: Callable[[bytes], object]
+    environment: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What every contender is made from: the model in all its forms."""
+
+    stage: Stage
+    published: Published
+    model: Model
+
+    @property
+    def record(self) -> Mapping[str, float]:
+        """What is asked."""
+        return self.published.right.records[0]
+
+    def spawn(self, command: Sequence[str], port: int, env: Mapping[str, str]) -> Child:
+        """Start a server that will listen on this port."""
+        log = self.stage.folder / f"{Path(command[0]).name}-{port}.log"
+        return spawn(command, f"http://127.0.0.1:{port}", log, env)
+
+    def check(self, probabilities: Callable[[Any], Sequence[float]]) -> Callable[[bytes], None]:
+        """The check for answers in which `probabilities` finds them, in the order of the classes."""
+        right = list(self.published.right.references[0].probabilities[0].values())
+
+        def check(body: bytes) -> None:
+            try:
+                given = probabilities(msgspec.json.decode(body))
+            except (KeyError, IndexError, TypeError, msgspec.MsgspecError) as error:
+                raise WrongError(f"{error!r} in {body[:200]!r}") from error
+            if any(abs(a - b) > _TOLERANCE for a, b in zip(given, right, strict=True)):
+                raise WrongError(f"{given}, it should be {right}")
+
+        return check

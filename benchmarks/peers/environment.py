@@ -1,0 +1,49 @@
+"""A peer's own virtual environment, with the versions that its requirements file pins."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.errors import BenchError
+from demo.processes import ROOT
+
+_ENVIRONMENTS = ROOT / ".bench" / "peers"
+
+
+def folder(peer: str) -> Path:
+    """Where the peer's requirements and code are."""
+    return Path(__file__).parent / peer
+
+
+def program(peer: str, name: str) -> str:
+    """The path of a program in the peer's environment."""
+    return str(_ENVIRONMENTS / peer / "bin" / name)
+
+
+def build(peer: str) -> None:
+    """Build the environment unless it has what is pinned now. Raises BenchError."""
+    requirements = folder(peer) / "requirements.txt"
+    built = _ENVIRONMENTS / peer / "installed.txt"
+    if built.exists() and built.read_bytes() == requirements.read_bytes():
+        return
+    uv = Path(sys.executable).with_name("uv")
+    _run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, _ENVIRONMENTS / peer)
+    _run(
+        uv, "pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes",
+        "--python", program(peer, "python"), requirements,
+    )  # fmt: skip
+    built.write_bytes(requirements.read_bytes())
+
+
+def version(peer: str, package: str) -> str:
+    """What is installed there of a package."""
+    code = f"from importlib.metadata import version; print(version({package!r}))"
+    return subprocess.run(
+        [program(peer, "python"), "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"cannot be installed: {' '.join(done.stderr.split())[-300:]}")

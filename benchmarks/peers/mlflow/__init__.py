@@ -1,0 +1,1 @@
+"""`mlflow models serve`: its environment, and how it is started."""

@@ -1,0 +1,1 @@
+"""MLServer: its environment, its runtime around ONNX Runtime, and how it is started."""

@@ -1,0 +1,114 @@
+"""Rounds of all contenders: each is started, asked, measured and stopped in its turn."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+
+from rich.console import Console
+
+from benchmarks import servers
+from benchmarks.errors import BenchError
+from benchmarks.machine import Machine
+from benchmarks.models import LOGISTIC, diagnosis
+from benchmarks.parts.start import first_answer, post
+from benchmarks.peers import environment, ours
+from benchmarks.peers.bentoml import contenders as bentoml
+from benchmarks.peers.contender import Contender, Entry
+from benchmarks.peers.litserve import contenders as litserve
+from benchmarks.peers.mlflow import contenders as mlflow
+from benchmarks.peers.mlserver import contenders as mlserver
+from benchmarks.registry import publish
+from benchmarks.sample import Sample
+from benchmarks.stage import Plan, Stage, open_stage
+from benchmarks.subject import Subject
+from demo.processes import StartError, free_port
+
+_KINDS = (ours, mlserver, mlflow, litserve, bentoml)
+_WARM_UP_SECONDS = 1
+_MANY = 32  # connections
+
+
+@dataclass
+class Peer:
+    """What one server did: starts in seconds, memory (PSS, MB), rounds of 1 and of 32 connections.
+
+    `fault` says why there is none of that.
+    """
+
+    name: str
+    version: str = ""
+    fault: str = ""
+    starts: list[float] = field(default_factory=list)
+    pss_megabytes: list[float] = field(default_factory=list)
+    one: list[Sample] = field(default_factory=list)
+    many: list[Sample] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Peers:
+    """One run: when, how, on what, and what each server did."""
+
+    date: str
+    command: str
+    minutes: float
+    machine: Machine
+    peers: list[Peer]
+
+
+def run(plan: Plan, command: str, console: Console) -> Peers:
+    """Measure. What ails one peer is noted, and stops none of the others."""
+    began, date = time.monotonic(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    machine = Machine.here()
+    with open_stage(plan, console) as stage:
+        model = diagnosis(LOGISTIC)
+        published = publish(stage.mlflow_url, stage.folder, LOGISTIC, [model])
+        with stage.scene() as scene:  # fills the predictor's cache
+            servers.predictor(scene, published)
+        entry = Entry(stage, published, model)
+        entries = [each for kind in _KINDS for each in kind.contenders(entry)]
+        peers = {each.name: Peer(each.name, *_built(stage, each)) for each in entries}
+        for number in range(plan.rounds):
+            stage.say(f"Round {number + 1} of {plan.rounds}")
+            for contender in entries:
+                _once(stage, contender, peers[contender.name])
+    minutes = round((time.monotonic() - began) / 60, 1)
+    return Peers(date, command, minutes, machine, list(peers.values()))
+
+
+def _built(stage: Stage, contender: Contender) -> tuple[str, str]:
+    """The peer's version, and the fault that keeps it out."""
+    if not contender.environment:
+        return "", ""
+    stage.say(f"The environment of {contender.name}")
+    try:
+        environment.build(contender.environment)
+    except BenchError as error:
+        return "", str(error)
+    return environment.version(contender.environment, contender.environment), ""
+
+
+def _once(stage: Stage, contender: Contender, peer: Peer) -> None:
+    if peer.fault:
+        return
+    request = post(contender.path, contender.body)
+    start = partial(contender.start, free_port())
+    body = stage.folder / "peer.json"
+    body.write_bytes(contender.body)
+    try:
+        with (
+            stage.plan.quiet(),
+            first_answer(stage.cores, start, request, contender.check) as started,
+        ):
+            subject = Subject(contender.name, started.child, body, contender.check, contender.path)
+            _sample(stage.plan.seconds, subject, peer)
+            peer.starts.append(started.seconds)
+    except (BenchError, StartError) as error:
+        peer.fault = str(error)
+
+
+def _sample(seconds: int, subject: Subject, peer: Peer) -> None:
+    subject.sample(connections=_MANY, seconds=_WARM_UP_SECONDS)
+    peer.one.append(subject.sample(connections=1, seconds=seconds))
+    peer.many.append(subject.sample(connections=_MANY, seconds=seconds))
+    peer.pss_megabytes.append(subject.pss_megabytes())
