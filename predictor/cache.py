@@ -8,6 +8,7 @@ Only what was verified gets here, and whole or not at all, so a second predictor
 or the next start after a crash, sees nothing that is half-written.
 """
 
+import contextlib
 import hashlib
 import os
 import time
@@ -121,10 +122,11 @@ class Cache:
     def _keep(self, fetched: Fetched) -> None:
         artifact = fetched.artifact
         place = self._artifacts / artifact.digest
-        if place.exists():
-            if self._fetched(artifact.digest) is not None:
+        if self._fetched(artifact.digest) is not None:
+            with contextlib.suppress(FileNotFoundError):  # pruned by another predictor
                 os.utime(place)
                 return
+        elif place.exists():
             remove(place)  # damaged since
         manifest = _Manifest(artifact.onnx_path, dict(artifact.digests), dict(artifact.metrics))
         write_folder(place, {**fetched.contents, _MANIFEST: msgspec.json.encode(manifest)})

@@ -21,7 +21,9 @@ from predictor.service import Service
 from predictor.settings import Settings
 from predictor.watcher import Turn
 
-_PATIENCE_SECONDS = 5.0  # a replaced worker's connections wait for it to serve; then it says 503
+_PATIENCE_SECONDS = (
+    8.0  # longer than the registry is waited for; then connections are taken, and told 503
+)
 _END_SECONDS = 6  # beyond `shutdown_seconds`, for a worker without a supervisor
 
 

@@ -2,8 +2,11 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -221,3 +224,44 @@ def test_the_same_files_registered_again_and_again_leave_a_bounded_number_of_poi
     assert len(list((tmp_path / "cache" / "versions").iterdir())) == 64
     assert cache.find(version(69)) is not None
     assert cache.last_verified()[0] == version(69)
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from random import Random
+from predictor.cache import Cache
+from tests.predictor.parts import version, write_artifact
+
+folder, seed = Path(sys.argv[1]), int(sys.argv[2])
+cache, chance = Cache(folder / "cache", "http://a\\nmodels:/m/Production"), Random(seed)
+versions = [version(number) for number in range(24)]
+files = [write_artifact(folder / str(seed), f"model {number}".encode()) for number in range(24)]
+for _ in range(50):
+    number = chance.randrange(24)
+    cache.remember(versions[number], files[number])
+    found = cache.find(versions[number])
+    assert found in (None, files[number]), number
+    last = cache.last_verified()
+    assert last is None or last[1] == files[last[0].number], last
+    if chance.random() < 0.1:
+        cache.forget()
+cache.remember(versions[0], files[0])
+"""
+
+
+def test_several_processes_on_one_folder(cache, files, tmp_path):
+    """Remember, forget and prune at the same time: whole or not there, no fault, nothing left over."""
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, tmp_path, str(seed)], cwd=Path(__file__).parents[2],
+            stderr=subprocess.PIPE, text=True,
+        )
+        for seed in range(4)
+    ]  # fmt: skip
+    ended = [(worker.communicate()[1], worker.returncode) for worker in workers]
+    assert ended == [("", 0)] * 4
+    assert cache.last_verified()[0] == version(0)
+    assert cache.find(version(0)) is not None
+    left = [path.name for path in (tmp_path / "cache").rglob(".writing-*")]
+    assert not left

@@ -142,39 +142,99 @@ def run(**environment):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize(
     ("environment", "variable"),
     [
         ({}, "MLFLOW_TRACKING_URI"),
         ({"MLFLOW_TRACKING_SERVER_CERT_PATH": "/nowhere"}, "MLFLOW_TRACKING_SERVER_CERT_PATH"),
+        ({"PREDICTOR_TLS_CERTIFICATE": "/nowhere"}, "PREDICTOR_TLS_CERTIFICATE"),
     ],
 )
-def test_a_wrong_setting_ends_the_process_in_one_line(environment, variable):
+def test_a_wrong_setting_ends_the_process_in_one_line(environment, variable, workers):
     """Exit code 2, the variable's name, no traceback."""
     tracking = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"} if environment else {}
-    done = run(**tracking, **environment)
+    done = run(PREDICTOR_WORKERS=workers, **tracking, **environment)
     assert done.returncode == 2
     assert done.stderr.startswith(f"mlflow-hotswap: {variable}: ")
     assert done.stderr.count("\n") == 1
 
 
-def test_sigterm_ends_the_process_cleanly(tmp_path):
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigterm_ends_the_process_cleanly(tmp_path, workers):
     """Exit code 0, also while the registry does not answer."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "predictor"],
-        env={
-            **ENVIRONMENT, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
-            "PREDICTOR_PORT": str(port), "PREDICTOR_CACHE_DIR": str(tmp_path),
-        },
-        stderr=subprocess.PIPE, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
-    lines = []
-    for line in process.stderr:
-        lines.append(json.loads(line))
-        if "startup complete" in lines[-1]["event"]:
-            break
+    process = start(tmp_path, PREDICTOR_WORKERS=workers, PREDICTOR_PORT=str(free_port()))
+    lines_until(process, "startup complete")
     process.send_signal(signal.SIGTERM)
     rest = process.stderr.read().decode()
     assert process.wait(30) == 0
     assert "Traceback" not in rest
+
+
+def start(folder, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "predictor"],
+        env={
+            **ENVIRONMENT, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
+            "PREDICTOR_CACHE_DIR": str(folder / "cache"), **environment,
+        },
+        stderr=subprocess.PIPE, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+
+
+def lines_until(process, event):
+    """The lines of its log, the one with this event last."""
+    lines = []
+    for line in process.stderr:
+        lines.append(json.loads(line))
+        if event in lines[-1]["event"]:
+            break
+    return lines
+
+
+def test_workers_have_the_port_that_the_system_picked(tmp_path):
+    """All of them the same, and the log says which."""
+    process = start(tmp_path, PREDICTOR_WORKERS="3", PREDICTOR_PORT="0")
+    first, *_ = lines_until(process, "supervising")
+    assert (first["workers"], first["host"]) == (3, "127.0.0.1")
+    up = [lines_until(process, "startup complete")[-1]["worker"] for _ in range(3)]
+    assert sorted(up) == [0, 1, 2]
+    for _ in range(10):
+        url = f"http://127.0.0.1:{first['port']}/health"
+        assert httpx.get(url, timeout=20).status_code == 200
+    process.send_signal(signal.SIGINT)
+    assert "Traceback" not in process.stderr.read().decode()
+    assert process.wait(30) == 0
+
+
+def test_workers_that_cannot_start_end_the_service(tmp_path):
+    """With an exit code that says so, once a few have tried."""
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('not for this processor')")
+    process = start(tmp_path, PREDICTOR_WORKERS="2", PREDICTOR_PORT="0", PYTHONPATH=str(tmp_path))
+    log = process.stderr.read().decode()
+    assert process.wait(60) == 1
+    assert "not for this processor" in log
+    assert '"event": "workers_cannot_start"' in log
+
+
+def test_a_port_in_use_ends_a_service_of_workers(tmp_path):
+    """Before any is started."""
+    process = start(tmp_path, PREDICTOR_WORKERS="2", PREDICTOR_PORT="0")
+    port = str(lines_until(process, "supervising")[0]["port"])
+    for workers in ("1", "2"):
+        other = start(tmp_path, PREDICTOR_WORKERS=workers, PREDICTOR_PORT=port)
+        (line,) = other.stderr.read().decode().splitlines()
+        assert json.loads(line)["event"] == "cannot_listen"
+        assert other.wait(30) == 1
+    process.send_signal(signal.SIGTERM)
+    process.stderr.read()
+    assert process.wait(30) == 0
+
+
+def test_the_supervisor_imports_nothing_that_serving_needs():
+    """It is small, and starts at once."""
+    code = "import sys, predictor.__main__, predictor.supervisor; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "structlog" in loaded
+    assert not loaded & {"onnxruntime", "numpy", "fastapi", "uvicorn", "httpx", "prometheus_client"}

@@ -1,10 +1,12 @@
 """Looks at once, again when nudged, and never twice at the same time."""
 
 import asyncio
+import itertools
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from predictor.watcher import Watcher
+from predictor.watcher import Turn, Watcher
 
 LONG = 3600
 
@@ -112,3 +114,42 @@ async def test_stopping_ends_a_look_in_progress(looks):
     watcher.stop()
     await asyncio.sleep(0.01)
     assert looks.started == 1
+
+
+def turns(turn, seconds, count=6):
+    """When it is this worker's turn, from a moment long after the turns began."""
+    trigger = turn.trigger(seconds)
+    now = last = datetime(2026, 1, 1, tzinfo=UTC)
+    found = [trigger.get_next_fire_time(None, now)]
+    while len(found) < count:
+        last = found[-1]
+        found.append(trigger.get_next_fire_time(last, last))
+    return found
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+def test_workers_take_turns(workers):
+    """Together they ask as often as one would, and never in step."""
+    since = 1_700_000_000.0
+    found = sorted(
+        moment for worker in range(workers) for moment in turns(Turn(worker, workers, since), 2)
+    )
+    gaps = {after - before for before, after in itertools.pairwise(found)}
+    assert gaps == {timedelta(seconds=2)}
+
+
+def test_services_do_not_ask_in_step():
+    """A thousand replicas that started together have their turns at random moments."""
+    moments = {turns(Turn(), 2, 1)[0] for _ in range(100)}
+    assert len(moments) > 90
+
+
+async def test_a_nudge_does_not_move_the_turns(watcher, looks):
+    """Workers that are nudged together go on taking turns."""
+    (job,) = watcher._scheduler.get_jobs()
+    turn = job.next_run_time
+    await looks.reach(1)
+    watcher.nudge()
+    await looks.reach(2)
+    (job,) = watcher._scheduler.get_jobs()
+    assert job.next_run_time == turn
