@@ -39,7 +39,7 @@ def diagnosis(kind: str, **parameters: Any) -> Model:
     rows = data.load()
     candidate, known = _KINDS[kind]
     pipeline = _build(candidate, {**known, **parameters}).fit(rows.features, rows.diagnosis)
-    return Model(pipeline, export(pipeline, rows.features, data.POSITIVE), _records(rows.features))
+    return _model(pipeline, rows.features)
 
 
 def synthetic(features: int) -> Model:
@@ -49,12 +49,18 @@ def synthetic(features: int) -> Model:
     frame = pd.DataFrame(values.astype(np.float32).astype(np.float64), columns=names)
     labels = np.where(classes == 1, data.POSITIVE, data.NEGATIVE)
     pipeline = _build("logistic_regression", {}).fit(frame, labels)
-    return Model(pipeline, export(pipeline, frame, data.POSITIVE), _records(frame))
+    return _model(pipeline, frame)
 
 
 def _build(candidate: str, parameters: dict[str, Any]) -> Pipeline:
     return CATALOGUE[candidate].build(_SEED).set_params(**parameters)
 
 
-def _records(frame: pd.DataFrame) -> tuple[dict[str, float], ...]:
-    return tuple({str(k): float(v) for k, v in row.items()} for _, row in frame.iterrows())
+def _model(pipeline: Pipeline, rows: pd.DataFrame) -> Model:
+    """The first record is the least sure one: a wrong answer to it shows."""
+    doubt = np.argsort(pipeline.predict_proba(rows).max(axis=1), kind="stable")
+    records = tuple(
+        {str(name): float(value) for name, value in row.items()}
+        for _, row in rows.iloc[doubt].iterrows()
+    )
+    return Model(pipeline, export(pipeline, rows, data.POSITIVE), records)

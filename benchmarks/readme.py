@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import median
 
 from benchmarks.grid import Grid
 from benchmarks.grids import grids
@@ -31,7 +32,7 @@ def rewritten(text: str, results: Results, peers: Peers | None) -> str:
 
 def markdown(results: Results, peers: Peers | None) -> str:
     """Where and when, then each grid as a table; the peers were a run of their own."""
-    parts = [_circumstances(results), *_tables(grids(results))]
+    parts = [_circumstances(results), *_waiting(results), *_tables(grids(results))]
     if peers is not None:
         parts += [_circumstances(peers), *_tables([peers_report.grid(peers)])]
     return "\n".join(parts)
@@ -44,6 +45,17 @@ def _circumstances(run: Results | Peers) -> str:
         f"`{run.command}` on {run.date}, in {run.minutes:.0f} minutes, commit {machine.commit}: "
         f"{machine.processor}, {machine.cores} cores, {machine.kernel}; {versions}.\n"
     )
+
+
+def _waiting(results: Results) -> Iterable[str]:
+    """How busy the machine was, as the servers of the main part felt it."""
+    loads = results.http.loads.values() if results.http else ()
+    waited = [each.waited for rounds in loads for samples in rounds.values() for each in samples]
+    if waited:
+        yield (
+            f"Other programs had the server's core, or wrk's, for {median(waited):.0%} of a sample's "
+            f"time at the median and {max(waited):.0%} at most.\n"
+        ).replace("%", " %")
 
 
 def _tables(shown: Iterable[Grid]) -> Iterable[str]:

@@ -7,7 +7,11 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Sample:
-    """What one server did for a few seconds; `cpu_us` is its processor time per request."""
+    """What one server did for a few seconds.
+
+    `cpu_us` is its processor time per request; `waited` is for what part of the time it was ready to
+    run and something else had its core, or wrk if that waited longer.
+    """
 
     connections: int
     requests: int
@@ -15,6 +19,7 @@ class Sample:
     p50_us: float
     p99_us: float
     cpu_us: float
+    waited: float = 0.0
 
 
 Figure = Callable[[Sample], float]

@@ -9,9 +9,12 @@ from benchmarks import process, wrk
 from benchmarks.errors import BenchError
 from benchmarks.right import WrongError
 from benchmarks.sample import Sample
+from benchmarks.waiting import Waiting
 from demo.processes import Child
 
 _LONGEST_SECONDS = 30
+_TRIES = 3
+_MOST_WAITED = 0.05  # of the time
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,22 @@ class Subject:
             raise BenchError(f"{self.name} answers wrong: {error}") from error
 
     def sample(self, *, connections: int, seconds: int) -> Sample:
-        """Load it for so long. Raises BenchError where any answer was not 2xx, or one was wrong."""
+        """Load it for so long; again, a few times, where it had to wait too long for a core.
+
+        Raises BenchError where any answer was not 2xx, or one was wrong.
+        """
+        samples: list[Sample] = []
+        while len(samples) < _TRIES and not any(each.waited <= _MOST_WAITED for each in samples):
+            samples.append(self._sample(connections, seconds))
+        return min(samples, key=lambda each: each.waited)
+
+    def _sample(self, connections: int, seconds: int) -> Sample:
         self.verify()
+        waiting = Waiting(self.child.process.pid)
         before = process.cpu_nanoseconds(self.child.process.pid)
         counted = wrk.post(self.url, self.body, connections=connections, seconds=seconds)
         spent = process.cpu_nanoseconds(self.child.process.pid) - before
+        waited = max(waiting.share(), counted.waited)
         self.verify()
         return Sample(
             connections=connections,
@@ -54,6 +68,7 @@ class Subject:
             p50_us=counted.p50_us,
             p99_us=counted.p99_us,
             cpu_us=spent / 1000 / counted.requests,
+            waited=round(waited, 3),
         )
 
     def pss_megabytes(self) -> float:

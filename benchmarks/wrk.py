@@ -4,9 +4,11 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks import waiting
 from benchmarks.errors import BenchError
 
 _LINE = re.compile(
@@ -14,17 +16,22 @@ _LINE = re.compile(
     re.MULTILINE,
 )
 _SCRIPT = Path(__file__).with_name("wrk.lua")
+_BEFORE_ITS_END = 0.1  # seconds; its threads cannot be looked at once they have ended
 _LONGEST_SECONDS = 30  # for one answer; beyond it, wrk counts a fault
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What wrk saw: answers, seconds, latencies in µs from a request's first byte to its answer's last."""
+    """What wrk saw: answers, seconds, latencies in µs from a request's first byte to its answer's last.
+
+    `waited` is for what part of the time wrk itself had to wait for its core.
+    """
 
     requests: int
     seconds: float
     p50_us: int
     p99_us: int
+    waited: float = 0.0
 
 
 def require() -> None:
@@ -39,14 +46,17 @@ def post(url: str, body: Path, *, connections: int, seconds: int) -> Counted:
         "wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
         f"--timeout={_LONGEST_SECONDS}s", "--latency", "-s", str(_SCRIPT), url,
     ]  # fmt: skip
-    done = subprocess.run(
+    with subprocess.Popen(
         command,
         env={**os.environ, "BENCH_BODY": str(body)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-    )
-    return read(done.stdout, done.stderr)
+    ) as process:
+        time.sleep(seconds - _BEFORE_ITS_END)
+        waited = waiting.of_all_threads(process.pid) / seconds
+        output, errors = process.communicate()
+    return replace(read(output, errors), waited=waited)
 
 
 def read(output: str, errors: str = "") -> Counted:

@@ -13,6 +13,8 @@ from benchmarks.right import WrongError
 from benchmarks.stage import Stage
 from demo.processes import Child, spawn
 
+# Threads of linear algebra would wait for one another on the server's one core.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _TOLERANCE = 1e-5  # scikit-learn computes in float64
 
 
@@ -47,7 +49,7 @@ class Entry:
     def spawn(self, command: Sequence[str], port: int, env: Mapping[str, str]) -> Child:
         """Start a server that will listen on this port."""
         log = self.stage.folder / f"{Path(command[0]).name}-{port}.log"
-        return spawn(command, f"http://127.0.0.1:{port}", log, env)
+        return spawn(command, f"http://127.0.0.1:{port}", log, {**_ONE_THREAD, **env})
 
     def check(self, probabilities: Callable[[Any], Sequence[float]]) -> Callable[[bytes], None]:
         """The check for answers in which `probabilities` finds them, in the order of the classes."""
