@@ -43,6 +43,10 @@ class Subject:
         except (OSError, WrongError) as error:
             raise BenchError(f"{self.name} answers wrong: {error}") from error
 
+    def warm_up(self, *, connections: int) -> None:
+        """Load it for a second that does not count. Raises BenchError as `sample` does."""
+        self._sample(connections, 1)
+
     def sample(self, *, connections: int, seconds: int) -> Sample:
         """Load it for so long; again, a few times, where it had to wait too long for a core.
 

@@ -11,7 +11,6 @@ from benchmarks.stage import Plan, Stage
 from benchmarks.subject import Subject
 
 CONNECTIONS = (1, 32)
-_WARM_UP_SECONDS = 1
 
 Rounds = dict[str, list[Sample]]  # by server, one a round
 
@@ -52,7 +51,7 @@ def interleaved(
     loads: dict[int, Rounds] = {n: {name: [] for name in subjects} for n in connections}
     with plan.quiet():
         for subject in subjects.values():
-            subject.sample(connections=max(loads), seconds=_WARM_UP_SECONDS)
+            subject.warm_up(connections=max(loads))
     for _ in range(plan.rounds):
         with plan.quiet():
             for n, rounds in loads.items():

@@ -43,7 +43,7 @@ def run(stage: Stage) -> Swap:
         settings = {"PREDICTOR_POLL_SECONDS": str(_POLL_SECONDS)}
         subject = servers.predictor(scene, published, settings)
         with stage.plan.quiet():
-            subject.sample(connections=CONNECTIONS, seconds=1)
+            subject.warm_up(connections=CONNECTIONS)
         for _ in range(stage.plan.rounds):
             with stage.plan.quiet():
                 seen.quiet.append(subject.sample(connections=CONNECTIONS, seconds=seconds))

@@ -25,7 +25,6 @@ from benchmarks.subject import Subject
 from demo.processes import StartError, free_port
 
 _KINDS = (ours, mlserver, mlflow, litserve, bentoml)
-_WARM_UP_SECONDS = 1
 _MANY = 32  # connections
 
 
@@ -108,7 +107,7 @@ def _once(stage: Stage, contender: Contender, peer: Peer) -> None:
 
 
 def _sample(seconds: int, subject: Subject, peer: Peer) -> None:
-    subject.sample(connections=_MANY, seconds=_WARM_UP_SECONDS)
+    subject.warm_up(connections=_MANY)
     peer.one.append(subject.sample(connections=1, seconds=seconds))
     peer.many.append(subject.sample(connections=_MANY, seconds=seconds))
     peer.pss_megabytes.append(subject.pss_megabytes())
