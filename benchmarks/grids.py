@@ -8,7 +8,7 @@ from benchmarks.grid import Grid
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth
 from benchmarks.parts.http import Http
-from benchmarks.parts.swap import Swap
+from benchmarks.parts.swap import POLL_SECONDS, Swap
 from benchmarks.results import Results
 from benchmarks.sample import Sample, cpu, middle, p50, p99, rate, ratio
 from benchmarks.servers import EMPTY, PREDICTOR
@@ -49,13 +49,18 @@ def _swap(swap: Swap) -> Grid:
         ("quiet", *_load(swap.quiet), "0"),
         ("a swap every second", *_load(swap.swapping), str(sum(swap.swaps))),
     ]
-    return Grid("Swaps under load, 32 connections", ("", *_LOAD, "swaps"), rows)
+    return Grid(
+        f"Swaps under load, 32 connections, polls every {POLL_SECONDS:g} s",
+        ("", *_LOAD, "swaps"),
+        rows,
+    )
 
 
 def _batch(batches: list[Batch]) -> Grid:
     rows = [
         (
             f"{batch.rows:,}",
+            str(batch.samples[0].connections),
             f"{median(batch.rates):,.0f}",
             f"{median(batch.loop):,.0f}",
             f"{median(batch.shares):.2f}",
@@ -65,6 +70,7 @@ def _batch(batches: list[Batch]) -> Grid:
     ]
     columns = (
         "rows in a batch",
+        "connections",
         "rows/s",
         "decoding and ONNX Runtime alone, rows/s",
         "ratio",

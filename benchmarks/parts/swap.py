@@ -19,7 +19,7 @@ from stress.observed import Predictor
 CONNECTIONS = 32
 EVERY_SECONDS = 1.0
 _LEAST_SECONDS = 4  # of a sample: several swaps fall into each
-_POLL_SECONDS = 0.25  # a swap is noticed well before the next
+POLL_SECONDS = 0.25  # a swap is noticed well before the next
 _FEWEST = 0.7  # of the promotions must have become swaps before the sample ends
 
 
@@ -40,7 +40,7 @@ def run(stage: Stage) -> Swap:
     seconds = max(stage.plan.seconds, _LEAST_SECONDS)
     seen = Swap([], [], [])
     with stage.scene() as scene:
-        settings = {"PREDICTOR_POLL_SECONDS": str(_POLL_SECONDS)}
+        settings = {"PREDICTORPOLL_SECONDS": str(POLL_SECONDS)}
         subject = servers.predictor(scene, published, settings)
         with stage.plan.quiet():
             subject.warm_up(connections=CONNECTIONS)
