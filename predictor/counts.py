@@ -24,7 +24,7 @@ _SLOT = 8  # bytes
 _FIRST = 1  # the slot of the first record
 _SPILL = 64  # slots at the end, for what has no place of its own any more
 
-BLOCK_BYTES = 8 << 20  # some 3,000 versions of 50 classes; memory that is not used is not taken
+BLOCK_BYTES = 8 << 20  # some 2,000 versions of 50 classes; memory that is not used is not taken
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ class Post:
     """A worker's place. It is handed on as one argument, so that a list of processes shows it.
 
     `listener`, `memory` and `line` are descriptors; `since` is when the first turn to look at the
-    registry began, in seconds since the epoch; `replaces` says that others serve already.
+    registry began, in seconds since the epoch.
     """
 
     worker: int
@@ -17,7 +17,6 @@ class Post:
     listener: int
     memory: int
     since: float
-    replaces: bool = False
     line: int = -1
 
     @classmethod

@@ -20,6 +20,7 @@ from predictor.settings import Settings
 from predictor.worker_process import WorkerProcess
 
 _HUNG_BEATS = 30  # so many missed in a row, and a worker is replaced
+_START_BEATS = 120  # the same, for one that does not get so far as to take connections
 _END_SECONDS = 6  # beyond PREDICTOR_SHUTDOWN_SECONDS, in which a worker ends by itself
 
 
@@ -86,9 +87,8 @@ class Supervisor:
         block, started = self._blocks[index], time.monotonic()
         before = presence.starts(block)
         post = Post(
-            index, len(self._listeners), self._listeners[index].fileno(), self._memory, self._since,
-            replaces=any(presence.pid(each) for each in self._blocks),
-        )  # fmt: skip
+            index, len(self._listeners), self._listeners[index].fileno(), self._memory, self._since
+        )
         try:
             worker = await WorkerProcess.start(post, partial(self._hand_on, index))
         except OSError as error:
@@ -116,10 +116,10 @@ class Supervisor:
         Beats are counted, not seconds: where the whole machine stood still, nobody missed one.
         """
         block, last, missed = self._blocks[index], 0, 0
-        while missed < _HUNG_BEATS:
+        while missed < (_HUNG_BEATS if presence.pid(block) else _START_BEATS):
             await asyncio.sleep(presence.BEAT_SECONDS)
             beats = presence.beats(block)
-            missed = missed + 1 if beats == last and presence.pid(block) else 0
+            missed = missed + 1 if beats == last else 0
             last = beats
         log.error("worker_hung", worker=index, seconds=missed * presence.BEAT_SECONDS)
         worker.signal(signal.SIGKILL)

@@ -11,19 +11,16 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from predictor import logs, presence
+from predictor.arrival import Arrival
 from predictor.blocks import Blocks
 from predictor.composition import Company, compose, serve
 from predictor.counts import Counts
 from predictor.errors import SettingsError
 from predictor.news import News
 from predictor.post import Post
-from predictor.service import Service
 from predictor.settings import Settings
 from predictor.watcher import Turn
 
-_PATIENCE_SECONDS = (
-    8.0  # longer than the registry is waited for; then connections are taken, and told 503
-)
 _END_SECONDS = 6  # beyond `shutdown_seconds`, for a worker without a supervisor
 
 
@@ -33,11 +30,12 @@ def main() -> int:
     try:
         settings = Settings.read()
         blocks, news = Blocks(post.memory), News(socket.socket(fileno=post.line))
+        arrival = Arrival()
         company = Company(
             blocks.worker(post.worker),
             blocks.siblings(post.worker),
             blocks.supervisor(),
-            [news.observe],
+            [news.observe, arrival.observe],
             Turn(post.worker, post.workers, post.since),
         )
         service = compose(settings, company)
@@ -49,8 +47,7 @@ def main() -> int:
     @asynccontextmanager
     async def beside() -> AsyncIterator[None]:
         news.listen(service.watcher.nudge, lambda: _end(settings.shutdown_seconds))
-        if post.replaces:
-            await _until_it_serves(service)
+        await arrival.over(service.reconciler.settled)
         beating = asyncio.create_task(_beat(company.own))
         presence.begin(company.own)
         yield
@@ -59,16 +56,6 @@ def main() -> int:
 
     serve(replace(service, beside=beside), socket.socket(fileno=post.listener))
     return 0
-
-
-async def _until_it_serves(service: Service) -> None:
-    """Let connections wait rather than tell them that nothing serves, where others serve on."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    reconciler = service.reconciler
-    while reconciler.serving is None and not reconciler.knowledge.says_none:
-        if reconciler.failure or time.monotonic() > deadline:
-            return
-        await asyncio.sleep(0.01)
 
 
 async def _beat(counts: Counts) -> None:
