@@ -23,6 +23,7 @@ QUIET = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "PYTHONUNBUFFERED": "1",
 }
+_HELD: list[socket.socket] = []
 
 
 class StartError(RuntimeError):
@@ -84,10 +85,21 @@ def answers(url: str) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nothing listened on a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A TCP port on 127.0.0.1 for a child of this process, and for nobody else.
+
+    It stays bound for as long as this process lives, so the kernel gives it to no one who asks for
+    any port. Linux lets a server listen on it all the same, because both allow the address to be
+    used again; elsewhere it is only a port that was free a moment ago.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    port = int(holder.getsockname()[1])
+    if sys.platform == "linux":
+        _HELD.append(holder)
+    else:
+        holder.close()
+    return port
 
 
 def port_in_use(port: int) -> bool:
