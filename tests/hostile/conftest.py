@@ -12,7 +12,7 @@ from tests.hostile.parts import MOST_GROWTH, Bystander, Target
 VERSION = "2"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def target(trained: Child, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A predictor that waits for slow clients for moments only."""
     registry = register_again(trained.url)
@@ -28,7 +28,7 @@ def target(trained: Child, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert "internal_error" not in log
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bystander(target: Target) -> Iterator[Bystander]:
     """The other client; it asks for as long as there are attacks."""
     bystander = Bystander(target)
@@ -36,7 +36,7 @@ def bystander(target: Target) -> Iterator[Bystander]:
     bystander.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def memory_before(target: Target) -> Iterator[int]:
     """Resident bytes of the predictor after its first answers."""
     for _ in range(200):

@@ -1,0 +1,1 @@
+"""Attacks on one predictor; a package, so that the predictor ends with the last of them."""
