@@ -59,7 +59,9 @@ class Registry:
     def reference(self, version: str) -> Reference:
         folder = self.client.get_model_version_download_uri(self.name, version)
         file = download_artifacts(artifact_uri=f"{folder}/model.onnx", tracking_uri=self.url)
-        return Reference(ort.InferenceSession(file, providers=["CPUExecutionProvider"]))
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1  # more would wait busily, on cores that others need
+        return Reference(ort.InferenceSession(file, options, providers=["CPUExecutionProvider"]))
 
 
 def register_again(url: str) -> Registry:
