@@ -10,6 +10,7 @@ export PREDICTOR_PYTHON = $(abspath $(PREDICTOR_VENV))/bin/python
 MLFLOW_PORT    ?= 5000
 PREDICTOR_PORT ?= 8000
 REQUESTS       ?= 100000
+WORKERS        ?= 2
 
 .PHONY: demo test fuzz stress bench bench-peers check format environments lock lock-peers audit clean help
 
@@ -19,8 +20,8 @@ help: ## what can be made
 demo: environments ## train, promote and serve; stays up until Ctrl-C (MLFLOW_PORT=, PREDICTOR_PORT=)
 	@$(BIN)/python -m demo --mlflow-port $(MLFLOW_PORT) --predictor-port $(PREDICTOR_PORT)
 
-test: environments ## every test, the end-to-end ones included
-	$(BIN)/python -m pytest $(ARGS)
+test: environments ## every test, the end-to-end ones included, in two processes (WORKERS=)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
 
 stress: environments ## a thousand swaps by alias and a thousand by stage, under load (ARGS=--help)
 	$(BIN)/python -m stress $(ARGS)

@@ -1,13 +1,41 @@
 """What several test modules share: real MLflow servers, trained versions, predictors that follow them."""
 
+import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from demo.processes import Child, free_port, running, start_mlflow
+
+# Of several workers, one takes all of these: they attack one predictor, which has to bear them all.
+ATTACKS = {f"tests/hostile/test_{name}.py" for name in ("attacks", "document", "fuzz")}
+# The folders with the longest tests. `faults` begins, because one of the two files that begin needs
+# no trained versions: it goes on while they are trained for the other.
+FIRST = ("faults", "end_to_end", "hostile", "trainer")
+
+
+class ByFile(LoadFileScheduling):
+    """With `-n`, each worker takes the next file when it is done with one, in the order collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "attacks" if file in ATTACKS else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that all workers end at nearly the same time."""
+    rank = {folder: place for place, folder in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.parent.name, len(FIRST)))
 
 
 @pytest.fixture(scope="session")
@@ -19,11 +47,24 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
 
 
 @pytest.fixture(scope="session")
-def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database and artifacts of a server on which `python -m trainer train --quick` has run."""
+def trained_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The database and artifacts of a server on which `python -m trainer train --quick` has run.
+
+    With several workers, the first that asks for it trains; each has a copy of its own.
+    """
+    if worker_id == "master":  # there is only this one
+        return _train(tmp_path_factory.mktemp("trained"))
+    of_all = tmp_path_factory.getbasetemp().parent
+    with (of_all / "trained.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (of_all / "trained").exists():
+            _train(of_all / "training").rename(of_all / "trained")
+    return shutil.copytree(of_all / "trained", tmp_path_factory.mktemp("own") / "trained")
+
+
+def _train(folder: Path) -> Path:
     from tests.end_to_end.parts import trainer  # slow to import, and most tests need it not
 
-    folder = tmp_path_factory.mktemp("trained")
     with running(start_mlflow(folder, free_port())) as server:
         trainer(server.url, "train", "--quick")
     return folder
