@@ -61,12 +61,13 @@ class Answers:
         self.accepted: list[float] = []  # seconds each
         self.refused = 0
 
-    def ask(self, number: int, times: int = 10) -> None:
-        """Ask again and again, on a new connection each time."""
+    def ask(self, number: int, all_are_here: threading.Barrier, times: int = 10) -> None:
+        """Ask again and again, on a new connection each time; leave the first together with all."""
         for turn in range(times):
             record = self._target.varied(number + turn)
+            body, leave = json.dumps(record).encode(), all_are_here.wait if turn == 0 else None
             started = time.perf_counter()
-            got = self._target.converse(post(json.dumps(record).encode()), answers=1)
+            got = self._target.converse(post(body), answers=1, before_leaving=leave)
             # A connection that is refused may be closed before it is read from.
             self.add(got.responses[0] if got.responses else None, record, started)
 
@@ -113,7 +114,9 @@ def test_more_clients_than_connections(overloaded: Callable[..., Target]) -> Non
     target = overloaded(PREDICTOR_MAX_CONNECTIONS="12")
     target.service.http.close()
     answers = Answers(target)
-    at_once(CLIENTS, answers.ask)
+    # However slow the machine is, once at least all are there together.
+    all_are_here = threading.Barrier(CLIENTS, timeout=SLOWEST)
+    at_once(CLIENTS, lambda number: answers.ask(number, all_are_here))
     print(f"\n{CLIENTS} clients, 12 connections: {answers}")
     assert answers.accepted
     assert answers.refused

@@ -3,7 +3,7 @@
 import json
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,11 @@ class Conversation:
 
 
 def converse(
-    address: tuple[str, int], *sends: Send, answers: int | None = None, half_close: bool = False
+    address: tuple[str, int],
+    *sends: Send,
+    answers: int | None = None,
+    half_close: bool = False,
+    before_leaving: Callable[[], object] | None = None,
 ) -> Conversation:
     """Send, and read until the server closes, or until so many final answers have come."""
     raw, closed = b"", False
@@ -56,6 +60,8 @@ def converse(
                 closed = True
                 break
             raw += chunk
+        if before_leaving is not None:
+            before_leaving()
     responses, rest = split(raw)
     assert not rest, f"half an answer: {rest[:300]!r}"
     return Conversation(responses, closed, raw)
