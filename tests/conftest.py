@@ -16,7 +16,7 @@ from demo.processes import Child, free_port, running, start_mlflow
 ATTACKS = {f"tests/hostile/test_{name}.py" for name in ("attacks", "document", "fuzz")}
 # The folders with the longest tests. `faults` begins, because one of the two files that begin needs
 # no trained versions: it goes on while they are trained for the other.
-FIRST = ("faults", "end_to_end", "hostile", "trainer")
+FIRST = ("faults", "end_to_end", "benchmarks", "hostile", "trainer")
 
 
 class ByFile(LoadFileScheduling):
