@@ -38,7 +38,7 @@ class Child:
     url: str
     log: Path
 
-    def wait_until_answers(self, path: str, *, seconds: float = 150) -> None:
+    def wait_until_answers(self, path: str, *, seconds: float = 90) -> None:
         """Return once `GET path` answers 200; raise StartError if the child ends or the time is up."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -9,7 +9,7 @@ from predictor.errors import BodyTooLarge, UnsupportedMedia
 
 async def read_json_body(request: Request, most: int) -> bytes:
     """The bytes of a JSON body of at most `most` bytes. Raises UnsupportedMedia or BodyTooLarge."""
-    _check_media(request.headers.get("content-type"), request.headers.get("content-encoding"))
+    check_media(request.headers.get("content-type"), request.headers.get("content-encoding"))
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
         raise BodyTooLarge(most)
@@ -21,7 +21,8 @@ async def read_json_body(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
-def _check_media(content_type: str | None, encoding: str | None) -> None:
+def check_media(content_type: str | None, encoding: str | None) -> None:
+    """Raise UnsupportedMedia unless it is JSON in UTF-8, as it is."""
     if encoding not in (None, "", "identity"):
         raise UnsupportedMedia(f"Content-Encoding {encoding} is not read; send the body as it is")
     if content_type in (None, "application/json"):

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from predictor.answers import Answer, label_name
+from predictor.answers import Answer
 from predictor.artifact import Fetched
+from predictor.cost import measure
 from predictor.declared_outputs import DeclaredOutputs
 from predictor.decoder import RowDecoder
 from predictor.errors import LoadError, RequestError
@@ -18,8 +19,8 @@ from predictor.mlmodel import read_mlmodel
 from predictor.model_version import ModelVersion
 from predictor.onnx_graph import Labels, read_graph
 from predictor.servable import RecordedExample, Servable, interruptible, open_session
-from predictor.signature import Outputs, Port, Row, Signature
-from predictor.warm_up import warm_up
+from predictor.signature import Outputs, Port, Row, Signature, label_name
+from predictor.warm_up import blank_row, warm_up
 
 _TOLERANCE = 1e-5  # absolute, on probabilities; relative on regressed values
 
@@ -44,13 +45,17 @@ def load(version: ModelVersion, fetched: Fetched, interrupt: Interrupt) -> Serva
     metadata = _metadata(session)
     signature = _signature(session, metadata, fetched)
     servable = Servable(
-        version, fetched.artifact, signature, RowDecoder(signature.features), session,
+        version, fetched.artifact, signature, RowDecoder(signature.features, signature.pack), session,
         tuple(metadata.recorded_examples), run_options=interruptible(interrupt),
     )  # fmt: skip
-    servable = warm_up(servable, [_row(servable, example) for example in servable.examples])
+    rows = [_row(servable, example) for example in servable.examples]
+    servable = warm_up(servable, rows)
     _replay(servable)
+    cost = measure(servable.answer, rows[0] if rows else blank_row(signature))
     seconds = time.perf_counter() - started
-    return replace(servable, load_seconds=seconds, loaded_at=time.time(), run_options=None)
+    return replace(
+        servable, cost=cost, load_seconds=seconds, loaded_at=time.time(), run_options=None
+    )
 
 
 def _metadata(session: Any) -> _Metadata:

@@ -4,9 +4,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from predictor import events, families
-from predictor.answers import Answer
+from predictor.answers import Answers
 from predictor.counts import Counts
-from predictor.errors import RequestError
 from predictor.families import Family
 from predictor.presence import Presence
 from predictor.servable import Servable
@@ -62,9 +61,7 @@ class Metrics:
                 if serving and reason != "restored":
                     self._observe(families.LOAD_SECONDS, seconds)
 
-    def ran(
-        self, servable: Servable, answers: Sequence[Answer | RequestError], seconds: float
-    ) -> None:
+    def ran(self, servable: Servable, answers: Answers, seconds: float) -> None:
         """Count one ONNX Runtime call."""
         slots, rows = self._slots, len(answers)
         place = self._batch_rows
@@ -76,11 +73,11 @@ class Metrics:
         version = servable.model_version.version
         classes = self._classes.get(version) or self._classes_of(version)
         if servable.signature.outputs.label is None:
-            slots[classes["value"]] += sum(isinstance(answer, Answer) for answer in answers)
+            slots[classes["value"]] += rows - len(answers.faults)
             return
-        for answer in answers:
-            if isinstance(answer, Answer):
-                slots[classes[answer.prediction]] += 1
+        for row, prediction in enumerate(answers.predictions):
+            if row not in answers.faults:
+                slots[classes[prediction]] += 1
 
     def answered(self, endpoint: str, code: int, seconds: float) -> None:
         """Count one HTTP request."""

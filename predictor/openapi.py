@@ -8,11 +8,10 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from predictor.answers import NamedAnswer, label_name
 from predictor.openapi_schemas import FIXED
 from predictor.problems import CONTENT_TYPE
 from predictor.servable import Servable
-from predictor.signature import Feature
+from predictor.signature import Feature, label_name
 
 _DESCRIPTION = """Predictions from the model version that MLflow's registry names, and from no other.
 
@@ -127,14 +126,10 @@ def _answer_example(servable: Servable | None) -> dict[str, Any] | None:
     if servable is None or record is None:
         return None
     row = servable.decoder.record(msgspec.json.encode(record))
-    answer = servable.answer([row])[0]
-    if isinstance(answer, Exception):
+    (body,) = servable.encoder.each(servable.answer([row]))
+    if isinstance(body, Exception):
         return None
-    version = servable.model_version
-    named = NamedAnswer(
-        answer.prediction, answer.probability, answer.probabilities, version.name, version.version
-    )
-    example: dict[str, Any] = msgspec.to_builtins(named)
+    example: dict[str, Any] = msgspec.json.decode(body)
     return example
 
 

@@ -29,10 +29,10 @@ log = structlog.get_logger()
 def add_handlers(app: FastAPI) -> None:
     """Answer every error of the service, of routing and of ours with one shape."""
     for kind in STATUS:
-        app.add_exception_handler(kind, _predictor_error)
+        app.add_exception_handler(kind, _error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(ClientDisconnect, _client_left)
-    app.add_exception_handler(Exception, _fault_of_ours)
+    app.add_exception_handler(Exception, _error)
 
 
 def problem(
@@ -67,12 +67,22 @@ def _retry(status: HTTPStatus) -> dict[str, str]:
     return RETRY if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
 
 
-async def _predictor_error(_: Request, error: Exception) -> Response:
-    status = STATUS[type(error)]  # type: ignore[index]
+def of(error: Exception, path: str) -> Response:
+    """The problem document for what went wrong with a request to `path`."""
+    status = STATUS.get(type(error)) if isinstance(error, errors.PredictorError) else None
+    if status is None:
+        log.error("internal_error", path=path, error=type(error).__name__)
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service; its log has the details"
+        )
     if isinstance(error, errors.InvalidRecord):
         faults = [{"field": e.field, "message": e.message} for e in error.errors]
         return problem(status, f"{len(faults)} fault(s) in the body", errors=faults)
     return problem(status, str(error), _retry(status))
+
+
+async def _error(request: Request, error: Exception) -> Response:
+    return of(error, request.url.path)
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -91,10 +101,3 @@ async def _client_left(request: Request, _: Exception) -> Response:
     # Nobody reads it; the code, which the protocol may know better, is for the metrics.
     state = request.scope.get("state", {})
     return Response(status_code=state.get("abandoned", HTTPStatus.BAD_REQUEST))
-
-
-async def _fault_of_ours(request: Request, error: Exception) -> Response:
-    log.error("internal_error", path=request.url.path, error=type(error).__name__)
-    return problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service; its log has the details"
-    )

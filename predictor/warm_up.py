@@ -22,10 +22,10 @@ def warm_up(servable: Servable, rows: Sequence[Row]) -> Servable:
     signature = servable.signature
     if not rows and _may_refuse_blanks(signature):
         try:
-            _try(servable, _blank_row(signature))
+            _try(servable, blank_row(signature))
         except LoadError as error:
             return _unproved(servable, error)
-    tried = [_try(servable, row) for row in rows or [_blank_row(signature)]]
+    tried = [_try(servable, row) for row in rows or [blank_row(signature)]]
     if signature.outputs.label is not None and any(np.size(outputs[0]) != 1 for outputs in tried):
         raise LoadError("signature", "the model gives several labels for one row; one is served")
     if signature.outputs.probabilities is not None:
@@ -34,7 +34,7 @@ def warm_up(servable: Servable, rows: Sequence[Row]) -> Servable:
             return _not_finite(servable, endless[0] if rows else None)
         signature = _settled(signature, scores, tried)
     servable = replace(servable, signature=signature)
-    _answer_several(servable, [*rows, _blank_row(signature)][:1] * 2)
+    _answer_several(servable, [*rows, blank_row(signature)][:1] * 2)
     return servable
 
 
@@ -101,7 +101,8 @@ def _try(servable: Servable, row: Row) -> Sequence[Any]:
         raise LoadError("warm_up", f"ONNX Runtime cannot run it: {one_line(error)}") from error
 
 
-def _blank_row(signature: Signature) -> Row:
+def blank_row(signature: Signature) -> Row:
+    """A row that means nothing, for a graph that came without examples."""
     return tuple(feature.blank for feature in signature.features)
 
 

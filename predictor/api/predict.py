@@ -1,15 +1,10 @@
 """`POST /predict` and `POST /predict/batch`: records in, predictions out."""
 
-import msgspec
 from fastapi import APIRouter, Request, Response
 
-from predictor.answers import Answer, NamedAnswer, NamedAnswers
 from predictor.body import read_json_body
 from predictor.openapi import answers_with, takes
-from predictor.servable import Servable
 from predictor.service import Service
-
-_encode = msgspec.json.Encoder().encode
 
 
 def routes(service: Service) -> APIRouter:
@@ -26,8 +21,7 @@ def routes(service: Service) -> APIRouter:
     )
     async def predict(request: Request) -> Response:
         """One record with every feature by name; the answer names the version that computed it."""
-        servable, answer = await service.batcher.predict(await read_json_body(request, most))
-        return _json(encode_answer(servable, answer))
+        return _json(await service.batcher.predict(await read_json_body(request, most)))
 
     @router.post(
         "/predict/batch",
@@ -38,26 +32,9 @@ def routes(service: Service) -> APIRouter:
     )
     async def predict_batch(request: Request) -> Response:
         """Several records; all answers are from one version, in the order of the records."""
-        body = await read_json_body(request, most)
-        servable, answers = await service.batcher.predict_batch(body)
-        version = servable.model_version
-        return _json(_encode(NamedAnswers(answers, version.name, version.version)))
+        return _json(await service.batcher.predict_batch(await read_json_body(request, most)))
 
     return router
-
-
-def encode_answer(servable: Servable, answer: Answer) -> bytes:
-    """The body of an answer to one record."""
-    version = servable.model_version
-    return _encode(
-        NamedAnswer(
-            answer.prediction,
-            answer.probability,
-            answer.probabilities,
-            version.name,
-            version.version,
-        )
-    )
 
 
 def _json(body: bytes) -> Response:

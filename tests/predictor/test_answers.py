@@ -1,12 +1,11 @@
 """Outputs of a graph become answers; labels keep their type, probabilities their names."""
 
-import msgspec
 import numpy as np
 import pytest
 
-from predictor.answers import Answer, NamedAnswer, label_name, read_answers
+from predictor.answers import Answer, read_answers
 from predictor.errors import InvalidRecord
-from predictor.signature import Outputs, Signature
+from predictor.signature import Outputs, Signature, label_name
 
 
 def signature(outputs, labels=()):
@@ -20,7 +19,7 @@ MAPPED = signature(Outputs("l", "p", mapped=True), ("M", "B"))
 def test_columns_are_named_by_the_class_labels():
     """The probability is that of the prediction, not the largest."""
     outputs = [np.array(["B", "M"]), np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)]
-    assert read_answers(TENSOR, outputs) == [
+    assert list(read_answers(TENSOR, outputs)) == [
         Answer("B", 0.25, {"M": 0.75, "B": 0.25}),
         Answer("M", 0.5, {"M": 0.5, "B": 0.5}),
     ]
@@ -29,7 +28,7 @@ def test_columns_are_named_by_the_class_labels():
 def test_maps_are_read_by_their_keys():
     """As ZipMap gives them."""
     outputs = [np.array([7]), [{3: 0.25, 7: 0.75}]]
-    assert read_answers(MAPPED, outputs) == [Answer(7, 0.75, {"3": 0.25, "7": 0.75})]
+    assert list(read_answers(MAPPED, outputs)) == [Answer(7, 0.75, {"3": 0.25, "7": 0.75})]
 
 
 @pytest.mark.parametrize(
@@ -63,10 +62,13 @@ def test_labels_alone(labels, expected):
     assert [a.prediction for a in read_answers(signature(Outputs("l")), [labels])] == expected
 
 
-def test_absent_probabilities_are_absent_on_the_wire():
-    """Not null."""
-    answer = NamedAnswer(1.5, msgspec.UNSET, msgspec.UNSET, "m", "7")
-    assert msgspec.json.encode(answer) == b'{"prediction":1.5,"model_name":"m","model_version":"7"}'
+def test_only_the_rows_that_are_wrong_are():
+    """The others have their answers, also where a sum of the numbers is not finite."""
+    scores = np.array([[np.nan, 0.5], [0.25, 0.75], [1e308, 1e308], [0.5, 0.5]])
+    answers = read_answers(TENSOR, [np.array(["M", "B", "M", "X"]), scores])
+    assert sorted(answers.faults) == [0, 3]
+    assert [type(answer) for answer in answers] == [InvalidRecord, Answer, Answer, InvalidRecord]
+    assert answers[1] == Answer("B", 0.75, {"M": 0.25, "B": 0.75})
 
 
 @pytest.mark.parametrize(("label", "name"), [("M", "M"), (3, "3"), (True, "true"), (-1, "-1")])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -317,3 +318,76 @@ def test_noise_is_refused(body):
     assume(body.strip() != b"")
     with pytest.raises((MalformedBody, InvalidRecord)):
         RowDecoder(MIXED).record(body)
+
+
+def one(number, text="x"):
+    return {"mean_radius": number, "age": 1, "smoker": True, "note": text}
+
+
+def test_a_large_batch_is_read_in_pieces():
+    """As if it were read in one, whatever its strings, its spaces and its indentation."""
+    traps = ["},", "},{", '"}, {"', "]}", "}", "\\", '\\"},', "é" * 9, ":", "::"]
+    records = [one(i / 7, traps[i % len(traps)] * (i % 5)) for i in range(6000)]
+    expected = [tuple(record.values()) for record in records]
+    decoder = RowDecoder(MIXED)
+    for indent in (None, 1):
+        body = json.dumps({"instances": records}, indent=indent).encode()
+        assert len(body) > 400_000
+        assert decoder.instances(body) == expected
+    spaced = body.replace(b"},\n", b"}\t\r\n , \n")
+    assert decoder.instances(b" " + spaced + b"\n") == expected
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: text[:-2] + ",]}",
+        lambda text: text[:-2] + "]} x",
+        lambda text: text[:-1] + ', "more": [1]}',
+        lambda text: text[:-1] + ', "instances": [1]}',
+        lambda text: text[:-2] + ", {}]}",
+        lambda text: text.replace("}, {", "}, , {", 1),
+        lambda text: "}, , {".join(text.rsplit("}, {", 1)),
+        lambda text: "} {".join(text.rsplit("}, {", 1)),
+        lambda text: "}], [{".join(text.rsplit("}, {", 1)),
+        lambda text: '"age": 1, "age": 1'.join(text.rsplit('"age": 1', 1)),
+        lambda text: text[:-3],
+        lambda text: text + "}",
+    ],
+)
+def test_a_large_batch_that_is_spoilt_is_refused_as_a_small_one(spoil):
+    """In the same words, but for the place."""
+    decoder = RowDecoder(MIXED)
+
+    def refusal(count):
+        text = spoil(json.dumps({"instances": [one(i) for i in range(count)]}))
+        with pytest.raises((InvalidRecord, MalformedBody)) as caught:
+            decoder.instances(text.encode())
+        return type(caught.value), re.sub(r"\d+", "", str(caught.value))
+
+    assert refusal(5000) == refusal(3)
+
+
+def test_a_comma_at_the_end_of_a_piece_is_no_way_in():
+    """Wherever the body is cut, a list does not end in a comma."""
+    record = json.dumps(one(1.0)).encode()
+    for length in range(65_536 - 10, 65_536 + 2 * len(record)):
+        rows = b",".join([record] * (65_536 // (len(record) + 1) + 1))
+        padded = b" " * (length - len(rows)) + rows
+        with pytest.raises(MalformedBody):
+            RowDecoder(MIXED).instances(b'{"instances": [%b,]}' % padded)
+
+
+def test_several_records_are_read_at_once():
+    """Those that are wrong are told apart, also where only a duplicate betrays them."""
+    decoder = RowDecoder(MIXED)
+    good = json.dumps(one(1.0)).encode()
+    twice = good[:-1] + b', "age": 1}'
+    rows, faults = decoder.records([good, good])
+    assert (rows, faults) == ([(1.0, 1, True, "x")] * 2, {})
+    rows, faults = decoder.records([good, b"{", twice, good])
+    assert rows == [(1.0, 1, True, "x")] * 2
+    assert {number: type(fault) for number, fault in faults.items()} == {
+        1: MalformedBody,
+        2: InvalidRecord,
+    }

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from predictor import events
-from predictor.answers import Answer
+from predictor.answers import Answer, Answers
 from predictor.errors import FieldError, InvalidRecord
 from tests.predictor.graphs import classifier, regressor
 from tests.predictor.live import Live
@@ -122,7 +122,7 @@ def test_predictions_are_counted_by_class(live, tmp_path):
     """And by the version that answered; a row without an answer is none."""
     servable = servable_of(tmp_path, classifier(), number=9)
     answers = [Answer("malignant"), Answer("malignant"), Answer("benign")]
-    live.metrics.ran(servable, answers, 0.001)
+    live.metrics.ran(servable, Answers.of(servable.signature, answers), 0.001)
     samples = live.samples()
     assert samples["predictor_predictions_total", "9", "malignant"] == 2
     assert samples["predictor_predictions_total", "9", "benign"] == 1
@@ -133,14 +133,16 @@ def test_predictions_are_counted_by_class(live, tmp_path):
 def test_numbers_do_not_become_labels(live, tmp_path):
     """A regressor's values are one series."""
     servable = servable_of(tmp_path, regressor())
-    live.metrics.ran(servable, [Answer(float(i)) for i in range(100)], 0.001)
+    answers = [Answer(float(i)) for i in range(100)]
+    live.metrics.ran(servable, Answers.of(servable.signature, answers), 0.001)
     assert live.samples()["predictor_predictions_total", "1", "value"] == 100
 
 
 def test_many_classes_do_not_become_many_series(live, tmp_path):
     """Beyond fifty they are counted together."""
     servable = servable_of(tmp_path, classifier())
-    live.metrics.ran(servable, [Answer(i) for i in range(1000)], 0.001)
+    answers = [Answer(i) for i in range(1000)]
+    live.metrics.ran(servable, Answers.of(servable.signature, answers), 0.001)
     series = [key for key in live.samples() if key[0] == "predictor_predictions_total"]
     assert len(series) == 51
     assert live.samples()["predictor_predictions_total", "1", "other"] == 950
@@ -167,8 +169,11 @@ def test_every_request_is_in_its_bucket(live):
 def test_a_row_without_an_answer_is_in_the_batch_and_in_no_class(live, tmp_path):
     """What ONNX Runtime computed is one number, what was answered another."""
     fault = InvalidRecord([FieldError("", "not finite")])
-    live.metrics.ran(servable_of(tmp_path, regressor()), [Answer(1.0), fault], 0.1)
-    live.metrics.ran(servable_of(tmp_path, classifier(), number=2), [fault, Answer("b")], 0.1)
+    for servable, answers in (
+        (servable_of(tmp_path, regressor()), [Answer(1.0), fault]),
+        (servable_of(tmp_path, classifier(), number=2), [fault, Answer("b")]),
+    ):
+        live.metrics.ran(servable, Answers.of(servable.signature, answers), 0.1)
     samples = live.samples()
     assert samples[("predictor_batch_rows_sum",)] == 4
     assert samples["predictor_predictions_total", "1", "value"] == 1

@@ -26,8 +26,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from predictor.answers import label_name
 from predictor.onnx_graph import read_graph
+from predictor.signature import label_name
 from tests.faults.broken import sparse
 from tests.predictor.graphs import classifier, converted, graph, regressor, tensor
 from tests.predictor.graphs import with_external_data as external

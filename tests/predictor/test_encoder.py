@@ -1,0 +1,98 @@
+"""Answers become JSON, the same by the quick way and by msgspec's own."""
+
+import json
+import math
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from predictor.answers import Answer, Answers, read_answers
+from predictor.encoder import Encoder
+from predictor.errors import InvalidRecord
+from predictor.signature import Outputs, Signature
+from tests.predictor.parts import version
+
+LABELS = ("malignant", 'odd "%s" \\ name', "ü,],[")
+
+
+def encoder(signature):
+    return Encoder(version(7), signature)
+
+
+def signature(outputs, labels=()):
+    return Signature((), (), outputs, labels)
+
+
+CLASSES = signature(Outputs("l", "p"), LABELS)
+chances = st.floats(0, 1, width=32)
+
+
+@given(st.lists(st.tuples(st.sampled_from(LABELS), chances, chances, chances), min_size=1))
+def test_a_classifier(rows):
+    """Every label, every number, and the version; one by one and as a batch."""
+    labels, *columns = zip(*rows, strict=True)
+    outputs = [np.array(labels, object), np.array(columns, np.float32).T]
+    answers = read_answers(CLASSES, outputs)
+    bodies = encoder(CLASSES).each(answers)
+    for body, label, *scores in zip(bodies, labels, *columns, strict=True):
+        assert json.loads(body) == {
+            "prediction": label,
+            "probability": scores[LABELS.index(label)],
+            "probabilities": dict(zip(LABELS, scores, strict=True)),
+            "model_name": "m",
+            "model_version": "7",
+        }
+    assert bodies == [by_msgspec(answer) for answer in answers]
+    batch = encoder(CLASSES).batch([encoder(CLASSES).rows(answers)] * 2)
+    assert json.loads(batch) == {
+        "predictions": [json.loads(msgspec.json.encode(answer)) for answer in answers] * 2,
+        "model_name": "m",
+        "model_version": "7",
+    }
+
+
+def by_msgspec(answer):
+    """The same body, encoded as one object."""
+    named = {"model_name": "m", "model_version": "7"}
+    return msgspec.json.encode(msgspec.to_builtins(answer) | named)
+
+
+@pytest.mark.parametrize(
+    ("kind", "outputs"),
+    [
+        (signature(Outputs("l")), [np.array(["ä", "b"], object)]),
+        (signature(Outputs("l")), [np.array([True, False])]),
+        (signature(Outputs(value="y")), [np.array([[1.5], [2.0]])]),
+        (signature(Outputs(value="y")), [np.array([[1.5, 0.1], [2.0, 3.0]])]),
+        (signature(Outputs("l", "p", mapped=True)), [np.array([3, 7]), [{3: 0.5, 7: 0.5}] * 2]),
+        (signature(Outputs("l", "p"), (3, 7)), [np.array([3, 7]), np.array([[0.5, 0.5]] * 2)]),
+        (signature(Outputs("l", "p"), (True, False)), [np.array([True]), np.array([[0.1, 0.9]])]),
+        (signature(Outputs("l", "p", unproved=True), (3, 7)),
+         [np.array([3, 7]), np.array([[0.5, 0.5], [-3.0, 3.0]])]),
+    ],
+)  # fmt: skip
+def test_other_models(kind, outputs):
+    """Absent probabilities are absent, and not null."""
+    answers = read_answers(kind, outputs)
+    assert encoder(kind).each(answers) == [by_msgspec(answer) for answer in answers]
+    assert b"null" not in b"".join(encoder(kind).each(answers))
+
+
+def test_a_fault_takes_the_place_of_its_body():
+    """And of no other."""
+    outputs = [
+        np.array(["malignant"] * 3),
+        np.array([[0.5, 0.25, 0.25], [math.nan] * 3, [1, 0, 0]]),
+    ]
+    answers = read_answers(CLASSES, outputs)
+    first, fault, last = encoder(CLASSES).each(answers)
+    assert isinstance(fault, InvalidRecord)
+    assert [first, last] == [by_msgspec(answers[0]), by_msgspec(answers[2])]
+
+
+def test_no_rows_are_no_bodies():
+    assert encoder(CLASSES).each(Answers.of(CLASSES, [])) == []
+    assert by_msgspec(Answer("x")) == b'{"prediction":"x","model_name":"m","model_version":"7"}'
