@@ -70,7 +70,7 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
 
 def serve(service: Service, listener: socket.socket) -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    uvicorn = server.server(create_app(service), service.settings, service.metrics.refused)
+    uvicorn = server.server(create_app(service), service)
 
     def end(*_: object) -> None:
         # uvicorn finishes what is in flight, then raises the signal again; the default handler

@@ -3,7 +3,6 @@
 import os
 import socket
 import threading
-from collections.abc import Callable
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -12,11 +11,11 @@ import uvicorn
 
 from predictor.limits import Limits
 from predictor.logs import log
-from predictor.settings import Settings
+from predictor.service import Service
 
 _LAST_SECONDS = 2  # for threads to end, once every request has its answer
 _RELIED_ON = {
-    "app_state", "connections", "cycle", "expect_100_continue", "flow", "headers", "loop",
+    "app_state", "connections", "cycle", "expect_100_continue", "flow", "headers", "limit_concurrency", "loop",
     "parser", "pipeline", "scheme", "scope", "server_state", "timeout_keep_alive",
     "timeout_keep_alive_task", "transport",
 }  # fmt: skip
@@ -44,11 +43,12 @@ class Server(uvicorn.Server):
         _end_after(_LAST_SECONDS, 0, "every request was answered, but a load does not end")
 
 
-def server(app: Any, settings: Settings, refused: Callable[[int], None]) -> Server:
-    """The server of one application. `refused(status)` hears of what the application does not."""
+def server(app: Any, service: Service) -> Server:
+    """The server of one application and the parts that it was made of."""
+    settings = service.settings
     config = uvicorn.Config(
         app,
-        http=protocol(Limits.of(settings), refused),
+        http=protocol(service),
         ws="none",
         log_config=None,
         access_log=False,
@@ -61,11 +61,13 @@ def server(app: Any, settings: Settings, refused: Callable[[int], None]) -> Serv
     return Server(config)
 
 
-def protocol(limits: Limits, refused: Callable[[int], None]) -> Any:
+def protocol(service: Service) -> Any:
     """The protocol with bounds; uvicorn's own, with a warning, where that is not as we know it."""
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+        from predictor.fast_lane import FastLaneProtocol
+        from predictor.lane import Lane
         from predictor.protocol import BoundedProtocol
     except ImportError as error:
         unknown = [str(error)]
@@ -74,7 +76,12 @@ def protocol(limits: Limits, refused: Callable[[int], None]) -> Any:
     if unknown:
         log.warning("connections_not_bounded", uvicorn=uvicorn.__version__, unknown=unknown)
         return "auto"
-    return partial(BoundedProtocol, limits, refused)
+    settings, metrics = service.settings, service.metrics
+    limits = Limits.of(settings)
+    if not settings.fast_lane:
+        return partial(BoundedProtocol, limits, metrics.refused)
+    lane = Lane(service.batcher, metrics, settings.max_body_bytes)
+    return partial(FastLaneProtocol, lane, limits, metrics.refused)
 
 
 def missing_names(stock: type) -> list[str]:

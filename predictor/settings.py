@@ -63,6 +63,12 @@ class Settings(TrackingSettings):
     max_queued_batches: Annotated[
         int, Field(ge=1, description="batches that may wait or be computed; beyond these, 503")
     ] = 32
+    fast_lane: Annotated[
+        bool,
+        Field(
+            description="answer plain requests to `/predict` below ASGI; `false`: all by FastAPI"
+        ),
+    ] = True
     header_seconds: Annotated[
         float, Field(gt=0, le=3600, description="time to receive a request's head, else 408")
     ] = 10

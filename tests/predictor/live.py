@@ -1,5 +1,7 @@
 """A whole service around a fake source: every part real but the registry."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from predictor.service import Service
 from predictor.settings import Settings
 from predictor.watcher import Watcher
 from tests.predictor.parts import FakeSource, version, write_artifact
+from tests.predictor.sockets import OneWrite, listening
 
 
 class Served(FakeSource):
@@ -55,6 +58,18 @@ class Live:
         self.app = create_app(self.service)
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://service")
+
+    @contextlib.asynccontextmanager
+    async def behind(self, door: str) -> AsyncIterator[None]:
+        """Let the client come in by a socket, unless the door is `asgi`."""
+        async with contextlib.AsyncExitStack() as stack:
+            if door != "asgi":
+                address = await stack.enter_async_context(listening(self.app, self.service))
+                self.client = httpx.AsyncClient(
+                    transport=OneWrite(address), base_url=f"http://127.0.0.1:{address.port}"
+                )
+            yield
+            await self.client.aclose()
 
     def _observe(self, event: Event) -> None:
         self.events.append(event)

@@ -1,0 +1,133 @@
+"""Lane: what the connections of the fast lane share, and which heads are plain."""
+
+import asyncio
+from collections.abc import Sequence
+from http import HTTPStatus
+from time import perf_counter
+from typing import Protocol
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from predictor import problems
+from predictor.batcher import LARGE, Batcher
+from predictor.body import check_media
+from predictor.errors import UnsupportedMedia
+from predictor.limits import Limits, Refused, check_head
+
+END = b"\r\n\r\n"
+_PATH = "/predict"
+_PLAIN = b"POST /predict HTTP/1.1\r\n"
+_LONGEST_HEAD = 4096  # bytes of a head that is remembered
+_MOST_HEADS = 512
+_SPECIAL = {b"content-encoding", b"expect", b"trailer", b"transfer-encoding", b"upgrade"}
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class RequestObserver(Protocol):
+    """Who counts requests."""
+
+    def answered(self, endpoint: str, code: int, seconds: float) -> None:
+        """One request was answered."""
+
+    def answered_all(self, endpoint: str, code: int, seconds: Sequence[float]) -> None:
+        """Several were, each in so many seconds."""
+
+
+class Lane:
+    """What the connections of one process share."""
+
+    def __init__(self, batcher: Batcher, observer: RequestObserver, most_body_bytes: int) -> None:
+        self.ask = batcher.ask
+        self._observer = observer
+        self._largest = min(most_body_bytes, LARGE)
+        self.lengths: dict[bytes, int] = {}  # of the bodies behind plain heads, in bytes
+        self._began: list[float] = []
+        self._server_headers: Headers | None = None
+        self._start = b""
+
+    def learn(self, head: bytes, limits: Limits) -> int:
+        """How many bytes follow a head that is new; 0 where the request is not plain."""
+        if len(head) > _LONGEST_HEAD or not head.startswith(_PLAIN):
+            return 0
+        length = _length(head, limits)
+        if not 0 < length <= self._largest:
+            return 0
+        if len(self.lengths) >= _MOST_HEADS:
+            self.lengths.clear()
+        self.lengths[head] = length
+        return length
+
+    def answer(self, server_headers: Headers, body: bytes) -> bytes:
+        """A whole 200."""
+        if server_headers is not self._server_headers:  # they are made anew for the date
+            self._server_headers = server_headers
+            self._start = _head(HTTPStatus.OK, server_headers) + b"content-length: "
+        return b"%b%d\r\ncontent-type: application/json\r\n\r\n%b" % (self._start, len(body), body)
+
+    def refusal(self, server_headers: Headers, error: Exception) -> tuple[bytes, int]:
+        """A whole problem document, and its status."""
+        problem = problems.of(error, _PATH)
+        head = _head(problem.status_code, [*server_headers, *problem.raw_headers])
+        return b"%b\r\n%b" % (head, bytes(problem.body)), problem.status_code
+
+    def count(self, began: float) -> None:
+        """Count a 200 whose request began then, with the others of this tick."""
+        if not self._began:
+            asyncio.get_running_loop().call_soon(self._count)
+        self._began.append(began)
+
+    def count_refusal(self, code: int, began: float) -> None:
+        """Count an answer that is none."""
+        self._observer.answered(_PATH, code, perf_counter() - began)
+
+    def _count(self) -> None:
+        began, self._began = self._began, []
+        now = perf_counter()
+        self._observer.answered_all(_PATH, HTTPStatus.OK, [now - each for each in began])
+
+
+def _head(code: int, headers: Headers) -> bytes:
+    """The status line and these header fields."""
+    return b"".join([STATUS_LINE[code], *(b"%b: %b\r\n" % field for field in headers)])
+
+
+class _Seen:
+    """What the parser tells of one head."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.whole = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.whole = True
+
+
+def _length(head: bytes, limits: Limits) -> int:
+    """How many bytes follow this head; 0 where it is not a plain request's."""
+    seen = _Seen()
+    parser = httptools.HttpRequestParser(seen)
+    try:
+        parser.feed_data(head + END)
+        check_head("1.1", b"POST", seen.url, seen.fields, limits)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade, Refused):
+        return 0
+    fields = dict(seen.fields)
+    twice = len(fields) < len(seen.fields)
+    connection = fields.get(b"connection", b"keep-alive").lower()
+    if twice or not seen.whole or connection != b"keep-alive" or fields.keys() & _SPECIAL:
+        return 0
+    try:
+        kind = fields.get(b"content-type")
+        check_media(None if kind is None else kind.decode("latin-1"), None)
+    except UnsupportedMedia:
+        return 0
+    return int(fields.get(b"content-length", b"0"))
