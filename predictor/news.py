@@ -15,6 +15,8 @@ from collections.abc import Callable
 from predictor.events import Event, RegistryAnswered
 from predictor.model_version import ModelVersion
 
+_PAUSE_SECONDS = 0.1  # between two lines that one worker tells
+
 
 class News:
     """A worker's end of the line to its supervisor."""
@@ -22,16 +24,27 @@ class News:
     def __init__(self, line: socket.socket) -> None:
         self._line = line
         self._known = b""
+        self._untold: bytes | None = None
+        self._quiet_until = 0.0
 
     def observe(self, event: Event) -> None:
         """Tell the others of an answer that is new to them."""
         if not isinstance(event, RegistryAnswered) or not event.changed:
             return
         heard = _in_a_line(event.aspired)
-        if heard != self._known:
-            self._known = heard
-            with contextlib.suppress(OSError):  # the supervisor has ended; `listen` knows
-                self._line.send(heard)
+        if heard == self._known:
+            return
+        self._known = heard
+        waits, self._untold = self._untold is not None, heard
+        if not waits:
+            loop = asyncio.get_running_loop()
+            loop.call_at(max(self._quiet_until, loop.time()), self._tell, loop)
+
+    def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
+        line, self._untold = self._untold, None
+        self._quiet_until = loop.time() + _PAUSE_SECONDS
+        with contextlib.suppress(OSError):  # the supervisor has ended; `listen` knows
+            self._line.send(line or b"")
 
     def listen(self, look: Callable[[], None], ended: Callable[[], None]) -> None:
         """Call `look` on this event loop when there is news, `ended` in a thread once nobody is there."""

@@ -11,7 +11,6 @@ from prometheus_client.registry import Collector
 
 _EARLIEST = "process_start_time_seconds"
 _PROCESSOR = "process_cpu_seconds"
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class ProcessesCollector(Collector):
@@ -53,4 +52,4 @@ def _of_ended_children(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[13]) + int(fields[14])) / _TICKS
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
