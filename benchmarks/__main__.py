@@ -39,6 +39,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
     _keep(found, options.output or (results.FILE if whole else _aside(results.FILE)), console)
     if whole:
         picture.draw(found, picture.FILE)
+        console.print("`python -m benchmarks readme` writes the README's tables from it")
 
 
 def _peers(options: argparse.Namespace, console: Console) -> None:

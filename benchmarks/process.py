@@ -23,10 +23,11 @@ def pss_megabytes(first: int) -> float:
 
 
 def step_back(first: int) -> None:
-    """Let every thread of these processes run only while little else wants its core."""
+    """Let every thread of these processes give way to this one's children, without starving."""
+    niceness = min(os.nice(0) + 5, 19)
     for task in _tasks(first):
         with suppress(*_GONE):
-            os.setpriority(os.PRIO_PROCESS, int(task.name), 19)
+            os.setpriority(os.PRIO_PROCESS, int(task.name), niceness)
 
 
 def _tasks(first: int) -> list[Path]:
