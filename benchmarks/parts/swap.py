@@ -41,7 +41,7 @@ def run(stage: Stage) -> Swap:
     seconds = max(stage.plan.seconds, _LEAST_SECONDS)
     seen = Swap([], [], [])
     with stage.scene() as scene:
-        settings = {"PREDICTORPOLL_SECONDS": str(POLL_SECONDS)}
+        settings = {"PREDICTOR_POLL_SECONDS": str(POLL_SECONDS)}
         subject = servers.predictor(scene, published, settings)
         with stage.plan.quiet():
             subject.warm_up(connections=CONNECTIONS)
