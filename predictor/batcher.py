@@ -123,6 +123,9 @@ class Batcher:
 
     def _take(self, most: int) -> tuple[list[bytes], list[Reply]]:
         bodies, replies = self._bodies, self._replies
+        if len(bodies) <= most:
+            self._bodies, self._replies = [], []
+            return bodies, replies
         self._bodies, self._replies = bodies[most:], replies[most:]
         return bodies[:most], replies[:most]
 

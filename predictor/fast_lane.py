@@ -20,12 +20,10 @@ What uvicorn and OrderlyProtocol count on, and where it is kept:
 """
 
 import asyncio
-from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
 from predictor.batcher import Result
-from predictor.errors import Overloaded
 from predictor.lane import END, Lane
 from predictor.limits import Limits
 from predictor.protocol import BoundedProtocol
@@ -55,8 +53,18 @@ class FastLaneProtocol(BoundedProtocol):
             if self._begun:
                 data = self._begun + data
             head, end, body = data.partition(END)
-            length = self._lane.lengths.get(head) or self._lane.learn(head, self._limits)
-            if length and len(body) == length and self._take(body):
+            lane = self._lane
+            length = lane.lengths.get(head) or lane.learn(head, self._limits)
+            if length and len(body) == length and lane.ask(body, self._reply):
+                self._free = False
+                self._asked = True
+                if self._begun:
+                    self._begun = b""
+                    self._sending.clear()
+                else:
+                    self._began = perf_counter()
+                    if self.timeout_keep_alive_task is None:  # the connection's first request
+                        self._sending.clear()
                 return
             if len(body) < length and end:
                 self._await_body(data)
@@ -73,22 +81,6 @@ class FastLaneProtocol(BoundedProtocol):
             return
         super().data_received(data)
 
-    def _take(self, body: bytes) -> bool:
-        try:
-            self._lane.ask(body, self._reply)
-        except Overloaded:
-            return False
-        if not self._begun:
-            self._began = perf_counter()
-            if self.timeout_keep_alive_task is None:  # the first request of this connection
-                self._sending.clear()
-        else:
-            self._begun = b""
-            self._sending.clear()
-        self._free = False
-        self._asked = True
-        return True
-
     def _await_body(self, data: bytes) -> None:
         """Many clients send the body after the head."""
         if not self._begun:
@@ -102,24 +94,18 @@ class FastLaneProtocol(BoundedProtocol):
         self._late()
 
     def _reply(self, result: Result) -> None:
-        headers = self.server_state.default_headers
-        if isinstance(result, bytes):
-            answer = self._lane.answer(headers, result)
-            self._lane.count(self._began)
-        else:
-            answer, code = self._lane.refusal(headers, result)
-            self._lane.count_refusal(code, self._began)
-            if code == HTTPStatus.INTERNAL_SERVER_ERROR:
-                self.logger.error("Exception in the fast lane\n", exc_info=result)
+        state = self.server_state
+        answer = self._lane.answer(result, state.default_headers, self._began)
         self._asked = False
         if self._interrupted:
             self._owed -= 1
             if self._ends:
                 answer = answer.replace(END, b"\r\nconnection: close" + END, 1)
-        if self.transport.is_closing():
+        transport = self.transport
+        if transport.is_closing():
             return
-        self.transport.write(answer)
-        self.server_state.total_requests += 1
+        transport.write(answer)
+        state.total_requests += 1
         self._idle_since = perf_counter()
         if self.timeout_keep_alive_task is None:
             self._watch_idle(self.timeout_keep_alive)

@@ -1,6 +1,7 @@
 """Lane: what the connections of the fast lane share, and which heads are plain."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 from time import perf_counter
@@ -10,9 +11,9 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from predictor import problems
-from predictor.batcher import LARGE, Batcher
+from predictor.batcher import LARGE, Batcher, Reply, Result
 from predictor.body import check_media
-from predictor.errors import UnsupportedMedia
+from predictor.errors import Overloaded, UnsupportedMedia
 from predictor.limits import Limits, Refused, check_head
 
 END = b"\r\n\r\n"
@@ -23,6 +24,8 @@ _MOST_HEADS = 512
 _SPECIAL = {b"content-encoding", b"expect", b"trailer", b"transfer-encoding", b"upgrade"}
 
 Headers = Sequence[tuple[bytes, bytes]]
+
+_log = logging.getLogger("uvicorn.error")  # where the stock path writes its tracebacks
 
 
 class RequestObserver(Protocol):
@@ -39,13 +42,22 @@ class Lane:
     """What the connections of one process share."""
 
     def __init__(self, batcher: Batcher, observer: RequestObserver, most_body_bytes: int) -> None:
-        self.ask = batcher.ask
+        self._batcher = batcher
         self._observer = observer
         self._largest = min(most_body_bytes, LARGE)
-        self.lengths: dict[bytes, int] = {}  # of the bodies behind plain heads, in bytes
+        self.lengths: dict[bytes, int] = {}
+        """Bytes of the body behind each plain head that was seen."""
         self._began: list[float] = []
         self._server_headers: Headers | None = None
         self._start = b""
+
+    def ask(self, body: bytes, reply: Reply) -> bool:
+        """Have `reply` called with the answer; False where the queue is full."""
+        try:
+            self._batcher.ask(body, reply)
+        except Overloaded:
+            return False
+        return True
 
     def learn(self, head: bytes, limits: Limits) -> int:
         """How many bytes follow a head that is new; 0 where the request is not plain."""
@@ -59,30 +71,31 @@ class Lane:
         self.lengths[head] = length
         return length
 
-    def answer(self, server_headers: Headers, body: bytes) -> bytes:
-        """A whole 200."""
-        if server_headers is not self._server_headers:  # they are made anew for the date
-            self._server_headers = server_headers
-            self._start = _head(HTTPStatus.OK, server_headers) + b"content-length: "
-        return b"%b%d\r\ncontent-type: application/json\r\n\r\n%b" % (self._start, len(body), body)
-
-    def refusal(self, server_headers: Headers, error: Exception) -> tuple[bytes, int]:
-        """A whole problem document, and its status."""
-        problem = problems.of(error, _PATH)
-        head = _head(problem.status_code, [*server_headers, *problem.raw_headers])
-        return b"%b\r\n%b" % (head, bytes(problem.body)), problem.status_code
-
-    def count(self, began: float) -> None:
-        """Count a 200 whose request began then, with the others of this tick."""
+    def answer(self, result: Result, server_headers: Headers, began: float) -> bytes:
+        """The bytes of an answer, to a request that began then by `perf_counter()`; it is counted."""
+        if isinstance(result, Exception):
+            return self._refusal(result, server_headers, began)
         if not self._began:
             asyncio.get_running_loop().call_soon(self._count)
         self._began.append(began)
+        if server_headers is not self._server_headers:  # they are made anew for the date
+            self._server_headers = server_headers
+            self._start = _head(HTTPStatus.OK, server_headers) + b"content-length: "
+        return b"%b%d\r\ncontent-type: application/json\r\n\r\n%b" % (
+            self._start, len(result), result,
+        )  # fmt: skip
 
-    def count_refusal(self, code: int, began: float) -> None:
-        """Count an answer that is none."""
-        self._observer.answered(_PATH, code, perf_counter() - began)
+    def _refusal(self, error: Exception, server_headers: Headers, began: float) -> bytes:
+        """A whole problem document."""
+        problem = problems.of(error, _PATH)
+        if problem.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.error("Exception in the fast lane", exc_info=error)
+        self._observer.answered(_PATH, problem.status_code, perf_counter() - began)
+        head = _head(problem.status_code, [*server_headers, *problem.raw_headers])
+        return b"%b\r\n%b" % (head, bytes(problem.body))
 
     def _count(self) -> None:
+        """Count the good answers of a tick."""
         began, self._began = self._began, []
         now = perf_counter()
         self._observer.answered_all(_PATH, HTTPStatus.OK, [now - each for each in began])

@@ -96,6 +96,10 @@ def open_session(fetched: Fetched, interrupt: Interrupt) -> ort.InferenceSession
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    # Tables of one row or a few hundred: planning where they go costs more than malloc does, and
+    # what an arena has taken it keeps.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # what fails raises too; its lines are not JSON
     if external := fetched.external_data:
