@@ -24,6 +24,7 @@ from time import perf_counter
 from typing import Any
 
 from predictor.batcher import Result
+from predictor.errors import Overloaded
 from predictor.lane import END, Lane
 from predictor.limits import Limits
 from predictor.protocol import BoundedProtocol
@@ -55,17 +56,14 @@ class FastLaneProtocol(BoundedProtocol):
             head, end, body = data.partition(END)
             lane = self._lane
             length = lane.lengths.get(head) or lane.learn(head, self._limits)
-            if length and len(body) == length and lane.ask(body, self._reply):
-                self._free = False
-                self._asked = True
-                if self._begun:
-                    self._begun = b""
-                    self._sending.clear()
+            if length and len(body) == length:
+                try:
+                    lane.ask(body, self._reply)
+                except Overloaded:
+                    pass  # the stock path says so
                 else:
-                    self._began = perf_counter()
-                    if self.timeout_keep_alive_task is None:  # the connection's first request
-                        self._sending.clear()
-                return
+                    self._take()
+                    return
             if len(body) < length and end:
                 self._await_body(data)
                 return
@@ -80,6 +78,17 @@ class FastLaneProtocol(BoundedProtocol):
             self.flow.pause_reading()
             return
         super().data_received(data)
+
+    def _take(self) -> None:
+        self._free = False
+        self._asked = True
+        if self._begun:
+            self._begun = b""
+            self._sending.clear()
+        else:
+            self._began = perf_counter()
+            if self.timeout_keep_alive_task is None:  # the connection's first request
+                self._sending.clear()
 
     def _await_body(self, data: bytes) -> None:
         """Many clients send the body after the head."""

@@ -11,9 +11,9 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from predictor import problems
-from predictor.batcher import LARGE, Batcher, Reply, Result
+from predictor.batcher import LARGE, Batcher, Result
 from predictor.body import check_media
-from predictor.errors import Overloaded, UnsupportedMedia
+from predictor.errors import UnsupportedMedia
 from predictor.limits import Limits, Refused, check_head
 
 END = b"\r\n\r\n"
@@ -42,7 +42,7 @@ class Lane:
     """What the connections of one process share."""
 
     def __init__(self, batcher: Batcher, observer: RequestObserver, most_body_bytes: int) -> None:
-        self._batcher = batcher
+        self.ask = batcher.ask
         self._observer = observer
         self._largest = min(most_body_bytes, LARGE)
         self.lengths: dict[bytes, int] = {}
@@ -50,14 +50,6 @@ class Lane:
         self._began: list[float] = []
         self._server_headers: Headers | None = None
         self._start = b""
-
-    def ask(self, body: bytes, reply: Reply) -> bool:
-        """Have `reply` called with the answer; False where the queue is full."""
-        try:
-            self._batcher.ask(body, reply)
-        except Overloaded:
-            return False
-        return True
 
     def learn(self, head: bytes, limits: Limits) -> int:
         """How many bytes follow a head that is new; 0 where the request is not plain."""

@@ -18,7 +18,7 @@ from predictor.interrupt import Interrupt
 from predictor.mlmodel import read_mlmodel
 from predictor.model_version import ModelVersion
 from predictor.onnx_graph import Labels, read_graph
-from predictor.servable import RecordedExample, Servable, interruptible, open_session
+from predictor.servable import RecordedExample, Servable, interruptible, open_session, plain_run
 from predictor.signature import Outputs, Port, Row, Signature, label_name
 from predictor.warm_up import blank_row, warm_up
 
@@ -54,7 +54,7 @@ def load(version: ModelVersion, fetched: Fetched, interrupt: Interrupt) -> Serva
     cost = measure(servable.answer, rows[0] if rows else blank_row(signature))
     seconds = time.perf_counter() - started
     return replace(
-        servable, cost=cost, load_seconds=seconds, loaded_at=time.time(), run_options=None
+        servable, cost=cost, load_seconds=seconds, loaded_at=time.time(), run_options=plain_run()
     )
 
 

@@ -45,7 +45,8 @@ class Servable:
     loaded_at: float = field(default_factory=time.time)
     load_seconds: float = 0.0
     cost: Cost = field(default_factory=Cost)
-    run_options: ort.RunOptions | None = field(default=None, repr=False)
+    # Without any, ONNX Runtime makes new ones for each call.
+    run_options: ort.RunOptions = field(default_factory=ort.RunOptions, repr=False)
 
     @cached_property
     def rows_on_loop(self) -> int:
@@ -113,6 +114,11 @@ def open_session(fetched: Fetched, interrupt: Interrupt) -> ort.InferenceSession
     except Exception as error:
         path = fetched.artifact.onnx_path
         raise LoadError("session", f"ONNX Runtime cannot load {path}: {one_line(error)}") from error
+
+
+def plain_run() -> ort.RunOptions:
+    """Options for runs that nothing interrupts."""
+    return ort.RunOptions()
 
 
 def interruptible(interrupt: Interrupt) -> ort.RunOptions:

@@ -121,7 +121,8 @@ class Signature:
         """Tensors for ONNX Runtime: per port [N, width], or [N] where the graph wants one dimension."""
         if (pack := self.pack) is not None:
             packed = b"".join([row if isinstance(row, bytes) else pack(*row) for row in rows])
-            return {self.ports[0].name: np.frombuffer(packed, np.float32).reshape(len(rows), -1)}
+            shape = len(rows), len(packed) // len(rows) // 4
+            return {self.ports[0].name: np.ndarray(shape, np.float32, packed)}
         if self._is_one_table:
             return {self.ports[0].name: np.array(rows, self.ports[0].dtype)}
         feed, start = {}, 0

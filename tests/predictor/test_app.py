@@ -119,6 +119,7 @@ class TestPredict:
             assert response.json()["probability"] == pytest.approx(
                 alone.json()["probability"], abs=1e-6
             )
+        await asyncio.sleep(0)  # what was answered is counted after
         samples = live.samples()
         assert samples[("predictor_batch_rows_sum",)] == 80
         assert samples[("predictor_batch_rows_count",)] < 80
