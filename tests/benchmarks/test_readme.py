@@ -1,0 +1,67 @@
+"""The README's figures are those of benchmarks/results.json, and nobody's who typed them."""
+
+import re
+
+import pytest
+
+from benchmarks import kept, readme, results
+from benchmarks.peers import report
+from benchmarks.peers.run import Peers
+from benchmarks.results import Results
+from demo.processes import ROOT
+from tests.benchmarks.parts import fast, peers
+
+PEERS = kept.read(report.FILE, Peers) if report.FILE.exists() else None
+
+
+def test_the_readme_shows_the_results_that_are_kept():
+    """`python -m benchmarks readme` after a run."""
+    text = (ROOT / "README.md").read_text()
+    assert readme.rewritten(text, kept.read(results.FILE, Results), PEERS) == text
+
+
+def test_only_what_is_between_the_markers_changes():
+    """And a second time changes nothing."""
+    text = (ROOT / "README.md").read_text()
+    once = readme.rewritten(text, fast(), None)
+    assert readme.rewritten(once, fast(), None) == once
+    outside = re.compile(r"(?<=<!-- speed: ).*(?=<!-- /speed -->)", re.DOTALL)
+    assert outside.sub("", once) == outside.sub("", text)
+
+
+def test_a_readme_without_markers_is_left_alone():
+    """It is not guessed where the figures belong."""
+    with pytest.raises(ValueError, match="has no"):
+        readme.rewritten("# Nothing\n", fast(), None)
+
+
+def test_the_text_says_when_on_what_and_how():
+    """A figure without its circumstances is none."""
+    text = readme.markdown(fast(), peers())
+    assert "`make bench` on 2026-11-23 12:00 UTC, in 12 minutes, commit abc1234" in text
+    assert "core, or wrk's, for 0 % of a sample's time at the median and 0 % at most" in text
+    assert "A processor, 2 cores, Linux 6; Python 3.11, wrk 4.1" in text
+    assert "| memory (PSS) after the load | 110 MB | at most 110 | holds |" in text
+    assert "| 10,000 | 32 | 10,000,000 | 20,000,000 | 0.50 | 100 |" in text
+
+
+def test_a_peer_without_figures_is_shown_with_its_reason():
+    """It is not left out."""
+    text = readme.markdown(fast(), peers())
+    assert "| predictor |  | 100 | 1,000 | 200 | 90 | 1.50 |" in text
+    assert "| MLServer | 1.7 | no figures: it cannot be installed |  |  |  |  |" in text
+
+
+def test_every_row_of_every_table_has_a_cell_for_each_column():
+    """Else the table does not show as one."""
+    for table in readme.markdown(fast(), peers()).split("**")[2::2]:
+        rows = [line for line in table.splitlines() if line.startswith("|")]
+        assert len(rows) > 2
+        assert len({row.count("|") for row in rows}) == 1
+
+
+def test_results_come_back_from_their_file(tmp_path):
+    """Nothing of a run is lost between it and the README."""
+    for found in (fast(), peers()):
+        kept.write(found, tmp_path / "results.json")
+        assert kept.read(tmp_path / "results.json", type(found)) == found
