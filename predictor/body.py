@@ -13,12 +13,13 @@ async def read_json_body(request: Request, most: int) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
         raise BodyTooLarge(most)
-    body = bytearray()
+    chunks, size = [], 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
+        size += len(chunk)
+        if size > most:
             raise BodyTooLarge(most)
-    return bytes(body)
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def check_media(content_type: str | None, encoding: str | None) -> None:

@@ -103,7 +103,7 @@ class RowDecoder:
         sure = True
         for piece, records, around in pieces:
             sure = sure and self._has_no_duplicates(piece, len(records), around)
-            rows += [self._row(record) for record in records]
+            rows += self._all_rows(records)
         return rows, sure
 
     def _pieces(self, body: bytes) -> Iterator[tuple[bytes, list[Any], int]]:
@@ -123,6 +123,11 @@ class RowDecoder:
 
     def _whole(self, body: bytes) -> Iterator[tuple[bytes, list[Any], int]]:
         yield body, self._instances.decode(body).instances, 1
+
+    def _all_rows(self, records: Sequence[Any]) -> list[Row]:
+        if self._fast and (pack := self._pack) is not None:
+            return [pack(*structs.astuple(record)) for record in records]
+        return [self._row(record) for record in records]
 
     def _row(self, record: Any) -> Row:
         if self._fast:

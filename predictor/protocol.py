@@ -88,22 +88,25 @@ class BoundedProtocol(OrderlyProtocol):
         super().connection_lost(exc)
 
     def _feed_on(self) -> None:
-        while self._unfed and len(self.pipeline) < _AHEAD:
-            data, self._unfed = self._unfed[:_SLICE], self._unfed[_SLICE:]
-            self._feed(data)
+        ahead, fed = memoryview(self._unfed), 0
+        while self._unfed and fed < len(ahead) and len(self.pipeline) < _AHEAD:
+            self._feed(ahead[fed : fed + _SLICE])
+            fed += _SLICE
+        if self._unfed:  # a refusal has emptied it
+            self._unfed = bytes(ahead[fed:])
         self.flow.held = bool(self._unfed)
         if self._unfed:
             self.flow.pause_reading()
         elif self._ended and self._last is None:
             self.finish(b"")
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes | memoryview) -> None:
         self._fed += len(data)
         try:
             self.parser.feed_data(data)
             self._watch()
         except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
+            self._ignore_upgrade(bytes(data[upgrade.args[0] :]))
         except httptools.HttpParserError as error:
             cause = error.__context__
             not_http = Refused(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
