@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import structs
 
 from predictor import faults
@@ -30,6 +31,8 @@ _FRAME = re.compile(
 )
 _BETWEEN = re.compile(rb"[ \t\r\n]*,")
 _PIECE = 65_536  # bytes
+_FEW = 8192  # bytes
+_COLON = ord(":")
 
 
 class RowDecoder:
@@ -71,7 +74,7 @@ class RowDecoder:
                 else:
                     rows = [row(decode(body)) for body in bodies]
                 # See `_has_no_duplicates`: none has fewer colons than it has features.
-                if b"".join(bodies).count(b":") == len(bodies) * len(self._features):
+                if _colons(b"".join(bodies)) == len(bodies) * len(self._features):
                     return rows, {}
             except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
                 pass  # which of them it is, is found below
@@ -142,8 +145,15 @@ class RowDecoder:
         return (
             self._fast
             and self._countable
-            and body.count(b":") == records * len(self._features) + around
+            and _colons(body) == records * len(self._features) + around
         )
+
+
+def _colons(text: bytes) -> int:
+    # bytes.count looks at one byte at a time, NumPy at many, but takes a while to begin.
+    if len(text) < _FEW:
+        return text.count(b":")
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == _COLON))
 
 
 def _refuse(found: Exception | None) -> None:

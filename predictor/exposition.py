@@ -1,36 +1,19 @@
-"""Exposition: the counts of every worker, added up, in Prometheus's text format.
-
-The only import of prometheus_client: it is told of nothing until somebody looks.
-"""
+"""Exposition: what `GET /metrics` answers, in Prometheus's text format."""
 
 import os
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
-
-from predictor import families, presence, standing
+from predictor import presence
 from predictor.counts import Counts
-from predictor.families import FAMILIES, Family
-from predictor.processes import ProcessesCollector
-from predictor.standing import Standing
-
-CONTENT_TYPE = CONTENT_TYPE_LATEST
-
-_Series = dict[tuple[str, ...], list[float]]  # label values -> values
 
 
 class Exposition:
-    """What `GET /metrics` answers, whichever worker is asked."""
+    """All metrics of the service, whichever worker is asked.
+
+    prometheus_client is loaded when somebody first looks: a start need not wait for it.
+    """
 
     def __init__(
         self,
@@ -39,96 +22,42 @@ class Exposition:
         siblings: Sequence[Counts] = (),
         supervisor: Counts | None = None,
     ) -> None:
-        self._registry = CollectorRegistry()
-        others = [*siblings, *([supervisor] if supervisor else [])]
-        pids = lambda: [os.getpid(), *map(presence.pid, others)]  # noqa: E731
-        self._registry.register(ProcessesCollector(pids))
-        PlatformCollector(registry=self._registry)
-        if supervisor is None:
-            # Of several processes each has its own garbage, and nobody adds it up.
-            GCCollector(registry=self._registry)
-        self._registry.register(_ServiceCollector(model_name, own, siblings, supervisor))
-
-    def render(self) -> bytes:
-        """All metrics, as they are now."""
-        return generate_latest(self._registry)
-
-
-class _ServiceCollector(Collector):
-    """Our own families: counters and histograms added up, gauges by the rules of `standing`."""
-
-    def __init__(
-        self,
-        model_name: str,
-        own: Counts,
-        siblings: Sequence[Counts],
-        supervisor: Counts | None,
-    ) -> None:
         self._model_name = model_name
         self._own = own
         self._siblings = siblings
-        self._blocks = [own, *siblings, *([supervisor] if supervisor else [])]
+        self._supervisor = supervisor
 
-    def collect(self) -> Iterator[Metric]:
-        """One family after the other, in the order of the README's table."""
-        added = _added_up(self._blocks)
-        # A worker that is not up serves nobody; what its predecessor wrote last is not so any more.
-        up = [self._own, *(each for each in self._siblings if presence.pid(each))]
-        gauges = _gauges([presence.standing(each) for each in up], self._model_name)
-        for family in FAMILIES:
-            if family.kind == "gauge":
-                yield _gauge(family, gauges[family.name])
-            elif family.kind == "counter":
-                yield _counter(family, added.get(family.name, {}))
-            else:
-                yield _histogram(family, added.get(family.name, {}))
+    def render(self) -> bytes:
+        """All metrics, as they are now."""
+        from prometheus_client.exposition import generate_latest
 
+        return generate_latest(self._registry)
 
-def _added_up(blocks: Iterable[Counts]) -> dict[str, _Series]:
-    added: dict[str, _Series] = {}
-    for block in blocks:
-        for (name, *labels), values in block.read():
-            series = added.setdefault(name, {})
-            so_far = series.get(tuple(labels))
-            series[tuple(labels)] = (
-                [a + b for a, b in zip(so_far, values, strict=True)] if so_far else values
-            )
-    return added
+    @property
+    def content_type(self) -> str:
+        """The format's name and version, for the answer's header."""
+        from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+        return CONTENT_TYPE_LATEST
 
-def _gauges(standings: Sequence[Standing], model_name: str) -> dict[str, _Series]:
-    serving = standing.shown(standings)
-    return {
-        families.VERSION.name: {(model_name,): [serving.version]},
-        families.ASPIRED.name: {(model_name,): [standing.aspired(standings)]},
-        families.INFO.name: {serving.identity: [1]} if serving.identity else {},
-        families.ANSWERED_AT.name: {(): [standing.answered_at(standings)]},
-        families.WORKERS.name: {(v,): [n] for v, n in standing.workers(standings).items()},
-        families.SWAP_SKEW.name: {(): [standing.skew(standings, time.monotonic())]},
-    }
+    @cached_property
+    def _registry(self) -> Any:
+        from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
 
+        from predictor.collector import ServiceCollector
+        from predictor.processes import ProcessesCollector
 
-def _gauge(family: Family, series: _Series) -> Metric:
-    metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
-    for labels, (value,) in series.items():
-        metric.add_metric(labels, value)
-    return metric
+        registry = CollectorRegistry()
+        registry.register(ProcessesCollector(self._pids))
+        PlatformCollector(registry=registry)
+        if self._supervisor is None:
+            # Of several processes each has its own garbage, and nobody adds it up.
+            GCCollector(registry=registry)
+        registry.register(
+            ServiceCollector(self._model_name, self._own, self._siblings, self._supervisor)
+        )
+        return registry
 
-
-def _counter(family: Family, series: _Series) -> Metric:
-    metric = CounterMetricFamily(family.name, family.help, labels=family.labels)
-    for labels, (value,) in series.items():
-        metric.add_metric(labels, value)
-    return metric
-
-
-def _histogram(family: Family, series: _Series) -> Metric:
-    metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
-    bounds = [str(floatToGoString(bound)) for bound in (*family.buckets, float("inf"))]  # type: ignore[no-untyped-call]
-    for labels, (*counts, total) in series.items():
-        below, buckets = 0.0, []
-        for bound, count in zip(bounds, counts, strict=True):
-            below += count
-            buckets.append((bound, below))
-        metric.add_metric(labels, buckets, total)
-    return metric
+    def _pids(self) -> list[int]:
+        others = [*self._siblings, *([self._supervisor] if self._supervisor else [])]
+        return [os.getpid(), *map(presence.pid, others)]

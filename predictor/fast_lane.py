@@ -40,6 +40,7 @@ class FastLaneProtocol(BoundedProtocol):
         self._begun = b""  # a plain request whose body is not whole
         self._asked = False  # a plain request is under way
         self._interrupted = False  # and something happened that must wait for its answer
+        self._head, self._length, self._whole = b"", 0, -1  # of the last request that was looked at
         self._began = 0.0  # when it came, by perf_counter()
         self._idle_since = 0.0
 
@@ -53,9 +54,14 @@ class FastLaneProtocol(BoundedProtocol):
         if self._free:
             if self._begun:
                 data = self._begun + data
-            head, end, body = data.partition(END)
             lane = self._lane
-            length = lane.lengths.get(head) or lane.learn(head, self._limits)
+            if len(data) == self._whole and data.startswith(self._head):  # as the one before
+                body, length = data[len(self._head) :], self._length
+            else:
+                head, end, body = data.partition(END)
+                length = lane.lengths.get(head) or lane.learn(head, self._limits)
+                self._head, self._length = head + end, length
+                self._whole = len(head) + len(end) + length
             if length and len(body) == length:
                 try:
                     lane.ask(body, self._reply)
@@ -64,7 +70,7 @@ class FastLaneProtocol(BoundedProtocol):
                 else:
                     self._take()
                     return
-            if len(body) < length and end:
+            if len(body) < length and self._head.endswith(END):
                 self._await_body(data)
                 return
             self._free = False

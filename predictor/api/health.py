@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Response
 
-from predictor import exposition
 from predictor.model_version import ModelVersion
 from predictor.openapi import answers_with
 from predictor.reconciler import Reconciler
@@ -58,7 +57,7 @@ def routes(service: Service) -> APIRouter:
     )
     async def scrape() -> Response:
         """Every metric in Prometheus's text format."""
-        return Response(service.exposition.render(), media_type=exposition.CONTENT_TYPE)
+        return Response(service.exposition.render(), media_type=service.exposition.content_type)
 
     return router
 
