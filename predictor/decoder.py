@@ -115,12 +115,13 @@ class RowDecoder:
         if frame is None:
             yield from self._whole(body)
             return
+        whole = memoryview(body)
         start, stop = frame.span(1)
         cut: re.Match[bytes] | None = None
         while start < stop or cut:  # after a comma, an empty piece is a fault
             end = body.find(b"}", start + _PIECE, stop) + 1
             cut = _BETWEEN.match(body, end, stop) if end else None
-            piece = b"[%b]" % body[start : end if cut else stop]
+            piece = b"".join((b"[", whole[start : end if cut else stop], b"]"))
             start = cut.end() if cut else stop
             yield piece, self._records.decode(piece), 0
 

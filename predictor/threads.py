@@ -16,7 +16,7 @@ class Threads:
 
     def __init__(self, name: str, most: int | None = None) -> None:
         """Without `most`, as many as there are threads: then no work waits for another."""
-        threads = min(_MOST, os.cpu_count() or 1)
+        threads = min(_MOST, _cores())
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self.most = most or threads
         self.used = 0
@@ -35,3 +35,10 @@ class Threads:
 
     def _ended(self, _: object) -> None:
         self.used -= 1
+
+
+def _cores() -> int:
+    """Those that this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

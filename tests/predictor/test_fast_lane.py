@@ -358,6 +358,19 @@ async def test_a_client_that_does_not_read_is_not_written_to(lane):
     assert [answer.status for answer in await client.answers()] == [200]
 
 
+async def test_a_slow_model_leaves_the_loop_to_others(lane):
+    """Its rows are computed in a thread; `/health` and other routes are answered meanwhile."""
+    gate = await lane.gate()
+    slow, other = await lane.connect(), await lane.connect()
+    await slow.send(PLAIN)
+    await reached(gate)
+    for path in ("/health", "/metrics", "/model"):
+        assert (await other.ask(request(path=path))).status == 200
+    gate.may_go_on.set()
+    assert [answer.status for answer in await slow.answers()] == [200]
+    assert "/predict" not in lane.by_asgi
+
+
 async def test_every_answer_is_counted(lane):
     """As uvicorn counts, and as ops do; each has the server's own headers."""
     client = await lane.connect()
