@@ -59,9 +59,10 @@ class FastLaneProtocol(BoundedProtocol):
                 body, length = data[len(self._head) :], self._length
             else:
                 head, end, body = data.partition(END)
-                length = lane.lengths.get(head) or lane.learn(head, self._limits)
+                # Half a head can be one, too: cut within its Content-Length.
+                length = (lane.lengths.get(head) or lane.learn(head, self._limits)) if end else 0
                 self._head, self._length = head + end, length
-                self._whole = len(head) + len(end) + length
+                self._whole = len(self._head) + length
             if length and len(body) == length:
                 try:
                     lane.ask(body, self._reply)
@@ -70,7 +71,7 @@ class FastLaneProtocol(BoundedProtocol):
                 else:
                     self._take()
                     return
-            if len(body) < length and self._head.endswith(END):
+            if len(body) < length:
                 self._await_body(data)
                 return
             self._free = False

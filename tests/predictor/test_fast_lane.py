@@ -202,6 +202,17 @@ async def test_a_body_in_parts_is_plain(lane):
     assert lane.by_asgi == ["/predict"]
 
 
+async def test_half_a_head_is_not_taken_for_one(lane):
+    """Cut within its length, it would be a head, too: of a request that nobody sent."""
+    cut = PLAIN.index(b"Content-Length: ") + len(b"Content-Length: 4")
+    assert PLAIN[cut - 1 :].startswith(b"41\r\n")
+    client = await lane.connect()
+    assert (await client.ask(PLAIN[:cut], PLAIN[cut:])).status == 200
+    await client.send(PLAIN[:cut] + b"\r\n\r\n", b"nope")
+    await client.send(PLAIN)
+    assert [answer.status for answer in await client.answers(2)] == [400, 200]
+
+
 async def test_a_body_that_does_not_come_is_408(open_lane):
     """As by the stock path, and counted as it is."""
     for way in (True, False):
