@@ -312,6 +312,11 @@ class World:
         self.registered.stage(self.name, int(number), "Production")
         return number
 
+    def registry_fails(self, fault: Fault) -> None:
+        """It fails from now on. A question that was on its way before has its answer then."""
+        self.proxy.misbehave(REGISTRY, fault)
+        wait_until(lambda: self.model()["registry"]["fault"] is not None, "the fault is told")
+
     def serves(self, number: str) -> None:
         """Return once this version serves, and nothing is left of the last failure."""
         self.service.until_serving(number)

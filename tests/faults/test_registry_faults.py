@@ -65,7 +65,7 @@ def test_the_registry_gives_no_usable_answer(
     """The serving version goes on, one line and `/model` say why; then what was promoted serves."""
     promoted, mark = world.good(), world.mark()
     with failing(world, outcome, reason):
-        world.proxy.misbehave(REGISTRY, fault)
+        world.registry_fails(fault)
         world.promote(promoted)
     if fault not in (never, slowly):
         asked_before = len(world.proxy.asked)
@@ -81,7 +81,7 @@ def test_the_registry_redirects_elsewhere(
     """No redirect is followed: the credentials are for one server."""
     promoted, mark = world.good(), world.mark()
     with failing(world, "nonsense", "HTTP 302"):
-        world.proxy.misbehave(REGISTRY, elsewhere.redirect())
+        world.registry_fails(elsewhere.redirect())
         world.promote(promoted)
     world.proxy.behave()
     recovers(world, promoted, mark)
@@ -93,7 +93,7 @@ def test_an_answer_of_100_megabytes(world: World, asked: Asking) -> None:
     promoted, mark = world.good(), world.mark()
     most = _peak_memory(world)
     with failing(world, "nonsense", "larger than"):
-        world.proxy.misbehave(REGISTRY, huge)
+        world.registry_fails(huge)
         world.promote(promoted)
     assert _peak_memory(world) < most + 64_000_000
     world.proxy.behave()
