@@ -25,7 +25,7 @@ from typing import Any
 
 from predictor.batcher import Result
 from predictor.errors import Overloaded
-from predictor.lane import END, Lane
+from predictor.lane import END, PLAIN, Lane
 from predictor.limits import Limits
 from predictor.protocol import BoundedProtocol
 
@@ -40,7 +40,7 @@ class FastLaneProtocol(BoundedProtocol):
         self._begun = b""  # a plain request whose body is not whole
         self._asked = False  # a plain request is under way
         self._interrupted = False  # and something happened that must wait for its answer
-        self._head, self._length, self._whole = b"", 0, -1  # of the last request that was looked at
+        self._head, self._length, self._whole = b"", 0, -1  # of the last plain request
         self._began = 0.0  # when it came, by perf_counter()
         self._idle_since = 0.0
 
@@ -54,18 +54,13 @@ class FastLaneProtocol(BoundedProtocol):
         if self._free:
             if self._begun:
                 data = self._begun + data
-            lane = self._lane
             if len(data) == self._whole and data.startswith(self._head):  # as the one before
                 body, length = data[len(self._head) :], self._length
             else:
-                head, end, body = data.partition(END)
-                # Half a head can be one, too: cut within its Content-Length.
-                length = (lane.lengths.get(head) or lane.learn(head, self._limits)) if end else 0
-                self._head, self._length = head + end, length
-                self._whole = len(self._head) + length
+                body, length = self._look_up(data)
             if length and len(body) == length:
                 try:
-                    lane.ask(body, self._reply)
+                    self._lane.ask(body, self._reply)
                 except Overloaded:
                     pass  # the stock path says so
                 else:
@@ -85,6 +80,20 @@ class FastLaneProtocol(BoundedProtocol):
             self.flow.pause_reading()
             return
         super().data_received(data)
+
+    def _look_up(self, data: bytes) -> tuple[bytes, int]:
+        """What is here of a body, and how long it will be; 0 where the request is not plain."""
+        if not data.startswith(PLAIN):
+            return b"", 0
+        head, end, body = data.partition(END)
+        # Half a head can be one, too: cut within its Content-Length.
+        length = (
+            (self._lane.lengths.get(head) or self._lane.learn(head, self._limits)) if end else 0
+        )
+        if length:
+            self._head, self._length = head + end, length
+            self._whole = len(self._head) + length
+        return body, length
 
     def _take(self) -> None:
         self._free = False

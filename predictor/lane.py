@@ -17,8 +17,8 @@ from predictor.errors import UnsupportedMedia
 from predictor.limits import Limits, Refused, check_head
 
 END = b"\r\n\r\n"
+PLAIN = b"POST /predict HTTP/1.1\r\n"
 _PATH = "/predict"
-_PLAIN = b"POST /predict HTTP/1.1\r\n"
 _LONGEST_HEAD = 4096  # bytes of a head that is remembered
 _MOST_HEADS = 512
 _SPECIAL = {b"content-encoding", b"expect", b"trailer", b"transfer-encoding", b"upgrade"}
@@ -52,8 +52,8 @@ class Lane:
         self._start = b""
 
     def learn(self, head: bytes, limits: Limits) -> int:
-        """How many bytes follow a head that is new; 0 where the request is not plain."""
-        if len(head) > _LONGEST_HEAD or not head.startswith(_PLAIN):
+        """How many bytes follow a new head, which begins with PLAIN; 0 where it is not plain."""
+        if len(head) > _LONGEST_HEAD:
             return 0
         length = _length(head, limits)
         if not 0 < length <= self._largest:
