@@ -67,12 +67,8 @@ class RowDecoder:
     def records(self, bodies: Sequence[bytes]) -> tuple[list[Row], dict[int, RequestError]]:
         """The rows of the bodies that are one record each, and by their places why others are not."""
         if self._fast and self._countable:
-            decode, row = self._record.decode, self._row
             try:
-                if (pack := self._pack) is not None:
-                    rows: list[Row] = [pack(*structs.astuple(decode(body))) for body in bodies]
-                else:
-                    rows = [row(decode(body)) for body in bodies]
+                rows = self._all_rows(map(self._record.decode, bodies))
                 # See `_has_no_duplicates`: none has fewer colons than it has features.
                 if _colons(b"".join(bodies)) == len(bodies) * len(self._features):
                     return rows, {}
@@ -128,7 +124,7 @@ class RowDecoder:
     def _whole(self, body: bytes) -> Iterator[tuple[bytes, list[Any], int]]:
         yield body, self._instances.decode(body).instances, 1
 
-    def _all_rows(self, records: Sequence[Any]) -> list[Row]:
+    def _all_rows(self, records: Iterable[Any]) -> list[Row]:
         if self._fast and (pack := self._pack) is not None:
             return [pack(*structs.astuple(record)) for record in records]
         return [self._row(record) for record in records]
