@@ -39,7 +39,7 @@ class Metrics:
         self._slots = counts.slots
         self._labels: set[str] = set()
         self._classes: dict[str, _Places] = {}
-        self._endpoints: dict[tuple[str, int], tuple[int, int, int]] = {}
+        self._endpoints: dict[tuple[str, int], tuple[int, int]] = {}
         self._batch_rows = self._place(families.BATCH_ROWS)
         self._inference = self._place(families.INFERENCE_SECONDS)
         self._presence = Presence(counts)
@@ -61,17 +61,14 @@ class Metrics:
                 self._add(families.SWAPS, reason)
                 self._presence.serves(serving, digest)
                 if serving and reason != "restored":
-                    self._observe(families.LOAD_SECONDS, seconds)
+                    family = families.LOAD_SECONDS
+                    self._observe(self._place(family), family.buckets, seconds)
 
     def ran(self, servable: Servable, answers: Answers, seconds: float) -> None:
         """Count one ONNX Runtime call."""
         slots, rows = self._slots, len(answers)
-        place = self._batch_rows
-        slots[place + bisect_left(_ROWS, rows)] += 1
-        slots[place + len(_ROWS) + 1] += rows
-        place = self._inference
-        slots[place + bisect_left(_INFERENCE, seconds)] += 1
-        slots[place + len(_INFERENCE) + 1] += seconds
+        self._observe(self._batch_rows, _ROWS, rows)
+        self._observe(self._inference, _INFERENCE, seconds)
         version = servable.model_version.version
         classes = self._classes.get(version) or self._classes_of(version)
         if servable.signature.outputs.label is None:
@@ -88,21 +85,19 @@ class Metrics:
     def answered(self, endpoint: str, code: int, seconds: float) -> None:
         """Count one HTTP request."""
         found = self._endpoints.get((endpoint, code)) or self._endpoint(endpoint, code)
-        requests, buckets, total = found
-        slots = self._slots
-        slots[requests] += 1
-        slots[buckets + bisect_left(_ENDPOINT, seconds)] += 1
-        slots[total] += seconds
+        requests, place = found
+        self._slots[requests] += 1
+        self._observe(place, _ENDPOINT, seconds)
 
     def answered_all(self, endpoint: str, code: int, seconds: Sequence[float]) -> None:
         """Count several HTTP requests that were answered alike."""
         found = self._endpoints.get((endpoint, code)) or self._endpoint(endpoint, code)
-        requests, buckets, total = found
+        requests, place = found
         slots = self._slots
         slots[requests] += len(seconds)
         for each in seconds:
-            slots[buckets + bisect_left(_ENDPOINT, each)] += 1
-        slots[total] += sum(seconds)
+            slots[place + bisect_left(_ENDPOINT, each)] += 1
+        slots[place + len(_ENDPOINT) + 1] += sum(seconds)
 
     def refused(self, code: int) -> None:
         """Count one HTTP request that was refused before it was one."""
@@ -127,10 +122,9 @@ class Metrics:
         self._place(families.LOAD_SECONDS)
         self._place(families.RESTARTS)
 
-    def _endpoint(self, endpoint: str, code: int) -> tuple[int, int, int]:
-        buckets = self._place(families.REQUEST_SECONDS, endpoint)
-        requests = self._place(families.REQUESTS, endpoint, str(code))
-        places = requests, buckets, buckets + len(_ENDPOINT) + 1
+    def _endpoint(self, endpoint: str, code: int) -> tuple[int, int]:
+        place = self._place(families.REQUEST_SECONDS, endpoint)
+        places = self._place(families.REQUESTS, endpoint, str(code)), place
         self._endpoints[endpoint, code] = places
         return places
 
@@ -145,7 +139,7 @@ class Metrics:
     def _add(self, family: Family, *labels: str) -> None:
         self._slots[self._place(family, *labels)] += 1
 
-    def _observe(self, family: Family, value: float) -> None:
-        place = self._place(family)
-        self._slots[place + bisect_left(family.buckets, value)] += 1
-        self._slots[place + len(family.buckets) + 1] += value
+    def _observe(self, place: int, buckets: tuple[float, ...], value: float) -> None:
+        """Count a value in the histogram that has its place there."""
+        self._slots[place + bisect_left(buckets, value)] += 1
+        self._slots[place + len(buckets) + 1] += value
