@@ -46,7 +46,7 @@ def load(version: ModelVersion, fetched: Fetched, interrupt: Interrupt) -> Serva
     signature = _signature(session, metadata, fetched)
     servable = Servable(
         version, fetched.artifact, signature, RowDecoder(signature.features, signature.pack), session,
-        tuple(metadata.recorded_examples), run_options=interruptible(interrupt),
+        interruptible(interrupt), tuple(metadata.recorded_examples),
     )  # fmt: skip
     rows = [_row(servable, example) for example in servable.examples]
     servable = warm_up(servable, rows)

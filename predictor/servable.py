@@ -41,12 +41,11 @@ class Servable:
     signature: Signature
     decoder: RowDecoder
     session: ort.InferenceSession = field(repr=False)
+    run_options: ort.RunOptions = field(repr=False)
     examples: tuple[RecordedExample, ...] = field(default=(), repr=False)
     loaded_at: float = field(default_factory=time.time)
     load_seconds: float = 0.0
     cost: Cost = field(default_factory=Cost)
-    # Without any, ONNX Runtime makes new ones for each call.
-    run_options: ort.RunOptions = field(default_factory=ort.RunOptions, repr=False)
 
     @cached_property
     def rows_on_loop(self) -> int:
@@ -117,7 +116,7 @@ def open_session(fetched: Fetched, interrupt: Interrupt) -> ort.InferenceSession
 
 
 def plain_run() -> ort.RunOptions:
-    """Options for runs that nothing interrupts."""
+    """Options for runs that nothing interrupts; without any, ONNX Runtime makes new ones for each."""
     return ort.RunOptions()
 
 
