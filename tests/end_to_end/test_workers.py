@@ -73,15 +73,8 @@ def until_all_serve(target: Target, version: str, workers: int = 2) -> Samples:
     return scrape(target)
 
 
-@dataclass
-class Client:
-    """Asks without a pause on one connection, and connects again when that is lost."""
-
-    target: Target
-    number: int
-    answered: int = 0
-    lost: int = 0
-    wrong: list[str] = field(default_factory=list)
+class Beside:
+    """Runs in a thread from when it is made until it is stopped."""
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
@@ -91,6 +84,20 @@ class Client:
     def stop(self) -> None:
         self._stop.set()
         self.thread.join(30)
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class Client(Beside):
+    """Asks without a pause on one connection, and connects again when that is lost."""
+
+    target: Target
+    number: int
+    answered: int = 0
+    lost: int = 0
+    wrong: list[str] = field(default_factory=list)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -113,20 +120,11 @@ class Client:
 
 
 @dataclass
-class Scrapes:
+class Scrapes(Beside):
     """Looks at the metrics all the time, on connections of its own, and keeps what it saw."""
 
     target: Target
     seen: list[Samples] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._stop = threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self.thread.join(30)
 
     def _run(self) -> None:
         while not self._stop.wait(0.02):
