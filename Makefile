@@ -73,8 +73,8 @@ COMPILE_PEERS = $(subst 'make lock','make lock-peers',$(COMPILE))
 lock: ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	$(COMPILE) pyproject.toml -o requirements/predictor.txt $(ARGS)
-	$(COMPILE) pyproject.toml --extra trainer -c requirements/predictor.txt -o requirements/trainer.txt $(ARGS)
-	$(COMPILE) pyproject.toml --extra trainer --extra dev -c requirements/trainer.txt -o requirements/dev.txt $(ARGS)
+	$(COMPILE) pyproject.toml --extra trainer --extra postgresql -c requirements/predictor.txt -o requirements/trainer.txt $(ARGS)
+	$(COMPILE) pyproject.toml --extra trainer --extra postgresql --extra traces --extra dev -c requirements/trainer.txt -o requirements/dev.txt $(ARGS)
 
 # Each peer by itself: what one pins is no reason for another.
 lock-peers: ## the same for the servers of `make bench-peers`
