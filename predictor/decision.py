@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from predictor.events import SwapReason
 from predictor.knowledge import Failure, Knowledge
 from predictor.model_version import ModelVersion
 
@@ -53,6 +54,15 @@ def decide(
         return Load(aspired)
     waits = now < failure.retry_at and not failure.outdated_by(aspired, listing)
     return Keep() if waits else Load(aspired)
+
+
+def why_swapped(
+    before: ModelVersion | None, version: ModelVersion, *, restored: bool
+) -> SwapReason:
+    """Why `version` takes the place of the one that served before, if any did."""
+    if restored:
+        return "restored"
+    return "rolled_back" if before and before.number > version.number else "promoted"
 
 
 def why_nothing(known: Knowledge, failure: Failure | None, loading: ModelVersion | None) -> str:

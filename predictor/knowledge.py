@@ -66,6 +66,10 @@ class Knowledge:
         """What is known after a question that got no usable answer."""
         return replace(self, fault=str(error), outcome=error.outcome)
 
+    def differs_from(self, aspired: ModelVersion | None) -> bool:
+        """Whether an answer that names this version is news."""
+        return self.answered_at is None or self.fault is not None or self.aspired != aspired
+
     @property
     def says_none(self) -> bool:
         """Whether the registry's last word is that no version should serve."""

@@ -7,16 +7,13 @@ files, and whoever observes it hears events.
 import asyncio
 import time
 from collections.abc import Coroutine
-from dataclasses import replace
 from typing import Any, Literal
 
 from predictor.artifact import Fetched
 from predictor.builder import Builder, Loader
-from predictor.decision import Keep, Load, Stop, decide, why_nothing
-from predictor.errors import CacheError, LoadError, NothingServing, RegistryError
+from predictor.decision import Keep, Load, Stop, decide, why_nothing, why_swapped
+from predictor.errors import LoadError, NothingServing, RegistryError
 from predictor.events import (
-    CacheFailed,
-    LoadFailed,
     LoadStarted,
     LoadSuperseded,
     Observe,
@@ -26,7 +23,9 @@ from predictor.events import (
     SwapReason,
 )
 from predictor.knowledge import Failure, Knowledge
+from predictor.memory import Memory
 from predictor.model_version import ModelVersion
+from predictor.retries import Retries
 from predictor.servable import Servable
 from predictor.source import Source
 
@@ -47,19 +46,14 @@ class Reconciler:
         self._source = source
         self._observe = observe
         self._when_none: Literal["stop", "keep"] = when_none
-        self._retry_seconds = retry_seconds
         self._serving: Servable | None = None
         self._loading: tuple[ModelVersion, asyncio.Task[None]] | None = None
-        self._tried_to_restore = False
         self._asides: set[asyncio.Task[None]] = set()
         self._asking = asyncio.Lock()
-        self._recording = asyncio.Lock()
         self._builder = Builder(source.fetch, load, load_seconds)
-        # Its files are kept until they are written down, and no longer.
-        self._unrecorded: tuple[ModelVersion, Fetched] | None = None
+        self._memory = Memory(source, observe, lambda: self._serving_version, self._none_may_serve)
+        self._retries = Retries(source, observe, retry_seconds)
         self.knowledge = Knowledge()
-        self.failure: Failure | None = None
-        self.cache_fault: str | None = None
 
     @property
     def serving(self) -> Servable | None:
@@ -70,6 +64,16 @@ class Reconciler:
     def loading(self) -> ModelVersion | None:
         """The version that is being made ready, or None."""
         return self._loading[0] if self._loading else None
+
+    @property
+    def failure(self) -> Failure | None:
+        """The last failed load of the version that should serve, or None."""
+        return self._retries.failure
+
+    @property
+    def cache_fault(self) -> str | None:
+        """Why what serves could not be written down for a start without the registry, or None."""
+        return self._memory.fault
 
     def require_serving(self) -> Servable:
         """The serving servable. Raises NothingServing, with the reason."""
@@ -95,7 +99,7 @@ class Reconciler:
             changed = self._registry_answered(aspired)
             await self._follow(aspired)
             if changed and self._serving is None and aspired is None:
-                self._aside(self._record())
+                self._aside(self._memory.record())
 
     async def settled(self) -> None:
         """Return when no load is in progress, and what it led to is written down."""
@@ -116,31 +120,18 @@ class Reconciler:
             if self._loading[0] == aspired:
                 return
             self._supersede()
-        if self.failure is not None and self.failure.version != aspired:
-            self.failure = None
-        listing = await self._list_failed()
+        listing = await self._retries.listing(aspired)
         now = asyncio.get_running_loop().time()
-        match decide(
-            aspired, self._serving_version, self.failure, now, self._when_none, listing=listing
-        ):
+        serving = self._serving_version
+        match decide(aspired, serving, self.failure, now, self._when_none, listing=listing):
             case Load(version):
                 self._begin(version)
             case Stop():
                 self._swap(None, "withdrawn")
-                self._aside(self._record())
+                self._aside(self._memory.record())
             case Keep():
                 if aspired is None and self._when_none == "keep":
                     self._aside(self._restore())
-
-    async def _list_failed(self) -> str | None:
-        """What the files of a version that failed look like now; a replaced one is worth a try."""
-        return await self._source.listing(self.failure.version) if self.failure else None
-
-    async def _note_listing(self, failure: Failure) -> None:
-        """Keep what the files looked like when the version failed."""
-        listing = await self._source.listing(failure.version)
-        if self.failure is failure:
-            self.failure = replace(failure, listing=listing)
 
     def _aside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what needs the disk without waiting for it: one that hangs must not end the polls."""
@@ -154,19 +145,12 @@ class Reconciler:
 
     async def _restore(self) -> None:
         """Serve what served last, as a process would that had not been restarted."""
-        if self._tried_to_restore or self._needs_no_restore():
-            return
-        self._tried_to_restore = True
-        found = await self._source.last_verified()
-        if self._needs_no_restore():
-            self._tried_to_restore = False  # the registry has spoken meanwhile
-            return
-        failed = self.failure.version if self.failure else None
-        if found is not None and found[0] != failed:
+        found = await self._memory.recall(self._needs_restore)
+        if found is not None and not self._retries.last_failed(found[0]):
             self._begin(*found)
 
-    def _needs_no_restore(self) -> bool:
-        return self._serving is not None or self._loading is not None or self._none_may_serve()
+    def _needs_restore(self) -> bool:
+        return self._serving is None and self._loading is None and not self._none_may_serve()
 
     async def _load(self, version: ModelVersion, restored: Fetched | None) -> None:
         self._observe(LoadStarted(version))
@@ -174,78 +158,39 @@ class Reconciler:
         try:
             servable, fetched = await self._builder.build(version, restored)
         except LoadError as error:
-            self._load_failed(version, error)
+            failure = self._retries.failed(version, error, self._serving_version)
+            self._aside(self._retries.note_listing(failure))
         else:
-            if self.failure is not None and self.failure.version == version:
-                self.failure = None
-            reason: SwapReason = "restored" if restored else self._reason(version)
+            self._retries.loaded(version)
+            reason = why_swapped(self._serving_version, version, restored=restored is not None)
             self._swap(servable, reason, time.perf_counter() - started)
             if restored is None:
-                self._unrecorded = (version, fetched)
+                self._memory.keep(version, fetched)
         finally:
             if self._loading is not None and self._loading[1] is asyncio.current_task():
                 self._loading = None
-        await self._record()
+        await self._memory.record()
         if self.failure is not None:
             await self._restore()
-
-    async def _record(self) -> None:
-        """Write down what serves, for a start without the registry.
-
-        One at a time, and always what serves now: a slow write of an older version must not
-        come after the newer one's, nor after the news that none may serve.
-        """
-        async with self._recording:
-            unrecorded, self._unrecorded = self._unrecorded, None
-            try:
-                if unrecorded is not None:
-                    await self._source.remember(*unrecorded)
-                elif self._serving is None and self._none_may_serve():
-                    await self._source.forget()
-                else:
-                    return
-            except CacheError as error:
-                self.cache_fault = str(error)
-                self._observe(CacheFailed(self._serving_version, str(error)))
-            else:
-                self.cache_fault = None
 
     def _none_may_serve(self) -> bool:
         return self.knowledge.says_none and self._when_none == "stop"
 
     def _swap(self, servable: Servable | None, reason: SwapReason, seconds: float = 0.0) -> None:
         previous, self._serving = self._serving_version, servable
-        self._unrecorded = None
+        self._memory.drop()
         digest = servable.artifact.onnx_sha256 if servable else ""
         self._observe(Swapped(previous, self._serving_version, reason, seconds, digest))
 
-    def _reason(self, version: ModelVersion) -> SwapReason:
-        before = self._serving_version
-        return "rolled_back" if before and before.number > version.number else "promoted"
-
     def _supersede(self) -> None:
         if self._loading is not None:
-            version, task = self._loading
-            self._loading = None
+            (version, task), self._loading = self._loading, None
             task.cancel()
             self._observe(LoadSuperseded(version))
 
-    def _load_failed(self, version: ModelVersion, error: LoadError) -> None:
-        now = asyncio.get_running_loop().time()
-        failure = Failure.after(self.failure, version, error, now, self._retry_seconds)
-        self.failure = failure
-        self._aside(self._note_listing(failure))
-        delay = round(failure.retry_at - now, 3)
-        self._observe(
-            LoadFailed(
-                version, error.stage, error.reason, failure.attempts, delay, self._serving_version
-            )
-        )
-
     def _registry_answered(self, aspired: ModelVersion | None) -> bool:
-        known = self.knowledge
-        changed = known.answered_at is None or known.fault is not None or known.aspired != aspired
-        self.knowledge = known.answered(aspired, self._source.absence)
+        changed = self.knowledge.differs_from(aspired)
+        self.knowledge = self.knowledge.answered(aspired, self._source.absence)
         self._observe(RegistryAnswered(aspired, changed, self.knowledge.absence))
         return changed
 
