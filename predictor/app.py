@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from fastapi import FastAPI
 
 from predictor import openapi, problems
-from predictor.api import health, page, predict
+from predictor.api import events, health, page, predict
 from predictor.instrument import Instrument
 from predictor.servable import Servable
 from predictor.service import Service
@@ -25,6 +25,7 @@ def create_app(service: Service) -> FastAPI:
     )
     app.include_router(predict.routes(service))
     app.include_router(health.routes(service))
+    app.include_router(events.routes(service))
     app.include_router(page.routes(service))
     problems.add_handlers(app)
     _follow_the_serving_version(app, service)

@@ -71,6 +71,7 @@ def _gauges(standings: Sequence[Standing], model_name: str) -> dict[str, _Series
         families.ANSWERED_AT.name: {(): [standing.answered_at(standings)]},
         families.WORKERS.name: {(v,): [n] for v, n in standing.workers(standings).items()},
         families.SWAP_SKEW.name: {(): [standing.skew(standings, time.monotonic())]},
+        families.STREAMS.name: {(): [standing.streams(standings)]},
     }
 
 

@@ -14,6 +14,7 @@ from predictor.cache import Cache
 from predictor.counts import Counts
 from predictor.events import Event, Observe
 from predictor.exposition import Exposition
+from predictor.journal import Journal
 from predictor.loader import load
 from predictor.metrics import Metrics
 from predictor.model_uri import ModelUri
@@ -42,13 +43,18 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
     company = company or Company()
     uri = ModelUri.parse(settings.model_uri)
     metrics = Metrics(company.own)
+    journal = Journal(
+        settings.max_event_streams,
+        count=metrics.streams,
+        worker=company.turn.worker if company.turn.workers > 1 else None,
+    )
     client = http_client(settings)
     cache = Cache(settings.cache_dir, scope=f"{settings.tracking_uri}\n{uri}")
     source = RegistrySource(Registry(client, uri), client, cache, settings.max_model_bytes)
     reconciler = Reconciler(
         source,
         load,
-        _tell(logs.write, metrics.observe, *company.observers),
+        _tell(logs.write, metrics.observe, journal.observe, *company.observers),
         when_none=settings.when_none,
         retry_seconds=settings.poll_seconds,
         load_seconds=settings.load_seconds,
@@ -65,6 +71,7 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
         metrics=metrics,
         exposition=Exposition(uri.name, company.own, company.siblings, company.supervisor),
         watcher=Watcher(reconciler.reconcile, settings.poll_seconds, company.turn),
+        journal=journal,
     )
 
 

@@ -10,6 +10,7 @@ PredictorError
 ├── CacheError           the cache could not be written; what serves goes on serving, from memory
 ├── NothingServing       there is no version that may answer
 ├── Overloaded           more is asked than can be answered in good time
+├── NoStream             no further client can be told of events
 └── RequestError         what a client sent cannot be answered
     ├── MalformedBody         not JSON
     ├── BodyTooLarge          more bytes than the limit
@@ -100,6 +101,10 @@ class Overloaded(PredictorError):
 
     def __init__(self, waiting: int, what: str) -> None:
         super().__init__(f"{waiting} {what} wait already; try again later")
+
+
+class NoStream(PredictorError):
+    """No further client can be told of events as they happen; the message says why."""
 
 
 class RequestError(PredictorError):

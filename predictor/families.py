@@ -40,7 +40,8 @@ REQUESTS = Family(
 )
 REQUEST_SECONDS = Family(
     "predictor_request_duration_seconds", "histogram",
-    "Seconds from a request's head to the end of its answer.", ("endpoint",), _LATENCY,
+    "Seconds from a request's head to the end of its answer; to its beginning, for `/events`.",
+    ("endpoint",), _LATENCY,
 )  # fmt: skip
 PREDICTIONS = Family(
     "predictor_predictions_total", "counter",
@@ -83,6 +84,9 @@ SWAP_SKEW = Family(
     "predictor_swap_skew_seconds", "gauge",
     "Seconds from the first worker's last swap to the last worker's; grows until all serve one version.",
 )  # fmt: skip
+STREAMS = Family(
+    "predictor_event_streams", "gauge", "Clients that are being told of events, by `/events`."
+)
 RESTARTS = Family(
     "predictor_worker_restarts_total", "counter", "Workers that ended and were replaced."
 )
@@ -90,5 +94,5 @@ RESTARTS = Family(
 FAMILIES = (
     VERSION, ASPIRED, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, BATCH_ROWS, INFERENCE_SECONDS,
     SWAPS, LOAD_FAILURES, CACHE_FAILURES, LOAD_SECONDS, POLLS, ANSWERED_AT, WORKERS, SWAP_SKEW,
-    RESTARTS,
+    RESTARTS, STREAMS,
 )  # fmt: skip

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from predictor import problems
+from predictor.endless import is_endless
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,11 +33,21 @@ class Instrument:
             return
         started = perf_counter()
         code = 0
+        counted = False
+
+        def count() -> None:
+            nonlocal counted
+            if not counted:
+                counted = True
+                endpoint = getattr(scope.get("route"), "path", "other")
+                self._answered(endpoint, code or 500, perf_counter() - started)
 
         async def observed(message: Message) -> None:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = message["status"]
+                if is_endless(scope):  # hours of a stream say nothing of how fast we are
+                    count()
             await send(message)
 
         try:
@@ -51,5 +62,4 @@ class Instrument:
                 )
                 await stopping(scope, receive, observed)
         finally:
-            endpoint = getattr(scope.get("route"), "path", "other")
-            self._answered(endpoint, code or 500, perf_counter() - started)
+            count()

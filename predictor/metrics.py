@@ -64,6 +64,10 @@ class Metrics:
                     family = families.LOAD_SECONDS
                     self._observe(self._place(family), family.buckets, seconds)
 
+    def streams(self, count: int) -> None:
+        """So many clients are told of events now."""
+        self._presence.tells(count)
+
     def ran(self, servable: Servable, answers: Answers, seconds: float) -> None:
         """Count one ONNX Runtime call."""
         slots, rows = self._slots, len(answers)

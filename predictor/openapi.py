@@ -39,14 +39,20 @@ def answers_with(schema: str, *codes: int) -> dict[int | str, dict[str, Any]]:
     answers: dict[int | str, dict[str, Any]] = {
         200: {"description": "OK", "content": {"application/json": {"schema": _ref(schema)}}}
     }
-    for code in codes:
-        answers[code] = {
+    return answers | problems_with(*codes)
+
+
+def problems_with(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """The problem documents that a route answers with, for FastAPI's `responses`."""
+    return {
+        code: {
             "description": _EXPLAINED[code],
             "content": {
                 CONTENT_TYPE: {"schema": _ref("Problem"), "example": _problem_example(code)}
             },
         }
-    return answers
+        for code in codes
+    }
 
 
 def document(app: FastAPI, servable: Servable | None) -> dict[str, Any]:

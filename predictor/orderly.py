@@ -19,6 +19,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from predictor.deadline import Deadline
+from predictor.endless import is_endless
 
 LINGER_SECONDS = 1  # for the client to read why: closing at once can destroy what was sent
 QUIET_SECONDS = 0.3  # at the end, for a request that is on its way already
@@ -120,8 +121,11 @@ class OrderlyProtocol(HttpToolsProtocol):
         self._taking.set(self.transport, self._take_seconds, self.transport.abort)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Give a client that has sent its last the answers that it is owed."""
+        """Give a client that has sent its last the answers that it is owed, if they have an end."""
         if self._last is not None or self.scheme == "https":  # TLS has no half-closed connection
+            return False
+        answering = self._answering
+        if answering and not answering.response_complete and is_endless(answering.scope):
             return False
         self.finish(b"")
         return not self.transport.is_closing()

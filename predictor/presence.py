@@ -18,6 +18,7 @@ _SERVING = "serving"  # the slot of the identity that serves
 _SWAPPED_AT = "swapped_at"
 _ASPIRED = families.ASPIRED.name
 _ANSWERED_AT = families.ANSWERED_AT.name
+_STREAMS = families.STREAMS.name
 
 
 class Presence:
@@ -27,7 +28,7 @@ class Presence:
         self._counts = counts
         self._first_word: ModelVersion | None = None
         self._heard = self._heard_another = False
-        for name in (_PID, _SERVING, _SWAPPED_AT, _ASPIRED, _ANSWERED_AT):
+        for name in (_PID, _SERVING, _SWAPPED_AT, _ASPIRED, _ANSWERED_AT, _STREAMS):
             self._set(name, 0)
 
     def told(self, aspired: ModelVersion | None) -> None:
@@ -44,6 +45,10 @@ class Presence:
         self._set(_SWAPPED_AT, time.monotonic() if self._heard_another else 0)
         identity = (version.name, version.version, version.run_id, digest) if version else None
         self._set(_SERVING, self._counts.place(families.INFO.name, *identity) if identity else 0)
+
+    def tells(self, streams: int) -> None:
+        """So many clients are told of events now."""
+        self._set(_STREAMS, streams)
 
     def _set(self, name: str, value: float) -> None:
         self._counts.slots[self._counts.place(name)] = value
@@ -89,4 +94,5 @@ def standing(counts: Counts) -> Standing:
         aspired=int(counts.value(_ASPIRED)),
         answered_at=counts.value(_ANSWERED_AT),
         swapped_at=counts.value(_SWAPPED_AT),
+        streams=int(counts.value(_STREAMS)),
     )

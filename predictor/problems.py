@@ -21,6 +21,7 @@ STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
     errors.InvalidRecord: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NothingServing: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NoStream: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 log = structlog.get_logger()

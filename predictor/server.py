@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -28,7 +29,14 @@ _CALLED = {
 
 
 class Server(uvicorn.Server):
-    """Ends in time: what is in flight has `timeout_graceful_shutdown`, threads a moment more."""
+    """Ends in time: what is in flight has `timeout_graceful_shutdown`, threads a moment more.
+
+    `leaving` is called when the end begins: answers that have no end of their own get one.
+    """
+
+    def __init__(self, config: uvicorn.Config, leaving: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._leaving = leaving
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the end, and bound it."""
@@ -39,6 +47,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is in flight, and then wait for no thread for long."""
+        self._leaving()
         await super().shutdown(sockets)
         _end_after(_LAST_SECONDS, 0, "every request was answered, but a load does not end")
 
@@ -58,7 +67,7 @@ def server(app: Any, service: Service) -> Server:
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
     )
-    return Server(config)
+    return Server(config, service.journal.close)
 
 
 def protocol(service: Service) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from predictor.batcher import Batcher
 from predictor.exposition import Exposition
+from predictor.journal import Journal
 from predictor.metrics import Metrics
 from predictor.reconciler import Reconciler
 from predictor.settings import Settings
@@ -22,5 +23,6 @@ class Service:
     metrics: Metrics
     exposition: Exposition
     watcher: Watcher
+    journal: Journal
     # Entered before the first request is taken, left after the last one.
     beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext

@@ -63,6 +63,9 @@ class Settings(TrackingSettings):
     max_queued_batches: Annotated[
         int, Field(ge=1, description="batches that may wait or be computed; beyond these, 503")
     ] = 32
+    max_event_streams: Annotated[
+        int, Field(ge=0, description="clients of `/events` at a time; beyond these, 503")
+    ] = 100
     fast_lane: Annotated[
         bool,
         Field(

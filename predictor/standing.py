@@ -16,12 +16,14 @@ class Standing:
 
     `identity` is name, version, run and digest of what serves. `answered_at` is in seconds since
     the epoch, `swapped_at` in seconds of the monotonic clock that all processes share; 0 for never.
+    `streams` is how many clients it tells of events.
     """
 
     identity: tuple[str, str, str, str] | None = None
     aspired: int = 0
     answered_at: float = 0.0
     swapped_at: float = 0.0
+    streams: int = 0
 
     @property
     def version(self) -> int:
@@ -54,6 +56,11 @@ def shown(standings: Sequence[Standing]) -> Standing:
 def workers(standings: Sequence[Standing]) -> dict[str, int]:
     """How many serve each version, by its number as text, or `none`."""
     return dict(Counter(str(each.version or NONE) for each in standings))
+
+
+def streams(standings: Sequence[Standing]) -> int:
+    """How many clients are told of events, by all together."""
+    return sum(each.streams for each in standings)
 
 
 def skew(standings: Sequence[Standing], now: float) -> float:

@@ -1,13 +1,12 @@
 """`/health`, `/ready`, `/model` and `/metrics`: what ops and orchestrators ask."""
 
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Response
 
-from predictor.model_version import ModelVersion
+from predictor.bulletin import identity, iso
 from predictor.openapi import answers_with
 from predictor.reconciler import Reconciler
 from predictor.servable import Servable
@@ -68,21 +67,21 @@ def describe(reconciler: Reconciler, model_uri: str) -> dict[str, Any]:
     return {
         "model_uri": model_uri,
         "serving": _serving(reconciler.serving) if reconciler.serving else None,
-        "aspired": _version(known.aspired) if known.aspired else None,
-        "loading": _version(reconciler.loading) if reconciler.loading else None,
+        "aspired": identity(known.aspired) if known.aspired else None,
+        "loading": identity(reconciler.loading) if reconciler.loading else None,
         "last_failure": {
-            **_version(failure.version),
+            **identity(failure.version),
             "stage": failure.stage,
             "reason": failure.reason,
             "attempts": failure.attempts,
-            "failed_at": _iso(failure.failed_at),
+            "failed_at": iso(failure.failed_at),
         }
         if failure
         else None,
         "cache": {"fault": reconciler.cache_fault},
         "registry": {
             "reachable": known.fault is None and known.answered_at is not None,
-            "last_answer_at": _iso(known.answered_at) if known.answered_at else None,
+            "last_answer_at": iso(known.answered_at) if known.answered_at else None,
             "last_answer_age_seconds": round(time.time() - known.answered_at, 3)
             if known.answered_at
             else None,
@@ -95,9 +94,9 @@ def describe(reconciler: Reconciler, model_uri: str) -> dict[str, Any]:
 def _serving(servable: Servable) -> dict[str, Any]:
     signature = servable.signature
     return {
-        **_version(servable.model_version),
+        **identity(servable.model_version),
         "digest": f"sha256:{servable.artifact.onnx_sha256}",
-        "loaded_at": _iso(servable.loaded_at),
+        "loaded_at": iso(servable.loaded_at),
         "load_seconds": round(servable.load_seconds, 4),
         "metrics": dict(servable.artifact.metrics),
         "signature": {
@@ -108,14 +107,6 @@ def _serving(servable: Servable) -> dict[str, Any]:
             "positive_class": signature.positive_class,
         },
     }
-
-
-def _version(version: ModelVersion) -> dict[str, str]:
-    return {"model_name": version.name, "model_version": version.version, "run_id": version.run_id}
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def _json(body: dict[str, Any]) -> Response:

@@ -13,6 +13,7 @@ from predictor.batcher import Batcher
 from predictor.counts import Counts
 from predictor.events import Event
 from predictor.exposition import Exposition
+from predictor.journal import Journal
 from predictor.loader import load
 from predictor.metrics import Metrics
 from predictor.reconciler import Reconciler
@@ -43,6 +44,7 @@ class Live:
         self.metrics = Metrics(counts)
         self.exposition = Exposition("m", counts)
         self.events: list[Event] = []
+        self.journal = Journal(2, count=self.metrics.streams, kept=16, silence_seconds=0.2)
         self.reconciler = Reconciler(self.source, load, self._observe)
         chosen = Settings(
             MLFLOW_TRACKING_URI="http://registry", model_uri="models:/m/Production", **settings
@@ -54,6 +56,7 @@ class Live:
             metrics=self.metrics,
             exposition=self.exposition,
             watcher=Watcher(self.reconciler.reconcile, 3600),
+            journal=self.journal,
         )
         self.app = create_app(self.service)
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
@@ -74,6 +77,7 @@ class Live:
     def _observe(self, event: Event) -> None:
         self.events.append(event)
         self.metrics.observe(event)
+        self.journal.observe(event)
 
     async def serve(self, number: int, model: bytes, signature: str | None = None) -> None:
         """Promote a version with this graph and wait until it serves."""

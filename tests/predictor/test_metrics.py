@@ -28,6 +28,7 @@ NAMES = {
     "predictor_workers": "gauge",
     "predictor_swap_skew_seconds": "gauge",
     "predictor_worker_restarts": "counter",
+    "predictor_event_streams": "gauge",
 }
 
 
