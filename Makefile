@@ -12,7 +12,7 @@ PREDICTOR_PORT ?= 8000
 REQUESTS       ?= 100000
 WORKERS        ?= 2
 
-.PHONY: demo test fuzz stress bench bench-peers check format environments lock lock-peers audit clean help
+.PHONY: demo test fuzz stress bench bench-peers check format environments lock lock-peers audit tables clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ bench-peers: environments ## other servers with the same model, each in an envir
 
 fuzz: environments ## 100,000 requests of odd bytes and thousands from the document, with their figures (REQUESTS=)
 	FUZZ_REQUESTS=$(REQUESTS) SCHEMA_EXAMPLES=500 $(BIN)/python -m pytest -s tests/hostile/test_fuzz.py tests/hostile/test_document.py
+
+tables: environments ## write the README's tables of settings and metrics from the code
+	$(BIN)/python -m docs
 
 check: environments ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """create_app: routes, lifespan, errors and the OpenAPI document, around the service's parts."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -7,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from fastapi import FastAPI
 
-from predictor import openapi, problems
+from predictor import lag, openapi, problems
 from predictor.api import events, health, page, predict
 from predictor.instrument import Instrument
 from predictor.servable import Servable
@@ -37,8 +38,10 @@ def _lifespan(service: Service) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.watcher.start()
+        measuring = asyncio.create_task(lag.measure(service.metrics.lagged))
         async with service.beside():
             yield
+        measuring.cancel()
         service.watcher.stop()
         await service.reconciler.close()
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from predictor.artifact import Fetched
-from predictor.errors import LoadError
+from predictor.errors import LoadError, Stage
 from predictor.interrupt import Interrupt
 from predictor.model_version import ModelVersion
 from predictor.servable import Servable
@@ -32,7 +32,7 @@ class Builder:
 
         Raises LoadError. When cancelled, the thread is told to end, and soon does.
         """
-        stage = "fetch"
+        stage: Stage = "fetch"
         try:
             async with asyncio.timeout(self._seconds):
                 fetched = fetched or await self._fetch(version)

@@ -41,6 +41,8 @@ class ServiceCollector(Collector):
         # A worker that is not up serves nobody; what its predecessor wrote last is not so any more.
         up = [self._own, *(each for each in self._siblings if presence.pid(each))]
         gauges = _gauges([presence.standing(each) for each in up], self._model_name)
+        full = any(block.full for block in self._blocks)
+        gauges[families.COUNTS_FULL.name] = {(): [full]}
         for family in FAMILIES:
             if family.kind == "gauge":
                 yield _gauge(family, gauges[family.name])
@@ -67,6 +69,8 @@ def _gauges(standings: Sequence[Standing], model_name: str) -> dict[str, _Series
     return {
         families.VERSION.name: {(model_name,): [serving.version]},
         families.ASPIRED.name: {(model_name,): [standing.aspired(standings)]},
+        families.FAILED.name: {(model_name,): [standing.failed(standings)]},
+        families.SINCE.name: {(): [standing.since(standings)]},
         families.INFO.name: {serving.identity: [1]} if serving.identity else {},
         families.ANSWERED_AT.name: {(): [standing.answered_at(standings)]},
         families.WORKERS.name: {(v,): [n] for v, n in standing.workers(standings).items()},

@@ -22,7 +22,7 @@ Key = tuple[str, ...]  # a name, then label values
 
 _SLOT = 8  # bytes
 _FIRST = 1  # the slot of the first record
-_SPILL = 64  # slots at the end, for what has no place of its own any more
+_SPILL = 64  # slots at the end, for what has no place of its own any more; the last says that it came so far
 
 BLOCK_BYTES = 8 << 20  # some 2,000 versions of 50 classes; memory that is not used is not taken
 
@@ -38,7 +38,6 @@ class Counts:
         self._bytes = block
         self._places: dict[Key, tuple[int, int]] = {}
         self._read_to = _FIRST
-        self._full = False
         self._read_on()
 
     @classmethod
@@ -71,6 +70,11 @@ class Counts:
         self._read_on()
         return next(key for key, (first, _) in self._places.items() if first == place)
 
+    @property
+    def full(self) -> bool:
+        """Whether a key has found no place, in this process or in one that had the block before."""
+        return bool(self.slots[-1])
+
     def _read_on(self) -> None:
         used = int(self.slots[0]) or _FIRST
         while self._read_to < used:
@@ -98,7 +102,7 @@ class Counts:
         return place
 
     def _spill(self, key: Key) -> int:
-        if not self._full:
-            self._full = True
+        if not self.full:
+            self.slots[-1] = 1
             log.error("counts_full", first_not_counted=key, bytes=len(self._bytes))
         return len(self.slots) - _SPILL

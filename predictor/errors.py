@@ -22,7 +22,11 @@ None of them knows an HTTP status; `app.py` has one table for that.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
+
+Stage = Literal["fetch", "digest", "session", "signature", "warm_up", "examples", "internal"]
+"""How far a version came that could not be made ready; `internal` is a fault of our own."""
+LOAD_STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 class PredictorError(Exception):
@@ -72,12 +76,12 @@ class RegistryNonsense(RegistryError):
 class LoadError(PredictorError):
     """A model version could not be made ready to serve.
 
-    `stage` says where: `fetch`, `digest`, `session`, `signature`, `warm_up` or `examples`.
+    `stage` says how far it came.
     """
 
-    def __init__(self, stage: str, reason: str) -> None:
+    def __init__(self, stage: Stage, reason: str) -> None:
         super().__init__(reason)
-        self.stage = stage
+        self.stage: Stage = stage
         self.reason = reason
 
 

@@ -8,6 +8,7 @@ _LATENCY = (
     0.25, 0.5, 1.0,
 )  # fmt: skip
 _INFERENCE = (5e-6, 10e-6, 20e-6, *_LATENCY)
+_LAG = (1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LOAD = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0)
 
@@ -30,6 +31,14 @@ VERSION = Family(
 ASPIRED = Family(
     "predictor_aspired_model_version", "gauge",
     "Model version that the registry last said should serve; 0 for none.", ("model_name",),
+)  # fmt: skip
+FAILED = Family(
+    "predictor_failed_model_version", "gauge",
+    "Model version that could not be made ready and is tried again; 0 for none.", ("model_name",),
+)  # fmt: skip
+SINCE = Family(
+    "predictor_serving_since_timestamp_seconds", "gauge",
+    "When the serving version took over, in seconds since the epoch; 0 while none serves.",
 )  # fmt: skip
 INFO = Family(
     "predictor_model_info", "gauge", "1 for the model version that serves now, with its identity.",
@@ -90,9 +99,17 @@ STREAMS = Family(
 RESTARTS = Family(
     "predictor_worker_restarts_total", "counter", "Workers that ended and were replaced."
 )
+LAG = Family(
+    "predictor_event_loop_lag_seconds", "histogram",
+    "Seconds that the event loop came late to a timer, four times a second.", (), _LAG,
+)  # fmt: skip
+COUNTS_FULL = Family(
+    "predictor_counts_full", "gauge",
+    "1 once the memory for counts is full: series that are new since are missing; else 0.",
+)  # fmt: skip
 
 FAMILIES = (
-    VERSION, ASPIRED, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, BATCH_ROWS, INFERENCE_SECONDS,
-    SWAPS, LOAD_FAILURES, CACHE_FAILURES, LOAD_SECONDS, POLLS, ANSWERED_AT, WORKERS, SWAP_SKEW,
-    RESTARTS, STREAMS,
+    VERSION, ASPIRED, FAILED, SINCE, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, BATCH_ROWS,
+    INFERENCE_SECONDS, SWAPS, LOAD_FAILURES, CACHE_FAILURES, LOAD_SECONDS, POLLS, ANSWERED_AT,
+    WORKERS, SWAP_SKEW, RESTARTS, STREAMS, LAG, COUNTS_FULL,
 )  # fmt: skip

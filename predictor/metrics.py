@@ -7,26 +7,34 @@ from collections.abc import Sequence
 from predictor import events, families
 from predictor.answers import Answers
 from predictor.counts import Counts
+from predictor.errors import LOAD_STAGES
 from predictor.families import Family
 from predictor.presence import Presence
 from predictor.servable import Servable
 
 _FEW = 16  # rows: beyond these, adding up by class first takes less time
 _MOST_LABELS = 50  # a model of more classes is counted under "other" beyond these
+_ENDPOINTS = ("/predict", "/predict/batch")
+_CODES = (200, 422, 500, 503)
 _ENDPOINT = families.REQUEST_SECONDS.buckets
 _ROWS = families.BATCH_ROWS.buckets
 _INFERENCE = families.INFERENCE_SECONDS.buckets
+_LAG = families.LAG.buckets
 
 
 class _Places(dict[object, int]):
-    """The slot of each class that one version gave, made when a class is seen for the first time."""
+    """The slot of each class of one version, or of all those that are too many to tell apart."""
 
-    def __init__(self, metrics: "Metrics", version: str) -> None:
-        self._metrics = metrics
-        self._version = version
+    def __init__(self, counts: Counts, servable: Servable) -> None:
+        self._counts = counts
+        self._version = servable.model_version.version
+        # From the start: of a series that comes with its first count, that count is no increase.
+        for label in servable.signature.class_labels[:_MOST_LABELS]:
+            self[label]
 
     def __missing__(self, prediction: object) -> int:
-        place = self._metrics.prediction(self._version, str(prediction))
+        label = str(prediction) if len(self) < _MOST_LABELS else "other"
+        place = self._counts.place(families.PREDICTIONS.name, self._version, label)
         self[prediction] = place
         return place
 
@@ -37,11 +45,11 @@ class Metrics:
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
         self._slots = counts.slots
-        self._labels: set[str] = set()
         self._classes: dict[str, _Places] = {}
         self._endpoints: dict[tuple[str, int], tuple[int, int]] = {}
         self._batch_rows = self._place(families.BATCH_ROWS)
         self._inference = self._place(families.INFERENCE_SECONDS)
+        self._lag = self._place(families.LAG)
         self._presence = Presence(counts)
         self._begin()
 
@@ -55,8 +63,9 @@ class Metrics:
                 self._add(families.POLLS, outcome)
             case events.CacheFailed():
                 self._add(families.CACHE_FAILURES)
-            case events.LoadFailed(stage=stage):
+            case events.LoadFailed(version, stage):
                 self._add(families.LOAD_FAILURES, stage)
+                self._presence.failed(version)
             case events.Swapped(_, serving, reason, seconds, digest):
                 self._add(families.SWAPS, reason)
                 self._presence.serves(serving, digest)
@@ -74,7 +83,7 @@ class Metrics:
         self._observe(self._batch_rows, _ROWS, rows)
         self._observe(self._inference, _INFERENCE, seconds)
         version = servable.model_version.version
-        classes = self._classes.get(version) or self._classes_of(version)
+        classes = self._classes.get(version) or self._classes_of(servable)
         if servable.signature.outputs.label is None:
             slots[classes["value"]] += rows - len(answers.faults)
             return
@@ -107,14 +116,9 @@ class Metrics:
         """Count one HTTP request that was refused before it was one."""
         self._add(families.REQUESTS, "other", str(code))
 
-    def prediction(self, version: str, label: str) -> int:
-        """The slot of one class of a version, or of all those that are too many to tell apart."""
-        if label not in self._labels:
-            if len(self._labels) >= _MOST_LABELS:
-                label = "other"
-            else:
-                self._labels.add(label)
-        return self._place(families.PREDICTIONS, version, label)
+    def lagged(self, seconds: float) -> None:
+        """Count how late the event loop came to a timer."""
+        self._observe(self._lag, _LAG, seconds)
 
     def _begin(self) -> None:
         """See that what ops watch is there: a series that is absent cannot alert."""
@@ -122,6 +126,11 @@ class Metrics:
             self._place(families.SWAPS, reason)
         for outcome in ("answered", "unreachable", "refused", "nonsense"):
             self._place(families.POLLS, outcome)
+        for stage in LOAD_STAGES:
+            self._place(families.LOAD_FAILURES, stage)
+        for endpoint in _ENDPOINTS:
+            for code in _CODES:
+                self._endpoint(endpoint, code)
         self._place(families.CACHE_FAILURES)
         self._place(families.LOAD_SECONDS)
         self._place(families.RESTARTS)
@@ -132,8 +141,9 @@ class Metrics:
         self._endpoints[endpoint, code] = places
         return places
 
-    def _classes_of(self, version: str) -> _Places:
-        return self._classes.setdefault(version, _Places(self, version))
+    def _classes_of(self, servable: Servable) -> _Places:
+        places = _Places(self._counts, servable)
+        return self._classes.setdefault(servable.model_version.version, places)
 
     def _place(self, family: Family, *labels: str) -> int:
         # A histogram has one more bucket than bounds, and its sum behind them.

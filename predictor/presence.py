@@ -16,6 +16,8 @@ _STARTS = "starts"  # how many processes of this block have come so far
 _BEATS = "beats"
 _SERVING = "serving"  # the slot of the identity that serves
 _SWAPPED_AT = "swapped_at"
+_SINCE = families.SINCE.name
+_FAILED = families.FAILED.name
 _ASPIRED = families.ASPIRED.name
 _ANSWERED_AT = families.ANSWERED_AT.name
 _STREAMS = families.STREAMS.name
@@ -28,7 +30,10 @@ class Presence:
         self._counts = counts
         self._first_word: ModelVersion | None = None
         self._heard = self._heard_another = False
-        for name in (_PID, _SERVING, _SWAPPED_AT, _ASPIRED, _ANSWERED_AT, _STREAMS):
+        self._failed: ModelVersion | None = None
+        for name in (
+            _PID, _SERVING, _SWAPPED_AT, _ASPIRED, _ANSWERED_AT, _STREAMS, _SINCE, _FAILED,
+        ):  # fmt: skip
             self._set(name, 0)
 
     def told(self, aspired: ModelVersion | None) -> None:
@@ -38,6 +43,13 @@ class Presence:
         self._heard_another |= aspired != self._first_word
         self._set(_ASPIRED, aspired.number if aspired else 0)
         self._set(_ANSWERED_AT, time.time())
+        if aspired != self._failed:
+            self.failed(None)
+
+    def failed(self, version: ModelVersion | None) -> None:
+        """A version could not be made ready; None: no failure stands any more."""
+        self._failed = version
+        self._set(_FAILED, version.number if version else 0)
 
     def serves(self, version: ModelVersion | None, digest: str) -> None:
         """Another version, or none, answers from now on."""
@@ -45,6 +57,9 @@ class Presence:
         self._set(_SWAPPED_AT, time.monotonic() if self._heard_another else 0)
         identity = (version.name, version.version, version.run_id, digest) if version else None
         self._set(_SERVING, self._counts.place(families.INFO.name, *identity) if identity else 0)
+        self._set(_SINCE, time.time() if version else 0)
+        if version == self._failed:
+            self.failed(None)
 
     def tells(self, streams: int) -> None:
         """So many clients are told of events now."""
@@ -95,4 +110,6 @@ def standing(counts: Counts) -> Standing:
         answered_at=counts.value(_ANSWERED_AT),
         swapped_at=counts.value(_SWAPPED_AT),
         streams=int(counts.value(_STREAMS)),
+        since=counts.value(_SINCE),
+        failed=int(counts.value(_FAILED)),
     )

@@ -17,6 +17,8 @@ class Standing:
     `identity` is name, version, run and digest of what serves. `answered_at` is in seconds since
     the epoch, `swapped_at` in seconds of the monotonic clock that all processes share; 0 for never.
     `streams` is how many clients it tells of events.
+    `since` is when that version took over here, in seconds since the epoch; `failed` the version
+    whose load failed last and is tried again.
     """
 
     identity: tuple[str, str, str, str] | None = None
@@ -24,6 +26,8 @@ class Standing:
     answered_at: float = 0.0
     swapped_at: float = 0.0
     streams: int = 0
+    since: float = 0.0
+    failed: int = 0
 
     @property
     def version(self) -> int:
@@ -51,6 +55,17 @@ def shown(standings: Sequence[Standing]) -> Standing:
     """
     named = aspired(standings)
     return min(standings, key=lambda each: (each.version == named, each.version))
+
+
+def since(standings: Sequence[Standing]) -> float:
+    """When the version that is shown took over, at the first of the workers that serve it."""
+    version = shown(standings).version
+    return min(each.since for each in standings if each.version == version)
+
+
+def failed(standings: Sequence[Standing]) -> int:
+    """The version that some worker cannot make ready, the highest where there are several."""
+    return max(each.failed for each in standings)
 
 
 def workers(standings: Sequence[Standing]) -> dict[str, int]:

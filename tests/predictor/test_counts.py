@@ -70,7 +70,9 @@ def test_whole_numbers_are_exact(block):
 def test_a_full_block_goes_on_counting_what_it_holds():
     """What finds no place is not counted, and nothing else changes."""
     counts = Counts(memoryview(mmap.mmap(-1, 4096)))
+    assert not counts.full
     places = [counts.place("k", str(number)) for number in range(1000)]
+    assert counts.full
     for place in places:
         counts.slots[place] += 1
     kept = dict(counts.read())

@@ -103,6 +103,26 @@ def test_a_worker_that_is_behind_is_seen(service):
     }
 
 
+def test_a_worker_that_cannot_load_is_seen(service):
+    """Since when one serves is that of the worker which is shown; a failure is anybody's."""
+    for metrics in service.metrics:
+        metrics.observe(events.RegistryAnswered(version(7), changed=True))
+        metrics.observe(events.Swapped(None, version(7), "promoted", 0.1, "digest7"))
+        metrics.observe(events.RegistryAnswered(version(8), changed=True))
+    service.metrics[0].observe(events.LoadFailed(version(8), "fetch", "gone", 1, 2.0, version(7)))
+    behind = service.samples()[("predictor_serving_since_timestamp_seconds",)]
+    service.metrics[1].observe(events.Swapped(version(7), version(8), "promoted", 0.1, "digest8"))
+    for asked in (0, 1):
+        samples = service.samples(asked)
+        assert samples["predictor_failed_model_version", "m"] == 8
+        assert samples["predictor_model_version", "m"] == 7
+        assert samples[("predictor_serving_since_timestamp_seconds",)] >= behind
+    service.metrics[0].observe(events.Swapped(version(7), version(8), "promoted", 0.1, "digest8"))
+    samples = service.samples()
+    assert samples["predictor_failed_model_version", "m"] == 0
+    assert samples[("predictor_serving_since_timestamp_seconds",)] > behind
+
+
 def test_a_start_is_no_swap(service):
     """Workers that load at different times when they start have no skew."""
     for metrics in service.metrics:

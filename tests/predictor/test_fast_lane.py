@@ -84,7 +84,7 @@ async def reached(gate):
 async def counted(lane, code):
     """Wait until a request with this outcome is counted."""
     for _ in range(2000):
-        if ("predictor_requests_total", code, "/predict") in lane.live.samples():
+        if lane.live.samples().get(("predictor_requests_total", code, "/predict")):
             return
         await asyncio.sleep(0.01)
     raise AssertionError(lane.live.samples())

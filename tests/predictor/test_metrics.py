@@ -1,11 +1,17 @@
 """Every metric by its name, from the start, with labels that nobody outside can multiply."""
 
+import mmap
+import time
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from predictor import events
 from predictor.answers import Answer, Answers
-from predictor.errors import FieldError, InvalidRecord
+from predictor.counts import Counts
+from predictor.errors import LOAD_STAGES, FieldError, InvalidRecord
+from predictor.exposition import Exposition
+from predictor.metrics import Metrics
 from tests.predictor.graphs import classifier, regressor
 from tests.predictor.live import Live
 from tests.predictor.parts import servable_of, version
@@ -13,6 +19,8 @@ from tests.predictor.parts import servable_of, version
 NAMES = {
     "predictor_model_version": "gauge",
     "predictor_aspired_model_version": "gauge",
+    "predictor_failed_model_version": "gauge",
+    "predictor_serving_since_timestamp_seconds": "gauge",
     "predictor_model_info": "gauge",
     "predictor_requests": "counter",
     "predictor_request_duration_seconds": "histogram",
@@ -29,6 +37,8 @@ NAMES = {
     "predictor_swap_skew_seconds": "gauge",
     "predictor_worker_restarts": "counter",
     "predictor_event_streams": "gauge",
+    "predictor_event_loop_lag_seconds": "histogram",
+    "predictor_counts_full": "gauge",
 }
 
 
@@ -53,6 +63,15 @@ def test_what_ops_watch_starts_at_zero(live):
     assert samples["predictor_workers", "none"] == 1
     assert samples[("predictor_worker_restarts_total",)] == 0
     assert samples[("predictor_batch_rows_count",)] == 0
+    assert samples["predictor_failed_model_version", "m"] == 0
+    assert samples[("predictor_serving_since_timestamp_seconds",)] == 0
+    assert samples[("predictor_event_loop_lag_seconds_count",)] == 0
+    assert samples[("predictor_counts_full",)] == 0
+    for stage in LOAD_STAGES:
+        assert samples["predictor_load_failures_total", stage] == 0
+    for endpoint in ("/predict", "/predict/batch"):
+        assert samples["predictor_requests_total", "503", endpoint] == 0
+        assert samples["predictor_request_duration_seconds_count", endpoint] == 0
     for outcome in ("answered", "unreachable", "refused", "nonsense"):
         assert samples["predictor_registry_polls_total", outcome] == 0
     for reason in ("promoted", "rolled_back", "restored", "withdrawn"):
@@ -63,7 +82,7 @@ def test_two_services_do_not_share_metrics(live, tmp_path):
     """Nothing is on the global registry."""
     other = Live(tmp_path / "other")
     live.metrics.answered("/predict", 200, 0.1)
-    assert ("predictor_requests_total", "200", "/predict") not in other.samples()
+    assert other.samples()["predictor_requests_total", "200", "/predict"] == 0
 
 
 async def test_a_promotion_moves_the_gauges(live):
@@ -97,6 +116,52 @@ async def test_aspired_and_serving_differ_while_a_version_cannot_load(live):
     assert samples["predictor_model_version", "m"] == 1
     assert samples["predictor_aspired_model_version", "m"] == 2
     assert samples["predictor_load_failures_total", "session"] == 1
+
+
+async def test_a_version_that_fails_is_named_until_it_serves_or_is_not_meant_any_more(live):
+    """The number to look for in the log, and zero again once there is nothing to do."""
+
+    def failed():
+        return live.samples()["predictor_failed_model_version", "m"]
+
+    await live.serve(1, classifier())
+    await live.serve(2, b"garbage")
+    assert failed() == 2
+    await live.serve(1, classifier())
+    assert failed() == 0
+    await live.serve(3, b"garbage")
+    assert failed() == 3
+    live.source.graphs["3"] = (classifier(), None)
+    await live.say(version(3, updated=1))
+    assert live.samples()["predictor_model_version", "m"] == 3
+    assert failed() == 0
+
+
+async def test_since_when_a_version_serves(live):
+    """The time of the last swap; none while nothing serves."""
+
+    def since():
+        return live.samples()[("predictor_serving_since_timestamp_seconds",)]
+
+    before = time.time()
+    await live.serve(1, classifier())
+    first = since()
+    assert before <= first <= time.time()
+    await live.say(version(1))
+    assert since() == first
+    await live.serve(2, classifier())
+    assert since() > first
+    await live.say(None)
+    assert since() == 0
+
+
+def test_lag_is_in_its_bucket(live):
+    """Of a quiet loop too: a histogram that is never filled tells nothing."""
+    for seconds in (0.0, 0.0004, 0.3):
+        live.metrics.lagged(seconds)
+    samples, name = live.samples(), "predictor_event_loop_lag_seconds"
+    assert samples[f"{name}_bucket", "0.001"] == samples[f"{name}_bucket", "0.25"] == 2
+    assert samples[f"{name}_bucket", "0.5"] == 3
 
 
 async def test_a_silent_registry_is_counted_and_its_last_answer_dated(live):
@@ -144,9 +209,31 @@ def test_many_classes_do_not_become_many_series(live, tmp_path):
     servable = servable_of(tmp_path, classifier())
     answers = [Answer(i) for i in range(1000)]
     live.metrics.ran(servable, Answers.of(servable.signature, answers), 0.001)
-    series = [key for key in live.samples() if key[0] == "predictor_predictions_total"]
-    assert len(series) == 51
-    assert live.samples()["predictor_predictions_total", "1", "other"] == 950
+    again = servable_of(tmp_path, classifier(), number=2)
+    live.metrics.ran(again, Answers.of(again.signature, answers[:51]), 0.001)
+    for number, others in (("1", 952), ("2", 3)):
+        series = {k: v for k, v in live.samples().items() if k[0] == "predictor_predictions_total"}
+        of_version = {k[2]: v for k, v in series.items() if k[1] == number}
+        assert len(of_version) == 51
+        assert of_version["other"] == others
+
+
+def test_each_class_is_there_with_the_first_answer_of_a_version(live, tmp_path):
+    """A class that is seen for the first time is an increase then, not a new series."""
+    servable = servable_of(tmp_path, classifier(), number=9)
+    live.metrics.ran(servable, Answers.of(servable.signature, [Answer("malignant")]), 0.001)
+    assert live.samples()["predictor_predictions_total", "9", "malignant"] == 1
+    assert live.samples()["predictor_predictions_total", "9", "benign"] == 0
+
+
+def test_counts_that_no_place_is_left_for_are_told_of(tmp_path):
+    """By one series that has its place from the start."""
+    counts = Counts(memoryview(mmap.mmap(-1, 1 << 15)))
+    metrics, exposition = Metrics(counts), Exposition("m", counts)
+    assert "predictor_counts_full 0.0" in exposition.render().decode()
+    for number in range(1000):
+        metrics.answered(f"/{number}", 200, 0.1)
+    assert "predictor_counts_full 1.0" in exposition.render().decode()
 
 
 def test_every_request_is_in_its_bucket(live):

@@ -1,8 +1,10 @@
 """One value of each gauge for several workers: where they differ, the odd one out is seen."""
 
+from dataclasses import replace
+
 import pytest
 
-from predictor.standing import Standing, answered_at, aspired, shown, skew, workers
+from predictor.standing import Standing, answered_at, aspired, failed, shown, since, skew, workers
 
 
 def a_worker(serving, named=7, answered=100.0, swapped=0.0):
@@ -47,6 +49,20 @@ def test_the_oldest_answer_is_shown():
     assert answered_at([fresh, cut_off]) == 40
     assert answered_at([fresh, a_worker(0, answered=0.0)]) == 100
     assert answered_at([a_worker(0, answered=0.0)]) == 0
+
+
+def test_a_version_serves_since_the_first_worker_serves_it():
+    """Whichever worker is asked, and though one was replaced since."""
+    first, second = replace(a_worker(7), since=50.0), replace(a_worker(7), since=51.0)
+    assert since([first, second]) == since([second, first]) == 50
+    assert since([first, replace(a_worker(3), since=60.0)]) == 60
+    assert since([first, a_worker(0)]) == 0
+
+
+def test_a_failure_of_one_worker_is_seen():
+    """Also where the others could load it, or never tried."""
+    assert failed([a_worker(7), Standing(failed=8), Standing(failed=6)]) == 8
+    assert failed([a_worker(7), a_worker(7)]) == 0
 
 
 def test_workers_are_counted_by_version():
