@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from predictor import lag, openapi, problems
 from predictor.api import events, health, page, predict
 from predictor.instrument import Instrument
+from predictor.named import Named
 from predictor.servable import Servable
 from predictor.service import Service
 
@@ -31,6 +32,7 @@ def create_app(service: Service) -> FastAPI:
     problems.add_handlers(app)
     _follow_the_serving_version(app, service)
     app.add_middleware(Instrument, answered=service.metrics.answered)
+    app.middleware_stack = Named(app.build_middleware_stack())
     return app
 
 

@@ -2,7 +2,7 @@
 
 A plain request comes on a connection on which nothing else is under way, and its head has no field
 that matters. The head is not parsed, but looked up among those that were: the same bytes always
-mean the same. The body joins the batch of this tick, as every body does, and is answered with the
+mean the same, and a request's own id, which is others each time, is put aside before. The body joins the batch of this tick, as every body does, and is answered with the
 bytes that the ASGI route would answer. What is not plain goes to BoundedProtocol, untouched:
 another method, path, query or version of HTTP, a head that `lane.py` does not call plain, a large
 body, a pipelined request, a client that does not read, a full queue.
@@ -41,6 +41,7 @@ class FastLaneProtocol(BoundedProtocol):
         self._asked = False  # a plain request is under way
         self._interrupted = False  # and something happened that must wait for its answer
         self._head, self._length, self._whole = b"", 0, -1  # of the last plain request
+        self._id = b""  # that it brought
         self._began = 0.0  # when it came, by perf_counter()
         self._idle_since = 0.0
 
@@ -87,11 +88,13 @@ class FastLaneProtocol(BoundedProtocol):
             return b"", 0
         head, end, body = data.partition(END)
         # Half a head can be one, too: cut within its Content-Length.
-        length = (
-            (self._lane.lengths.get(head) or self._lane.learn(head, self._limits)) if end else 0
-        )
+        if not end:
+            return body, 0
+        length, request_id = self._lane.lengths.get(head, 0), b""
+        if not length:
+            length, request_id = self._lane.read(head, self._limits)
         if length:
-            self._head, self._length = head + end, length
+            self._head, self._length, self._id = head + end, length, request_id
             self._whole = len(self._head) + length
         return body, length
 
@@ -120,7 +123,7 @@ class FastLaneProtocol(BoundedProtocol):
 
     def _reply(self, result: Result) -> None:
         state = self.server_state
-        answer = self._lane.answer(result, state.default_headers, self._began)
+        answer = self._lane.answer(result, state.default_headers, self._began, self._id)
         self._asked = False
         if self._interrupted:
             self._owed -= 1

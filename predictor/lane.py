@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from time import perf_counter
 from typing import Protocol
 
 import httptools
+from structlog.contextvars import bound_contextvars
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from predictor import problems
@@ -15,13 +17,24 @@ from predictor.batcher import LARGE, Batcher, Result
 from predictor.body import check_media
 from predictor.errors import UnsupportedMedia
 from predictor.limits import Limits, Refused, check_head
+from predictor.request_id import HEADER, ID, PARENT, TRACE_PARENT, TRACE_STATE, brought, made
 
 END = b"\r\n\r\n"
 PLAIN = b"POST /predict HTTP/1.1\r\n"
 _PATH = "/predict"
 _LONGEST_HEAD = 4096  # bytes of a head that is remembered
 _MOST_HEADS = 512
-_SPECIAL = {b"content-encoding", b"expect", b"trailer", b"transfer-encoding", b"upgrade"}
+# Lines that are others in each request, and say nothing of what is asked. They are whole: what
+# stands before and behind one is the same with it and without it.
+_ASIDE = re.compile(
+    rb"\r\n(?:(?i:%b): (%b)|(?i:%b): (%b)|(?i:%b): [!-~]+(?: +[!-~]+)*)(?=\r\n[!-~]|\Z)"
+    % (HEADER, ID, TRACE_PARENT, PARENT, TRACE_STATE)
+)
+_MOST_ASIDE = 3
+_SPECIAL = {
+    b"content-encoding", b"expect", b"trailer", b"transfer-encoding", b"upgrade",
+    HEADER, TRACE_PARENT, TRACE_STATE,
+}  # fmt: skip
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -46,15 +59,28 @@ class Lane:
         self._observer = observer
         self._largest = min(most_body_bytes, LARGE)
         self.lengths: dict[bytes, int] = {}
-        """Bytes of the body behind each plain head that was seen."""
+        """Bytes of the body behind each plain head that was seen, without what is put aside."""
         self._began: list[float] = []
         self._server_headers: Headers | None = None
         self._start = b""
 
-    def learn(self, head: bytes, limits: Limits) -> int:
-        """How many bytes follow a new head, which begins with PLAIN; 0 where it is not plain."""
-        if len(head) > _LONGEST_HEAD:
-            return 0
+    def read(self, head: bytes, limits: Limits) -> tuple[int, bytes]:
+        """How many bytes follow a head, which begins with PLAIN, and the id that it brings.
+
+        0 where it is not plain, and b"" where it brings none.
+        """
+        # Every field may take a byte more than it does here.
+        if len(head) > min(_LONGEST_HEAD, limits.header_bytes - limits.headers):
+            return 0, b""
+        parts = _ASIDE.split(head)
+        if len(parts) > 1 + 3 * _MOST_ASIDE:
+            return 0, b""
+        rest = b"".join(parts[::3])
+        length = self.lengths.get(rest) or self._learn(rest, limits)
+        ids, parents = parts[1::3], parts[2::3]
+        return length, brought([*filter(None, ids)], [*filter(None, parents)])
+
+    def _learn(self, head: bytes, limits: Limits) -> int:
         length = _length(head, limits)
         if not 0 < length <= self._largest:
             return 0
@@ -63,27 +89,37 @@ class Lane:
         self.lengths[head] = length
         return length
 
-    def answer(self, result: Result, server_headers: Headers, began: float) -> bytes:
-        """The bytes of an answer, to a request that began then by `perf_counter()`; it is counted."""
+    def answer(
+        self, result: Result, server_headers: Headers, began: float, request_id: bytes
+    ) -> bytes:
+        """The bytes of an answer, to a request that began then by `perf_counter()`; it is counted.
+
+        `request_id` is b"" for a request that brought none.
+        """
         if isinstance(result, Exception):
-            return self._refusal(result, server_headers, began)
+            return self._refusal(result, server_headers, began, request_id or made())
         if not self._began:
             asyncio.get_running_loop().call_soon(self._count)
         self._began.append(began)
         if server_headers is not self._server_headers:  # they are made anew for the date
             self._server_headers = server_headers
-            self._start = _head(HTTPStatus.OK, server_headers) + b"content-length: "
-        return b"%b%d\r\ncontent-type: application/json\r\n\r\n%b" % (
-            self._start, len(result), result,
+            self._start = b"%b%b: " % (_head(HTTPStatus.OK, server_headers), HEADER)
+        return b"%b%b\r\ncontent-length: %d\r\ncontent-type: application/json\r\n\r\n%b" % (
+            self._start, request_id or made(), len(result), result,
         )  # fmt: skip
 
-    def _refusal(self, error: Exception, server_headers: Headers, began: float) -> bytes:
+    def _refusal(
+        self, error: Exception, server_headers: Headers, began: float, request_id: bytes
+    ) -> bytes:
         """A whole problem document."""
-        problem = problems.of(error, _PATH)
-        if problem.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
-            _log.error("Exception in the fast lane", exc_info=error)
+        # This may run within the context of another request, with which it shared a tick.
+        with bound_contextvars(request_id=request_id.decode()):
+            problem = problems.of(error, _PATH)
+            if problem.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
+                _log.error("Exception in the fast lane", exc_info=error)
         self._observer.answered(_PATH, problem.status_code, perf_counter() - began)
-        head = _head(problem.status_code, [*server_headers, *problem.raw_headers])
+        headers = [*server_headers, (HEADER, request_id), *problem.raw_headers]
+        head = _head(problem.status_code, headers)
         return b"%b\r\n%b" % (head, bytes(problem.body))
 
     def _count(self) -> None:
@@ -128,7 +164,10 @@ def _length(head: bytes, limits: Limits) -> int:
     fields = dict(seen.fields)
     twice = len(fields) < len(seen.fields)
     connection = fields.get(b"connection", b"keep-alive").lower()
-    if twice or not seen.whole or connection != b"keep-alive" or fields.keys() & _SPECIAL:
+    # With what was put aside, there must not be too many.
+    many = len(fields) + _MOST_ASIDE > limits.headers
+    odd = twice or many or connection != b"keep-alive"
+    if not seen.whole or odd or fields.keys() & _SPECIAL:
         return 0
     try:
         kind = fields.get(b"content-type")

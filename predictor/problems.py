@@ -43,10 +43,11 @@ def problem(
     return Response(_document(status, detail, **more), status, headers, CONTENT_TYPE)
 
 
-def answer_and_close(status: HTTPStatus, detail: str) -> bytes:
+def answer_and_close(status: HTTPStatus, detail: str, request_id: str) -> bytes:
     """A whole HTTP answer with one problem document, for who has no request to answer."""
     body = _document(status, detail)
-    lines = [f"HTTP/1.1 {status} {status.phrase}", f"content-type: {CONTENT_TYPE}"]
+    lines = [f"HTTP/1.1 {status} {status.phrase}", f"x-request-id: {request_id}"]
+    lines += [f"content-type: {CONTENT_TYPE}"]
     lines += [f"{name}: {value}" for name, value in _retry(status).items()]
     lines += [f"content-length: {len(body)}", "connection: close", "", ""]
     return "\r\n".join(lines).encode() + body

@@ -18,6 +18,7 @@ import structlog
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from predictor import limits as refusals
+from predictor import request_id as ids
 from predictor.deadline import Deadline
 from predictor.limits import Limits, Refused
 from predictor.orderly import OrderlyProtocol
@@ -187,9 +188,13 @@ class BoundedProtocol(OrderlyProtocol):
             self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time"))
 
     def _refuse(self, refused: Refused) -> None:
-        log.debug("request_refused", status=refused.status, reason=str(refused))
+        # What was asked before on this connection may have left its id in the context.
+        request_id = ids.of(self.scope) if super().arriving() else ids.made().decode()
+        log.debug(
+            "request_refused", status=refused.status, reason=str(refused), request_id=request_id
+        )
         self._unfed = b""
         self._sending.clear()
         self._unset_keepalive_if_required()
-        if self.finish(answer_and_close(refused.status, str(refused)), refused.status):
+        if self.finish(answer_and_close(refused.status, str(refused), request_id), refused.status):
             self._tell_refused(refused.status)

@@ -46,11 +46,12 @@ def converse(
     before_leaving: Callable[[], object] | None = None,
 ) -> Conversation:
     """Send, and read until the server closes, or until so many final answers have come."""
-    raw, closed = b"", False
+    raw, rest, closed = b"", b"", False
+    responses: list[Response] = []
     with socket.create_connection(address, timeout=SECONDS) as client:
         closed = not _send(client, sends, half_close=half_close)
         deadline = time.monotonic() + SECONDS
-        while answers is None or len([r for r in split(raw)[0] if r.status >= 200]) < answers:
+        while answers is None or len([r for r in responses if r.status >= 200]) < answers:
             assert time.monotonic() < deadline, f"no end after {SECONDS} s: {raw[:300]!r}"
             try:
                 chunk = client.recv(1 << 20)
@@ -60,10 +61,14 @@ def converse(
                 closed = True
                 break
             raw += chunk
+            more, rest = split(rest + chunk)
+            responses += more
         if before_leaving is not None:
             before_leaving()
-    responses, rest = split(raw)
     assert not rest, f"half an answer: {rest[:300]!r}"
+    ids = [response.headers.get("x-request-id") for response in responses if response.status >= 200]
+    assert all(ids), f"an answer without an id: {raw[:300]!r}"
+    assert len(set(ids)) == len(ids), f"two answers with one id: {ids}"
     return Conversation(responses, closed, raw)
 
 

@@ -12,6 +12,7 @@ from tests.predictor.graphs import GOOD, OURS
 from tests.predictor.live import Live
 from tests.predictor.parts import version
 from tests.predictor.sockets import listening
+from tests.predictor.test_request_id import BROUGHT, NOT_BROUGHT
 
 BODY = json.dumps(GOOD).encode()
 PLAIN = post(BODY)
@@ -75,6 +76,44 @@ async def open_lane(tmp_path):
 @pytest.fixture
 async def lane(open_lane):
     return await open_lane()
+
+
+@pytest.fixture
+async def both(open_lane):
+    """A connection by each way."""
+    return [await Exchange.open(await open_lane(fast_lane=way)) for way in (True, False)]
+
+
+class Exchange:
+    """A connection of a client that looks at whole answers."""
+
+    def __init__(self, lane, client):
+        self._lane = lane
+        self._client = client
+        self.by_asgi = lane.by_asgi
+
+    @classmethod
+    async def open(cls, lane):
+        return cls(lane, await lane.connect())
+
+    async def again(self):
+        """Another connection to the same."""
+        return await self.open(self._lane)
+
+    async def exchange(self, sent):
+        """One answer as it came, but for what is another each time."""
+        client = self._client
+        await client.send(sent)
+        while b"\r\n\r\n" not in client.raw or not client.raw.endswith(b"}"):
+            client.raw += await asyncio.wait_for(client.reader.read(65536), 20)
+        raw, client.raw = client.raw, b""
+        return without_what_differs(raw)
+
+
+def without_what_differs(raw):
+    """An answer without its date, and without an id that was made for it."""
+    raw = re.sub(rb"date: [^\r]+", b"date", raw)
+    return re.sub(rb"x-request-id: (?!4bf92f35)[0-9a-f]{32}\r", b"x-request-id: made\r", raw)
 
 
 async def reached(gate):
@@ -154,14 +193,10 @@ async def test_the_answer_is_the_same_by_every_way(open_lane, sent):
     said = []
     for way in (True, False):
         lane = await open_lane(fast_lane=way)
-        client = await lane.connect()
+        client = await Exchange.open(lane)
         raw = []
         for _ in range(2):
-            await client.send(sent)
-            while b"\r\n\r\n" not in client.raw or not client.raw.endswith(b"}"):
-                client.raw += await asyncio.wait_for(client.reader.read(65536), 20)
-            raw.append(re.sub(rb"date: [^\r]+", b"date", client.raw))
-            client.raw = b""
+            raw.append(await client.exchange(sent))
             await lane.live.say(None)
         said.append(raw)
         samples = lane.live.samples()
@@ -169,6 +204,17 @@ async def test_the_answer_is_the_same_by_every_way(open_lane, sent):
         assert len(lane.by_asgi) == (0 if way else 2)
     assert said[0] == said[1]
     assert b" 503 " in said[0][1]
+
+
+async def test_the_id_is_the_same_by_every_way(both):
+    """What a request brings is in its answer, byte for byte; what is no id is replaced, by both."""
+    for lines, expected in [*BROUGHT, *((each, "made") for each in NOT_BROUGHT)]:
+        sent = post(BODY, *lines)
+        fast, stock = [[await each.exchange(sent), await each.exchange(sent)] for each in both]
+        assert fast == stock, lines
+        assert fast[0] == fast[1]
+        assert f"\r\nx-request-id: {expected}\r\n".encode() in fast[0], lines
+    assert len(both[0].by_asgi) < len(both[1].by_asgi)
 
 
 async def test_a_fault_of_ours_is_500_by_every_way(open_lane):
@@ -425,11 +471,54 @@ async def test_heads_that_never_come_again_take_no_memory(lane):
     """What is remembered of them is bounded, and they are answered all the same."""
     client = await lane.connect()
     for number in range(600):
-        client.writer.write(post(BODY, f"X-Request-ID: {number}"))
+        client.writer.write(post(BODY, f"X-Number: {number}"))
         assert [answer.status for answer in await client.answers()] == [200]
     (connection,) = lane.server.server_state.connections
     assert 0 < len(connection._lane.lengths) <= 512
     assert lane.by_asgi == []
+
+
+async def test_an_id_is_no_part_of_what_is_remembered(lane):
+    """However many there are, the head is the same; each request has its own in its answer."""
+    client = await lane.connect()
+    (connection,) = lane.server.server_state.connections
+    for number in range(20):
+        trace = f"traceparent: 00-{number + 1:032x}-00f067aa0ba902b7-01"
+        lines = [f"X-Request-ID: {number}", trace, f"tracestate: a={number}"]
+        for some in (lines, lines[1:], lines[::-1], [lines[0]], []):
+            answer = await client.ask(post(BODY, *some))
+            name = answer.headers["x-request-id"]
+            assert name == (f"{number}" if lines[0] in some else name)
+            assert name == (f"{number + 1:032x}" if some == lines[1:] else name)
+    assert len(connection._lane.lengths) == 1
+    assert lane.by_asgi == []
+
+
+async def test_a_head_that_is_odd_around_its_id_goes_to_the_stock_path(both):
+    """What is cut out of a head must leave one that means the same: a line that goes on does not."""
+    odd = [
+        ["X-Request-ID: 7", " 8"],
+        ["X-Request-ID: 7\n"],
+        ["A: b\nX-Request-ID: 7"],
+        ["X-Request-ID : 7"],
+        ["X-Request-ID: 7"] * 4,
+        ["X-Request-ID: 7", *(f"A{n}: b" for n in range(96))],
+        ["X-Request-ID: 7", *(f"A{n}: b" for n in range(97))],
+    ]
+    for lines in odd:
+        fast, stock = [await (await each.again()).exchange(post(BODY, *lines)) for each in both]
+        assert fast == stock, lines
+    assert len(both[0].by_asgi) == len(both[1].by_asgi) > 0
+
+
+async def test_the_largest_head_is_the_same_by_every_way(open_lane):
+    """The lane takes none that the stock path refuses, with its ids or without."""
+    both = [await open_lane(fast_lane=way, max_header_bytes=1024) for way in (True, False)]
+    for size in range(700, 1000, 20):
+        sent = post(BODY, f"A: {'b' * size}", "X-Request-ID: 7")
+        fast, stock = [await (await Exchange.open(each)).exchange(sent) for each in both]
+        assert fast == stock, size
+    assert 0 < len(both[0].by_asgi) < len(both[1].by_asgi)
 
 
 async def test_many_clients_at_once_get_their_own_answers(lane):
