@@ -7,6 +7,7 @@ from predictor.certificates import check_tls, registry_tls
 from predictor.errors import SettingsError
 from predictor.listeners import listen, listen_together
 from predictor.settings import Settings
+from predictor.webhook_secrets import check_webhook_secret
 
 
 def main() -> int:
@@ -15,6 +16,7 @@ def main() -> int:
         settings = Settings.read()
         check_tls(settings)
         registry_tls(settings)
+        check_webhook_secret(settings.webhook_secret_file)
     except SettingsError as error:
         sys.stderr.write(f"mlflow-hotswap: {error}\n")
         return 2

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from fastapi import FastAPI
 
 from predictor import lag, openapi, problems
-from predictor.api import events, health, page, predict
+from predictor.api import events, health, page, predict, webhook
 from predictor.instrument import Instrument
 from predictor.named import Named
 from predictor.servable import Servable
@@ -29,6 +29,8 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(health.routes(service))
     app.include_router(events.routes(service))
     app.include_router(page.routes(service))
+    if service.deliveries:
+        app.include_router(webhook.routes(service, service.deliveries))
     problems.add_handlers(app)
     _follow_the_serving_version(app, service)
     app.add_middleware(Instrument, answered=service.metrics.answered)

@@ -25,6 +25,8 @@ from predictor.registry_source import RegistrySource
 from predictor.service import Service
 from predictor.settings import Settings
 from predictor.watcher import Turn, Watcher
+from predictor.webhook import Deliveries
+from predictor.webhook_secrets import WebhookSecrets
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,9 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
         exposition=Exposition(uri.name, company.own, company.siblings, company.supervisor),
         watcher=Watcher(reconciler.reconcile, settings.poll_seconds, company.turn),
         journal=journal,
+        deliveries=Deliveries(WebhookSecrets(settings.webhook_secret_file), uri.name)
+        if settings.webhook_secret_file
+        else None,
     )
 
 

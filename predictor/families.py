@@ -93,6 +93,12 @@ SWAP_SKEW = Family(
     "predictor_swap_skew_seconds", "gauge",
     "Seconds from the first worker's last swap to the last worker's; grows until all serve one version.",
 )  # fmt: skip
+DELIVERIES = Family(
+    "predictor_webhook_deliveries_total",
+    "counter",
+    "Deliveries of MLflow's webhooks.",
+    ("outcome",),
+)
 STREAMS = Family(
     "predictor_event_streams", "gauge", "Clients that are being told of events, by `/events`."
 )
@@ -111,5 +117,5 @@ COUNTS_FULL = Family(
 FAMILIES = (
     VERSION, ASPIRED, FAILED, SINCE, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, BATCH_ROWS,
     INFERENCE_SECONDS, SWAPS, LOAD_FAILURES, CACHE_FAILURES, LOAD_SECONDS, POLLS, ANSWERED_AT,
-    WORKERS, SWAP_SKEW, RESTARTS, STREAMS, LAG, COUNTS_FULL,
+    WORKERS, SWAP_SKEW, RESTARTS, STREAMS, LAG, COUNTS_FULL, DELIVERIES,
 )  # fmt: skip

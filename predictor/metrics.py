@@ -120,6 +120,10 @@ class Metrics:
         """Count how late the event loop came to a timer."""
         self._observe(self._lag, _LAG, seconds)
 
+    def delivered(self, outcome: str) -> None:
+        """Count one delivery of a webhook."""
+        self._add(families.DELIVERIES, outcome)
+
     def _begin(self) -> None:
         """See that what ops watch is there: a series that is absent cannot alert."""
         for reason in ("promoted", "rolled_back", "restored", "withdrawn"):
@@ -131,6 +135,8 @@ class Metrics:
         for endpoint in _ENDPOINTS:
             for code in _CODES:
                 self._endpoint(endpoint, code)
+        for outcome in ("accepted", "ignored", "malformed", "bad_signature", "stale", "repeated"):
+            self._place(families.DELIVERIES, outcome)
         self._place(families.CACHE_FAILURES)
         self._place(families.LOAD_SECONDS)
         self._place(families.RESTARTS)

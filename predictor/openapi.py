@@ -19,6 +19,8 @@ Every answer says which version computed it. Errors are problem documents (RFC 9
 
 _EXPLAINED = {
     400: "The body is not JSON.",
+    403: "The signature is not right, or the time of signing is not now.",
+    409: "This delivery came before.",
     413: "The body is larger than the limit.",
     415: "The body's type or encoding is not read.",
     422: "JSON, but not what the serving version takes; every fault with its field.",

@@ -34,6 +34,11 @@ FIXED: dict[str, Any] = {
             "registry",
         ],
     },
+    "Delivered": {
+        "type": "object",
+        "properties": {"outcome": {"enum": ["accepted", "ignored"]}},
+        "required": ["outcome"],
+    },
     "Problem": {
         "type": "object",
         "description": "RFC 9457.",

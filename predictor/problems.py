@@ -21,6 +21,10 @@ STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
     errors.InvalidRecord: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NothingServing: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DeliveryMalformed: HTTPStatus.BAD_REQUEST,
+    errors.DeliveryNotSigned: HTTPStatus.FORBIDDEN,
+    errors.DeliveryStale: HTTPStatus.FORBIDDEN,
+    errors.DeliveryRepeated: HTTPStatus.CONFLICT,
     errors.NoStream: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

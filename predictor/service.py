@@ -11,6 +11,7 @@ from predictor.metrics import Metrics
 from predictor.reconciler import Reconciler
 from predictor.settings import Settings
 from predictor.watcher import Watcher
+from predictor.webhook import Deliveries
 
 
 @dataclass(frozen=True)
@@ -24,5 +25,6 @@ class Service:
     exposition: Exposition
     watcher: Watcher
     journal: Journal
+    deliveries: Deliveries | None = None  # none without a secret
     # Entered before the first request is taken, left after the last one.
     beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext

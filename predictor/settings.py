@@ -94,6 +94,13 @@ class Settings(TrackingSettings):
     tls_key: Annotated[
         Path | None, Field(description="its key (PEM), where it is not in the same file")
     ] = None
+    webhook_secret_file: Annotated[
+        Path | None,
+        Field(
+            description="what MLflow signs its webhooks with, one secret a line; without it there is "
+            "no `/webhooks/mlflow`"
+        ),
+    ] = None
     max_model_bytes: Annotated[
         int, Field(ge=1, description="a version whose files are larger is not loaded")
     ] = 1_073_741_824

@@ -20,6 +20,8 @@ from predictor.reconciler import Reconciler
 from predictor.service import Service
 from predictor.settings import Settings
 from predictor.watcher import Watcher
+from predictor.webhook import Deliveries
+from predictor.webhook_secrets import WebhookSecrets
 from tests.predictor.parts import FakeSource, version, write_artifact
 from tests.predictor.sockets import OneWrite, listening
 
@@ -57,6 +59,9 @@ class Live:
             exposition=self.exposition,
             watcher=Watcher(self.reconciler.reconcile, 3600),
             journal=self.journal,
+            deliveries=Deliveries(WebhookSecrets(chosen.webhook_secret_file), "m")
+            if chosen.webhook_secret_file
+            else None,
         )
         self.app = create_app(self.service)
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)

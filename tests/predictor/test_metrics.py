@@ -39,6 +39,7 @@ NAMES = {
     "predictor_event_streams": "gauge",
     "predictor_event_loop_lag_seconds": "histogram",
     "predictor_counts_full": "gauge",
+    "predictor_webhook_deliveries": "counter",
 }
 
 
@@ -76,6 +77,8 @@ def test_what_ops_watch_starts_at_zero(live):
         assert samples["predictor_registry_polls_total", outcome] == 0
     for reason in ("promoted", "rolled_back", "restored", "withdrawn"):
         assert samples["predictor_swaps_total", reason] == 0
+    for outcome in ("accepted", "ignored", "malformed", "bad_signature", "stale", "repeated"):
+        assert samples["predictor_webhook_deliveries_total", outcome] == 0
 
 
 def test_two_services_do_not_share_metrics(live, tmp_path):

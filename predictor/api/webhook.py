@@ -1,0 +1,83 @@
+"""`POST /webhooks/mlflow`: MLflow says that something changed, and the registry is asked at once."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from fastapi import APIRouter, Request, Response
+
+from predictor.body import read_json_body
+from predictor.errors import DeliveryRefused, RequestError
+from predictor.openapi import answers_with
+from predictor.seldom import Seldom
+from predictor.service import Service
+from predictor.webhook import HEADERS, MOST_BYTES, Deliveries, Delivery
+
+PATH = "/webhooks/mlflow"
+_QUIET_SECONDS = 10.0  # between two lines of the log about refused deliveries
+_LONGEST_REASON = 200  # characters of such a line
+_TAKES: dict[str, Any] = {
+    "parameters": [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+        for name in HEADERS
+    ],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {
+        "type": "object",
+        "required": ["entity", "data"],
+        "properties": {
+            "entity": {"type": "string"},
+            "data": {
+                "type": "object", "required": ["name"], "properties": {"name": {"type": "string"}},
+            },
+        },
+    }}}},
+}  # fmt: skip
+
+log = structlog.get_logger()
+
+
+def routes(service: Service, deliveries: Deliveries) -> APIRouter:
+    """The route of MLflow's webhooks. Only for a service that has a secret."""
+    router = APIRouter(tags=["operations"])
+    refusals = Seldom(_QUIET_SECONDS)
+    metrics = service.metrics
+
+    @router.post(
+        PATH,
+        operation_id="mlflow_webhook",
+        summary="MLflow's registry webhooks: look at the registry at once",
+        status_code=HTTPStatus.ACCEPTED,
+        openapi_extra=_TAKES,
+        responses=answers_with("Delivered", 400, 403, 409, 413, 415)
+        | {202: answers_with("Delivered")[200]},
+    )
+    async def mlflow_webhook(request: Request) -> Response:
+        """202 where the registry is asked because of it; 200 where it is not about the served model.
+
+        Signed with the secret (HMAC-SHA256), at most five minutes old, and each delivery once.
+        """
+        try:
+            delivery = Delivery.read(request.headers)
+            body = await read_json_body(request, MOST_BYTES)
+            ours = await deliveries.take(delivery, body)
+        except RequestError as error:
+            outcome = error.outcome if isinstance(error, DeliveryRefused) else "malformed"
+            metrics.delivered(outcome)
+            if times := refusals.due():
+                reason = str(error)[:_LONGEST_REASON]
+                log.warning("webhook_refused", outcome=outcome, reason=reason, deliveries=times)
+            raise
+        metrics.delivered("accepted" if ours else "ignored")
+        if ours:
+            service.watcher.nudge()
+        return _answer(ours)
+
+    return router
+
+
+def _answer(ours: bool) -> Response:
+    outcome, status = ("accepted", 202) if ours else ("ignored", 200)
+    return Response(
+        msgspec.json.encode({"outcome": outcome}), status, media_type="application/json"
+    )
