@@ -12,7 +12,7 @@ PREDICTOR_PORT ?= 8000
 REQUESTS       ?= 100000
 WORKERS        ?= 2
 
-.PHONY: demo test fuzz stress bench bench-peers check format environments lock lock-peers audit tables clean help
+.PHONY: demo test fuzz scale stress bench bench-peers check format environments lock lock-peers audit tables clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ bench: environments ## the predictor's speed beside its references; needs wrk an
 
 bench-peers: environments ## other servers with the same model, each in an environment of its own below .bench
 	$(BIN)/python -m benchmarks peers $(ARGS)
+
+scale: environments ## how many replicas behave, simulated from measured costs (ARGS=--help)
+	$(BIN)/python -m scale $(ARGS)
 
 fuzz: environments ## 100,000 requests of odd bytes and thousands from the document, with their figures (REQUESTS=)
 	FUZZ_REQUESTS=$(REQUESTS) SCHEMA_EXAMPLES=500 $(BIN)/python -m pytest -s tests/hostile/test_fuzz.py tests/hostile/test_document.py

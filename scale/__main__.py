@@ -1,0 +1,99 @@
+"""How 1,000 replicas behave: `python -m scale` simulates, `measure` and `compare` ask a real MLflow."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scale import costs, report
+from scale.simulation import Plan, simulate
+
+if TYPE_CHECKING:
+    from scale.registry import Asked  # slow to import, and a simulation needs it not
+
+
+def main() -> int:
+    """Print what was asked for; return 0."""
+    options = _options()
+    match options.what:
+        case "simulate":
+            _simulate(options)
+        case "measure":
+            _measure(options)
+        case "compare":
+            _compare(options)
+    return 0
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    known = costs.read()
+    of_each = product(options.megabytes, options.replicas, options.poll_seconds, options.servers)
+    plans = [
+        Plan(replicas, poll, servers, megabytes, options.link, options.seed)
+        for megabytes, replicas, poll, servers in of_each
+    ]
+    sys.stdout.write(report.table((plan, simulate(plan, known)) for plan in plans) + "\n")
+
+
+def _measure(options: argparse.Namespace) -> None:
+    from scale.measure import Counts, measure
+
+    with _asked() as (asked, folder):
+        found = measure(asked, folder, Counts())
+    if options.write:
+        costs.write(found)
+    sys.stdout.write(report.measured(found) + "\n")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from scale.experiment import compare
+
+    with _asked() as (asked, _):
+        found = compare(asked, costs.read(), options.pollers, options.load, options.beats)
+    sys.stdout.write("\n".join(found.lines()) + "\n")
+
+
+@contextmanager
+def _asked() -> Iterator[tuple["Asked", Path]]:
+    from scale.registry import asked, server
+
+    with tempfile.TemporaryDirectory(prefix="scale-") as name:
+        folder = Path(name)
+        with server(folder) as child:
+            yield asked(child, folder), folder
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m scale", description=__doc__)
+    parser.set_defaults(what="simulate")
+    _arguments_of_simulate(parser)
+    modes = parser.add_subparsers(dest="what_else")
+    measuring = modes.add_parser("measure", help="ask a real MLflow server, print what it costs")
+    measuring.add_argument("--write", action="store_true", help="keep it in scale/costs.json")
+    measuring.set_defaults(what="measure")
+    comparing = modes.add_parser("compare", help="pollers against a real server and simulated")
+    comparing.add_argument("--pollers", type=int, default=20)
+    comparing.add_argument("--load", type=float, default=0.5, help="how busy MLflow is to be")
+    comparing.add_argument("--beats", type=int, default=60, help="polls of each before a promotion")
+    comparing.set_defaults(what="compare")
+    return parser.parse_args()
+
+
+def _arguments_of_simulate(parser: argparse.ArgumentParser) -> None:
+    def several(name: str, kind: type, default: list[float], said: str) -> None:
+        parser.add_argument(name, type=kind, nargs="+", default=default, help=said)
+
+    several("--replicas", int, [10, 100, 1000], "how many replicas follow the model")
+    several("--poll-seconds", float, [2, 10, 30], "PREDICTOR_POLL_SECONDS")
+    several("--servers", int, [1, 4], "MLflow's workers, each with a core of its own")
+    several("--megabytes", float, [0.022], "size of the version's file")
+    parser.add_argument("--link", type=float, default=125, help="MLflow's network, MB/s")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

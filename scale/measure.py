@@ -1,0 +1,133 @@
+"""Measure: what a request costs a real MLflow server, and what a replica is, on this machine."""
+
+import asyncio
+import statistics
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+import httpx
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+
+from benchmarks.machine import Machine
+from benchmarks.process import cpu_nanoseconds, pss_megabytes
+from demo.processes import free_port, running, start_predictor
+from predictor.artifact_files import open_files
+from predictor.model_version import ModelVersion
+from predictor.registry import Registry
+from scale.costs import Costs
+from scale.registry import Asked
+
+_LARGE = 12  # MB, a forest of the trainer's longest search
+_CLIENTS = 8
+_METRICS = 20  # of a run, as many as the trainer logs
+_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often each request is made."""
+
+    each: int = 200
+    large: int = 40
+    full_seconds: float = 10
+
+
+def measure(asked: Asked, folder: Path, counts: Counts) -> Costs:
+    """Ask every question alone, then polls without a pause; start a replica and look at it."""
+    figures = asyncio.run(_ask(asked, counts))
+    series, scrape_bytes, memory, load = _replica(asked, folder)
+    machine = Machine.here()
+    return Costs(
+        **figures,
+        load=load,
+        series=series,
+        scrape_bytes=scrape_bytes,
+        memory=memory,
+        machine=f"{machine.processor}, {machine.cores} cores, {machine.kernel}; MLflow on SQLite, one worker",
+        measured_on=datetime.now(UTC).strftime("%Y-%m-%d"),
+    )
+
+
+async def _ask(asked: Asked, counts: Counts) -> dict[str, float]:
+    async with asked.client() as client:
+        registry = asked.registry(client)
+        version = await registry.aspired()
+        assert version is not None  # noqa: S101  it was promoted
+        _log_metrics(asked, version)
+        files = open_files(await registry.download_uri(version), client)
+        await _put_large(client)
+        large = open_files("mlflow-artifacts:/scale", client)
+        most = 2 * _LARGE * 10**6
+        questions: dict[str, tuple[Callable[[], Awaitable[object]], int]] = {
+            "poll": (registry.aspired, counts.each),
+            "download_uri": (lambda: registry.download_uri(version), counts.each),
+            "run": (lambda: registry.run_metrics(version.run_id), counts.each),
+            "small_file": (lambda: files.read("MLmodel", most), counts.each),
+            "listing": (files.listing, counts.each),
+            "large_file": (lambda: large.read("large", most), counts.large),
+        }
+        rounds = [
+            {name: await _cost(asked, *each) for name, each in questions.items()}
+            for _ in range(_ROUNDS)
+        ]
+        seconds = {name: statistics.median(each[name] for each in rounds) for name in questions}
+        large_file = seconds.pop("large_file")
+        seconds["megabyte"] = (large_file - seconds["small_file"]) / _LARGE
+        seconds["polls_at_most"] = await _polls_at_most(registry, counts.full_seconds)
+        return seconds
+
+
+async def _cost(asked: Asked, ask: Callable[[], Awaitable[object]], times: int) -> float:
+    """Processor seconds of the server's processes for one question."""
+    await ask()
+    before = cpu_nanoseconds(asked.server.process.pid)
+    for _ in range(times):
+        await ask()
+    return (cpu_nanoseconds(asked.server.process.pid) - before) / 1e9 / times
+
+
+async def _polls_at_most(registry: Registry, seconds: float) -> float:
+    until = perf_counter() + seconds
+
+    async def poll() -> int:
+        count = 0
+        while perf_counter() < until:
+            await registry.aspired()
+            count += 1
+        return count
+
+    return sum(await asyncio.gather(*(poll() for _ in range(_CLIENTS)))) / seconds
+
+
+def _log_metrics(asked: Asked, version: ModelVersion) -> None:
+    metrics = [Metric(f"metric_{number}", number / _METRICS, 0, 0) for number in range(_METRICS)]
+    MlflowClient(asked.server.url).log_batch(version.run_id, metrics)
+
+
+async def _put_large(client: httpx.AsyncClient) -> None:
+    url = "/api/2.0/mlflow-artifacts/artifacts/scale/large"
+    answer = await client.put(url, content=bytes(_LARGE * 10**6))
+    answer.raise_for_status()
+
+
+def _replica(asked: Asked, folder: Path) -> tuple[int, int, float, float]:
+    """Series and bytes of a scrape, memory in MB and load in seconds, of a predictor that was asked."""
+    settings = asked.settings
+    env = {"MLFLOW_TRACKING_URI": settings.tracking_uri, "PREDICTOR_MODEL_URI": settings.model_uri}
+    child = start_predictor(folder / "predictor", free_port(), env)
+    with running(child, "/ready"), httpx.Client(base_url=child.url) as client:
+        record = client.get("/openapi.json").json()["components"]["schemas"]["Record"]["example"]
+        for _ in range(100):
+            client.post("/predict", json=record).raise_for_status()
+            client.post("/predict/batch", json={"instances": [record]}).raise_for_status()
+        for path in ("/health", "/ready", "/metrics"):
+            client.get(path)
+        load = client.get("/model").json()["serving"]["load_seconds"]
+        text = client.get("/metrics").text
+        memory = pss_megabytes(child.process.pid)
+    series = sum(not line.startswith("#") for line in text.splitlines())
+    return series, len(text), memory, load

@@ -1,0 +1,69 @@
+"""A real MLflow server with one model, and the predictor's own code that asks it."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from mlflow import MlflowClient
+
+from benchmarks.models import LOGISTIC, diagnosis
+from benchmarks.registry import publish
+from demo.processes import Child, free_port, running, start_mlflow
+from predictor.model_uri import ModelUri
+from predictor.registry import Registry
+from predictor.registry_client import http_client
+from predictor.settings import Settings
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The server, and the settings of whoever follows its model by stage."""
+
+    server: Child
+    settings: Settings
+
+    @property
+    def uri(self) -> ModelUri:
+        """Which model it is."""
+        return ModelUri.parse(self.settings.model_uri)
+
+    def registry(self, client: httpx.AsyncClient) -> Registry:
+        """What a replica asks with."""
+        return Registry(client, self.uri)
+
+    def client(self) -> httpx.AsyncClient:
+        """What a replica's requests go through."""
+        return http_client(self.settings)
+
+    def promote(self, version: int) -> None:
+        """Move this version, and no other, to Production."""
+        with warnings.catch_warnings():
+            # Stages are the default here for a reason that the README gives.
+            warnings.simplefilter("ignore", FutureWarning)
+            MlflowClient(self.server.url).transition_model_version_stage(
+                self.uri.name, str(version), "Production", archive_existing_versions=True
+            )
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Child]:
+    """An MLflow server of one worker."""
+    with running(start_mlflow(folder, free_port())) as child:
+        yield child
+
+
+def asked(server: Child, folder: Path) -> Asked:
+    """A registered model on the server: a small one, twice, the first version in Production."""
+    published = publish(server.url, folder, "scale", [diagnosis(LOGISTIC)] * 2)
+    settings = Settings.model_validate(
+        {
+            "MLFLOW_TRACKING_URI": server.url,
+            "model_uri": f"models:/{published.name}/Production",
+        }
+    )
+    asked = Asked(server, settings)
+    asked.promote(1)
+    return asked
