@@ -12,7 +12,7 @@ PREDICTOR_PORT ?= 8000
 REQUESTS       ?= 100000
 WORKERS        ?= 2
 
-.PHONY: demo test fuzz scale stress bench bench-peers check format environments lock lock-peers audit tables clean help
+.PHONY: demo test fuzz scale stress bench bench-peers check format environments lock lock-peers audit tables swagger-ui clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -85,6 +85,17 @@ lock: ## pin the newest versions that pyproject.toml allows
 # Each peer by itself: what one pins is no reason for another.
 lock-peers: ## the same for the servers of `make bench-peers`
 	for file in benchmarks/peers/*/requirements.in; do $(COMPILE_PEERS) $$file -o $${file%.in}.txt $(ARGS) || exit 1; done
+
+SWAGGER_UI = 5.35.0
+DOCS = predictor/web/docs
+
+swagger-ui: ## the files of Swagger UI that /docs needs, from npm (SWAGGER_UI=version)
+	mkdir -p .swagger-ui && cd .swagger-ui && tar -xzf "$$(npm pack --silent swagger-ui-dist@$(SWAGGER_UI))"
+	cd .swagger-ui/package && cp LICENSE NOTICE swagger-ui-bundle.js.LICENSE.txt $(abspath $(DOCS))
+	for file in swagger-ui-bundle.js swagger-ui.css; do gzip -9nc .swagger-ui/package/$$file > $(DOCS)/$$file.gz || exit 1; done
+	sed -i -e 's/^swagger-ui-dist [0-9.]*/swagger-ui-dist $(SWAGGER_UI)/' -e '/^| `/d' $(DOCS)/README.md
+	cd .swagger-ui/package && sha256sum swagger-ui-bundle.js swagger-ui.css | sed -E 's/^(\S+) +(\S+)$$/| `\2` | `\1` |/' >> $(abspath $(DOCS))/README.md
+	rm -r .swagger-ui
 
 clean: ## remove the environments and what the demo wrote
 	rm -rf $(VENV) $(PREDICTOR_VENV) .demo .bench

@@ -3,8 +3,10 @@
 import sys
 
 from predictor import logs
+from predictor.access import Access
 from predictor.certificates import check_tls, registry_tls
 from predictor.errors import SettingsError
+from predictor.exposure import check_exposure
 from predictor.listeners import listen, listen_together
 from predictor.settings import Settings
 from predictor.webhook_secrets import check_webhook_secret
@@ -14,6 +16,8 @@ def main() -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit code."""
     try:
         settings = Settings.read()
+        check_exposure(settings)
+        Access.of(settings, logs.write)
         check_tls(settings)
         registry_tls(settings)
         check_webhook_secret(settings.webhook_secret_file)

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
-from predictor import lag, openapi, problems
-from predictor.api import events, health, page, predict, webhook
+from predictor import lag, problems
+from predictor.api import docs, events, health, page, predict, webhook
+from predictor.api.guard import guard
+from predictor.documents import Documents
 from predictor.instrument import Instrument
 from predictor.named import Named
-from predictor.servable import Servable
 from predictor.service import Service
 
 
@@ -22,8 +22,11 @@ def create_app(service: Service) -> FastAPI:
         title="mlflow-hotswap",
         version="0.1.0",
         lifespan=_lifespan(service),
-        redoc_url=None,
+        # Both are routes of ours.
+        openapi_url=None,
+        docs_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(guard(service.access))],
     )
     app.include_router(predict.routes(service))
     app.include_router(health.routes(service))
@@ -31,8 +34,10 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(page.routes(service))
     if service.deliveries:
         app.include_router(webhook.routes(service, service.deliveries))
+    documents = Documents(app, service)
+    app.include_router(docs.routes(service, documents))
+    app.openapi = documents.latest  # type: ignore[method-assign]
     problems.add_handlers(app)
-    _follow_the_serving_version(app, service)
     app.add_middleware(Instrument, answered=service.metrics.answered)
     app.middleware_stack = Named(app.build_middleware_stack())
     return app
@@ -43,27 +48,10 @@ def _lifespan(service: Service) -> Any:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.watcher.start()
         measuring = asyncio.create_task(lag.measure(service.metrics.lagged))
-        async with service.beside():
+        async with service.access.following(), service.beside():
             yield
         measuring.cancel()
         service.watcher.stop()
         await service.reconciler.close()
 
     return lifespan
-
-
-def _follow_the_serving_version(app: FastAPI, service: Service) -> None:
-    """Write the OpenAPI document anew for each servable, and only then."""
-    nothing_serves = openapi.document(app, None)
-    # Weak, so that a servable that was swapped out is freed.
-    written: WeakKeyDictionary[Servable, dict[str, Any]] = WeakKeyDictionary()
-
-    def describe() -> dict[str, Any]:
-        serving = service.reconciler.serving
-        if serving is None:
-            return nothing_serves
-        if serving not in written:
-            written[serving] = openapi.document(app, serving)
-        return written[serving]
-
-    app.openapi = describe  # type: ignore[method-assign]

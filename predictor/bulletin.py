@@ -30,12 +30,17 @@ class Bulletin:
 
     @classmethod
     def of(cls, event: events.Event) -> "Bulletin | None":
-        """What is told of an event; None where the registry said what it had said before."""
+        """What is told of an event; None where the registry said what it had said before.
+
+        Keys are nothing that a version's readers have to know of.
+        """
         found = _told(event)
         return cls(found[0], {**found[1], "at": iso(time.time())}) if found else None
 
 
 def _told(event: events.Event) -> tuple[str, dict[str, Any]] | None:
+    if isinstance(event, events.KeysRead | events.KeysNotRead):
+        return None
     if isinstance(event, events.RegistryAnswered | events.RegistryFailed):
         return _of_registry(event)
     if isinstance(event, events.CacheFailed):

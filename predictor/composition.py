@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from predictor import logs, server
+from predictor.access import Access
 from predictor.app import create_app
 from predictor.batcher import Batcher
 from predictor.cache import Cache
@@ -53,10 +54,11 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
     client = http_client(settings)
     cache = Cache(settings.cache_dir, scope=f"{settings.tracking_uri}\n{uri}")
     source = RegistrySource(Registry(client, uri), client, cache, settings.max_model_bytes)
+    observe = _tell(logs.write, metrics.observe, journal.observe, *company.observers)
     reconciler = Reconciler(
         source,
         load,
-        _tell(logs.write, metrics.observe, journal.observe, *company.observers),
+        observe,
         when_none=settings.when_none,
         retry_seconds=settings.poll_seconds,
         load_seconds=settings.load_seconds,
@@ -77,6 +79,7 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
         deliveries=Deliveries(WebhookSecrets(settings.webhook_secret_file), uri.name)
         if settings.webhook_secret_file
         else None,
+        access=Access.of(settings, observe),
     )
 
 

@@ -2,6 +2,7 @@
 
 PredictorError
 ├── SettingsError        a setting is wrong; the process does not start
+├── KeysError            a file of keys cannot be used; those that were read before stay
 ├── RegistryError        the registry gave no usable answer; what serves goes on serving
 │   ├── RegistryUnreachable   no connection, no answer in time, or a server error
 │   ├── RegistryRefused       the registry refused the credentials
@@ -12,6 +13,7 @@ PredictorError
 ├── Overloaded           more is asked than can be answered in good time
 ├── NoStream             no further client can be told of events
 └── RequestError         what a client sent cannot be answered
+    ├── Unauthorized          it has no key that may ask this
     ├── MalformedBody         not JSON
     ├── BodyTooLarge          more bytes than the limit
     ├── UnsupportedMedia      a content type or encoding that is not read
@@ -40,6 +42,10 @@ class PredictorError(Exception):
 
 class SettingsError(PredictorError):
     """A setting is missing or wrong. The message names the variable and says what it takes."""
+
+
+class KeysError(PredictorError):
+    """A file of keys cannot be used. The message says why, and never repeats what may be a key."""
 
 
 class RegistryError(PredictorError):
@@ -122,6 +128,17 @@ class RequestError(PredictorError):
     def at(self, place: str) -> "RequestError":  # noqa: ARG002
         """The same error, told of one row of several: `place` is such as `instances[3]`."""
         return self
+
+
+class Unauthorized(RequestError):
+    """A request without a key that may ask this."""
+
+    def __init__(self, *, given: bool) -> None:
+        what = "this key is none of those that may ask this" if given else "this asks for a key"
+        super().__init__(
+            f"{what}; send one as `Authorization: Bearer KEY` or `X-API-Key: KEY`, and ask "
+            "whoever runs the service for it"
+        )
 
 
 class MalformedBody(RequestError):

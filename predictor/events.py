@@ -76,6 +76,23 @@ class CacheFailed:
     reason: str
 
 
+@dataclass(frozen=True)
+class KeysRead:
+    """The file of keys that a variable names was read anew; it holds so many."""
+
+    variable: str
+    keys: int
+
+
+@dataclass(frozen=True)
+class KeysNotRead:
+    """The file of keys that a variable names cannot be used now; the keys of before still count."""
+
+    variable: str
+    reason: str
+    first: bool
+
+
 Event = (
     RegistryAnswered
     | RegistryFailed
@@ -84,5 +101,7 @@ Event = (
     | LoadSuperseded
     | Swapped
     | CacheFailed
+    | KeysRead
+    | KeysNotRead
 )
 Observe = Callable[[Event], None]

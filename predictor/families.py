@@ -113,9 +113,14 @@ COUNTS_FULL = Family(
     "predictor_counts_full", "gauge",
     "1 once the memory for counts is full: series that are new since are missing; else 0.",
 )  # fmt: skip
+KEY_FILE_FAILURES = Family(
+    "predictor_key_file_failures_total", "counter",
+    "Looks at a file of keys that cannot be used now; the keys of before still count.",
+)  # fmt: skip
 
 FAMILIES = (
     VERSION, ASPIRED, FAILED, SINCE, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, BATCH_ROWS,
     INFERENCE_SECONDS, SWAPS, LOAD_FAILURES, CACHE_FAILURES, LOAD_SECONDS, POLLS, ANSWERED_AT,
     WORKERS, SWAP_SKEW, RESTARTS, STREAMS, LAG, COUNTS_FULL, DELIVERIES,
+    KEY_FILE_FAILURES,
 )  # fmt: skip

@@ -94,8 +94,10 @@ class FastLaneProtocol(BoundedProtocol):
         if not length:
             length, request_id = self._lane.read(head, self._limits)
         if length:
-            self._head, self._length, self._id = head + end, length, request_id
-            self._whole = len(self._head) + length
+            self._id = request_id
+            if not self._lane.holds_keys:
+                self._head, self._length = head + end, length
+                self._whole = len(self._head) + length
         return body, length
 
     def _take(self) -> None:

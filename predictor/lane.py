@@ -13,6 +13,7 @@ from structlog.contextvars import bound_contextvars
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from predictor import problems
+from predictor.access import Access
 from predictor.batcher import LARGE, Batcher, Result
 from predictor.body import check_media
 from predictor.errors import UnsupportedMedia
@@ -54,7 +55,13 @@ class RequestObserver(Protocol):
 class Lane:
     """What the connections of one process share."""
 
-    def __init__(self, batcher: Batcher, observer: RequestObserver, most_body_bytes: int) -> None:
+    def __init__(
+        self, batcher: Batcher, observer: RequestObserver, most_body_bytes: int, access: Access
+    ) -> None:
+        self._access = access
+        self.holds_keys = access.guards(_PATH)
+        """Whether a plain head holds a key: then it is found here, and never compared with another."""
+        access.changed.append(self._forget)
         self.ask = batcher.ask
         self._observer = observer
         self._largest = min(most_body_bytes, LARGE)
@@ -81,13 +88,17 @@ class Lane:
         return length, brought([*filter(None, ids)], [*filter(None, parents)])
 
     def _learn(self, head: bytes, limits: Limits) -> int:
-        length = _length(head, limits)
+        length = _length(head, limits, self._access)
         if not 0 < length <= self._largest:
             return 0
         if len(self.lengths) >= _MOST_HEADS:
             self.lengths.clear()
         self.lengths[head] = length
         return length
+
+    def _forget(self) -> None:
+        """Know no head any more: what a key let in may come with one that lets in no longer."""
+        self.lengths.clear()
 
     def answer(
         self, result: Result, server_headers: Headers, began: float, request_id: bytes
@@ -152,8 +163,8 @@ class _Seen:
         self.whole = True
 
 
-def _length(head: bytes, limits: Limits) -> int:
-    """How many bytes follow this head; 0 where it is not a plain request's."""
+def _length(head: bytes, limits: Limits, access: Access) -> int:
+    """How many bytes follow this head; 0 where it is not a plain request's, or may not ask."""
     seen = _Seen()
     parser = httptools.HttpRequestParser(seen)
     try:
@@ -174,4 +185,4 @@ def _length(head: bytes, limits: Limits) -> int:
         check_media(None if kind is None else kind.decode("latin-1"), None)
     except UnsupportedMedia:
         return 0
-    return int(fields.get(b"content-length", b"0"))
+    return int(fields.get(b"content-length", b"0")) if access.allows(_PATH, seen.fields) else 0

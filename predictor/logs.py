@@ -81,8 +81,8 @@ def write(event: events.Event) -> None:
                 "load_failed", **_version(version), stage=stage, reason=reason, attempts=attempts,
                 retry_seconds=retry_seconds, **_named("serving", serving),
             )  # fmt: skip
-        case events.CacheFailed(serving, reason):
-            log.error("cache_not_written", **_version(serving), reason=reason)
+        case events.CacheFailed() | events.KeysRead() | events.KeysNotRead():
+            _write_of_files(event)
         case events.Swapped(previous, None, reason):
             log.warning("stopped_serving", reason=reason, **_version(previous))
         case events.Swapped(previous, serving, reason, load_seconds):
@@ -90,6 +90,17 @@ def write(event: events.Event) -> None:
                 "swapped", **_version(serving), reason=reason, **_named("previous", previous),
                 load_seconds=round(load_seconds, 4),
             )  # fmt: skip
+
+
+def _write_of_files(event: events.CacheFailed | events.KeysRead | events.KeysNotRead) -> None:
+    match event:
+        case events.CacheFailed(serving, reason):
+            log.error("cache_not_written", **_version(serving), reason=reason)
+        case events.KeysRead(variable, keys):
+            log.info("keys_read", variable=variable, keys=keys)
+        case events.KeysNotRead(variable, reason, first):
+            level = log.error if first else log.debug
+            level("keys_not_read", variable=variable, reason=reason)
 
 
 def _version(version: ModelVersion | None) -> dict[str, str]:

@@ -63,6 +63,8 @@ class Metrics:
                 self._add(families.POLLS, outcome)
             case events.CacheFailed():
                 self._add(families.CACHE_FAILURES)
+            case events.KeysNotRead():
+                self._add(families.KEY_FILE_FAILURES)
             case events.LoadFailed(version, stage):
                 self._add(families.LOAD_FAILURES, stage)
                 self._presence.failed(version)
@@ -138,6 +140,7 @@ class Metrics:
         for outcome in ("accepted", "ignored", "malformed", "bad_signature", "stale", "repeated"):
             self._place(families.DELIVERIES, outcome)
         self._place(families.CACHE_FAILURES)
+        self._place(families.KEY_FILE_FAILURES)
         self._place(families.LOAD_SECONDS)
         self._place(families.RESTARTS)
 

@@ -19,6 +19,7 @@ Every answer says which version computed it. Errors are problem documents (RFC 9
 
 _EXPLAINED = {
     400: "The body is not JSON.",
+    401: "No key that may ask this came with the request.",
     403: "The signature is not right, or the time of signing is not now.",
     409: "This delivery came before.",
     413: "The body is larger than the limit.",
@@ -57,17 +58,21 @@ def problems_with(*codes: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def document(app: FastAPI, servable: Servable | None) -> dict[str, Any]:
-    """The whole document, for the version that serves now."""
+def document(app: FastAPI, servable: Servable | None, *, recorded: bool = True) -> dict[str, Any]:
+    """The whole document, for the version that serves now.
+
+    Unless `recorded`, its example is no record that was recorded with the version, but a blank one.
+    """
     base = get_openapi(
         title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes
     )
     schemas = base.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(FIXED)
-    schemas["Record"] = _record(servable)
+    record = example_record(servable, recorded=recorded) if servable else None
+    schemas["Record"] = _record(servable, record)
     instances = {"type": "array", "minItems": 1, "items": _ref("Record")}
     schemas["Records"] = {**_object({"instances": instances}), "additionalProperties": False}
-    example = _answer_example(servable)
+    example = _answer_example(servable, record)
     answer = _answer(servable, example)
     version = {"model_name": {"type": "string"}, "model_version": {"type": "string"}}
     schemas["Prediction"] = _object({**answer, **version}, example)
@@ -77,24 +82,22 @@ def document(app: FastAPI, servable: Servable | None) -> dict[str, Any]:
     return base
 
 
-def _record(servable: Servable | None) -> dict[str, Any]:
+def _record(servable: Servable | None, example: Mapping[str, Any] | None) -> dict[str, Any]:
     if servable is None:
         return {"type": "object", "description": "No version serves now, so no feature is known."}
     features = servable.signature.features
     return {
-        **_object(
-            {feature.name: _feature(feature) for feature in features}, example_record(servable)
-        ),
+        **_object({feature.name: _feature(feature) for feature in features}, example),
         "additionalProperties": False,
     }
 
 
-def example_record(servable: Servable) -> Mapping[str, Any] | None:
-    """A record that the servable answers: one that was recorded at its export, or blanks.
+def example_record(servable: Servable, *, recorded: bool = True) -> Mapping[str, Any] | None:
+    """A record that the servable answers: one that was `recorded` at its export, or blanks.
 
     None where neither is known to run.
     """
-    if servable.examples:
+    if servable.examples and recorded:
         return servable.examples[0].record
     if servable.signature.outputs.unproved:
         return None
@@ -129,8 +132,9 @@ def _answer(servable: Servable | None, example: Mapping[str, Any] | None) -> dic
     return answer
 
 
-def _answer_example(servable: Servable | None) -> dict[str, Any] | None:
-    record = example_record(servable) if servable else None
+def _answer_example(
+    servable: Servable | None, record: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
     if servable is None or record is None:
         return None
     row = servable.decoder.record(msgspec.json.encode(record))

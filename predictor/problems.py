@@ -13,8 +13,13 @@ from predictor import errors
 
 CONTENT_TYPE = "application/problem+json"
 RETRY = {"Retry-After": "1"}  # seconds
+_HEADERS = {
+    HTTPStatus.SERVICE_UNAVAILABLE: RETRY,
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
+}
 
 STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
     errors.MalformedBody: HTTPStatus.BAD_REQUEST,
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -52,7 +57,7 @@ def answer_and_close(status: HTTPStatus, detail: str, request_id: str) -> bytes:
     body = _document(status, detail)
     lines = [f"HTTP/1.1 {status} {status.phrase}", f"x-request-id: {request_id}"]
     lines += [f"content-type: {CONTENT_TYPE}"]
-    lines += [f"{name}: {value}" for name, value in _retry(status).items()]
+    lines += [f"{name}: {value}" for name, value in _HEADERS.get(status, {}).items()]
     lines += [f"content-length: {len(body)}", "connection: close", "", ""]
     return "\r\n".join(lines).encode() + body
 
@@ -69,10 +74,6 @@ def _document(status: HTTPStatus, detail: str, **more: Any) -> bytes:
     )
 
 
-def _retry(status: HTTPStatus) -> dict[str, str]:
-    return RETRY if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-
-
 def of(error: Exception, path: str) -> Response:
     """The problem document for what went wrong with a request to `path`."""
     status = STATUS.get(type(error)) if isinstance(error, errors.PredictorError) else None
@@ -84,7 +85,7 @@ def of(error: Exception, path: str) -> Response:
     if isinstance(error, errors.InvalidRecord):
         faults = [{"field": e.field, "message": e.message} for e in error.errors]
         return problem(status, f"{len(faults)} fault(s) in the body", errors=faults)
-    return problem(status, str(error), _retry(status))
+    return problem(status, str(error), _HEADERS.get(status))
 
 
 async def _error(request: Request, error: Exception) -> Response:

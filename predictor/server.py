@@ -89,7 +89,7 @@ def protocol(service: Service) -> Any:
     limits = Limits.of(settings)
     if not settings.fast_lane:
         return partial(BoundedProtocol, limits, metrics.refused)
-    lane = Lane(service.batcher, metrics, settings.max_body_bytes)
+    lane = Lane(service.batcher, metrics, settings.max_body_bytes, service.access)
     return partial(FastLaneProtocol, lane, limits, metrics.refused)
 
 

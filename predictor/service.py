@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
+from predictor.access import Access
 from predictor.batcher import Batcher
 from predictor.exposition import Exposition
 from predictor.journal import Journal
@@ -24,6 +25,7 @@ class Service:
     metrics: Metrics
     exposition: Exposition
     watcher: Watcher
+    access: Access
     journal: Journal
     deliveries: Deliveries | None = None  # none without a secret
     # Entered before the first request is taken, left after the last one.

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from predictor import origins
 from predictor.errors import SettingsError
 from predictor.model_uri import ModelUri
 from predictor.tracking_settings import TrackingSettings
@@ -101,6 +102,22 @@ class Settings(TrackingSettings):
             "no `/webhooks/mlflow`"
         ),
     ] = None
+    api_keys_file: Annotated[
+        Path | None,
+        Field(description="who may predict: a line `name:sha256-of-the-key` each; read anew when it changes"),
+    ] = None  # fmt: skip
+    operations_keys_file: Annotated[
+        Path | None, Field(description="the same for `/metrics`, `/model` and `/events`")
+    ] = None
+    allow_anonymous: Annotated[
+        bool, Field(description="`true`: listen elsewhere than on loopback without both files of keys")
+    ] = False  # fmt: skip
+    cors_origins: Annotated[
+        str,
+        Field(
+            description="origins whose pages may ask, such as `https://app.example`, with commas between"
+        ),
+    ] = ""
     max_model_bytes: Annotated[
         int, Field(ge=1, description="a version whose files are larger is not loaded")
     ] = 1_073_741_824
@@ -116,6 +133,11 @@ class Settings(TrackingSettings):
     @classmethod
     def _model_uri(cls, value: str) -> str:
         return str(ModelUri.parse(value))
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        return ",".join(origins.parse(value))
 
     @field_validator("cache_dir")
     @classmethod

@@ -1,75 +1,54 @@
-"""`/` and `/web/…`: the demo page, and nothing that it does not name."""
+"""`/`, `/docs` and `/web/…`: the demo page, the API's documentation, and nothing that they do not name."""
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from predictor.api.files import File
 from predictor.service import Service
 
 FOLDER = Path(__file__).parent.parent / "web"
+DOCS = FOLDER / "docs"
 PAGE = "index.html"
-ASSETS = {
-    "page.css": "text/css",
-    "page.js": "text/javascript",
-    "api.js": "text/javascript",
-    "elements.js": "text/javascript",
-    "form.js": "text/javascript",
-    "record.js": "text/javascript",
-    "answer.js": "text/javascript",
-    "serving.js": "text/javascript",
-    "command.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
-}
-HEADERS = {
-    # A record may be a patient's: the page sends it to its own origin, by its own scripts, and
-    # nowhere else. Trusted types refuse text that would be read as HTML.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'; trusted-types 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-cache",
-}
+ASSETS = (
+    "page.css", "page.js", "api.js", "elements.js", "form.js", "record.js", "answer.js",
+    "serving.js", "command.js", "icon.svg",
+)  # fmt: skip
+DOCS_ASSETS = ("docs.js", "swagger-ui.css.gz", "swagger-ui-bundle.js.gz")
+
+_OWN = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# A record may be a patient's: the page sends it to its own origin, by its own scripts, and
+# nowhere else. Trusted types refuse text that would be read as HTML.
+POLICY = f"{_OWN}; require-trusted-types-for 'script'; trusted-types 'none'"
+# Swagger UI writes the document's Markdown as HTML.
+DOCS_POLICY = _OWN
 
 
-@dataclass(frozen=True)
-class _File:
-    content: bytes
-    media_type: str
-    etag: str
-
-
-def routes(_: Service) -> APIRouter:
-    """The routes of the demo page. Its files are read here, once."""
+def routes(service: Service) -> APIRouter:
+    """The routes of both pages. Their files are read here, once."""
     router = APIRouter(include_in_schema=False)
-    page = _read(PAGE, "text/html")
-    assets = {name: _read(name, media_type) for name, media_type in ASSETS.items()}
+    https = service.settings.tls_certificate is not None
 
-    @router.api_route("/", methods=["GET", "HEAD"])
-    async def index(request: Request) -> Response:
-        return _answer(request, page)
+    def read(path: Path, policy: str) -> File:
+        return File.read(path, policy, https=https)
 
-    @router.api_route("/web/{name}", methods=["GET", "HEAD"])
-    async def asset(request: Request, name: str) -> Response:
-        if name not in assets:
-            raise HTTPException(404)
-        return _answer(request, assets[name])
-
+    own = {name: read(FOLDER / name, POLICY) for name in ASSETS}
+    _add(router, "/", "/web/{name}", read(FOLDER / PAGE, POLICY), own)
+    docs = {name.removesuffix(".gz"): read(DOCS / name, DOCS_POLICY) for name in DOCS_ASSETS}
+    _add(router, "/docs", "/web/docs/{name}", read(DOCS / PAGE, DOCS_POLICY), docs)
     return router
 
 
-def _read(name: str, media_type: str) -> _File:
-    content = (FOLDER / name).read_bytes()
-    return _File(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+def _add(router: APIRouter, path: str, below: str, page: File, files: dict[str, File]) -> None:
+    @router.api_route(path, methods=["GET", "HEAD"])
+    async def index(request: Request) -> Response:
+        return page.answer(request)
 
-
-def _answer(request: Request, file: _File) -> Response:
-    headers = {**HEADERS, "ETag": file.etag}
-    if request.headers.get("If-None-Match") == file.etag:
-        return Response(status_code=304, headers=headers)
-    return Response(file.content, headers=headers, media_type=file.media_type)
+    @router.api_route(below, methods=["GET", "HEAD"])
+    async def asset(request: Request, name: str) -> Response:
+        if name not in files:
+            raise HTTPException(404)
+        return files[name].answer(request)

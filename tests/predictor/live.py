@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from predictor.access import Access
 from predictor.app import create_app
 from predictor.batcher import Batcher
 from predictor.counts import Counts
@@ -62,6 +63,7 @@ class Live:
             deliveries=Deliveries(WebhookSecrets(chosen.webhook_secret_file), "m")
             if chosen.webhook_secret_file
             else None,
+            access=Access.of(chosen, self._observe),
         )
         self.app = create_app(self.service)
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)

@@ -151,6 +151,8 @@ def run(**environment):
         ({"MLFLOW_TRACKING_SERVER_CERT_PATH": "/nowhere"}, "MLFLOW_TRACKING_SERVER_CERT_PATH"),
         ({"PREDICTOR_TLS_CERTIFICATE": "/nowhere"}, "PREDICTOR_TLS_CERTIFICATE"),
         ({"PREDICTOR_WEBHOOK_SECRET_FILE": "/nowhere"}, "PREDICTOR_WEBHOOK_SECRET_FILE"),
+        ({"PREDICTOR_HOST": "0.0.0.0"}, "PREDICTOR_HOST"),
+        ({"PREDICTOR_API_KEYS_FILE": "/nowhere"}, "PREDICTOR_API_KEYS_FILE"),
     ],
 )
 def test_a_wrong_setting_ends_the_process_in_one_line(environment, variable, workers):

@@ -40,6 +40,7 @@ NAMES = {
     "predictor_event_loop_lag_seconds": "histogram",
     "predictor_counts_full": "gauge",
     "predictor_webhook_deliveries": "counter",
+    "predictor_key_file_failures": "counter",
 }
 
 

@@ -45,6 +45,14 @@ def test_defaults():
         ("PREDICTOR_WHEN_NONE", "keep", "keep"),
         ("PREDICTOR_MAX_BODY_BYTES", "1", 1),
         ("PREDICTOR_MAX_MODEL_BYTES", "99", 99),
+        ("PREDICTOR_API_KEYS_FILE", "/keys", Path("/keys")),
+        ("PREDICTOR_OPERATIONS_KEYS_FILE", "/keys", Path("/keys")),
+        ("PREDICTOR_ALLOW_ANONYMOUS", "true", True),
+        (
+            "PREDICTOR_CORS_ORIGINS",
+            " https://App.example , http://b.example:80, http://[::1]:8080",
+            "https://app.example,http://b.example,http://[::1]:8080",
+        ),
         ("PREDICTOR_LOG_LEVEL", "debug", "debug"),
     ],
 )
@@ -71,7 +79,13 @@ def test_secrets_are_read_and_not_shown(monkeypatch, name):
         ("PREDICTOR_POLL_SECONDS", "3601"), ("PREDICTOR_WHEN_NONE", "maybe"),
         ("PREDICTOR_MAX_BODY_BYTES", "0"), ("PREDICTOR_MAX_MODEL_BYTES", "x"),
         ("PREDICTOR_LOG_LEVEL", "loud"), ("PREDICTOR_MODEL_URI", "breast-cancer"),
-        ("MLFLOW_TRACKING_INSECURE_TLS", "perhaps"),
+        ("MLFLOW_TRACKING_INSECURE_TLS", "perhaps"), ("PREDICTOR_ALLOW_ANONYMOUS", "perhaps"),
+        ("PREDICTOR_CORS_ORIGINS", "*"), ("PREDICTOR_CORS_ORIGINS", "null"),
+        ("PREDICTOR_CORS_ORIGINS", "app.example"), ("PREDICTOR_CORS_ORIGINS", "https://*.example"),
+        ("PREDICTOR_CORS_ORIGINS", "https://a.example/"), ("PREDICTOR_CORS_ORIGINS", "ftp://a"),
+        ("PREDICTOR_CORS_ORIGINS", "https://u:p@a.example"), ("PREDICTOR_CORS_ORIGINS", "https://"),
+        ("PREDICTOR_CORS_ORIGINS", "https://a.example https://b.example"),
+        ("PREDICTOR_CORS_ORIGINS", "https://a:x"), ("PREDICTOR_CORS_ORIGINS", "https://ä.example"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_names_its_variable(monkeypatch, name, text):

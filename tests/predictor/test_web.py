@@ -16,7 +16,10 @@ from predictor.settings import Settings
 from tests.required import program
 
 FILES = [page.PAGE, *page.ASSETS]
+TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+DOCS = [name.removesuffix(".gz") for name in page.DOCS_ASSETS]
 PATHS = ["/", *(f"/web/{name}" for name in page.ASSETS)]
+PATHS += ["/docs", *(f"/web/docs/{name}" for name in DOCS)]
 REFERENCE = re.compile(r"""(?:href|src)="(web/[^"]+)"|from "\./([^"]+)";""")
 
 
@@ -40,7 +43,8 @@ def source(name: str) -> str:
 async def test_every_file_comes_with_its_type_and_the_strict_headers(client, path):
     answer = await client.get(path)
     assert answer.status_code == 200
-    assert answer.headers["content-type"].split(";")[0] == page.ASSETS.get(path[5:], "text/html")
+    kind = TYPES.get(path.rpartition(".")[2], "text/html")
+    assert answer.headers["content-type"].split(";")[0] == kind
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert answer.headers["cache-control"] == "no-cache"
@@ -113,7 +117,7 @@ def test_every_file_that_is_referenced_is_served_and_every_served_one_is_referen
         for match in REFERENCE.finditer(source(name))
     }
     assert found == set(page.ASSETS)
-    assert {file.name for file in page.FOLDER.iterdir()} == set(FILES)
+    assert {file.name for file in page.FOLDER.iterdir() if file.is_file()} == set(FILES)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,0 +1,19 @@
+"""`/openapi.json`: the API as a document."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from predictor.documents import Documents
+from predictor.service import Service
+
+
+def routes(service: Service, documents: Documents) -> APIRouter:
+    """The routes that say what the API is."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/openapi.json")
+    async def document(request: Request) -> Response:
+        recorded = service.access.allows("/predict", request.scope["headers"])
+        return JSONResponse(documents.latest(recorded=recorded))
+
+    return router

@@ -1,0 +1,65 @@
+"""Documents: the OpenAPI document of each servable, written when it is first asked for."""
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from fastapi import FastAPI
+
+from predictor import openapi
+from predictor.access import Access, needs
+from predictor.servable import Servable
+from predictor.service import Service
+
+_SCHEMES = {
+    "api_keys_file": ("api_key", "For predictions."),
+    "operations_keys_file": ("operations_key", "For what operators watch."),
+}
+
+
+class Documents:
+    """What `/openapi.json` answers.
+
+    A record that was recorded with a version may be a patient's. It is for those who may predict; where
+    there are keys, others are shown a blank one.
+    """
+
+    def __init__(self, app: FastAPI, service: Service) -> None:
+        self._app = app
+        self._reconciler = service.reconciler
+        self._access = service.access
+        self._none: dict[str, Any] | None = None
+        # Weak, so that a servable that was swapped out is freed.
+        self._written: WeakKeyDictionary[Servable, dict[bool, dict[str, Any]]] = WeakKeyDictionary()
+
+    def latest(self, *, recorded: bool = True) -> dict[str, Any]:
+        """The document of the servable that serves now, with a recorded example or a blank one."""
+        serving = self._reconciler.serving
+        if serving is None:
+            self._none = self._none or self._write(None, recorded=False)
+            return self._none
+        written = self._written.setdefault(serving, {})
+        if recorded not in written:
+            written[recorded] = self._write(serving, recorded=recorded)
+        return written[recorded]
+
+    def _write(self, servable: Servable | None, *, recorded: bool) -> dict[str, Any]:
+        document = openapi.document(self._app, servable, recorded=recorded)
+        _ask_for_keys(document, self._access)
+        return document
+
+
+def _ask_for_keys(document: dict[str, Any], access: Access) -> None:
+    """Say which routes ask for a key, and what is answered without one."""
+    for path, operations in document["paths"].items():
+        kind = needs(path)
+        if kind is None or not access.guards(path):
+            continue
+        name, purpose = _SCHEMES[kind]
+        document["components"].setdefault("securitySchemes", {})[name] = {
+            "type": "http",
+            "scheme": "bearer",
+            "description": f"{purpose} `X-API-Key: KEY` does as well.",
+        }
+        for operation in operations.values():
+            operation["security"] = [{name: []}]
+            operation["responses"]["401"] = openapi.problems_with(401)[401]

@@ -1,0 +1,282 @@
+"""Who may ask for what: over every door, with keys that come, change and go."""
+
+import json
+
+import pytest
+from fastapi import APIRouter
+from fastapi.routing import iter_route_contexts
+from structlog.testing import capture_logs
+
+from predictor.access import needs
+from predictor.errors import SettingsError
+from predictor.events import KeysNotRead, KeysRead
+from predictor.keys import line_of
+from tests.hostile.wire import post
+from tests.predictor.graphs import GOOD, OURS
+from tests.predictor.live import Live
+from tests.predictor.sockets import listening
+
+API, OPERATIONS = "key-of-ward-1", "key-of-prometheus"
+BODY = json.dumps(GOOD).encode()
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two files of keys, as settings."""
+    made = {"api_keys_file": tmp_path / "api", "operations_keys_file": tmp_path / "operations"}
+    made["api_keys_file"].write_text(line_of("ward-1", API))
+    made["operations_keys_file"].write_text(line_of("prometheus", OPERATIONS))
+    return made
+
+
+@pytest.fixture(params=["asgi", "stock protocol", "fast lane"])
+async def guarded(request, tmp_path, files):
+    made = Live(tmp_path, fast_lane=request.param == "fast lane", **files)
+    await made.serve(7, OURS)
+    async with made.behind(request.param):
+        yield made
+    await made.reconciler.close()
+
+
+@pytest.fixture
+async def on_the_wire(tmp_path, files):
+    """A service with its fast lane open, and its address."""
+    live = Live(tmp_path, **files)
+    await live.serve(7, OURS)
+    async with listening(live.app, live.service) as address:
+        yield live, address
+    await live.reconciler.close()
+
+
+def plain(key):
+    """A request such as the fast lane takes."""
+    return post(BODY, f"Authorization: Bearer {key}")
+
+
+async def test_each_key_opens_its_own_doors(guarded):
+    """By either header; the other kind of key, a wrong one and none are 401, with what to do."""
+    asked = [("POST", "/predict", API), ("POST", "/predict/batch", API)]
+    asked += [("GET", path, OPERATIONS) for path in ("/metrics", "/model")]
+    bodies = {"/predict": GOOD, "/predict/batch": {"instances": [GOOD]}}
+    for method, path, key in asked:
+        body = json.dumps(bodies.get(path, {}))
+        for headers in (bearer(key), {"X-API-Key": key}, {"authorization": f"bearer  {key} "}):
+            answer = await guarded.client.request(method, path, content=body, headers=headers)
+            assert answer.status_code == 200, path
+        other = OPERATIONS if key == API else API
+        for headers in (
+            {}, bearer(other), bearer(key + "x"), bearer(key[:-1]), bearer(""), {"X-API-Key": ""},
+            {"Authorization": key}, {"Authorization": f"Basic {key}"}, {"X-API-Key": "ward-1"},
+            {"Cookie": f"key={key}"},
+        ):  # fmt: skip
+            answer = await guarded.client.request(method, path, content=body, headers=headers)
+            assert answer.status_code == 401, (path, headers)
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "Authorization: Bearer KEY" in answer.json()["detail"]
+            assert not {"ward-1", "prometheus"} & set(answer.text.split('"'))
+        answer = await guarded.client.request(method, f"{path}?key={key}", content=body)
+        assert answer.status_code == 401
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
+
+
+async def test_what_is_open_stays_open(guarded):
+    """What an orchestrator asks, and pages without anybody's data."""
+    for path in (
+        "/",
+        "/web/page.js",
+        "/docs",
+        "/web/docs/docs.js",
+        "/openapi.json",
+        "/health",
+        "/ready",
+    ):
+        assert (await guarded.client.get(path)).status_code == 200
+
+
+async def test_refused_before_anything_is_looked_at(guarded):
+    """Neither type, size nor contents of a body change the answer."""
+    for body, headers in ((b"{", {}), (b"x" * 2000, {"content-type": "text/plain"})):
+        answer = await guarded.client.post("/predict", content=body, headers=headers)
+        assert answer.status_code == 401
+    samples = guarded.samples()
+    assert samples["predictor_requests_total", "401", "/predict"] == 2
+    assert samples["predictor_batch_rows_count",] == 0
+
+
+def test_a_route_that_nobody_thought_of_asks_for_a_key():
+    """Whatever is added is closed until the table opens it."""
+    assert needs("/v2/models/{model}/infer") == needs("/invocations") == "api_keys_file"
+    assert needs("/metrics\n") == needs("/health/") == needs("/web/{name}/x") == "api_keys_file"
+    assert needs("/events") == "operations_keys_file"
+    assert needs("/webhooks/mlflow") is None
+
+
+async def test_every_route_is_guarded(tmp_path, files):
+    """Each that the application has, by each of its methods, unless the table opens it."""
+    live = Live(tmp_path, **files)
+    live.app.include_router(added("/added/{name}"))
+    seen = set()
+    for route in iter_route_contexts(live.app.routes):
+        seen.add(route.path)
+        for method in route.methods if needs(route.path) else ():
+            answer = await live.client.request(method, route.path.replace("{name}", "x"))
+            assert answer.status_code == 401, (method, route.path)
+    assert {"/predict", "/predict/batch", "/metrics", "/model", "/docs", "/added/{name}"} <= seen
+
+
+async def test_a_route_is_not_known_by_a_part_of_its_path(tmp_path, files):
+    """Behind a prefix, or before a line end, nothing is open, and no key opens it."""
+    live = Live(tmp_path, **files)
+    live.app.include_router(added("/health"), prefix="/v2")
+    for path in ("/v2/health", "/metrics%0A", "/health%0A", "/predict%0A"):
+        for key in (API, OPERATIONS):
+            answers = [
+                await live.client.request(m, path, headers=bearer(key)) for m in ("GET", "POST")
+            ]
+            assert {answer.status_code for answer in answers} <= {401, 405}, path
+
+
+def added(path):
+    router = APIRouter()
+
+    @router.api_route(path, methods=["GET", "POST"])
+    async def secret():
+        return "secret"
+
+    return router
+
+
+async def test_a_head_is_let_in_once_and_then_known(on_the_wire):
+    """The fast lane takes what has a good key, and nothing else."""
+    live, address = on_the_wire
+    client = await address.connect()
+    for _ in range(3):
+        assert (await client.ask(plain(API))).status == 200
+    assert (await client.ask(post(BODY, f"X-API-Key: {API}"))).status == 200
+    assert address.asked == []
+    for key in ("wrong", OPERATIONS, API + "x", API[:-1]):
+        for _ in range(2):
+            assert (await client.ask(plain(key))).status == 401
+    assert (await client.ask(post(BODY))).status == 401
+    twice = post(BODY, f"X-API-Key: {API}", "X-API-Key: wrong")
+    assert [(await client.ask(twice)).status for _ in range(2)] == [200, 200]
+    assert address.asked == ["/predict"] * 11
+    assert (await client.ask(plain(API))).status == 200
+    assert len(address.asked) == 11
+    assert live.samples()["predictor_requests_total", "401", "/predict"] == 9
+
+
+async def test_no_head_with_a_key_is_compared_byte_by_byte(on_the_wire, tmp_path):
+    """It is looked up by its hash; a connection remembers the last head only where it holds no key."""
+    _, address = on_the_wire
+    client = await address.connect()
+    assert (await client.ask(plain(API))).status == 200
+    (connection,) = address.server.server_state.connections
+    assert connection._head == b""
+    live = Live(tmp_path)
+    await live.serve(7, OURS)
+    async with listening(live.app, live.service) as address:
+        client = await address.connect()
+        assert (await client.ask(plain(API))).status == 200
+        (connection,) = address.server.server_state.connections
+        assert connection._head != b""
+        await client.close()
+    await live.reconciler.close()
+
+
+async def test_a_key_that_is_taken_out_works_no_longer(on_the_wire, files):
+    """On connections that are open, too; a new one does."""
+    live, address = on_the_wire
+    client, half = await address.connect(), await address.connect()
+    assert (await client.ask(plain(API))).status == 200
+    assert (await half.ask(plain(API))).status == 200
+    await half.send(plain(API)[:-5])
+    files["api_keys_file"].write_text(line_of("ward-1", "next"))
+    await live.service.access.look()
+    assert (await client.ask(plain(API))).status == 401
+    assert (await half.ask(plain(API)[-5:])).status == 401
+    assert (await client.ask(plain("next"))).status == 200
+    assert len(address.asked) == 2
+    assert live.events[-1] == KeysRead("PREDICTOR_API_KEYS_FILE", 1)
+
+
+async def test_a_file_that_breaks_opens_nothing_and_closes_nothing(on_the_wire, files):
+    """The keys before stay; it is counted at each look, told once, and told again when it is mended."""
+    live, address = on_the_wire
+    before = files["api_keys_file"].read_text()
+    files["api_keys_file"].write_text("nonsense")
+    client = await address.connect()
+    for looks in (1, 2, 3):
+        await live.service.access.look()
+        assert live.samples()["predictor_key_file_failures_total",] == looks
+    assert (await client.ask(plain(API))).status == 200
+    assert (await client.ask(plain("nonsense"))).status == 401
+    files["api_keys_file"].write_text(before)
+    await live.service.access.look()
+    told = [event for event in live.events if isinstance(event, KeysNotRead | KeysRead)]
+    assert [getattr(event, "first", None) for event in told] == [True, False, False, None]
+    assert "line 1 " in told[0].reason
+    assert "nonsense" not in told[0].reason
+
+
+async def test_one_kind_of_keys_can_be_asked_for_alone(tmp_path, files):
+    """The other doors stay open."""
+    live = Live(tmp_path, api_keys_file=files["api_keys_file"])
+    assert (await live.client.get("/metrics")).status_code == 200
+    assert (await live.client.post("/predict", json=GOOD)).status_code == 401
+    live = Live(tmp_path, operations_keys_file=files["operations_keys_file"])
+    assert (await live.client.get("/metrics")).status_code == 401
+    assert (await live.client.post("/predict", json=GOOD)).status_code == 503
+
+
+async def test_the_log_says_who_was_refused_and_never_what_was_presented(tmp_path, files):
+    """One line for many, with their number; so a flood fills no disk."""
+    live = Live(tmp_path, **files)
+    with capture_logs() as lines:
+        for _ in range(50):
+            await live.client.post("/predict", json=GOOD, headers=bearer("s3cret"))
+        live.service.access._quiet_until = 0
+        await live.client.get("/model")
+    assert lines == [
+        {
+            "event": "key_refused", "log_level": "warning", "endpoint": endpoint, "key": key,
+            "client": "127.0.0.1", "requests": requests,
+        }
+        for endpoint, key, requests in (("/predict", "unknown", 1), ("/model", "none", 50))
+    ]  # fmt: skip
+
+
+async def test_the_document_says_which_key_each_route_takes(guarded):
+    """And shows a recorded example, which may be a patient's, only to who may predict."""
+    document = (await guarded.client.get("/openapi.json")).json()
+    paths = document["paths"]
+    assert paths["/predict"]["post"]["security"] == [{"api_key": []}]
+    assert paths["/metrics"]["get"]["security"] == [{"operations_key": []}]
+    assert "security" not in paths["/health"]["get"]
+    assert paths["/model"]["get"]["responses"]["401"]["description"]
+    assert "401" not in paths["/ready"]["get"]["responses"]
+    assert document["components"]["securitySchemes"]["api_key"]["scheme"] == "bearer"
+    told = (await guarded.client.get("/openapi.json", headers=bearer(API))).json()
+    shown = [each["components"]["schemas"]["Record"]["example"] for each in (document, told)]
+    recorded = guarded.reconciler.serving.examples[0].record
+    assert shown == [dict.fromkeys(recorded, 0.0), recorded]
+    with_operations_key = await guarded.client.get("/openapi.json", headers=bearer(OPERATIONS))
+    assert with_operations_key.json() == document
+
+
+async def test_without_keys_the_document_asks_for_none(tmp_path):
+    live = Live(tmp_path)
+    document = (await live.client.get("/openapi.json")).json()
+    assert "securitySchemes" not in document["components"]
+    assert "401" not in json.dumps(document["paths"])
+
+
+def test_a_file_that_cannot_be_used_names_its_variable(tmp_path, files):
+    """Before anything is started."""
+    files["operations_keys_file"].write_text("plain")
+    with pytest.raises(SettingsError, match=r"^PREDICTOR_OPERATIONS_KEYS_FILE: .*line 1 "):
+        Live(tmp_path, **files)

@@ -1,0 +1,130 @@
+"""Files of keys: what a line is, what is refused, and that a right key takes as many steps as a wrong one."""
+
+import hashlib
+import hmac
+import subprocess
+import sys
+
+import pytest
+
+from predictor.errors import KeysError
+from predictor.key_file import KeyFile
+from predictor.keys import Keys, line_of
+
+TWO = f"{line_of('ward-1', 'one')}\n{line_of('ward-2', 'two')}\n"
+
+
+def test_a_key_is_known_by_its_name():
+    """Each by its own; what is no key is nobody's."""
+    keys = Keys.read(f"# for the wards\n\n{TWO}".encode())
+    assert keys.owner(b"one") == "ward-1"
+    assert keys.owner(b"two") == "ward-2"
+    digest = hashlib.sha256(b"one").hexdigest()
+    for wrong in (b"", b"One", b"one ", b"ward-1", digest.encode(), b"\xff" * 32_000):
+        assert keys.owner(wrong) is None
+
+
+def test_two_keys_may_have_one_name():
+    """While a new key takes the place of an old one, both are good."""
+    lines = f"{line_of('ward-1', 'old')}\n{line_of('ward-1', 'new')}"
+    keys = Keys.read(lines.encode())
+    assert keys.owner(b"old") == keys.owner(b"new") == "ward-1"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "\n# nobody\n", "plain-key", "ward-1:secret", "ward-1:" + "0" * 63, "ward-1:" + "A" * 64,
+        "ward 1:" + "0" * 64, ":" + "0" * 64, "a" * 65 + ":" + "0" * 64, TWO + "half of a li",
+        "wärd:" + "0" * 64, "ward-1:" + "0" * 64 + " # mine", "\n".join(["x:" + "0" * 64] * 1001),
+    ],
+)  # fmt: skip
+def test_a_file_with_anything_wrong_is_refused_whole(content):
+    """And what it holds is not repeated: it may be a key."""
+    with pytest.raises(KeysError) as caught:
+        Keys.read(content.encode())
+    assert not {"plain-key", "secret", "half", "mine"} & set(str(caught.value).split())
+
+
+def test_every_key_is_looked_at_in_constant_time(monkeypatch):
+    """Whether the first is right, the last or none: as many comparisons, each of whole digests."""
+    compared = []
+
+    def counting(one, other):
+        compared.append((len(one), len(other)))
+        return genuine(one, other)
+
+    genuine = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", counting)
+    keys = Keys.read("\n".join(line_of(f"n{i}", f"key {i}") for i in range(50)).encode())
+    for presented in (b"key 0", b"key 49", b"none", b"", b"k" * 10_000):
+        keys.owner(presented)
+        assert compared == [(32, 32)] * 50
+        compared.clear()
+
+
+def test_the_command_prints_a_key_and_its_line():
+    """The line lets exactly this key in; no two keys are the same."""
+    printed = [made("ward-1") for _ in range(2)]
+    for done in printed:
+        key, line = done.stdout.splitlines()
+        assert len(key) == 43
+        assert line.startswith("ward-1:")
+        assert key not in line
+        assert Keys.read(line.encode()).owner(key.encode()) == "ward-1"
+    assert printed[0].stdout != printed[1].stdout
+
+
+@pytest.mark.parametrize("names", [[], ["a", "b"], ["a:b"], [""], ["a b"]])
+def test_the_command_refuses_what_is_no_name(names):
+    """In one line, with exit code 2."""
+    done = made(*names)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+def made(*names):
+    command = [sys.executable, "-m", "predictor.keys", *names]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+async def test_a_file_is_read_anew_when_it_changes(tmp_path):
+    """Written in place or put in its place; also within one tick of the clock, and of the same size."""
+    path = tmp_path / "keys"
+    path.write_text(line_of("a", "one"))
+    file = KeyFile(path)
+    assert not await file.look()
+    path.write_text(line_of("a", "two"))
+    assert await file.look()
+    assert (file.keys.owner(b"one"), file.keys.owner(b"two")) == (None, "a")
+    other = tmp_path / "new"
+    other.write_text(TWO)
+    other.rename(path)
+    assert await file.look()
+    assert file.keys.owner(b"one") == "ward-1"
+    path.write_text(f"# the same keys\n{TWO}")
+    assert not await file.look()
+
+
+async def test_a_file_that_is_broken_changes_nothing(tmp_path):
+    """Missing, half written, too large, a folder: the keys before stay, and it is said."""
+    path = tmp_path / "keys"
+    path.write_text(TWO)
+    file = KeyFile(path)
+    broken = [path.unlink, lambda: path.write_text(TWO[:-9]), lambda: path.write_text("")]
+    broken += [lambda: path.write_text("#" * (1 << 20) + "\n"), path.unlink, path.mkdir]
+    for break_it in broken:
+        break_it()
+        for _ in range(2):
+            with pytest.raises(KeysError):
+                await file.look()
+        assert file.keys.owner(b"one") == "ward-1"
+    path.rmdir()
+    path.write_text(line_of("ward-2", "two"))
+    assert await file.look()
+    assert file.keys.owner(b"one") is None
+
+
+def test_a_file_that_cannot_be_used_is_refused_at_once(tmp_path):
+    """By its path."""
+    with pytest.raises(KeysError, match="missing: No such file"):
+        KeyFile(tmp_path / "missing")
