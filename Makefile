@@ -12,7 +12,7 @@ PREDICTOR_PORT ?= 8000
 REQUESTS       ?= 100000
 WORKERS        ?= 2
 
-.PHONY: demo test fuzz scale stress bench bench-peers check format environments lock lock-peers audit tables swagger-ui clean help
+.PHONY: demo test fuzz scale stress bench bench-peers check format environments lock lock-peers audit tables dashboard swagger-ui clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ fuzz: environments ## 100,000 requests of odd bytes and thousands from the docum
 
 tables: environments ## write the README's tables of settings and metrics from the code
 	$(BIN)/python -m docs
+
+dashboard: environments ## write Grafana's dashboard from grafana/
+	$(BIN)/python -m grafana
 
 check: environments ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

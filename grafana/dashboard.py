@@ -1,0 +1,153 @@
+"""The dashboard: what can be chosen, what is marked, and the rows, one for each kind of question.
+
+In the classic form, which every Grafana of these years reads from a file; the newer one not.
+"""
+
+import json
+from pathlib import Path
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import (
+    Dashboard,
+    DashboardCursorSync,
+    VariableOption,
+    VariableRefresh,
+    VariableSort,
+)
+
+from grafana import health, predictions, requests, versions
+from grafana.panels import SOURCE, of_model, select
+
+FILE = Path(__file__).parent / "dashboards" / "predictor.json"
+
+_ROWS = {
+    "Which version serves": versions.serving,
+    "Did the last swap work": versions.swaps,
+    "Predictions": predictions.panels,
+    "Requests": requests.panels,
+    "Registry": health.registry,
+    "Processes": health.processes,
+}
+
+
+def written() -> str:
+    """The dashboard as Grafana reads it from a file."""
+    encoded = JSONEncoder(indent=2, sort_keys=True).encode(build())
+    return json.dumps(json.loads(encoded), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def build() -> Dashboard:
+    """The dashboard, as the models of Grafana's schema."""
+    board = (
+        builders.Dashboard("mlflow-hotswap")
+        .uid("mlflow-hotswap")
+        .description(
+            "Which model version serves where, whether swaps work, and how well requests are answered."
+        )
+        .tags(["mlflow-hotswap"])
+        .time("now-1h", "now")
+        .refresh("10s")
+        .timezone("browser")
+        .readonly()
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .variables([_source(), _job(), _model(), _instance()])
+    )
+    for annotation in _marks():
+        board.annotation(annotation)
+    for title, panels in _ROWS.items():
+        board.with_row(builders.Row(title))
+        for panel in panels():
+            board.with_panel(panel)
+    made = board.build()
+    for number, panel_ in enumerate(made.panels or [], 1):
+        panel_.id_val = number
+    return made
+
+
+def _source() -> builders.DatasourceVariable:
+    return builders.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
+
+
+def _values(name: str, label: str, query: str) -> builders.QueryVariable:
+    return (
+        builders.QueryVariable(name)
+        .label(label)
+        .datasource(SOURCE)
+        .query({"query": query, "refId": name, "qryType": 1})
+        .definition(query)
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_ASC)
+    )
+
+
+def _job() -> builders.QueryVariable:
+    chosen = VariableOption(selected=True, text="predictor", value="predictor")
+    return _values("job", "Job", "label_values(predictor_model_version, job)").current(chosen)
+
+
+def _all(variable: builders.QueryVariable) -> builders.QueryVariable:
+    chosen = VariableOption(selected=True, text=["All"], value=["$__all"])
+    return variable.multi(multi=True).include_all(include_all=True).current(chosen)
+
+
+def _model() -> builders.QueryVariable:
+    query = 'label_values(predictor_model_version{job="$job"}, model_name)'
+    return _all(_values("model", "Model", query))
+
+
+def _instance() -> builders.QueryVariable:
+    query = 'label_values(predictor_model_version{job="$job", model_name=~"$model"}, instance)'
+    return _all(_values("instance", "Replica", query))
+
+
+def _mark(name: str, color: str, expr: str, title: str, text: str) -> builders.AnnotationQuery:
+    """Marks where the expression is above zero, and keeps marking as long as it is."""
+    return (
+        builders.AnnotationQuery()
+        .name(name)
+        .datasource(SOURCE)
+        .enable(enable=True)
+        .icon_color(color)
+        .expr(expr)
+        .step("10s")
+        .title_format(title)
+        .text_format(text)
+    )
+
+
+def _marks() -> list[builders.AnnotationQuery]:
+    # The value is the moment of the swap, in milliseconds: the mark stands there, not at a scrape.
+    since = (
+        f"min by (model_name, model_version) ("
+        f"{select('predictor_serving_since_timestamp_seconds')} * 1000"
+        f" * on (job, instance) group_left (model_name, model_version) {of_model('predictor_model_info')}"
+        f")"
+    )
+    failed = of_model("predictor_failed_model_version")
+    outcomes = select("predictor_registry_polls_total", 'outcome!="answered"')
+    return [
+        _mark(
+            "Swaps", "blue", since, "Version {{model_version}} serves",
+            "{{model_name}} version {{model_version}} serves since then.",
+        ).use_value_for_time(use_value_for_time=True),
+        _mark(
+            "Failed loads", "red", f'count_values by (model_name) ("failed", {failed} > 0)',
+            "Version {{failed}} cannot be loaded",
+            "{{model_name}} version {{failed}} fails; what served before goes on serving.",
+        ),
+        _mark(
+            "Nothing serves", "dark-red",
+            f"count by (model_name) ({of_model('predictor_model_version')} == 0)",
+            "Nothing serves", "Some replica serves no version of {{model_name}}.",
+        ),
+        _mark(
+            "Registry", "orange", f"sum by (outcome) (increase({outcomes}[20s])) > 0",
+            "Registry: {{outcome}}", "The registry gave no usable answer: {{outcome}}.",
+        ),
+        _mark(
+            "Alerts", "purple",
+            'max by (alertname) (ALERTS{alertstate="firing", alertname=~"Predictor.*"})',
+            "{{alertname}}", "{{alertname}} fires; docs/runbooks.md says what to do.",
+        ),
+    ]  # fmt: skip

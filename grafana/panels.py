@@ -1,0 +1,210 @@
+"""The look of the dashboard: each kind of panel once, with its queries, unit and size."""
+
+from collections.abc import Mapping, Sequence
+
+from grafana_foundation_sdk.builders import (
+    common,
+    dashboard,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import common as looks
+from grafana_foundation_sdk.models.common import DataSourceRef
+from grafana_foundation_sdk.models.dashboard import (
+    DataTransformerConfig,
+    DynamicConfigValue,
+    FieldColorModeId,
+    Panel,
+    Threshold,
+    ValueMap,
+    ValueMappingResult,
+)
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+AnyPanel = Builder[Panel]
+SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
+HALF, THIRD, QUARTER, SIXTH, WHOLE = 12, 8, 6, 4, 24  # of 24 columns
+
+_CALM = ((None, "green"),)
+Steps = Sequence[tuple[float | None, str]]
+
+
+def select(metric: str, labels: str = "") -> str:
+    """A metric of the replicas that are chosen at the dashboard's top."""
+    chosen = 'job="$job", instance=~"$instance"'
+    return f"{metric}{{{chosen}{', ' if labels else ''}{labels}}}"
+
+
+def of_model(metric: str) -> str:
+    """A metric that carries the model's name."""
+    return select(metric, 'model_name=~"$model"')
+
+
+def rate(metric: str, labels: str = "") -> str:
+    """A counter's increase a second."""
+    return f"rate({select(metric, labels)}[$__rate_interval])"
+
+
+def increase(metric: str, labels: str = "") -> str:
+    """A counter's increase from one point to the next."""
+    return f"increase({select(metric, labels)}[$__rate_interval])"
+
+
+def quantile(share: float, histogram: str, labels: str = "") -> str:
+    """The value below which that share of a histogram's observations lies."""
+    return f"histogram_quantile({share}, sum by (le) ({rate(f'{histogram}_bucket', labels)}))"
+
+
+def number(
+    title: str, description: str, expr: str, unit: str, steps: Steps = _CALM, *,
+    legend: str = "__auto", words: Mapping[str, tuple[str, str]] | None = None,
+) -> AnyPanel:  # fmt: skip
+    """One figure, coloured by what it means; `words` stand for single values, each with its colour."""
+    panel = (
+        stat.Panel()
+        .title(title).description(description).datasource(SOURCE).span(SIXTH).height(4)
+        .unit(unit).thresholds(_thresholds(steps)).no_value("none")
+        .color_mode(looks.BigValueColorMode.BACKGROUND).graph_mode(looks.BigValueGraphMode.NONE)
+        .text_mode(looks.BigValueTextMode.AUTO)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .with_target(prometheus.Dataquery().expr(expr).instant().legend_format(legend).ref_id("A"))
+    )  # fmt: skip
+    return panel.mappings([_said(words)]) if words else panel
+
+
+def lines(
+    title: str, description: str, unit: str, queries: Mapping[str, str], *,
+    span: int = HALF, steps: Steps | None = None, least: float | None = 0,
+) -> timeseries.Panel:  # fmt: skip
+    """Curves over time: legend -> expression. `steps` draw limits."""
+    panel = (
+        timeseries.Panel()
+        .title(title).description(description).datasource(SOURCE).span(span).height(8).unit(unit)
+        .line_width(1).fill_opacity(8).show_points(looks.VisibilityMode.NEVER)
+        .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .tooltip(common.VizTooltipOptions().mode(looks.TooltipDisplayMode.MULTI).sort(looks.SortOrder.DESCENDING))
+        .legend(
+            common.VizLegendOptions().show_legend(show_legend=True)
+            .display_mode(looks.LegendDisplayMode.LIST).placement(looks.LegendPlacement.BOTTOM)
+        )
+    )  # fmt: skip
+    for ref, (legend, expr) in zip("ABCDEFGH", queries.items(), strict=False):
+        panel.with_target(
+            prometheus.Dataquery().expr(expr).range().legend_format(legend).ref_id(ref)
+        )
+    if least is not None:
+        panel.min(least)
+    if steps is not None:
+        line = common.GraphThresholdsStyleConfig().mode(looks.GraphThresholdsStyleMode.DASHED)
+        panel.thresholds(_thresholds(steps)).thresholds_style(line)
+    return panel
+
+
+def shares(title: str, description: str, legend: str, expr: str, *, span: int = HALF) -> AnyPanel:
+    """What makes up a whole, stacked to 100 %."""
+    panel = lines(title, description, "percentunit", {legend: expr}, span=span).fill_opacity(60)
+    return panel.max(1).stacking(common.StackingConfig().mode(looks.StackingMode.NORMAL))
+
+
+def bars(
+    title: str, description: str, legend: str, expr: str, *, span: int = THIRD, unit: str = "short"
+) -> AnyPanel:
+    """What happened, and when: a bar for each point, stacked."""
+    panel = lines(title, description, unit, {legend: expr}, span=span)
+    panel.draw_style(looks.GraphDrawStyle.BARS).fill_opacity(80).line_width(0)
+    return panel.stacking(common.StackingConfig().mode(looks.StackingMode.NORMAL))
+
+
+def timeline(
+    title: str, description: str, queries: Mapping[str, str], words: Mapping[str, tuple[str, str]]
+) -> AnyPanel:
+    """Which state each had, and when it changed."""
+    panel = (
+        statetimeline.Panel()
+        .title(title).description(description).datasource(SOURCE).span(HALF).height(8)
+        .merge_values(merge_values=True).row_height(0.8).fill_opacity(75).no_value("none")
+        .show_value(looks.VisibilityMode.AUTO).mappings([_said(words)])
+        .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
+    )  # fmt: skip
+    for ref, (legend, expr) in zip("ABCDEFGH", queries.items(), strict=False):
+        panel.with_target(
+            prometheus.Dataquery().expr(expr).range().legend_format(legend).ref_id(ref)
+        )
+    return panel
+
+
+def heat(title: str, description: str, unit: str, expr: str) -> AnyPanel:
+    """A histogram over time: each bucket by how much it got."""
+    query = prometheus.Dataquery().expr(expr).range().legend_format("{{le}}").ref_id("A")
+    colours = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(64)
+    return (
+        heatmap.Panel()
+        .title(title).description(description).datasource(SOURCE).span(HALF).height(8)
+        .calculate(calculate=False).color(colours).y_axis(heatmap.YAxisConfig().unit(unit))
+        .with_target(query.format(PromQueryFormat.HEATMAP))
+    )  # fmt: skip
+
+
+def rows(
+    title: str, description: str, queries: Mapping[str, str], *, key: str = "instance"
+) -> table.Panel:
+    """One row for each `key`, one column for each expression of one value: heading -> expression."""
+    panel = (
+        table.Panel()
+        .title(title).description(description).datasource(SOURCE).span(WHOLE).height(8)
+        .thresholds(_thresholds(_CALM))
+    )  # fmt: skip
+    names: dict[str, str] = {}
+    for ref, (heading, expr) in zip("ABCDEFGH", queries.items(), strict=False):
+        query = prometheus.Dataquery().expr(expr).instant().format(PromQueryFormat.TABLE)
+        panel.with_target(query.ref_id(ref))
+        names[f"Value #{ref}"] = heading
+    order = {name: place for place, name in enumerate([key, *names])}
+    hidden: dict[str, object] = {"Time": True}
+    return panel.transformations(
+        [
+            DataTransformerConfig(id_val="merge", options={}),
+            DataTransformerConfig(
+                id_val="organize",
+                options={
+                    "excludeByName": hidden, "indexByName": order, "renameByName": {**names, key: key},
+                },
+            ),
+        ]
+    )  # fmt: skip
+
+
+def column(
+    panel: table.Panel, heading: str, unit: str, *,
+    words: Mapping[str, tuple[str, str]] | None = None, steps: Steps | None = None,
+) -> None:  # fmt: skip
+    """How one column of a table is shown."""
+    properties = [DynamicConfigValue(id_val="unit", value=unit)]
+    if words:
+        properties.append(DynamicConfigValue(id_val="mappings", value=[_said(words)]))
+    if steps:
+        properties.append(DynamicConfigValue(id_val="thresholds", value=_thresholds(steps).build()))
+    if words or steps:
+        background = {"type": "color-background", "mode": "basic"}
+        properties.append(DynamicConfigValue(id_val="custom.cellOptions", value=background))
+    panel.override_by_name(heading, properties)
+
+
+def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
+    found = [Threshold(value=value, color=color) for value, color in steps]
+    return dashboard.ThresholdsConfig().steps(found)
+
+
+def _said(words: Mapping[str, tuple[str, str]]) -> ValueMap:
+    return ValueMap(
+        {
+            value: ValueMappingResult(text=text, color=color, index=place)
+            for place, (value, (text, color)) in enumerate(words.items())
+        }
+    )

@@ -1,0 +1,76 @@
+"""Requests: how many, how answered, how fast, and how they were put together."""
+
+from grafana.panels import THIRD, AnyPanel, heat, lines, quantile, rate
+
+_PREDICT = 'endpoint="/predict"'
+_REAL = 'endpoint!~"/metrics|/health|/ready"'
+_SECONDS = "predictor_request_duration_seconds"
+
+
+def panels() -> list[AnyPanel]:
+    """From the outside to the inside."""
+    by_code = f"sum by (code) ({rate('predictor_requests_total', _REAL)})"
+    return [
+        lines(
+            "Requests by endpoint", "`other` is what never became a request of a route, scans included.",
+            "reqps", {"{{endpoint}}": f"sum by (endpoint) ({rate('predictor_requests_total')})"}, span=THIRD,
+        ),
+        lines(
+            "Requests by code",
+            "422 that begins at a blue mark: the new version takes other features than clients send. 503 is "
+            "too much asked, or nothing serves. 500 is ours. Runbooks PredictorRefusals, PredictorErrors.",
+            "reqps", {"{{code}}": by_code}, span=THIRD,
+        ),
+        lines(
+            "Share of 4xx and 5xx", "Of all requests but probes and scrapes. Above the line: PredictorErrors.",
+            "percentunit",
+            {
+                "4xx": _share("4.."),
+                "5xx": _share("5.."),
+            },
+            span=THIRD, steps=((None, "transparent"), (0.01, "red")),
+        ),
+        lines(
+            "Latency of /predict",
+            "From a request's head to its answer's end. A step at a blue mark is a slower model; one with "
+            "the loop's lag is a core that others use. Runbook PredictorSlow.",
+            "s", {f"p{share:g}": quantile(share / 100, _SECONDS, _PREDICT) for share in (50, 90, 99, 99.9)},
+            steps=((None, "transparent"), (0.1, "red")),
+        ),
+        heat(
+            "Latency of /predict, each bucket",
+            "Two bands are two kinds of requests, or two versions; percentiles show neither.",
+            "s", f"sum by (le) (increase({_bucket()}[$__rate_interval]))",
+        ),
+        lines(
+            "Latency of /predict/batch", "It grows with the rows of a batch: about 5 µs for each.",
+            "s", {f"p{share}": quantile(share / 100, _SECONDS, 'endpoint="/predict/batch"') for share in (50, 99)},
+            span=THIRD,
+        ),
+        lines(
+            "Rows in one call",
+            "Rows of one tick are computed together: more load, larger calls. 1 is a client at a time.",
+            "short",
+            {
+                "mean": f"sum({rate('predictor_batch_rows_sum')}) / (sum({rate('predictor_batch_rows_count')}) > 0)",
+                "p99": quantile(0.99, "predictor_batch_rows"),
+            },
+            span=THIRD,
+        ),
+        lines(
+            "One ONNX Runtime call",
+            "The model's own time. If it is most of the latency, the model is slow; if not, the machine is.",
+            "s",
+            {f"p{share}": quantile(share / 100, "predictor_inference_duration_seconds") for share in (50, 99)},
+            span=THIRD,
+        ),
+    ]  # fmt: skip
+
+
+def _bucket() -> str:
+    return f'{_SECONDS}_bucket{{job="$job", instance=~"$instance", {_PREDICT}}}'
+
+
+def _share(codes: str) -> str:
+    some = rate("predictor_requests_total", f'code=~"{codes}", {_REAL}')
+    return f"(sum({some}) or vector(0)) / (sum({rate('predictor_requests_total', _REAL)}) > 0)"

@@ -1,0 +1,164 @@
+"""Which version serves on each replica, since when, is that what the registry says; and the last swap."""
+
+from grafana.panels import (
+    THIRD,
+    AnyPanel,
+    bars,
+    column,
+    increase,
+    lines,
+    number,
+    of_model,
+    rate,
+    rows,
+    select,
+    timeline,
+)
+
+_SERVES = of_model("predictor_model_version")
+_ASPIRED = of_model("predictor_aspired_model_version")
+_FAILED = of_model("predictor_failed_model_version")
+_SINCE = select("predictor_serving_since_timestamp_seconds")
+_ANSWERED_AT = select("predictor_registry_last_success_timestamp_seconds")
+_NONE = {"0": ("none", "red")}
+_NO_FAILURE = {"0": ("none", "green")}
+_ZERO_IS_WELL = ((None, "green"), (1, "red"))
+
+
+def serving() -> list[AnyPanel]:
+    """The figures at the top, the replicas one by one, and how it came to be so."""
+    errors = f"sum({rate('predictor_requests_total', _FAULTS)})"
+    every = f"sum({rate('predictor_requests_total', _COUNTED)})"
+    return [
+        number(
+            "Versions that serve",
+            "How many replicas serve each version. More than one version for longer than a moment: see "
+            "the table below for who is behind, and the runbook PredictorReplicasDisagree.",
+            f'count_values by (model_name) ("version", {_SERVES})', "none", ((None, "blue"),),
+            legend="{{model_name}} {{version}}",
+        ),
+        number(
+            "Not what the registry says",
+            "Replicas that serve another version than the registry names. Red for minutes: look at what "
+            "fails, right of here; runbook PredictorVersionDiffers.",
+            f"count({_SERVES} != {_ASPIRED}) or vector(0)", "none", _ZERO_IS_WELL,
+        ),
+        number(
+            "Version that cannot be loaded",
+            "It is tried again by itself. The stage and the reason are in /model and in the log "
+            "(load_failed); runbook PredictorLoadFails.",
+            f"max({_FAILED})", "none", ((None, "red"),), words=_NO_FAILURE,
+        ),
+        number(
+            "Last swap", "When a replica last began to serve another version. Blue marks are swaps.",
+            f"max({_SINCE} > 0) * 1000", "dateTimeFromNow", ((None, "blue"),),
+        ),
+        number(
+            "Registry's last answer",
+            "Age of the oldest knowledge among replicas. Beyond a minute promotions and withdrawals are "
+            "not heard of; runbook PredictorRegistryFails.",
+            f"time() - min({_ANSWERED_AT})", "s", ((None, "green"), (60, "orange"), (900, "red")),
+        ),
+        number(
+            "Errors", "Share of requests answered with 5xx. Above 1 %: runbook PredictorErrors.",
+            f"({errors} or vector(0)) / ({every} > 0) or vector(0)", "percentunit",
+            ((None, "green"), (0.001, "orange"), (0.01, "red")),
+        ),
+        _replicas(),
+        timeline(
+            "Version by replica",
+            "A promotion is one step, everywhere at the same time, after the registry's own (first line). A "
+            "step that is missing is a replica that did not follow.",
+            {
+                "registry: {{model_name}}": f"max by (model_name) ({_ASPIRED})",
+                "{{instance}}": f"max by (instance) ({_SERVES})",
+            },
+            _NONE,
+        ),
+        timeline(
+            "Alerts that fire",
+            "Empty is well. Each name is a section of docs/runbooks.md, which says what to do.",
+            {
+                "{{alertname}} {{instance}}": "max by (alertname, instance) "
+                '(ALERTS{alertstate="firing", alertname=~"Predictor.*"})',
+            },
+            {"1": ("fires", "red")},
+        ),
+    ]  # fmt: skip
+
+
+_FAULTS = 'code=~"5..", endpoint!~"/ready|/health"'
+_COUNTED = 'endpoint!~"/ready|/health|/metrics"'
+
+
+def _replicas() -> AnyPanel:
+    panel = rows(
+        "Replicas",
+        "One line for each: what it serves and since when, what it was told to, and what stands in the way. "
+        "With several workers, that of the one which is behind.",
+        {
+            "answers Prometheus": f"max by (instance) ({select('up')})",
+            "serves": f"max by (instance) ({_SERVES})",
+            "registry says": f"max by (instance) ({_ASPIRED})",
+            "since": f"max by (instance) ({_SINCE}) * 1000",
+            "cannot load": f"max by (instance) ({_FAILED})",
+            "registry heard": f"time() - max by (instance) ({_ANSWERED_AT})",
+            "workers": f"sum by (instance) ({select('predictor_workers')})",
+            "identity": f"max by (instance, run_id, digest) ({of_model('predictor_model_info')})",
+        },
+    )
+    column(panel, "answers Prometheus", "none", words={"0": ("no", "red"), "1": ("yes", "green")})
+    column(panel, "serves", "none", words=_NONE)
+    column(panel, "since", "dateTimeAsIso")
+    column(panel, "cannot load", "none", words=_NO_FAILURE, steps=((None, "green"), (1, "red")))
+    column(panel, "registry heard", "s", steps=((None, "green"), (60, "orange"), (900, "red")))
+    return panel
+
+
+def swaps() -> list[AnyPanel]:
+    """What was swapped, what failed, how long it took, and whether all followed."""
+    loads = "predictor_load_duration_seconds"
+    return [
+        bars(
+            "Swaps",
+            "Each worker's own, by reason. `withdrawn`: the registry named none. `restored`: a start "
+            "without the registry. A promotion without a bar did not arrive.",
+            "{{reason}}", f"sum by (reason) ({increase('predictor_swaps_total')})",
+        ),
+        bars(
+            "Failed loads",
+            "By the stage that a version came to; each try is one. `fetch` is the store's fault, "
+            "`internal` ours, all others the version's. Runbook PredictorLoadFails.",
+            "{{stage}}", f"sum by (stage) ({increase('predictor_load_failures_total')})",
+        ),
+        lines(
+            "From the registry's word to the swap",
+            "Mean over the last hour: fetching, building and proving. It grows with the model's size and a "
+            "slow store.",
+            "s",
+            {
+                "{{instance}}": f"increase({select(f'{loads}_sum')}[1h]) / "
+                f"(increase({select(f'{loads}_count')}[1h]) > 0)"
+            },
+            span=THIRD,
+        ),
+        lines(
+            "Workers by version",
+            "Two colours at one time are a swap on its way. A sum that falls is a worker that is missing.",
+            "short",
+            {"version {{model_version}}": f"sum by (model_version) ({select('predictor_workers')})"},
+            span=THIRD,
+        ),
+        lines(
+            "Time from the first worker's swap to the last one's",
+            "Milliseconds are usual. If it grows, a worker is behind: runbook PredictorWorkersDisagree.",
+            "s", {"{{instance}}": select("predictor_swap_skew_seconds")}, span=THIRD,
+            steps=((None, "transparent"), (10, "red")),
+        ),
+        lines(
+            "Cache",
+            "Versions that could not be written down: a start while the registry is down could not serve "
+            "them. Runbook PredictorCacheFails.",
+            "short", {"not written, {{instance}}": select("predictor_cache_failures_total")}, span=THIRD,
+        ),
+    ]  # fmt: skip
