@@ -11,8 +11,9 @@ MLFLOW_PORT    ?= 5000
 PREDICTOR_PORT ?= 8000
 REQUESTS       ?= 100000
 WORKERS        ?= 2
+SBOM           ?= sbom.json
 
-.PHONY: demo test fuzz scale stress bench bench-peers check format environments lock lock-peers audit tables dashboard swagger-ui clean help
+.PHONY: demo test fuzz scale stress bench bench-peers check format environments lock lock-peers audit image sbom tables dashboard swagger-ui clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -55,8 +56,14 @@ format: environments ## rewrite the code the way `make check` wants it
 	$(BIN)/ruff check --fix .
 
 audit: environments ## known vulnerabilities in what the requirements files pin
-	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/predictor.txt
-	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/trainer.txt
+	$(BIN)/python -m deploy.audit
+
+image: ## both images, without a Docker engine: as root, with buildah and debootstrap
+	deploy/image.sh predictor
+	deploy/image.sh trainer
+
+sbom: environments ## what is in the predictor's image, in CycloneDX (SBOM=); as root, like `make image`
+	$(BIN)/python -m deploy.sbom --image "$$(deploy/image.sh predictor)" --output $(SBOM)
 
 environments: $(VENV)/installed $(PREDICTOR_VENV)/installed ## the two virtual environments
 

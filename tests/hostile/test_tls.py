@@ -96,6 +96,9 @@ def test_it_serves_https(pairs: tuple[Pair, Pair], tmp_path: Path, in_one_file: 
             assert client.post("/predict", json={}).status_code == 503
             too_much = client.get("/health", headers={"a": "b" * 50_000})
             assert too_much.status_code == 431
+            health = [predictor_python(), "-m", "predictor.healthcheck"]
+            asked = subprocess.run(health, cwd=ROOT, env={**os.environ, **env}, check=False)
+            assert asked.returncode == 0
     finally:
         assert child.stop() == 0
     assert "Traceback" not in child.log.read_text()

@@ -1,0 +1,77 @@
+"""The health check of a container: it asks the address that the predictor's own settings name."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from demo.processes import free_port
+from predictor.healthcheck import main
+
+
+class Answering(BaseHTTPRequestHandler):
+    """A server that is as healthy as its status says."""
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        self.send_response(self.server.status)  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    status = 200
+
+    def __init__(self, host: str) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.asked: list[str] = []
+        super().__init__((host, 0), Answering)
+
+
+@pytest.fixture(params=["127.0.0.1", "0.0.0.0", "::", "::1", "localhost"])
+def server(request, monkeypatch) -> Iterator[Server]:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("PREDICTOR_HOST", request.param)
+    # The way to oneself is never through a proxy.
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with Server(request.param) as server:
+        monkeypatch.setenv("PREDICTOR_PORT", str(server.server_port))
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_it_asks_where_the_settings_say(server, capfd):
+    """Listening everywhere means that it answers here."""
+    assert main() == 0
+    assert server.asked == ["/health"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_another_status_is_not_healthy(server, capfd):
+    server.status = 500
+    assert main() == 1
+    assert "GET /health answers 500" in capfd.readouterr().err
+
+
+def test_nobody_there_is_not_healthy(monkeypatch, capfd):
+    """One line that says what was asked, and no traceback."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("PREDICTOR_PORT", str(port := free_port()))
+    assert main() == 1
+    said = capfd.readouterr().err
+    assert said.startswith(f"127.0.0.1 port {port} does not answer: ")
+    assert said.count("\n") == 1
+
+
+def test_a_wrong_setting_is_named(monkeypatch, capfd):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("PREDICTOR_PORT", "many")
+    assert main() == 2
+    assert "PREDICTOR_PORT" in capfd.readouterr().err
