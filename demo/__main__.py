@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import secrets
 import shlex
 import signal
 import subprocess
@@ -56,10 +57,18 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> NoReturn:
     os.environ["MLFLOW_TRACKING_URI"] = mlflow.url
     others = _train_and_promote()
     _step(f"Starting the predictor on port {options.predictor_port}")
-    settings = {"MLFLOW_TRACKING_URI": mlflow.url}
+    secret = options.folder / "webhook_secret"
+    if not secret.exists():
+        secret.touch(0o600)
+        secret.write_text(secrets.token_hex(32))
+    settings = {
+        "MLFLOW_TRACKING_URI": mlflow.url,
+        "PREDICTOR_WEBHOOK_SECRET_FILE": str(secret),
+    }
     predictor = stack.enter_context(
         running(start_predictor(options.folder, options.predictor_port, settings), path="/ready")
     )
+    _set_webhook(f"{predictor.url}/webhooks/mlflow", secret)
     _say_what_next(mlflow, predictor, others)
     _wait(mlflow, predictor)
 
@@ -108,6 +117,16 @@ def _train_and_promote() -> list[str]:
     return [number for number in ranked if number != (champion or best)]
 
 
+def _set_webhook(url: str, secret: Path) -> None:
+    """What `python -m trainer webhook set` does, without importing MLflow once more."""
+    from trainer.mlflow_server import connect
+    from trainer.webhook_command import NAME
+    from trainer.webhooks import Webhooks, read_secret
+
+    _step("Setting MLflow's webhook, so that a promotion need not wait for the next poll")
+    Webhooks(connect()).put(NAME, url, read_secret(secret))
+
+
 def _trainer(*arguments: str) -> None:
     console.print(f"[dim]$ python -m trainer {shlex.join(arguments)}[/]")
     subprocess.run([sys.executable, "-m", "trainer", *arguments], cwd=ROOT, check=True)
@@ -123,6 +142,7 @@ def _say_what_next(mlflow: Child, predictor: Child, others: list[str]) -> None:
   API docs         {predictor.url}/docs
   what serves      {predictor.url}/model
   metrics          {predictor.url}/metrics
+  what happens     {predictor.url}/events
   MLflow           {mlflow.url}/#/models/{MODEL}
 
 [bold]A prediction[/], to paste into a second terminal:

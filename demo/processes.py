@@ -3,6 +3,7 @@
 The demo runs them for a person, the end-to-end tests run them for a machine.
 """
 
+import base64
 import contextlib
 import os
 import signal
@@ -125,6 +126,23 @@ def spawn(command: Sequence[str], url: str, log: Path, env: Mapping[str, str]) -
     return Child(process, url, log)
 
 
+def webhook_settings(folder: Path) -> dict[str, str]:
+    """What lets an MLflow server tell a service on this machine of changes, and at once.
+
+    The secrets of webhooks are in its database, encrypted with a key that is kept in `folder`.
+    """
+    key = folder / "webhook.key"
+    if not key.exists():
+        key.touch(0o600)
+        key.write_bytes(base64.urlsafe_b64encode(os.urandom(32)))
+    return {
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": key.read_text(),
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        "MLFLOW_WEBHOOK_CACHE_TTL": "0",
+    }
+
+
 def start_mlflow(folder: Path, port: int, env: Mapping[str, str] | None = None) -> Child:
     """A real MLflow server: SQLite and artifacts in `folder`, artifacts served through its proxy."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +152,12 @@ def start_mlflow(folder: Path, port: int, env: Mapping[str, str] | None = None) 
         "--artifacts-destination", str(folder / "artifacts"),
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
-    return spawn(command, f"http://127.0.0.1:{port}", folder / "mlflow.log", env or {})
+    return spawn(
+        command,
+        f"http://127.0.0.1:{port}",
+        folder / "mlflow.log",
+        webhook_settings(folder) | dict(env or {}),
+    )
 
 
 def predictor_python() -> str:

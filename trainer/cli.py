@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from trainer.errors import TrainerError
+from trainer.webhook_command import app as webhook_app
 
 if TYPE_CHECKING:
     from trainer.registry_commands import RegistryCommands
@@ -40,6 +41,8 @@ app = typer.Typer(
     help="Train models, compare their versions, and say which one serves. "
     "MLFLOW_TRACKING_URI names the MLflow server.",
 )
+
+app.add_typer(webhook_app, name="webhook", short_help="Have MLflow tell the service of changes.")
 
 VersionArgument = Annotated[str, typer.Argument(help="The number of a registered version.")]
 Model = Annotated[str, typer.Option("--model", help="The registered model.")]

@@ -8,6 +8,9 @@ TrainerError
 |   +-- ModelNotFoundError
 |   +-- VersionNotFoundError
 |   +-- UndoFailedError        a change failed half way, and so did taking it back
+|   +-- WebhookNotFoundError
+|   +-- WebhookNotTakenError   the service refused an example of what MLflow sends
++-- SecretFileError            a webhook's secret could not be read
 +-- TransitionError            the change is not one that the trainer makes
     +-- PromotionRefusedError
     +-- NothingBeneathError
@@ -20,6 +23,7 @@ TrainerError
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class TrainerError(Exception):
@@ -93,6 +97,35 @@ class UndoFailedError(RegistryError):
             f"({undo_failure}); see `python -m trainer status`, then repeat or demote"
         )
         self.failure = failure
+
+
+class WebhookNotFoundError(RegistryError):
+    """MLflow has no webhook of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"MLflow has no webhook named {name!r}; `python -m trainer webhook list` shows them"
+        )
+
+
+class WebhookNotTakenError(RegistryError):
+    """MLflow sent an example, and the receiver did not take it."""
+
+    def __init__(self, url: str, said: str) -> None:
+        super().__init__(
+            f"the webhook is set, but an example that MLflow sent to {url} was not taken: "
+            f"{' '.join(said.split())[:300]}; see that the service runs there with the same secret"
+        )
+
+
+class SecretFileError(TrainerError):
+    """A webhook's secret could not be read from its file."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(
+            f"{path} gives no secret for the webhook: {problem}; write one on its first line, such as "
+            "`openssl rand -hex 32` makes"
+        )
 
 
 class TransitionError(TrainerError):

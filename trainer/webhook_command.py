@@ -1,0 +1,89 @@
+"""`python -m trainer webhook`: have MLflow tell the service of changes, instead of waiting for its poll."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trainer.errors import WebhookNotTakenError
+
+NAME = "mlflow-hotswap"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Have MLflow tell the service of changes, so that it need not wait for its next poll.",
+)
+
+Name = Annotated[
+    str, typer.Option("--name", help="The webhook's name: one for each service that is told.")
+]
+
+
+@app.command("set", short_help="Have MLflow tell a service.")
+def set_(
+    url: Annotated[str, typer.Argument(help="Where to: http(s)://SERVICE/webhooks/mlflow")],
+    *,
+    secret_file: Annotated[
+        Path,
+        typer.Option(
+            "--secret-file",
+            help="The file that PREDICTOR_WEBHOOK_SECRET_FILE names; its first line signs.",
+        ),
+    ],
+    name: Name = NAME,
+    try_out: Annotated[
+        bool, typer.Option("--try", help="Have MLflow send an example at once; it must be taken.")
+    ] = False,
+) -> None:
+    """Make or change the webhook of this name; doing it twice is doing it once.
+
+    MLflow's server may take MLFLOW_WEBHOOK_CACHE_TTL (60) seconds to heed it. It sends to http and to
+    private addresses only with MLFLOW_WEBHOOK_ALLOWED_SCHEMES=http,https and
+    MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=true, and keeps secrets with MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY.
+    """
+    from trainer.mlflow_server import connect
+    from trainer.webhooks import Webhooks, read_secret
+
+    secret = read_secret(secret_file)
+    if try_out:
+        # MLflow tries a receiver that does not answer four times before it answers us.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    webhooks = Webhooks(connect())
+    made = webhooks.put(name, url, secret)
+    typer.echo(f"webhook {name} {'tells' if made else 'now tells'} {url}")
+    if try_out:
+        result = webhooks.try_out(name)
+        if not result.success:
+            said = result.error_message or f"{result.response_status} {result.response_body}"
+            raise WebhookNotTakenError(url, said)
+        typer.echo(f"an example was taken, with {result.response_status}")
+
+
+@app.command("list", short_help="Whom MLflow tells.")
+def list_() -> None:
+    """Show every webhook of the server: its name, whether it is active, where to, and of what."""
+    from rich.console import Console
+
+    from trainer import reports
+    from trainer.mlflow_server import connect
+    from trainer.webhooks import Webhooks
+
+    found = Webhooks(connect()).all()
+    if not found:
+        typer.echo("MLflow tells nobody; `python -m trainer webhook set URL --secret-file FILE`")
+        return
+    rows = [(e.name, str(e.status), e.url, " ".join(map(str, e.events))) for e in found]
+    reports.show(("name", "status", "url", "events"), rows, Console(highlight=False))
+
+
+@app.command("delete", short_help="Have MLflow tell a service no more.")
+def delete(name: Name = NAME) -> None:
+    """Delete the webhook of this name, if there is one; the service goes on polling."""
+    from trainer.mlflow_server import connect
+    from trainer.webhooks import Webhooks
+
+    removed = Webhooks(connect()).remove(name)
+    typer.echo(
+        f"webhook {name} {'was deleted' if removed else 'is not there; nothing was changed'}"
+    )
