@@ -175,9 +175,14 @@ def predictor_settings(folder: Path, port: int) -> dict[str, str]:
     return {"PREDICTOR_PORT": str(port), "PREDICTOR_CACHE_DIR": str(folder / "cache")}
 
 
-def start_predictor(folder: Path, port: int, env: Mapping[str, str]) -> Child:
-    """A real predictor in its own environment, with its cache and its log in `folder`."""
-    command = [predictor_python(), "-m", "predictor"]
+def start_predictor(
+    folder: Path, port: int, env: Mapping[str, str], module: Sequence[str] = ("predictor",)
+) -> Child:
+    """A real predictor in its own environment, with its cache and its log in `folder`.
+
+    `module` is what Python runs, with its arguments.
+    """
+    command = [predictor_python(), "-m", *module]
     settings = {**predictor_settings(folder, port), **env}
     return spawn(command, f"http://127.0.0.1:{port}", folder / "predictor.log", settings)
 

@@ -19,22 +19,26 @@ from predictor.restart import Ending, GiveUp, Replace, decide
 from predictor.settings import Settings
 from predictor.worker_process import WorkerProcess
 
-_HUNG_BEATS = 30  # so many missed in a row, and a worker is replaced
+HUNG_BEATS = 30  # so many missed in a row, and a worker is replaced
 _START_BEATS = 120  # the same, for one that does not get so far as to take connections
 _END_SECONDS = 6  # beyond PREDICTOR_SHUTDOWN_SECONDS, in which a worker ends by itself
 
 
-def run(settings: Settings, listeners: list[socket.socket]) -> int:
+def run(settings: Settings, listeners: list[socket.socket], hung_beats: int = HUNG_BEATS) -> int:
     """Have one worker serve at each listener until SIGTERM or Ctrl-C; return the exit code."""
-    return asyncio.run(Supervisor(settings, listeners).run())
+    return asyncio.run(Supervisor(settings, listeners, hung_beats).run())
 
 
 class Supervisor:
     """The parent of the workers of one service."""
 
-    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
+    def __init__(
+        self, settings: Settings, listeners: list[socket.socket], hung_beats: int = HUNG_BEATS
+    ) -> None:
+        """`hung_beats` is how many a worker that takes requests may miss in a row."""
         self._settings = settings
         self._listeners = listeners
+        self._hung_beats = hung_beats
         self._memory = blocks.create(len(listeners))
         shared = blocks.Blocks(self._memory)
         self._counts = shared.supervisor()
@@ -116,7 +120,7 @@ class Supervisor:
         Beats are counted, not seconds: where the whole machine stood still, nobody missed one.
         """
         block, last, missed = self._blocks[index], 0, 0
-        while missed < (_HUNG_BEATS if presence.pid(block) else _START_BEATS):
+        while missed < (self._hung_beats if presence.pid(block) else _START_BEATS):
             await asyncio.sleep(presence.BEAT_SECONDS)
             beats = presence.beats(block)
             missed = missed + 1 if beats == last else 0

@@ -6,6 +6,8 @@ import pytest
 
 from demo.processes import ROOT
 from docs.tables import rewritten
+from predictor.presence import BEAT_SECONDS
+from predictor.supervisor import HUNG_BEATS
 
 README = (ROOT / "README.md").read_text()
 
@@ -15,6 +17,11 @@ def test_the_tables_of_settings_and_metrics_are_what_the_code_says():
     assert rewritten(README) == README, "`make tables` writes them anew"
     for name in ("`PREDICTOR_PORT` | `8000`", "`predictor_swaps_total` | counter | `reason`"):
         assert name in README
+
+
+def test_how_long_a_worker_may_hang():
+    """The test that has one replaced gives it less."""
+    assert f"hangs for {HUNG_BEATS * BEAT_SECONDS:g} seconds" in README
 
 
 def test_the_rows_about_promotion_name_tests_that_exist():

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,14 +113,19 @@ class Service:
 def starter(stack: ExitStack, parent: Path) -> Callable[..., Service]:
     """A function that starts a predictor that follows a registry; the stack stops it."""
 
-    def start(registry: Registry, folder: str = "predictor", **settings: str) -> Service:
+    def start(
+        registry: Registry,
+        folder: str = "predictor",
+        module: Sequence[str] = ("predictor",),
+        **settings: str,
+    ) -> Service:
         env = {
             "MLFLOW_TRACKING_URI": registry.url,
             "PREDICTOR_MODEL_URI": f"models:/{registry.name}/Production",
             "PREDICTOR_POLL_SECONDS": str(POLL_SECONDS),
             **settings,
         }
-        child = start_predictor(parent / folder, free_port(), env)
+        child = start_predictor(parent / folder, free_port(), env, module)
         return Service(stack.enter_context(running(child)))
 
     return start

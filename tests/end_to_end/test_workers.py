@@ -9,20 +9,23 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.end_to_end.parts import Registry, Service, wait_until
+from demo.processes import Child
+from tests.end_to_end.parts import Registry, Service, register_again, starter, wait_until
 from tests.hostile.parts import Target
 from tests.hostile.test_shutdown import Flow, terminated
 from tests.hostile.wire import Response, post, receive, request
 
 CLIENTS = 16
+HUNG_BEATS = 4  # a second each
 Samples = dict[tuple[str, ...], float]
 
 
@@ -134,16 +137,39 @@ class Scrapes(Beside):
                 continue  # the worker that was asked died meanwhile
 
 
-@pytest.fixture
-def target(registry: Registry, serve: Callable[..., Service]) -> Target:
+Serve = Callable[..., Service]
+
+
+def two_workers(registry: Registry, serve: Serve, **options: Any) -> Target:
     """Two workers that serve version 1, and take turns to look every 0.2 s."""
     registry.stage("1", "Production")
-    service = serve(registry, PREDICTOR_WORKERS="2", PREDICTOR_SHUTDOWN_SECONDS="2")
+    settings = {"PREDICTOR_WORKERS": "2", "PREDICTOR_SHUTDOWN_SECONDS": "2", **options}
+    service = serve(registry, **settings)
     service.until_serving("1")
     target = Target(service, registry.reference("1"), "1", service.example())
     service.http.close()
     until_all_serve(target, "1")
     return target
+
+
+@pytest.fixture
+def target(registry: Registry, serve: Serve) -> Target:
+    """Two workers for a test that ends one of them, or all."""
+    return two_workers(registry, serve)
+
+
+@pytest.fixture(scope="module")
+def shared_registry(trained: Child) -> Registry:
+    """What the shared workers follow."""
+    return register_again(trained.url)
+
+
+@pytest.fixture(scope="module")
+def shared(shared_registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """Two workers for all tests that leave both alive, and version 1 serving."""
+    with ExitStack() as stack:
+        start = starter(stack, tmp_path_factory.mktemp("workers"))
+        yield two_workers(shared_registry, start)
 
 
 @pytest.fixture
@@ -155,8 +181,9 @@ def clients(target: Target) -> Iterator[list[Client]]:
         client.stop()
 
 
-def test_the_sums_add_up_exactly(target: Target) -> None:
+def test_the_sums_add_up_exactly(shared: Target) -> None:
     """Whichever worker answered, and whichever is asked: as many as the clients have."""
+    target = shared
     before = predictions(scrape(target))
     clients = [Client(target, number) for number in range(CLIENTS)]
     wait_until(lambda: all(client.answered > 100 for client in clients), "there is some load")
@@ -212,8 +239,9 @@ def test_a_killed_worker_is_replaced_and_nothing_that_was_counted_is_lost(
     assert [(line["code"], line["served"]) for line in ended] == [(-9, True)]
 
 
-def test_a_promotion_reaches_all_workers(target: Target, registry: Registry) -> None:
+def test_a_promotion_reaches_all_workers(shared: Target, shared_registry: Registry) -> None:
     """Under no load but the scrapes; the skew is what the metric says, and is printed."""
+    target, registry = shared, shared_registry
     skews = []
     for number in range(10):
         registry.stage("2", "Archived" if number % 2 else "Production")
@@ -283,8 +311,9 @@ def test_workers_end_when_their_supervisor_is_killed(target: Target) -> None:
         pass
 
 
-def test_a_worker_that_hangs_is_replaced(target: Target) -> None:
-    """The metrics render without it; after thirty missed beats it is killed."""
+def test_a_worker_that_hangs_is_replaced(registry: Registry, serve: Serve) -> None:
+    """The metrics render without it; after as many missed beats as it may miss it is killed."""
+    target = two_workers(registry, serve, module=("tests.end_to_end.impatient", str(HUNG_BEATS)))
     hung, _ = worker_pids(target)
     os.kill(hung, signal.SIGSTOP)
     # What the kernel gives to the one that hangs waits; the other one answers.
@@ -294,6 +323,7 @@ def test_a_worker_that_hangs_is_replaced(target: Target) -> None:
     assert scrape(target)[("predictor_worker_restarts_total",)] == 1
     (line,) = [each for each in target.service.log_lines() if each["event"] == "worker_hung"]
     assert line["worker"] in {0, 1}
+    assert line["seconds"] == HUNG_BEATS
 
 
 def answers_in_time(target: Target) -> bool:
@@ -303,20 +333,20 @@ def answers_in_time(target: Target) -> bool:
         return False
 
 
-def test_each_line_of_a_worker_names_it(target: Target) -> None:
+def test_each_line_of_a_worker_names_it(shared: Target) -> None:
     """Its own, and uvicorn's; the supervisor's has none."""
-    lines = target.service.log_lines()
+    lines = shared.service.log_lines()
     assert [line["event"] for line in lines if "worker" not in line] == ["supervising"]
     assert {line["worker"] for line in lines if line["event"] == "swapped"} == {0, 1}
 
 
-def test_the_supervisor_is_small(target: Target) -> None:
+def test_the_supervisor_is_small(shared: Target) -> None:
     """It loads nothing of what serving needs."""
-    pid = target.service.child.process.pid
+    pid = shared.service.child.process.pid
     maps = Path(f"/proc/{pid}/maps").read_text()
     assert not re.search(r"onnxruntime|numpy|uvloop|httptools", maps)
     sizes = {
         process: int(re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{process}/status").read_text())[0])
-        for process in (pid, *worker_pids(target))
+        for process in (pid, *worker_pids(shared))
     }
     print(f"\nresident memory in kB, the supervisor first: {list(sizes.values())}")
