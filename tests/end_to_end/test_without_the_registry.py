@@ -1,84 +1,150 @@
-"""The registry is down: clients notice nothing, and a restart serves what was last verified."""
+"""The registry is down: clients notice nothing, and a restart serves what was last verified.
 
+One server is started once and stopped once, with three predictors around it: one that starts before
+the server, one that serves when it stops, and one that had to stop serving before.
+"""
+
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from mlflow import MlflowClient
 
 from demo.processes import Child, free_port, running, start_mlflow
-from tests.end_to_end.parts import MODEL, Registry, Service, register_again, trainer, wait_until
+from tests.end_to_end.parts import (
+    MODEL,
+    Registry,
+    Service,
+    register_again,
+    starter,
+    wait_until,
+)
+
+Start = Callable[..., Service]
 
 
-@pytest.fixture
-def own_server(own_trained_folder: Path) -> Iterator[Child]:
-    """A server with the trained versions that this test may stop."""
-    with running(start_mlflow(own_trained_folder, free_port())) as server:
+@dataclass(frozen=True)
+class Early:
+    """A predictor that started before its registry, and what it said then."""
+
+    service: Service
+    registry: Registry
+    health: httpx.Response
+    ready: httpx.Response
+
+
+@dataclass(frozen=True)
+class Left:
+    """A predictor that outlived its registry, what it followed, and what it answered before."""
+
+    service: Service
+    registry: Registry
+    record: dict[str, Any]
+    answer: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    with ExitStack() as stack:
+        yield starter(stack, tmp_path_factory.mktemp("predictors"))
+
+
+@pytest.fixture(scope="module")
+def early(start: Start) -> Early:
+    """No registry, and an empty cache."""
+    url = f"http://127.0.0.1:{free_port()}"
+    registry = Registry(url, MODEL, MlflowClient(url))
+    service = start(registry, "early")
+    wait_until(lambda: bool(_registry(service)["fault"]), "the registry was asked in vain")
+    return Early(service, registry, service.http.get("/health"), service.http.get("/ready"))
+
+
+@pytest.fixture(scope="module")
+def server(
+    early: Early, trained_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Child]:
+    """The server that the early one waited for, with the trained versions."""
+    folder = shutil.copytree(trained_folder, tmp_path_factory.mktemp("own") / "mlflow")
+    with running(start_mlflow(folder, int(early.registry.url.rpartition(":")[2]))) as server:
+        early.registry.stage("1", "Production")
+        early.service.until_serving("1")
         yield server
 
 
-def test_a_stopped_registry_changes_nothing_and_a_restart_serves_the_last_verified_version(
-    own_server: Child, serve: Callable[..., Service]
-) -> None:
-    """Answers go on, staleness is told; a predictor that starts meanwhile serves from its cache."""
-    registry = register_again(own_server.url)
+@pytest.fixture(scope="module")
+def withdrawn(server: Child, start: Start) -> Left:
+    """Its version was demoted before the server stopped."""
+    registry = register_again(server.url)
     registry.stage("1", "Production")
-    service = serve(registry)
+    service = start(registry, "withdrawn")
     service.until_serving("1")
     record = service.example()
-    before = service.predict(record)
+    answer = service.predict(record)
+    registry.stage("1", "Archived")
+    service.until_serving(None)
+    return Left(service, registry, record, answer)
 
-    own_server.stop()
-    wait_until(lambda: not _registry(service)["reachable"], "the registry is seen to be down")
-    assert service.predict(record) == before
-    assert _registry(service)["last_answer_age_seconds"] > 0
-    assert service.http.get("/ready").status_code == 200
-    assert service.child.stop() == 0
 
-    restarted = serve(registry)
+@pytest.fixture(scope="module")
+def left(server: Child, withdrawn: Left, start: Start) -> Left:
+    """It serves; then the server stops, for good."""
+    registry = register_again(server.url)
+    registry.stage("1", "Production")
+    service = start(registry, "left")
+    service.until_serving("1")
+    record = service.example()
+    answer = service.predict(record)
+    server.stop()
+    for each in (service, withdrawn.service):
+        wait_until(lambda each=each: not _registry(each)["reachable"], "the registry is down")
+    return Left(service, registry, record, answer)
+
+
+@pytest.mark.usefixtures("server")
+def test_a_predictor_that_starts_first_serves_as_soon_as_the_registry_is_there(
+    early: Early,
+) -> None:
+    """No registry and an empty cache: alive, not ready, and it says why."""
+    assert early.health.status_code == 200
+    assert early.ready.status_code == 503
+    assert "has not said which version may serve" in early.ready.json()["detail"]
+    early.service.predict(early.service.example())
+
+
+def test_a_stopped_registry_changes_nothing_and_a_restart_serves_the_last_verified_version(
+    left: Left, start: Start
+) -> None:
+    """Answers go on, staleness is told; a predictor that starts meanwhile serves from its cache."""
+    assert left.service.predict(left.record) == left.answer
+    assert _registry(left.service)["last_answer_age_seconds"] > 0
+    assert left.service.http.get("/ready").status_code == 200
+    assert left.service.child.stop() == 0
+
+    restarted = start(left.registry, "left")
     restarted.until_serving("1")
-    assert restarted.predict(record) == before
+    assert restarted.predict(left.record) == left.answer
     assert _registry(restarted)["last_answer_at"] is None
     assert 'predictor_swaps_total{reason="restored"} 1.0' in restarted.http.get("/metrics").text
     swaps = [line for line in restarted.log_lines() if line["event"] == "swapped"]
     assert [swap["reason"] for swap in swaps] == ["promoted", "restored"]
 
 
+@pytest.mark.usefixtures("left")
 def test_a_demoted_version_is_not_brought_back_by_a_restart_without_the_registry(
-    own_server: Child, serve: Callable[..., Service]
+    withdrawn: Left, start: Start
 ) -> None:
     """The registry's last word was that none may serve."""
-    registry = register_again(own_server.url)
-    registry.stage("1", "Production")
-    service = serve(registry)
-    service.until_serving("1")
-    registry.stage("1", "Archived")
-    service.until_serving(None)
-    own_server.stop()
-    service.child.stop()
-
-    restarted = serve(registry)
+    withdrawn.service.child.stop()
+    restarted = start(withdrawn.registry, "withdrawn")
     wait_until(lambda: bool(_registry(restarted)["fault"]), "the registry was asked in vain")
     response = restarted.http.get("/ready")
     assert response.status_code == 503
     assert "has not said which version may serve" in response.json()["detail"]
-
-
-def test_a_predictor_that_starts_first_serves_as_soon_as_the_registry_is_there(
-    own_trained_folder: Path, serve: Callable[..., Service]
-) -> None:
-    """No registry and an empty cache: alive, not ready, and it says why."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    service = serve(Registry(url, MODEL, MlflowClient(url)))
-    assert service.http.get("/health").status_code == 200
-    wait_until(lambda: bool(_registry(service)["fault"]), "the registry was asked in vain")
-    assert service.http.get("/ready").status_code == 503
-    with running(start_mlflow(own_trained_folder, port)):
-        trainer(url, "promote", "1", "--to", "Production")
-        service.until_serving("1")
-        service.predict(service.example())
 
 
 def _registry(service: Service) -> dict[str, Any]:
