@@ -1,24 +1,87 @@
 """Killed at any step of a load, or with a disk that fails, the predictor serves what it may."""
 
 import json
+import os
 import re
 import shutil
 import signal
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from demo.processes import Child, free_port, start_predictor
+from demo.processes import (
+    QUIET,
+    ROOT,
+    Child,
+    free_port,
+    predictor_python,
+    predictor_settings,
+    start_predictor,
+)
 from predictor.cache import Cache
 from tests.end_to_end.parts import Registry, Service, wait_until
 
 SABOTEUR = Path(__file__).parent / "saboteur"
 
 
+class Warmed:
+    """An interpreter that has imported what a predictor needs, and forks into one at each start."""
+
+    def __init__(self) -> None:
+        command = [predictor_python(), "-m", "tests.faults.saboteur.warmed"]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **QUIET, "OPENBLAS_NUM_THREADS": "1"}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    def start(self, folder: Path, port: int, env: Mapping[str, str]) -> Child:
+        """As `start_predictor`."""
+        log = folder / "predictor.log"
+        settings = {**predictor_settings(folder, port), **env}
+        pid = self.ask(start=settings, log=str(log))
+        return Child(cast("Any", Forked(self, pid)), f"http://127.0.0.1:{port}", log)
+
+    def ask(self, **what: object) -> Any:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps(what) + "\n")
+        stdin.flush()
+        return json.loads(stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@dataclass
+class Forked:
+    """What a test needs of a Popen, for a process that is another one's child."""
+
+    warmed: Warmed
+    pid: int
+    args: tuple[str, ...] = ("a forked predictor",)
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self.warmed.ask(poll=self.pid)
+        return self.returncode
+
+    def wait(self, _seconds: float | None = None) -> int | None:
+        if self.returncode is None:
+            self.returncode = self.warmed.ask(wait=self.pid)
+        return self.returncode
+
+
 class Sabotaged:
     """Starts predictors on one cache folder, whose file operations in it are spoiled."""
+
+    start: Callable[[Path, int, Mapping[str, str]], Child] = staticmethod(start_predictor)
 
     def __init__(self, registry: Registry, folder: Path) -> None:
         self.registry = registry
@@ -38,7 +101,7 @@ class Sabotaged:
             **sabotage,
         }
         (self.folder / "predictor.log").unlink(missing_ok=True)
-        child = start_predictor(self.folder, free_port(), env)
+        child = self.start(self.folder, free_port(), env)
         try:
             yield child
         finally:
@@ -72,6 +135,13 @@ def sabotaged(registry: Registry, tmp_path: Path) -> Sabotaged:
     return made
 
 
+@pytest.fixture
+def warmed() -> Iterator[Warmed]:
+    made = Warmed()
+    yield made
+    made.close()
+
+
 def operations_of_a_load(sabotaged: Sabotaged) -> list[str]:
     """What a load of version 2 that nothing disturbs does to the cache, operation by operation."""
     with sabotaged.started() as child:
@@ -80,8 +150,12 @@ def operations_of_a_load(sabotaged: Sabotaged) -> list[str]:
 
 
 @pytest.mark.timeout(400)
-def test_killed_at_every_file_operation_of_a_load(sabotaged: Sabotaged) -> None:
-    """The cache is whole after each kill, and the next start serves."""
+def test_killed_at_every_file_operation_of_a_load(sabotaged: Sabotaged, warmed: Warmed) -> None:
+    """The cache is whole after each kill, and the next start serves.
+
+    Each is a process of its own, forked once all is imported and before anything is made.
+    """
+    sabotaged.start = warmed.start
     before = shutil.copytree(sabotaged.cache_folder, sabotaged.folder / "before")
     steps = operations_of_a_load(sabotaged)
     assert {"open", "os.rename", "os.mkdir"} <= set(steps)
