@@ -107,9 +107,12 @@ class Reconciler:
             await asyncio.wait(pending)
 
     async def close(self) -> None:
-        """Give up a load in progress. What serves goes on serving."""
+        """Give up what is in progress, and the source. What serves goes on serving."""
         self._supersede()
+        for task in self._asides:
+            task.cancel()
         self._builder.close()
+        await self._source.close()
 
     @property
     def _serving_version(self) -> ModelVersion | None:

@@ -74,6 +74,10 @@ class RegistrySource:
         except OSError as error:
             raise CacheError("cleared", error) from error
 
+    async def close(self) -> None:
+        """Close the connections to the registry."""
+        await self._client.aclose()
+
     async def _download(self, version: ModelVersion) -> Fetched:
         try:
             uri = await self._registry.download_uri(version)

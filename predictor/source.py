@@ -30,3 +30,6 @@ class Source(Protocol):
 
     async def forget(self) -> None:
         """Serve nothing at the next start unless the registry says so. Raises CacheError."""
+
+    async def close(self) -> None:
+        """Ask nothing any more, and let go of what is open."""

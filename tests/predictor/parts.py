@@ -66,6 +66,7 @@ class FakeSource:
         self.disk_full = False
         self.listings: dict[str, str] = {}
         self.slow_reads: list[asyncio.Event] = []
+        self.closed = False
 
     async def aspired(self) -> ModelVersion | None:
         await asyncio.sleep(0)
@@ -92,6 +93,9 @@ class FakeSource:
         if self.slow_reads:
             await self.slow_reads.pop(0).wait()
         return found
+
+    async def close(self) -> None:
+        self.closed = True
 
     async def remember(self, version: ModelVersion, fetched: Fetched) -> None:
         if self.disk_full:

@@ -250,3 +250,8 @@ async def test_a_disk_that_hangs_at_the_start_blocks_no_poll(tmp_path):
         while reconciler.serving is None:  # noqa: ASYNC110  settled() waits for the read as well
             await asyncio.sleep(0.001)
     assert reconciler.serving.model_version == A
+    # Nor does it put off the end.
+    await reconciler.close()
+    async with asyncio.timeout(30):
+        await reconciler.settled()
+    assert source.closed

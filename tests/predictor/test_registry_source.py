@@ -255,3 +255,11 @@ async def test_a_reused_number_is_fetched(source_of, tmp_path):
     new = await stored(source_of, tmp_path, replace(version(1), created_ms=99))
     assert new.artifact.digest != old.artifact.digest
     assert await stored(source_of, tmp_path) == old
+
+
+async def test_closing_it_lets_go_of_its_connections(source_of):
+    """Nobody asks through them any more."""
+    source = source_of("http://127.0.0.1:1")
+    await source.close()
+    with pytest.raises(RuntimeError, match="client has been closed"):
+        await source.aspired()
