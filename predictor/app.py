@@ -7,9 +7,10 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 
-from predictor import lag, problems
+from predictor import lag, origins, problems
 from predictor.api import docs, events, health, page, predict, webhook
 from predictor.api.guard import guard
+from predictor.cors import Cors
 from predictor.documents import Documents
 from predictor.instrument import Instrument
 from predictor.named import Named
@@ -38,6 +39,8 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(docs.routes(service, documents))
     app.openapi = documents.latest  # type: ignore[method-assign]
     problems.add_handlers(app)
+    if allowed := origins.parse(service.settings.cors_origins):
+        app.add_middleware(Cors, origins=allowed)
     app.add_middleware(Instrument, answered=service.metrics.answered)
     app.middleware_stack = Named(app.build_middleware_stack())
     return app

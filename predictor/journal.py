@@ -55,7 +55,7 @@ class Journal:
         if bulletin := Bulletin.of(event):
             self._bulletins.append(bulletin)
             self._last += 1
-            self._wake()
+            self.wake()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -93,7 +93,7 @@ class Journal:
     def close(self) -> None:
         """Let every reader end."""
         self.closed = True
-        self._wake()
+        self.wake()
 
     def id_of(self, place: int) -> str:
         """What a client may come back with, to read on from there."""
@@ -105,6 +105,7 @@ class Journal:
         ours = mark == self._mark and number.isascii() and number.isdecimal()
         return int(number) if ours and len(number) <= _LONGEST_NUMBER else None
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let every reader look again, whether there is more or not."""
         waited, self._more = self._more, asyncio.Event()
         waited.set()

@@ -19,6 +19,7 @@ from predictor.body import check_media
 from predictor.errors import UnsupportedMedia
 from predictor.limits import Limits, Refused, check_head
 from predictor.request_id import HEADER, ID, PARENT, TRACE_PARENT, TRACE_STATE, brought, made
+from predictor.settings import Settings
 
 END = b"\r\n\r\n"
 PLAIN = b"POST /predict HTTP/1.1\r\n"
@@ -56,15 +57,17 @@ class Lane:
     """What the connections of one process share."""
 
     def __init__(
-        self, batcher: Batcher, observer: RequestObserver, most_body_bytes: int, access: Access
+        self, batcher: Batcher, observer: RequestObserver, access: Access, settings: Settings
     ) -> None:
         self._access = access
+        # A page of another origin has headers of its own in its answer.
+        self._special = _SPECIAL | ({b"origin"} if settings.cors_origins else set())
         self.holds_keys = access.guards(_PATH)
         """Whether a plain head holds a key: then it is found here, and never compared with another."""
         access.changed.append(self._forget)
         self.ask = batcher.ask
         self._observer = observer
-        self._largest = min(most_body_bytes, LARGE)
+        self._largest = min(settings.max_body_bytes, LARGE)
         self.lengths: dict[bytes, int] = {}
         """Bytes of the body behind each plain head that was seen, without what is put aside."""
         self._began: list[float] = []
@@ -88,7 +91,12 @@ class Lane:
         return length, brought([*filter(None, ids)], [*filter(None, parents)])
 
     def _learn(self, head: bytes, limits: Limits) -> int:
-        length = _length(head, limits, self._access)
+        found = _plain(head, limits)
+        if found is None or found.keys() & self._special:
+            return 0
+        if not self._access.allows(_PATH, [*found.items()]):
+            return 0
+        length = int(found.get(b"content-length", b"0"))
         if not 0 < length <= self._largest:
             return 0
         if len(self.lengths) >= _MOST_HEADS:
@@ -115,7 +123,7 @@ class Lane:
         if server_headers is not self._server_headers:  # they are made anew for the date
             self._server_headers = server_headers
             self._start = b"%b%b: " % (_head(HTTPStatus.OK, server_headers), HEADER)
-        return b"%b%b\r\ncontent-length: %d\r\ncontent-type: application/json\r\n\r\n%b" % (
+        return b"%b%b\r\ncache-control: no-store\r\ncontent-length: %d\r\ncontent-type: application/json\r\n\r\n%b" % (
             self._start, request_id or made(), len(result), result,
         )  # fmt: skip
 
@@ -163,26 +171,26 @@ class _Seen:
         self.whole = True
 
 
-def _length(head: bytes, limits: Limits, access: Access) -> int:
-    """How many bytes follow this head; 0 where it is not a plain request's, or may not ask."""
+def _plain(head: bytes, limits: Limits) -> dict[bytes, bytes] | None:
+    """The fields of a head, each once, with names in lower case; None where it is not a plain request's."""
     seen = _Seen()
     parser = httptools.HttpRequestParser(seen)
     try:
         parser.feed_data(head + END)
         check_head("1.1", b"POST", seen.url, seen.fields, limits)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, Refused):
-        return 0
+        return None
     fields = dict(seen.fields)
     twice = len(fields) < len(seen.fields)
     connection = fields.get(b"connection", b"keep-alive").lower()
     # With what was put aside, there must not be too many.
     many = len(fields) + _MOST_ASIDE > limits.headers
     odd = twice or many or connection != b"keep-alive"
-    if not seen.whole or odd or fields.keys() & _SPECIAL:
-        return 0
+    if not seen.whole or odd:
+        return None
     try:
         kind = fields.get(b"content-type")
         check_media(None if kind is None else kind.decode("latin-1"), None)
     except UnsupportedMedia:
-        return 0
-    return int(fields.get(b"content-length", b"0")) if access.allows(_PATH, seen.fields) else 0
+        return None
+    return fields

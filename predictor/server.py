@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 
+from predictor.headers import NOSNIFF
 from predictor.limits import Limits
 from predictor.logs import log
 from predictor.service import Service
@@ -62,6 +63,7 @@ def server(app: Any, service: Service) -> Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        headers=[NOSNIFF],
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,
         ssl_certfile=settings.tls_certificate,
@@ -89,7 +91,7 @@ def protocol(service: Service) -> Any:
     limits = Limits.of(settings)
     if not settings.fast_lane:
         return partial(BoundedProtocol, limits, metrics.refused)
-    lane = Lane(service.batcher, metrics, settings.max_body_bytes, service.access)
+    lane = Lane(service.batcher, metrics, service.access, settings)
     return partial(FastLaneProtocol, lane, limits, metrics.refused)
 
 

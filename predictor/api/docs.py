@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from predictor.documents import Documents
+from predictor.headers import NO_STORE
 from predictor.service import Service
 
 
@@ -14,6 +15,6 @@ def routes(service: Service, documents: Documents) -> APIRouter:
     @router.get("/openapi.json")
     async def document(request: Request) -> Response:
         recorded = service.access.allows("/predict", request.scope["headers"])
-        return JSONResponse(documents.latest(recorded=recorded))
+        return JSONResponse(documents.latest(recorded=recorded), headers=NO_STORE)
 
     return router

@@ -14,13 +14,14 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from predictor.api.health import describe
 from predictor.bulletin import iso
 from predictor.endless import begin_endless
+from predictor.headers import NO_STORE
 from predictor.openapi import problems_with
 from predictor.service import Service
 
 _RETRY_MS = 2000  # until a client that lost its stream comes back
 _HEARTBEAT = format_sse_event(comment="")  # proxies close what is silent for a minute
 _HEADERS = {
-    "Cache-Control": "no-store",
+    **NO_STORE,
     "X-Accel-Buffering": "no",  # nginx would keep events until it has a page of them
 }
 _DESCRIPTION = """Server-sent events. First `state`: what serves and what should, as in `GET /model`.
@@ -48,29 +49,31 @@ def routes(service: Service) -> APIRouter:
     )
     async def events(request: Request) -> Response:
         begin_endless(request.scope)
-        return _Stream(service, request.headers.get("last-event-id"))
+        return _Stream(service, request)
 
+    # A key that is taken out ends the streams that came with it.
+    service.access.changed.append(service.journal.wake)
     return router
 
 
 class _Stream(EventSourceResponse):
     """One client's stream. It takes its place among the readers before the head is sent."""
 
-    def __init__(self, service: Service, last_event_id: str | None) -> None:
+    def __init__(self, service: Service, request: Request) -> None:
         self._journal = service.journal
-        super().__init__(_events(service, last_event_id), headers=_HEADERS)
+        super().__init__(_events(service, request), headers=_HEADERS)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         with self._journal.reading():
             await super().__call__(scope, receive, send)
 
 
-async def _events(service: Service, last_event_id: str | None) -> AsyncIterator[bytes]:
+async def _events(service: Service, request: Request) -> AsyncIterator[bytes]:
     """What the client missed, or the state as it is now; then what happens, and signs of life."""
     journal = service.journal
-    place = journal.place_of(last_event_id)
+    place = journal.place_of(request.headers.get("last-event-id"))
     yield format_sse_event(retry=_RETRY_MS)
-    while not journal.closed:
+    while not journal.closed and service.access.allows("/events", request.scope["headers"]):
         news = journal.after(place) if place is not None else None
         if news is None or place is None:
             place = journal.last

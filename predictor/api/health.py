@@ -7,6 +7,7 @@ import msgspec
 from fastapi import APIRouter, Response
 
 from predictor.bulletin import identity, iso
+from predictor.headers import NO_STORE
 from predictor.openapi import answers_with
 from predictor.reconciler import Reconciler
 from predictor.servable import Servable
@@ -56,7 +57,8 @@ def routes(service: Service) -> APIRouter:
     )
     async def scrape() -> Response:
         """Every metric in Prometheus's text format."""
-        return Response(service.exposition.render(), media_type=service.exposition.content_type)
+        exposition = service.exposition
+        return Response(exposition.render(), headers=NO_STORE, media_type=exposition.content_type)
 
     return router
 
@@ -110,4 +112,4 @@ def _serving(servable: Servable) -> dict[str, Any]:
 
 
 def _json(body: dict[str, Any]) -> Response:
-    return Response(msgspec.json.encode(body), media_type="application/json")
+    return Response(msgspec.json.encode(body), headers=NO_STORE, media_type="application/json")

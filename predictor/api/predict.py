@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from predictor.body import read_json_body
+from predictor.headers import NO_STORE
 from predictor.openapi import answers_with, takes
 from predictor.service import Service
 
@@ -38,4 +39,4 @@ def routes(service: Service) -> APIRouter:
 
 
 def _json(body: bytes) -> Response:
-    return Response(body, media_type="application/json")
+    return Response(body, headers=NO_STORE, media_type="application/json")

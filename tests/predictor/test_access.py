@@ -204,6 +204,23 @@ async def test_a_key_that_is_taken_out_works_no_longer(on_the_wire, files):
     assert live.events[-1] == KeysRead("PREDICTOR_API_KEYS_FILE", 1)
 
 
+async def test_a_stream_of_events_ends_with_its_key(on_the_wire, files):
+    """And goes on where another key was taken out."""
+    live, address = on_the_wire
+    client = await address.connect()
+    await client.send(
+        f"GET /events HTTP/1.1\r\nHost: x\r\nX-API-Key: {OPERATIONS}\r\n\r\n".encode()
+    )
+    await client.reader.readuntil(b"event: state")
+    files["api_keys_file"].write_text(line_of("ward-1", "next"))
+    await live.service.access.look()
+    await live.say(None)
+    await client.reader.readuntil(b"event: stopped_serving")
+    files["operations_keys_file"].write_text(line_of("prometheus", "next"))
+    await live.service.access.look()
+    assert (await client.reader.readuntil(b"\r\n0\r\n\r\n")).count(b"event:") == 0
+
+
 async def test_a_file_that_breaks_opens_nothing_and_closes_nothing(on_the_wire, files):
     """The keys before stay; it is counted at each look, told once, and told again when it is mended."""
     live, address = on_the_wire

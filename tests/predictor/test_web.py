@@ -45,7 +45,8 @@ async def test_every_file_comes_with_its_type_and_the_strict_headers(client, pat
     assert answer.status_code == 200
     kind = TYPES.get(path.rpartition(".")[2], "text/html")
     assert answer.headers["content-type"].split(";")[0] == kind
-    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert "strict-transport-security" not in answer.headers
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert answer.headers["cache-control"] == "no-cache"
     policy = answer.headers["content-security-policy"].split("; ")
