@@ -11,8 +11,8 @@ FOLDER = Path(__file__).parent.parent / "web"
 DOCS = FOLDER / "docs"
 PAGE = "index.html"
 ASSETS = (
-    "page.css", "page.js", "api.js", "elements.js", "form.js", "record.js", "answer.js",
-    "serving.js", "command.js", "icon.svg",
+    "page.css", "page.js", "access.js", "api.js", "elements.js", "form.js", "record.js", "answer.js",
+    "model.js", "serving.js", "command.js", "icon.svg",
 )  # fmt: skip
 DOCS_ASSETS = ("docs.js", "swagger-ui.css.gz", "swagger-ui-bundle.js.gz")
 

@@ -13,6 +13,13 @@ export class Problem extends Error {
 // No answer at all, or none in time.
 export class Unreachable extends Error {}
 
+let key = "";
+
+// Sends a key with every question from now on.
+export function useKey(given) {
+  key = given;
+}
+
 export const get = (path) => ask(path, { cache: "no-store" }, 5_000);
 
 export const predict = (record) =>
@@ -25,7 +32,8 @@ export const predict = (record) =>
 async function ask(path, options, milliseconds) {
   let response, text;
   try {
-    response = await fetch(path, { ...options, signal: AbortSignal.timeout(milliseconds) });
+    const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+    response = await fetch(path, { ...options, headers, signal: AbortSignal.timeout(milliseconds) });
     text = await response.text();
   } catch (error) {
     throw new Unreachable(error.name === "TimeoutError" ? "no answer in time" : "no connection");

@@ -1,19 +1,23 @@
 // The page: asks what serves every two seconds, keeps the form in step, sends the record.
 
+import { askForKey, onKey } from "./access.js";
 import { AnswerPanel } from "./answer.js";
 import { Problem, get, predict } from "./api.js";
 import { copyCommand, showCommand } from "./command.js";
 import { byId, say } from "./elements.js";
 import { RecordForm } from "./form.js";
+import { whatServes } from "./model.js";
 import { recordText, typedAs } from "./record.js";
 import { announceChange, showModel, showUnreachable, versionOf } from "./serving.js";
 
 const EVERY_MS = 2_000;
 
-let known; // `serving` of the last answer of /model; undefined before the first
+let known; // `serving` of what was last heard; undefined before the first
 let example = null; // a record of the serving version
-let exampleOf = null; // which load it belongs to
+let features = []; // that it takes
+let exampleOf = null; // which load both belong to
 let sending = false;
+let keys = false; // the service asks for a key
 let timer;
 
 const answer = new AnswerPanel(byId("answer"));
@@ -29,7 +33,7 @@ function refresh() {
   byId("fill").disabled = !ready || example === null;
   byId("clear").disabled = form.empty;
   const useExample = form.empty && example !== null;
-  showCommand(useExample ? exampleText() : form.text, useExample);
+  showCommand(useExample ? exampleText() : form.text, useExample, keys);
   if (known !== undefined) answer.compare(form.text, known && versionOf(known));
 }
 
@@ -38,8 +42,7 @@ const exampleText = () =>
 
 async function look() {
   try {
-    const model = await get("model");
-    const why = model.serving ? "" : await whyNothing();
+    const { model, why } = await whatServes();
     const before = known;
     known = model.serving;
     showModel(model, why);
@@ -54,21 +57,13 @@ async function look() {
 const changed = (before, after) =>
   (before && versionOf(before)) !== (after && versionOf(after));
 
-async function whyNothing() {
-  try {
-    await get("ready");
-    return "it changes at this moment";
-  } catch (error) {
-    return error.message;
-  }
-}
-
 // The form and the example of what serves; fetched once per load.
 async function follow(serving) {
-  const load = `${serving.digest} ${serving.loaded_at}`;
-  const { features } = serving.signature;
+  const load = `${versionOf(serving)} ${serving.digest} ${serving.loaded_at}`;
   if (exampleOf !== load) {
     const schema = (await get("openapi.json")).components.schemas.Record;
+    const described = Object.entries(schema.properties ?? {});
+    features = serving.signature?.features ?? described.map(([name, { type }]) => ({ name, type }));
     const fits = features.every(({ name }) => Object.hasOwn(schema.example ?? {}, name));
     example = fits ? schema.example : null;
     exampleOf = load;
@@ -77,7 +72,7 @@ async function follow(serving) {
 }
 
 async function send(event) {
-  event.preventDefault();
+  event?.preventDefault();
   if (sending || !known) return;
   const record = form.text;
   const started = performance.now();
@@ -99,6 +94,10 @@ function failed(error) {
   if (!(error instanceof Problem)) {
     answer.fail("No answer", `The service could not be asked: ${error.message}. Try again.`);
     reveal();
+  } else if (error.status === 401) {
+    keys = true;
+    answer.fail("A key is needed", "Give it above the record; the prediction is then asked for again.");
+    askForKey(sentence(error.message));
   } else if (error.status === 503) {
     answer.fail("No model serves", sentence(error.message));
     reveal();
@@ -138,6 +137,11 @@ function again(milliseconds) {
   }, milliseconds);
 }
 
+onKey(() => {
+  exampleOf = null; // whoever may predict is shown another
+  again(0);
+  send();
+});
 byId("record").addEventListener("submit", send);
 byId("fill").addEventListener("click", () => form.fillFrom(example));
 byId("clear").addEventListener("click", () => {

@@ -9,7 +9,7 @@ export const versionOf = ({ model_name, model_version }) => `${model_name} ${mod
 // What `GET /model` says. `why` is the reason, where nothing serves.
 export function showModel(model, why) {
   const { serving } = model;
-  const name = serving?.model_name ?? model.aspired?.model_name ?? nameIn(model.model_uri);
+  const name = serving?.model_name ?? model.aspired?.model_name ?? (nameIn(model.model_uri) || "Model");
   say(byId("model-name"), name);
   badge(serving ? "serving" : "none", serving ? `version ${serving.model_version}` : "no model serves");
   document.title = `${name} ${serving ? `version ${serving.model_version}` : "· none"} · mlflow-hotswap`;
@@ -86,11 +86,11 @@ function showAbout(serving) {
   const facts = [
     ["Model", serving.model_name],
     ["Version", serving.model_version],
-    ["Loaded", `${new Date(serving.loaded_at).toLocaleString()}, in ${serving.load_seconds} s`],
+    ["Loaded", serving.loaded_at && `${new Date(serving.loaded_at).toLocaleString()}, in ${serving.load_seconds} s`],
     ["Run", serving.run_id],
     ["Digest", serving.digest],
-    ["Features", String(serving.signature.features.length)],
-    ...Object.entries(serving.metrics)
+    ["Features", serving.signature && String(serving.signature.features.length)],
+    ...Object.entries(serving.metrics ?? {})
       .slice(0, NOTABLE)
       .map(([name, value]) => [name.replaceAll("_", " "), number(value)]),
   ].filter(([, value]) => value);
