@@ -1,4 +1,7 @@
-"""structlog set-up: JSON lines on stderr, coloured lines on a terminal, uvicorn's logs among them."""
+"""structlog set-up: JSON lines on stderr, coloured lines on a terminal, uvicorn's logs among them.
+
+`docs/logs.md` has every event. Nothing that a client sent is in a line, but for its request's id.
+"""
 
 import asyncio
 import logging
@@ -9,6 +12,7 @@ import structlog
 
 from predictor import events
 from predictor.model_version import ModelVersion
+from predictor.tracebacks import without_messages
 
 log = structlog.get_logger()
 
@@ -27,6 +31,7 @@ def set_up(level: str, **said: int) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.ExceptionRenderer(without_messages),
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -34,32 +39,42 @@ def set_up(level: str, **said: int) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         cache_logger_on_first_use=True,
     )
-    terminal = sys.stderr.isatty()
-    last: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
-        if terminal
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    plain = structlog.dev.plain_traceback
+    last: Any = (
+        structlog.dev.ConsoleRenderer(exception_formatter=plain)
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # Both tell of every single request and job, which metrics do better; APScheduler also warns
+    logging.captureWarnings(True)
+    # These tell of every single request and job, which metrics do better; APScheduler also warns
     # of each look that is left out because the one before still waits for the registry.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     # A look that stopping cancels before it began never gets to say so itself.
     logging.getLogger("apscheduler.executors.default").addFilter(_is_no_cancellation)
+    logging.getLogger("asyncio").addFilter(_say_no_arguments)
 
 
 def _is_no_cancellation(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+def _say_no_arguments(record: logging.LogRecord) -> bool:
+    """What the event loop says of a callback or a task that failed quotes what it was called with."""
+    if record.levelno >= logging.ERROR:
+        record.msg, record.args = "callback_failed", ()
+    return True
 
 
 def write(event: events.Event) -> None:

@@ -74,11 +74,11 @@ def _document(status: HTTPStatus, detail: str, **more: Any) -> bytes:
     )
 
 
-def of(error: Exception, path: str) -> Response:
-    """The problem document for what went wrong with a request to `path`."""
+def of(error: Exception, endpoint: str) -> Response:
+    """The problem document for what went wrong with a request to a route, by its path."""
     status = STATUS.get(type(error)) if isinstance(error, errors.PredictorError) else None
     if status is None:
-        log.error("internal_error", path=path, error=type(error).__name__)
+        log.error("internal_error", endpoint=endpoint, error=type(error).__name__)
         return problem(
             HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service; its log has the details"
         )
@@ -89,7 +89,8 @@ def of(error: Exception, path: str) -> Response:
 
 
 async def _error(request: Request, error: Exception) -> Response:
-    return of(error, request.url.path)
+    # Not the path that was asked for: whatever a client sent stays out of the log.
+    return of(error, getattr(request.scope.get("route"), "path", "other"))
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:

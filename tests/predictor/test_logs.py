@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 EVENTS = """
+import asyncio
 import logging
 import os
 from predictor import logs
@@ -24,10 +25,24 @@ for event in (
     logs.write(event)
 logging.getLogger("uvicorn.error").info("Uvicorn running on %s", "http://x")
 logging.getLogger("httpx").info("a request")
+secret = "SEC" + "RET"  # lines of code may be shown
 try:
-    1 / 0
-except ZeroDivisionError:
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        raise ExceptionGroup(secret, [ValueError(secret)])
+except ExceptionGroup:
     logging.getLogger("uvicorn.error").exception("in a thread")
+
+async def fail():
+    def callback(said):
+        raise ValueError(said)
+    asyncio.get_running_loop().call_soon(callback, secret)
+    await asyncio.sleep(0)
+
+asyncio.run(fail())
+import warnings
+warnings.warn("odd")
 """
 
 
@@ -50,17 +65,27 @@ def test_each_event_is_one_json_line():
         ("load_started", "info"), ("load_superseded", "info"), ("load_failed", "error"),
         ("swapped", "info"), ("stopped_serving", "warning"),
         ("Uvicorn running on http://x", "info"), ("in a thread", "error"),
+        ("callback_failed", "error"), ("<string>:37: UserWarning: odd\n", "warning"),
     ]  # fmt: skip
     assert all(line["timestamp"].endswith("Z") for line in lines)
     named = [line.get("model_name") for line in lines]
-    assert named == ["m", None, "m", None, "m", "m", "m", "m", "m", None, None]
+    assert named == ["m", None, "m", None, "m", "m", "m", "m", "m", *[None] * 4]
     assert (lines[0]["aspired"], lines[1]["reason"], lines[2]["serving"]) == ("1", "", "1")
     failed = lines[6]
     assert {k: failed[k] for k in ("model_version", "stage", "reason", "attempts", "serving")} == {
         "model_version": "2", "stage": "fetch", "reason": "gone", "attempts": 2, "serving": "1",
     }  # fmt: skip
     assert (lines[7]["model_version"], lines[7]["reason"]) == ("1", "promoted")
-    assert "ZeroDivisionError" in lines[-1]["exception"]
+
+
+def test_a_traceback_says_where_and_what_but_no_value():
+    """Each exception of the chain, with its place and its type; a message may quote a patient's data."""
+    text, failed = (run()[line]["exception"] for line in (-3, -2))
+    kinds = [line for line in text.splitlines() if not line.startswith((" ", "Traceback"))]
+    assert kinds == ["builtins.ZeroDivisionError", "builtins.ValueError", "builtins.ExceptionGroup"]
+    assert text.count('File "<string>", line ') == 2
+    assert "ValueError" in failed
+    assert "SECRET" not in json.dumps(run())
 
 
 def test_a_level_leaves_out_what_is_below():
@@ -88,5 +113,7 @@ def test_a_person_on_a_terminal_reads_lines():
     os.close(ours)
     assert process.wait() == 0
     assert b"load_failed" in text
+    assert b"ZeroDivisionError" in text
+    assert b"SECRET" not in text
     assert b"\x1b[" in text
     assert not text.startswith(b"{")

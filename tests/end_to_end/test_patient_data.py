@@ -1,0 +1,157 @@
+"""What a client sends is nowhere but in its answer: not in the log, the metrics, or what ops ask for."""
+
+import json
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from onnx import TensorProto, helper
+
+from demo.processes import Child
+from tests.end_to_end.parts import Registry, Service
+from tests.hostile.parts import Target
+from tests.hostile.wire import Conversation, converse, post, receive, request
+from tests.predictor.conftest import Registered
+from tests.predictor.graphs import graph, tensor
+
+TEXT, NUMBER = "Kowalska7351", "123.456789"
+LEFT_BEHIND = ("kowalska", "7351", "123.456")  # in any case, and as float32 writes the number
+FAR = f"99{NUMBER}"  # the model has no row for it
+PATHS = ("/", "/health", "/ready", "/model", "/metrics", "/openapi.json", "/docs")
+MARKED = {
+    "Authorization": f"Bearer {TEXT}", "X-API-Key": TEXT, "Cookie": f"a={TEXT}", "User-Agent": TEXT,
+    "Referer": f"http://x/{TEXT}", "X-Forwarded-For": TEXT, "X-Patient": NUMBER,
+    "X-Request-ID": f"{TEXT} {NUMBER}", "traceparent": TEXT, "tracestate": TEXT,
+}  # fmt: skip
+HEAD = [f"{name}: {value}" for name, value in MARKED.items()]
+
+
+def record(code: str = '"1"', radius: str = NUMBER, more: str = "") -> bytes:
+    return f'{{"code": {code}, "mean_radius": {radius}{more}}}'.encode()
+
+
+BODIES = {
+    "good": record(),
+    "a text that ONNX Runtime refuses, and quotes": record(f'"{TEXT}"'),
+    "a fault of the service": record(radius=FAR),
+    "a text for a number": record(radius=f'"{TEXT}"'),
+    "a number for a text": record(NUMBER),
+    "too large a number": record(radius=f"{NUMBER}e300"),
+    "an unknown feature": record(more=f', "{TEXT}": {NUMBER}'),
+    "a feature twice": record(more=f', "code": "{TEXT}"'),
+    "another type": f'["{TEXT}", {NUMBER}]'.encode(),
+    "cut off": record(f'"{TEXT}"')[:-1],
+    "not JSON": f"{TEXT} {NUMBER}".encode(),
+    "not UTF-8": record(f'"{TEXT}').replace(b"7351", b"7351\xff\xfe"),
+    "UTF-16": TEXT.encode("utf-16"),
+    "half a surrogate": record(rf'"{TEXT}\ud800"'),
+    "larger than is read on the loop": record(f'"{TEXT * 2000}"'),
+    "larger than is taken": record(f'"{TEXT * 100_000}"'),
+}
+SENT = [
+    *(post(body, *HEAD[:4]) for body in BODIES.values()),  # by the fast lane, where they are small
+    *(post(body, *HEAD, path=f"/predict?{TEXT}") for body in BODIES.values()),
+    *(post(b'{"instances": [%b]}' % body, path="/predict/batch") for body in BODIES.values()),
+    post(f'{{"{TEXT}": [{NUMBER}]}}'.encode(), path="/predict/batch"),
+    post(record(), "Content-Encoding: " + TEXT),
+    post(record(), "Expect: " + TEXT),
+    post(record(), "Connection: upgrade", "Upgrade: " + TEXT),
+    request("POST", "/predict", f"Content-Type: {TEXT}/{TEXT}; charset={TEXT}", body=record()),
+    *(
+        request(method, f"{path}?{TEXT}={NUMBER}", *HEAD)
+        for path in PATHS
+        for method in ("GET", "POST")
+    ),
+    *(request("GET", path, *HEAD) for path in (f"/{TEXT}", f"/web/{TEXT}", f"/{TEXT}%0a%00")),
+    request("GET", "/", f'If-None-Match: "{TEXT}"'),
+    request("OPTIONS", "/predict", f"Origin: http://{TEXT}", "Access-Control-Request-Method: POST"),
+    request("DELETE", f"/{TEXT}"),
+]
+"""Each is answered."""
+BROKEN = [
+    f"{TEXT} /predict HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
+    f"GET /{TEXT} HTTP/{NUMBER}\r\nHost: x\r\n\r\n".encode(),
+    f"GET /{TEXT}\xff HTTP/1.1\r\nHost: x\r\n\r\n".encode("latin-1"),
+    f"GET http://[{TEXT}/ HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
+    request("GET", "/health", TEXT),
+    request("GET", "/health", f"{TEXT}\0: x"),
+    request("GET", "/health", f"Host: {TEXT}"),
+    request("GET", "/health", f"X: {TEXT * 10_000}"),
+    request("GET", f"/{TEXT * 10_000}"),
+    request("POST", "/predict", f"Transfer-Encoding: {TEXT}"),
+    request("POST", "/predict", f"Content-Length: {TEXT}"),
+    request("POST", "/predict", "Transfer-Encoding: chunked") + TEXT.encode() + b"\r\n",
+    request("POST", "/predict", "Transfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\n\0%b\r\n\r\n" % TEXT.encode(),
+    post(record() + TEXT.encode())[:-5],  # too slow
+    request("GET", "/health", *HEAD)[:-9],  # too slow
+    TEXT.encode() * 100,
+]  # fmt: skip
+"""After each comes a close."""
+
+
+def model() -> bytes:
+    """A regressor whose text must be a number, and which has no row for a radius of 1,000 or more."""
+    nodes = [
+        helper.make_node("Cast", ["code"], ["of_code"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["of_code", "mean_radius"], ["sum"]),
+        helper.make_node("Less", ["mean_radius", "most"], ["known"]),
+        helper.make_node("Reshape", ["known", "flat"], ["rows"]),
+        helper.make_node("Compress", ["sum", "rows"], ["value"], axis=0),
+    ]
+    inputs = [tensor("code", "string", (None, 1)), tensor("mean_radius", shape=(None, 1))]
+    constants = {"most": np.float32([[1000]]), "flat": np.int64([-1])}
+    return graph(nodes, inputs, [tensor("value", shape=(None, 1))], constants)
+
+
+@pytest.fixture
+def registry(mlflow_server: Child, tmp_path: Path) -> Iterator[Registry]:
+    """A registry in which that model is in Production."""
+    registered, folder = Registered(mlflow_server.url), tmp_path / "artifact"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(model())
+    flavors = {"flavors": {"onnx": {"data": "model.onnx"}}}
+    (folder / "MLmodel").write_text(yaml.safe_dump(flavors))
+    run_id, source = registered.upload(folder)
+    name = registered.model()
+    registered.stage(name, int(registered.version(name, source, run_id)), "Production")
+    yield Registry(mlflow_server.url, name, client=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_nothing_that_a_client_sent_is_left_anywhere(
+    registry: Registry, serve: Callable[..., Service], workers: str
+) -> None:
+    """At the level that logs most, by every way, in good requests and in what is none."""
+    service = serve(
+        registry, PREDICTOR_LOG_LEVEL="debug", PREDICTOR_WORKERS=workers,
+        PREDICTOR_BODY_SECONDS="1", PREDICTOR_HEADER_SECONDS="1",
+    )  # fmt: skip
+    service.until_serving("1")
+    address = Target(service, None, "1", {}).address  # type: ignore[arg-type]
+    for path in PATHS:
+        head = service.http.head(path, params={TEXT: NUMBER}, headers=MARKED)
+        assert len(head.headers["x-request-id"]) == 32
+    got = [converse(address, sent, answers=1) for sent in SENT]
+    got.append(converse(address, *SENT[:8], answers=8))
+    got += [converse(address, sent) for sent in BROKEN]
+    answers = [response for each in got for response in each.responses]
+    assert {200, 400, 404, 405, 408, 413, 414, 415, 422, 431, 500} <= {a.status for a in answers}
+    paths = ("/metrics", "/model", "/openapi.json", "/ready")
+    told = "".join(converse(address, request(path=path), answers=1).raw.decode() for path in paths)
+    assert service.child.stop() == 0
+    log = service.child.log.read_text()
+    for left in LEFT_BEHIND:
+        assert left not in told.lower()
+        assert not [line for line in log.splitlines() if left in line.lower()]
+    lines = service.log_lines()
+    logged = {line["event"].strip() for line in lines}
+    assert {"Exception in the fast lane", "Exception in ASGI application"} <= logged
+    for status, events in ((500, 2), (408, 1), (431, 1)):
+        for answer in (each for each in answers if each.status == status):
+            about = [l for l in lines if l.get("request_id") == answer.headers["x-request-id"]]
+            assert len(about) == events, (answer, about)
