@@ -5,6 +5,7 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -64,11 +65,16 @@ class Watcher:
         if self._looking:
             self._again = True
         else:
-            # A job of its own: the turns stay where they are.
-            self._scheduler.add_job(
-                self._look, id="nudge", args=[True], replace_existing=True, max_instances=_MANY,
-                misfire_grace_time=None,
-            )  # fmt: skip
+            # Out of the context of whoever nudges: the scheduler's timers would keep it, and every
+            # line about the registry from now on would have the id of one request.
+            Context().run(self._add_nudge)
+
+    def _add_nudge(self) -> None:
+        # A job of its own: the turns stay where they are.
+        self._scheduler.add_job(
+            self._look, id="nudge", args=[True], replace_existing=True, max_instances=_MANY,
+            misfire_grace_time=None,
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Look no more."""

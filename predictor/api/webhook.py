@@ -16,7 +16,6 @@ from predictor.webhook import HEADERS, MOST_BYTES, Deliveries, Delivery
 
 PATH = "/webhooks/mlflow"
 _QUIET_SECONDS = 10.0  # between two lines of the log about refused deliveries
-_LONGEST_REASON = 200  # characters of such a line
 _TAKES: dict[str, Any] = {
     "parameters": [
         {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
@@ -62,10 +61,9 @@ def routes(service: Service, deliveries: Deliveries) -> APIRouter:
             body = await read_json_body(request, MOST_BYTES)
             ours = await deliveries.take(delivery, body)
         except RequestError as error:
-            outcome = error.outcome if isinstance(error, DeliveryRefused) else "malformed"
+            outcome, reason = _why(error)
             metrics.delivered(outcome)
             if times := refusals.due():
-                reason = str(error)[:_LONGEST_REASON]
                 log.warning("webhook_refused", outcome=outcome, reason=reason, deliveries=times)
             raise
         metrics.delivered("accepted" if ours else "ignored")
@@ -74,6 +72,13 @@ def routes(service: Service, deliveries: Deliveries) -> APIRouter:
         return _answer(ours)
 
     return router
+
+
+def _why(error: RequestError) -> tuple[str, str]:
+    """The outcome and its reason, for the log: in our words, and not in the client's."""
+    if isinstance(error, DeliveryRefused):
+        return error.outcome, str(error)
+    return "malformed", f"not a body of JSON in UTF-8 of at most {MOST_BYTES} bytes"
 
 
 def _answer(ours: bool) -> Response:

@@ -1,11 +1,7 @@
 """What a client sends is nowhere but in its answer: not in the log, the metrics, or what ops ask for."""
 
-import json
-import signal
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +11,7 @@ from onnx import TensorProto, helper
 from demo.processes import Child
 from tests.end_to_end.parts import Registry, Service
 from tests.hostile.parts import Target
-from tests.hostile.wire import Conversation, converse, post, receive, request
+from tests.hostile.wire import converse, post, request
 from tests.predictor.conftest import Registered
 from tests.predictor.graphs import graph, tensor
 
@@ -53,6 +49,12 @@ BODIES = {
     "larger than is read on the loop": record(f'"{TEXT * 2000}"'),
     "larger than is taken": record(f'"{TEXT * 100_000}"'),
 }
+SIGNED = ["X-MLflow-Delivery-Id: a", "X-MLflow-Timestamp: 1", "X-MLflow-Signature: v1,a"]
+WEBHOOKS = [
+    [*SIGNED, f"Content-Type: {TEXT}/{TEXT}", *HEAD],  # the first is logged
+    [line.split(":")[0] + f": {TEXT}" for line in SIGNED],
+    [*SIGNED, "Content-Type: application/json"],
+]
 SENT = [
     *(post(body, *HEAD[:4]) for body in BODIES.values()),  # by the fast lane, where they are small
     *(post(body, *HEAD, path=f"/predict?{TEXT}") for body in BODIES.values()),
@@ -71,6 +73,7 @@ SENT = [
     request("GET", "/", f'If-None-Match: "{TEXT}"'),
     request("OPTIONS", "/predict", f"Origin: http://{TEXT}", "Access-Control-Request-Method: POST"),
     request("DELETE", f"/{TEXT}"),
+    *(request("POST", "/webhooks/mlflow", *signed, body=TEXT.encode()) for signed in WEBHOOKS),
 ]
 """Each is answered."""
 BROKEN = [
@@ -109,7 +112,7 @@ def model() -> bytes:
 
 
 @pytest.fixture
-def registry(mlflow_server: Child, tmp_path: Path) -> Iterator[Registry]:
+def registry(mlflow_server: Child, tmp_path: Path) -> Registry:
     """A registry in which that model is in Production."""
     registered, folder = Registered(mlflow_server.url), tmp_path / "artifact"
     folder.mkdir()
@@ -119,17 +122,20 @@ def registry(mlflow_server: Child, tmp_path: Path) -> Iterator[Registry]:
     run_id, source = registered.upload(folder)
     name = registered.model()
     registered.stage(name, int(registered.version(name, source, run_id)), "Production")
-    yield Registry(mlflow_server.url, name, client=None)  # type: ignore[arg-type]
+    return Registry(mlflow_server.url, name, client=None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_nothing_that_a_client_sent_is_left_anywhere(
-    registry: Registry, serve: Callable[..., Service], workers: str
+    registry: Registry, serve: Callable[..., Service], tmp_path: Path, workers: str
 ) -> None:
     """At the level that logs most, by every way, in good requests and in what is none."""
+    secret = tmp_path / "secret"
+    secret.write_text("a")
     service = serve(
         registry, PREDICTOR_LOG_LEVEL="debug", PREDICTOR_WORKERS=workers,
         PREDICTOR_BODY_SECONDS="1", PREDICTOR_HEADER_SECONDS="1",
+        PREDICTOR_WEBHOOK_SECRET_FILE=str(secret),
     )  # fmt: skip
     service.until_serving("1")
     address = Target(service, None, "1", {}).address  # type: ignore[arg-type]
@@ -151,7 +157,10 @@ def test_nothing_that_a_client_sent_is_left_anywhere(
     lines = service.log_lines()
     logged = {line["event"].strip() for line in lines}
     assert {"Exception in the fast lane", "Exception in ASGI application"} <= logged
+    assert "webhook_refused" in logged
     for status, events in ((500, 2), (408, 1), (431, 1)):
         for answer in (each for each in answers if each.status == status):
-            about = [l for l in lines if l.get("request_id") == answer.headers["x-request-id"]]
+            about = [
+                each for each in lines if each.get("request_id") == answer.headers["x-request-id"]
+            ]
             assert len(about) == events, (answer, about)

@@ -5,6 +5,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from predictor.watcher import Turn, Watcher
 
@@ -16,6 +17,7 @@ class Looks:
 
     def __init__(self):
         self.started = 0
+        self.said = []
         self.inside = 0
         self.most = 0
         self.go_on = asyncio.Event()
@@ -23,6 +25,7 @@ class Looks:
 
     async def __call__(self):
         self.started += 1
+        self.said.append(get_contextvars())
         self.inside += 1
         self.most = max(self.most, self.inside)
         await self.go_on.wait()
@@ -50,6 +53,15 @@ async def watcher(looks):
 async def test_the_first_look_is_immediate(watcher, looks):
     """A replica does not serve nothing for one interval."""
     await looks.reach(1)
+
+
+async def test_a_look_is_not_about_the_request_that_nudged(watcher, looks):
+    """Nor is any look after it: the log does not name a request that was answered long ago."""
+    await looks.reach(1)
+    with bound_contextvars(request_id="7"):
+        watcher.nudge()
+        await looks.reach(2)
+    assert looks.said == [{}, {}]
 
 
 async def test_a_nudge_looks_at_once(watcher, looks):
