@@ -89,6 +89,7 @@ COMPILE_PEERS = $(subst 'make lock','make lock-peers',$(COMPILE))
 lock: ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	$(COMPILE) pyproject.toml -o requirements/predictor.txt $(ARGS)
+	$(COMPILE) pyproject.toml --extra traces -c requirements/predictor.txt -o requirements/traces.txt $(ARGS)
 	$(COMPILE) pyproject.toml --extra trainer --extra postgresql -c requirements/predictor.txt -o requirements/trainer.txt $(ARGS)
 	$(COMPILE) pyproject.toml --extra trainer --extra postgresql --extra traces --extra dev -c requirements/trainer.txt -o requirements/dev.txt $(ARGS)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-DEPLOYED = ("requirements/predictor.txt", "requirements/trainer.txt")
+DEPLOYED = tuple(f"requirements/{name}.txt" for name in ("predictor", "traces", "trainer"))
 SERVICES = ("pypi", "osv")
 VULNERABLE, NOT_AUDITED = 1, 3
 

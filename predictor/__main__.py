@@ -7,6 +7,7 @@ from predictor.access import Access
 from predictor.certificates import check_tls, registry_tls
 from predictor.errors import SettingsError
 from predictor.exposure import check_exposure
+from predictor.extras import check_traces
 from predictor.listeners import listen, listen_together
 from predictor.settings import Settings
 from predictor.webhook_secrets import check_webhook_secret
@@ -20,6 +21,7 @@ def main() -> int:
         Access.of(settings, logs.write)
         check_tls(settings)
         registry_tls(settings)
+        check_traces(settings)
         check_webhook_secret(settings.webhook_secret_file)
     except SettingsError as error:
         sys.stderr.write(f"mlflow-hotswap: {error}\n")

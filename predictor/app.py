@@ -42,7 +42,7 @@ def create_app(service: Service) -> FastAPI:
     if allowed := origins.parse(service.settings.cors_origins):
         app.add_middleware(Cors, origins=allowed)
     app.add_middleware(Instrument, answered=service.metrics.answered)
-    app.middleware_stack = Named(app.build_middleware_stack())
+    app.middleware_stack = Named(service.spans.app(app.build_middleware_stack()))
     return app
 
 

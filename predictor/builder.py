@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 from predictor.artifact import Fetched
 from predictor.errors import LoadError, Stage
@@ -55,7 +56,9 @@ class Builder:
         interrupt = Interrupt()
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, self._load, version, fetched, interrupt)
+            return await loop.run_in_executor(
+                self._thread, copy_context().run, self._load, version, fetched, interrupt
+            )
         except asyncio.CancelledError:
             interrupt.throw()
             raise

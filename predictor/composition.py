@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 from predictor import logs, server
 from predictor.access import Access
 from predictor.app import create_app
-from predictor.batcher import Batcher
 from predictor.cache import Cache
 from predictor.counts import Counts
 from predictor.events import Event, Observe
 from predictor.exposition import Exposition
 from predictor.journal import Journal
-from predictor.loader import load
 from predictor.metrics import Metrics
 from predictor.model_uri import ModelUri
 from predictor.reconciler import Reconciler
@@ -25,6 +23,7 @@ from predictor.registry_client import http_client
 from predictor.registry_source import RegistrySource
 from predictor.service import Service
 from predictor.settings import Settings
+from predictor.spans import Spans
 from predictor.watcher import Turn, Watcher
 from predictor.webhook import Deliveries
 from predictor.webhook_secrets import WebhookSecrets
@@ -42,7 +41,7 @@ class Company:
 
 
 def compose(settings: Settings, company: Company | None = None) -> Service:
-    """The service's parts, made from its settings. Nothing is started."""
+    """The service's parts, made from its settings. Nothing is started. Raises SettingsError."""
     company = company or Company()
     uri = ModelUri.parse(settings.model_uri)
     metrics = Metrics(company.own)
@@ -54,10 +53,13 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
     client = http_client(settings)
     cache = Cache(settings.cache_dir, scope=f"{settings.tracking_uri}\n{uri}")
     source = RegistrySource(Registry(client, uri), client, cache, settings.max_model_bytes)
-    observe = _tell(logs.write, metrics.observe, journal.observe, *company.observers)
+    spans = Spans.of(settings)
+    observe = _tell(
+        logs.write, metrics.observe, journal.observe, *spans.observers, *company.observers
+    )
     reconciler = Reconciler(
-        source,
-        load,
+        spans.source(source),
+        spans.load,
         observe,
         when_none=settings.when_none,
         retry_seconds=settings.poll_seconds,
@@ -66,7 +68,7 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
     return Service(
         settings=settings,
         reconciler=reconciler,
-        batcher=Batcher(
+        batcher=spans.batcher(
             reconciler.require_serving,
             metrics,
             most_rows=settings.max_queued_rows,
@@ -74,12 +76,13 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
         ),
         metrics=metrics,
         exposition=Exposition(uri.name, company.own, company.siblings, company.supervisor),
-        watcher=Watcher(reconciler.reconcile, settings.poll_seconds, company.turn),
+        watcher=Watcher(spans.reconcile(reconciler), settings.poll_seconds, company.turn),
         journal=journal,
         deliveries=Deliveries(WebhookSecrets(settings.webhook_secret_file), uri.name)
         if settings.webhook_secret_file
         else None,
         access=Access.of(settings, observe),
+        spans=spans,
     )
 
 
@@ -97,6 +100,7 @@ def serve(service: Service, listener: socket.socket) -> None:
         signal.signal(ended_by, end)
     _favour_requests()
     uvicorn.run(sockets=[listener])
+    service.spans.end()
 
 
 def _favour_requests() -> None:

@@ -1,6 +1,8 @@
 """Loading: files become a servable that has proved, on recorded examples, that it answers right."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +14,7 @@ from predictor.artifact import Fetched
 from predictor.cost import measure
 from predictor.declared_outputs import DeclaredOutputs
 from predictor.decoder import RowDecoder
-from predictor.errors import LoadError, RequestError
+from predictor.errors import LoadError, RequestError, Stage
 from predictor.graph_signature import MlflowSignature, read_features, read_outputs
 from predictor.interrupt import Interrupt
 from predictor.mlmodel import read_mlmodel
@@ -22,7 +24,12 @@ from predictor.servable import RecordedExample, Servable, interruptible, open_se
 from predictor.signature import Outputs, Port, Row, Signature, label_name
 from predictor.warm_up import blank_row, warm_up
 
+During = Callable[[Stage], AbstractContextManager[object]]
 _TOLERANCE = 1e-5  # absolute, on probabilities; relative on regressed values
+
+
+def _nobody(_: Stage) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -34,23 +41,31 @@ class _Metadata(msgspec.Struct, frozen=True):
     recorded_examples: list[RecordedExample] = []
 
 
-def load(version: ModelVersion, fetched: Fetched, interrupt: Interrupt) -> Servable:
+def load(
+    version: ModelVersion, fetched: Fetched, interrupt: Interrupt, *, during: During = _nobody
+) -> Servable:
     """Build a servable and prove that it answers. Blocks for as long as the model is large.
+
+    Each stage is done within `during(stage)`.
 
     Raises LoadError with the stage: `session`, `signature`, `warm_up` or `examples`. It ends soon,
     with any of them, once `interrupt` is thrown.
     """
     started = time.perf_counter()
-    session = open_session(fetched, interrupt)
-    metadata = _metadata(session)
-    signature = _signature(session, metadata, fetched)
+    with during("session"):
+        session = open_session(fetched, interrupt)
+    with during("signature"):
+        metadata = _metadata(session)
+        signature = _signature(session, metadata, fetched)
     servable = Servable(
         version, fetched.artifact, signature, RowDecoder(signature.features, signature.pack), session,
         interruptible(interrupt), tuple(metadata.recorded_examples),
     )  # fmt: skip
     rows = [_row(servable, example) for example in servable.examples]
-    servable = warm_up(servable, rows)
-    _replay(servable)
+    with during("warm_up"):
+        servable = warm_up(servable, rows)
+    with during("examples"):
+        _replay(servable)
     cost = measure(servable.answer, rows[0] if rows else blank_row(signature))
     seconds = time.perf_counter() - started
     return replace(

@@ -89,7 +89,8 @@ def protocol(service: Service) -> Any:
         return "auto"
     settings, metrics = service.settings, service.metrics
     limits = Limits.of(settings)
-    if not settings.fast_lane:
+    # Traces begin and end in the application, which the fast lane never asks.
+    if not settings.fast_lane or settings.traces_exporter != "none":
         return partial(BoundedProtocol, limits, metrics.refused)
     lane = Lane(service.batcher, metrics, service.access, settings)
     return partial(FastLaneProtocol, lane, limits, metrics.refused)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from predictor.access import Access
 from predictor.batcher import Batcher
@@ -11,6 +11,7 @@ from predictor.journal import Journal
 from predictor.metrics import Metrics
 from predictor.reconciler import Reconciler
 from predictor.settings import Settings
+from predictor.spans import Spans
 from predictor.watcher import Watcher
 from predictor.webhook import Deliveries
 
@@ -28,5 +29,6 @@ class Service:
     access: Access
     journal: Journal
     deliveries: Deliveries | None = None  # none without a secret
+    spans: Spans = field(default_factory=Spans)
     # Entered before the first request is taken, left after the last one.
     beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext

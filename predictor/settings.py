@@ -128,6 +128,14 @@ class Settings(TrackingSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="the least that is logged")
     ] = "info"
+    traces_exporter: Annotated[
+        Literal["none", "otlp", "console"],
+        Field(
+            validation_alias="OTEL_TRACES_EXPORTER",
+            description="`otlp` or `console` sends traces, as OpenTelemetry's other variables say; "
+            "needs the extra `traces`",
+        ),
+    ] = "none"
 
     @field_validator("model_uri")
     @classmethod

@@ -22,12 +22,6 @@ KUBECTL = Path(sys.executable).parent / "kubectl"
 OLDEST = Version("1.30")
 VERSIONS = [each for each in dict.fromkeys(all_versions()) if Version(each) >= OLDEST]
 NAME = {"app.kubernetes.io/name": "predictor"}
-# Settings that the manifests set already, and the next commits read.
-COMING = {
-    "PREDICTOR_API_KEYS_FILE",
-    "PREDICTOR_OPERATIONS_KEYS_FILE",
-    "PREDICTOR_WEBHOOK_SECRET_FILE",
-}
 # After PREDICTOR_SHUTDOWN_SECONDS the server ends the process itself within these.
 LAST_SECONDS = 4
 
@@ -192,7 +186,7 @@ def test_a_pod_has_time_to_end(manifests):
 
 def test_every_variable_is_a_setting(manifests):
     """A misspelled variable would be ignored, and its default used in silence."""
-    known = {variable(name) for name in Settings.model_fields} | COMING
+    known = {variable(name) for name in Settings.model_fields}
     assert set(manifests.variables) <= known
     assert manifests.pod["enableServiceLinks"] is False, "else Kubernetes sets PREDICTOR_PORT too"
 
@@ -259,7 +253,10 @@ def test_the_pod_may_do_nothing_that_it_need_not(manifests):
     """What Pod Security calls restricted, and a root that cannot be written."""
     pod, container = manifests.pod["securityContext"], manifests.container["securityContext"]
     assert pod["runAsNonRoot"] is True
-    assert pod["runAsUser"] == pod["runAsGroup"] == pod["fsGroup"] == 10001
+    users = re.findall(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert {pod["runAsUser"], pod["runAsGroup"], pod["fsGroup"]} == {
+        int(i) for u in users for i in u
+    }
     assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container == {
         "allowPrivilegeEscalation": False,

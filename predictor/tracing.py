@@ -1,0 +1,160 @@
+"""Tracing: spans, by OpenTelemetry. The only import of it, and nothing imports this while it is off.
+
+What is sent where, how much of it and under which name is OpenTelemetry's own to say, by its variables:
+https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. Without them, every
+span goes to http://localhost:4318 as OTLP over HTTP, from a service called `mlflow-hotswap`.
+"""
+
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import structlog
+from opentelemetry import context, trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Attributes, OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    ConsoleSpanExporter,
+    SpanExporter,
+    SpanExportResult,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from structlog.contextvars import bound_contextvars
+
+from predictor.errors import LoadError, RegistryError, RequestError, SettingsError
+
+Attribute = str | int | None
+
+_FLUSH_SECONDS = 1.0  # at the end, for what is not sent yet; the server ends itself after two
+_NONE: Mapping[str, Attribute] = {}
+_HEADERS = {b"traceparent", b"tracestate"}
+
+log = structlog.get_logger()
+
+
+class Span:
+    """A piece of work that goes on."""
+
+    def __init__(self, span: trace.Span) -> None:
+        self._span = span
+
+    def say(self, attributes: Mapping[str, Attribute]) -> None:
+        """Add what is known of it; None is left out."""
+        for name, value in attributes.items():
+            if value is not None:
+                self._span.set_attribute(name, value)
+
+    def fail(self, reason: str = "") -> None:
+        """It did not do what it should."""
+        self._span.set_status(trace.Status(trace.StatusCode.ERROR, reason or None))
+
+
+class Tracing:
+    """Makes spans and has them sent, in a thread of its own; what cannot be sent is dropped."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        """Raises SettingsError where a variable of OpenTelemetry's cannot be read."""
+        try:
+            # Not at exit: that would wait for a collector that is down.
+            self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+            self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        except ValueError as error:
+            raise SettingsError(f"OTEL_…: {error}") from error
+        self._tracer = self._provider.get_tracer("mlflow-hotswap")
+
+    @classmethod
+    def to(cls, exporter: str) -> "Tracing":
+        """To `otlp` or `console`, which is standard output. Raises SettingsError."""
+        if exporter == "console":
+            return cls(ConsoleSpanExporter())
+        # It tells of every try; `_Noticing` tells of the first one that fails.
+        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+        try:
+            return cls(_Noticing(OTLPSpanExporter()))
+        except ValueError as error:
+            raise SettingsError(f"OTEL_EXPORTER_OTLP_…: {error}") from error
+
+    @contextmanager
+    def span(
+        self, name: str, attributes: Mapping[str, Attribute] = _NONE, *, serves: bool = False
+    ) -> Iterator[Span]:
+        """Time what is done within; `serves` where somebody else asked for it.
+
+        It is a child of the span around it. What is logged within carries the trace's id. An error
+        is named by its type; what it says is kept only where that cannot be about a record.
+        """
+        kind = trace.SpanKind.SERVER if serves else trace.SpanKind.INTERNAL
+        with (
+            self._tracer.start_as_current_span(
+                name, kind=kind, record_exception=False, set_status_on_exception=False
+            ) as started,
+            bound_contextvars(trace_id=trace.format_trace_id(started.get_span_context().trace_id)),
+        ):
+            span = Span(started)
+            span.say(attributes)
+            try:
+                yield span
+            except Exception as error:
+                started.set_attribute("error.type", type(error).__name__)
+                if not isinstance(error, RequestError):  # which is the client's fault
+                    span.fail(str(error) if isinstance(error, LoadError | RegistryError) else "")
+                raise
+
+    @contextmanager
+    def below(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterator[None]:
+        """Make the span that a request's `traceparent` names the parent of those within."""
+        carrier = {k.decode(): v.decode("latin-1") for k, v in headers if k in _HEADERS}
+        token = context.attach(TraceContextTextMapPropagator().extract(carrier))
+        try:
+            yield
+        finally:
+            context.detach(token)
+
+    def end(self) -> None:
+        """Send what is not sent yet, and wait a moment for it, not for a collector that is down."""
+        ending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(_FLUSH_SECONDS)
+
+
+class _Noticing(SpanExporter):
+    """Says once that spans cannot be sent, and once that they can again."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self._sent = True
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send them; what fails is lost."""
+        result = self._exporter.export(spans)
+        sent = result is SpanExportResult.SUCCESS
+        if sent != self._sent:
+            self._sent = sent
+            if sent:
+                log.info("traces_sent")
+            else:
+                log.warning("traces_not_sent", next="spans are dropped until the collector answers")
+        return result
+
+    def shutdown(self) -> None:
+        """Give up what is being sent."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Send what is kept."""
+        return self._exporter.force_flush(timeout_millis)
+
+
+def _resource() -> Resource:
+    """Who sends: this process, unless OpenTelemetry's variables say otherwise."""
+    ours: Attributes = {
+        "service.name": "mlflow-hotswap",
+        "service.instance.id": str(uuid.uuid4()),
+        "process.pid": os.getpid(),
+    }
+    return Resource.create().merge(Resource(ours)).merge(OTELResourceDetector().detect())
