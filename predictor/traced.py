@@ -43,6 +43,7 @@ class TracedSource:
         self.last_verified = source.last_verified
         self.remember = source.remember
         self.forget = source.forget
+        self.close = source.close
 
     @property
     def absence(self) -> str:
