@@ -4,6 +4,7 @@ import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -53,34 +54,49 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
         yield server
 
 
+@dataclass(frozen=True)
+class Training:
+    """What `python -m trainer train --quick` left, and the server that it ran on, if it is ours."""
+
+    folder: Path
+    server: Child | None
+
+
 @pytest.fixture(scope="session")
-def trained_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The database and artifacts of a server on which `python -m trainer train --quick` has run.
-
-    With several workers, the first that asks for it trains; each has a copy of its own.
-    """
-    if worker_id == "master":  # there is only this one
-        return _train(tmp_path_factory.mktemp("trained"))
-    of_all = tmp_path_factory.getbasetemp().parent
-    with (of_all / "trained.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (of_all / "trained").exists():
-            _train(of_all / "training").rename(of_all / "trained")
-    return shutil.copytree(of_all / "trained", tmp_path_factory.mktemp("own") / "trained")
-
-
-def _train(folder: Path) -> Path:
+def training(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Training]:
+    """Done once for the whole run: of several workers, the first that asks trains."""
     from tests.end_to_end.parts import trainer  # slow to import, and most tests need it not
 
-    with running(start_mlflow(folder, free_port())) as server:
-        trainer(server.url, "train", "--quick")
-    return folder
+    of_all = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        of_all = of_all.parent
+    done, server = of_all / "trained", None
+    with ExitStack() as stack:
+        with (of_all / "trained.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                folder = of_all / "training"
+                server = stack.enter_context(running(start_mlflow(folder, free_port())))
+                trainer(server.url, "train", "--quick")
+                # Nobody asks the server meanwhile, so its database is whole.
+                shutil.copytree(folder, of_all / "copying").rename(done)
+        yield Training(done, server)
 
 
 @pytest.fixture(scope="session")
-def trained(trained_folder: Path) -> Iterator[Child]:
+def trained_folder(training: Training) -> Path:
+    """The database and artifacts of a server that has the trained versions; to be copied only."""
+    return training.folder
+
+
+@pytest.fixture(scope="session")
+def trained(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
     """One server of the trained versions for all tests that only read it and add to it."""
-    with running(start_mlflow(trained_folder, free_port())) as server:
+    if training.server:
+        yield training.server
+        return
+    folder = shutil.copytree(training.folder, tmp_path_factory.mktemp("own") / "trained")
+    with running(start_mlflow(folder, free_port())) as server:
         yield server
 
 
