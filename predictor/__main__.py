@@ -2,7 +2,7 @@
 
 import sys
 
-from predictor import logs
+from predictor import descriptors, logs
 from predictor.access import Access
 from predictor.certificates import check_tls, registry_tls
 from predictor.errors import SettingsError
@@ -27,6 +27,7 @@ def main() -> int:
         sys.stderr.write(f"mlflow-hotswap: {error}\n")
         return 2
     logs.set_up(settings.log_level)
+    descriptors.allow(settings.max_connections)
     host, port, workers = settings.host, settings.port, settings.workers
     try:
         listeners = [listen(host, port)] if workers == 1 else listen_together(host, port, workers)

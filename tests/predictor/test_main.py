@@ -175,9 +175,10 @@ def test_sigterm_ends_the_process_cleanly(tmp_path, workers):
     assert "Traceback" not in rest
 
 
-def start(folder, **environment):
+def start(folder, prefix=(), **environment):
+    """Start the service; the command `prefix` becomes it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "predictor"],
+        [*prefix, sys.executable, "-m", "predictor"],
         env={
             **ENVIRONMENT, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
             "PREDICTOR_CACHE_DIR": str(folder / "cache"), **environment,
