@@ -9,6 +9,7 @@ from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth
 from benchmarks.parts.http import Http
 from benchmarks.parts.swap import POLL_SECONDS, Swap
+from benchmarks.parts.traces import OFF, Traces
 from benchmarks.results import Results
 from benchmarks.sample import Sample, cpu, middle, p50, p99, rate, ratio
 from benchmarks.servers import EMPTY, PREDICTOR
@@ -31,6 +32,8 @@ def grids(results: Results) -> Iterator[Grid]:
         yield _process(results)
     if results.growth:
         yield _growth(results.growth)
+    if results.traces is not None:
+        yield _traces(results.traces)
 
 
 def _http(https: list[Http]) -> Grid:
@@ -104,6 +107,16 @@ def _growth(axes: list[Growth]) -> Grid:
     return Grid("Growth, 32 connections where not said otherwise", columns, rows)
 
 
+def _traces(traces: Traces) -> Grid:
+    rows = [
+        (str(connections), name, *_load(samples), _times(samples, rounds[OFF]))
+        for connections, rounds in traces.loads.items()
+        for name, samples in rounds.items()
+    ]
+    columns = ("connections", "predictor", *_LOAD, "requests/s to none's")
+    return Grid("Traces", columns, rows, texts=2)
+
+
 def _load(samples: list[Sample]) -> tuple[str, ...]:
     return (
         f"{middle(samples, rate):,.0f}",
@@ -113,5 +126,5 @@ def _load(samples: list[Sample]) -> tuple[str, ...]:
     )
 
 
-def _times(samples: list[Sample], empty: list[Sample]) -> str:
-    return f"{ratio(samples, empty, rate):.2f}"
+def _times(samples: list[Sample], others: list[Sample]) -> str:
+    return f"{ratio(samples, others, rate):.2f}"

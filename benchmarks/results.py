@@ -9,6 +9,7 @@ from benchmarks.parts.growth import Growth
 from benchmarks.parts.http import Http
 from benchmarks.parts.start import Starts
 from benchmarks.parts.swap import Swap
+from benchmarks.parts.traces import Traces
 
 FILE = Path(__file__).with_name("results.json")
 
@@ -30,3 +31,4 @@ class Results:
     batch: list[Batch] = field(default_factory=list)
     start: Starts = field(default_factory=dict)
     growth: list[Growth] = field(default_factory=list)
+    traces: Traces | None = None

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.machine import Machine
-from benchmarks.parts import batch, growth, http, start, swap
+from benchmarks.parts import batch, growth, http, start, swap, traces
 from benchmarks.results import Results
 from benchmarks.stage import Plan, Stage, open_stage
 
@@ -19,6 +19,7 @@ PARTS: Mapping[str, Callable[[Stage], Any]] = {
     "batch": batch.run,
     "start": start.run,
     "growth": growth.run,
+    "traces": traces.run,
 }
 QUICK = ("http", "swap", "batch", "start")
 

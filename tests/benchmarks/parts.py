@@ -7,6 +7,7 @@ from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth, Point
 from benchmarks.parts.http import Http, Rounds
 from benchmarks.parts.swap import Swap
+from benchmarks.parts.traces import OFF, ON, Traces
 from benchmarks.peers.run import Peer, Peers
 from benchmarks.results import Results
 from benchmarks.sample import Sample
@@ -44,6 +45,7 @@ def fast() -> Results:
         batch=[Batch(rows, [SAMPLE] * 3, [2000 * rows] * 3) for rows in (1, 10_000)],
         start={BY_HAND: [1.0, 2.0, 1.5], PREDICTOR: [1.5, 9.0, 1.0]},
         growth=[Growth("features", [Point(30, rounds(many)), Point(300, rounds(one))])],
+        traces=Traces({32: {OFF: [many] * 3, ON: [SAMPLE] * 3}}),
     )
 
 

@@ -43,6 +43,7 @@ def test_the_text_says_when_on_what_and_how():
     assert "A processor, 2 cores, Linux 6; Python 3.11, wrk 4.1" in text
     assert "| memory (PSS) after the load | 110 MB | at most 110 | holds |" in text
     assert "| 10,000 | 32 | 10,000,000 | 20,000,000 | 0.50 | 100 |" in text
+    assert "| 32 | all traces to a local collector | 1,000 | 30.0 | 100 | 200 | 0.40 |" in text
 
 
 def test_a_peer_without_figures_is_shown_with_its_reason():

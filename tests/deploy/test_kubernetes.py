@@ -14,6 +14,7 @@ from kubernetes_validate.utils import all_versions
 from packaging.version import Version
 
 from demo.processes import ROOT
+from predictor.exposure import check_exposure
 from predictor.settings import Settings, variable
 
 FOLDER = ROOT / "deploy/kubernetes"
@@ -198,6 +199,7 @@ def test_the_settings_are_accepted(manifests, monkeypatch):
             monkeypatch.setenv(name, value)
     settings = Settings.read()
     assert settings.cache_dir == Path(mounts(manifests)["cache"])
+    check_exposure(settings)  # it listens to others, so there must be keys
 
 
 def mounts(manifests: Manifests) -> dict[str, str]:
