@@ -14,12 +14,6 @@ from predictor.model_version import ModelVersion
 
 _LONGEST_REASON = 2000  # characters; a journal of such is kept in memory
 
-NAMES = (
-    "registry_answered", "registry_names_none", "registry_unreachable", "registry_refused",
-    "registry_nonsense", "load_started", "load_failed", "load_superseded", "swapped",
-    "stopped_serving", "cache_not_written",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Bulletin:

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
 from demo.processes import free_port, running, start_predictor
-from predictor.events import LoadStarted
+from predictor.events import LoadStarted, RegistryFailed
 from tests.predictor.graphs import OURS, classifier
 from tests.predictor.live import Live
 from tests.predictor.parts import version
@@ -188,6 +189,26 @@ async def test_so_many_streams_and_no_more(live, service):
         await asyncio.sleep(0.005)
     async with stream(service) as again:
         assert again.response.status_code == 200
+
+
+async def test_a_client_that_reads_nothing_is_dropped(live, service):
+    """What waits for it is bounded, by what a connection holds; then it has the time of a body, and no more."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", service.base_url.port))
+    client.send(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+    told = RegistryFailed("unreachable", "x" * 2000, None, first=True)
+    sent, gauge = 0, ("predictor_event_streams",)
+    while not live.samples()[gauge]:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    while live.samples()[gauge]:
+        for _ in range(100):
+            live.journal.observe(told)
+            await asyncio.sleep(0)
+        sent += 100
+        assert sent < 100_000  # 200 MB
+        await asyncio.sleep(0.01)
+    client.close()
 
 
 async def test_a_client_that_only_stops_sending_has_left(live, service):
