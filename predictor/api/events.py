@@ -43,12 +43,14 @@ def routes(service: Service) -> APIRouter:
         description=_DESCRIPTION,
         response_class=Response,
         responses={
-            200: {"description": "OK", "content": {EventSourceResponse.media_type: {}}},
+            200: {
+                "description": "OK",
+                "content": {EventSourceResponse.media_type: {"schema": {"type": "string"}}},
+            },
             **problems_with(503),
         },
     )
     async def events(request: Request) -> Response:
-        begin_endless(request.scope)
         return _Stream(service, request)
 
     # A key that is taken out ends the streams that came with it.
@@ -65,6 +67,7 @@ class _Stream(EventSourceResponse):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         with self._journal.reading():
+            begin_endless(scope)
             await super().__call__(scope, receive, send)
 
 
