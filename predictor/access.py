@@ -63,9 +63,14 @@ class Access:
                 raise SettingsError(f"{variable(kind)}: {error}") from None
         return cls(files, observe)
 
+    @property
+    def asks(self) -> bool:
+        """Whether anything asks for a key."""
+        return bool(self._files)
+
     def guards(self, route: str) -> bool:
         """Whether a route asks for a key."""
-        return bool(self._files) if route == NOBODYS else needs(route) in self._files
+        return self.asks if route == NOBODYS else needs(route) in self._files
 
     def allows(self, route: str, headers: Headers) -> bool:
         """Whether a request with these header fields, names in lower case, may ask a route."""

@@ -27,7 +27,7 @@ def create_app(service: Service) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(guard(service.access))],
+        dependencies=[Depends(guard(service.access))] if service.access.asks else [],
     )
     app.include_router(predict.routes(service))
     app.include_router(health.routes(service))

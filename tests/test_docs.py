@@ -34,6 +34,18 @@ def test_the_rows_about_promotion_name_tests_that_exist():
         assert name.removeprefix("… ") in tests
 
 
+def test_every_test_that_shows_security_exists():
+    """A threat is named with the test that shows what stands against it."""
+    table = (ROOT / "docs/security.md").read_text().partition("\n## Threats")[2]
+    rows = [row for row in table.partition("\n## ")[0].splitlines() if row.startswith("| ")][1:]
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(tests/[^`]+)::(test_[^`]+)`", row)
+        assert named, row
+        for file, test in named:
+            assert re.search(rf"def {test}\(", (ROOT / file).read_text()), (file, test)
+
+
 @pytest.mark.parametrize("command", re.findall(r"`make ([a-z]+)", README))
 def test_every_make_target_of_the_readme_exists(command):
     """What the README says to type can be typed."""

@@ -5,6 +5,7 @@ import json
 import pytest
 from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
+from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 
 from predictor.access import needs
@@ -265,6 +266,20 @@ async def test_the_log_says_who_was_refused_and_never_what_was_presented(tmp_pat
         }
         for endpoint, key, requests in (("/predict", "unknown", 1), ("/model", "none", 50))
     ]  # fmt: skip
+
+
+async def test_the_log_of_a_request_says_whose_key_asked(tmp_path, files):
+    """By its name, which is no secret."""
+    live = Live(tmp_path, **files)
+    router = APIRouter()
+
+    @router.get("/logged")
+    async def logged():
+        return get_contextvars()
+
+    live.app.include_router(router)
+    answer = await live.client.get("/logged", headers=bearer(API))
+    assert answer.json()["asked_by"] == "ward-1"
 
 
 async def test_the_document_says_which_key_each_route_takes(guarded):

@@ -13,6 +13,7 @@ from predictor.api import page
 from predictor.app import create_app
 from predictor.composition import compose
 from predictor.settings import Settings
+from tests.predictor.live import Live
 from tests.required import program
 
 FILES = [page.PAGE, *page.ASSETS]
@@ -59,6 +60,15 @@ async def test_every_file_comes_with_its_type_and_the_strict_headers(client, pat
         "frame-ancestors 'none'",
     } <= set(policy)
     assert not any("unsafe" in rule for rule in policy)
+
+
+async def test_over_https_pages_ask_to_be_asked_for_so_again(tmp_path):
+    """For a day, and not for a year: a browser takes it for every port of the host."""
+    live = Live(tmp_path, tls_certificate=tmp_path / "certificate.pem")
+    for path in ("/", "/docs"):
+        answer = await live.client.get(path)
+        assert answer.headers["strict-transport-security"] == "max-age=86400"
+    assert "strict-transport-security" not in (await live.client.get("/health")).headers
 
 
 async def test_a_file_that_the_browser_has_is_not_sent_again(client):
