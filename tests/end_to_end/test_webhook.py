@@ -16,7 +16,7 @@ from trainer.lifecycle import Lifecycle
 from trainer.pointer import AliasPointer, StagePointer, Standing
 from trainer.promotion import Policy
 from trainer.registry import Registry as TrainerRegistry
-from trainer.webhooks import Webhooks
+from trainer.webhooks import Webhooks, read_secret
 
 NEVER = "3600"  # seconds between polls, the most that can be set
 PROMOTIONS = 8
@@ -35,15 +35,14 @@ def told(registry: Registry, secret: Path) -> Iterator[Callable[[Service], None]
     webhooks = Webhooks(registry.client)
 
     def tell(service: Service) -> None:
-        url = f"{service.child.url}/webhooks/mlflow"
-        said = trainer(
-            registry.url, "webhook", "set", url, "--secret-file", str(secret),
-            "--name", registry.name, "--try",
-        ).stdout  # fmt: skip
-        assert "an example was taken, with 200" in said
+        webhooks.put(registry.name, url(service), read_secret(secret))
 
     yield tell
     webhooks.remove(registry.name)
+
+
+def url(service: Service) -> str:
+    return f"{service.child.url}/webhooks/mlflow"
 
 
 class Timed(StagePointer):
@@ -120,7 +119,12 @@ def test_a_promotion_answers_at_once(
         registry, PREDICTOR_POLL_SECONDS=NEVER, PREDICTOR_WEBHOOK_SECRET_FILE=str(secret)
     )
     service.until_serving("1")
-    told(service)
+    told(service)  # whose webhook the command finds, and tries
+    said = trainer(
+        registry.url, "webhook", "set", url(service), "--secret-file", str(secret),
+        "--name", registry.name, "--try",
+    ).stdout  # fmt: skip
+    assert "an example was taken, with 200" in said
     since_move, since_call = [], []
     with FirstAnswers(service) as answers:
         for turn in range(PROMOTIONS):
@@ -192,7 +196,7 @@ def test_without_the_webhook_a_promotion_waits_for_the_poll(
     service.until_serving("1")
     told(service)
     webhooks = Webhooks(registry.client)
-    webhooks.put(registry.name, f"{service.child.url}/webhooks/mlflow", "another secret")
+    webhooks.put(registry.name, url(service), "another secret")
     force(made, "2")
     service.until_serving("2")
     refused = ("predictor_webhook_deliveries_total", "bad_signature")
