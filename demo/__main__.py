@@ -92,29 +92,22 @@ def _require_free_ports(*ports: int) -> None:
 def _train_and_promote() -> list[str]:
     """See that a version is in Production; return the others, the best first."""
     # Importing MLflow takes a second, in which nothing would be on the screen yet.
-    from trainer.errors import ModelNotFoundError
+    from trainer.beginning import is_empty, ranked
     from trainer.pointer import StagePointer
     from trainer.registry import Registry, connect
 
     registry = Registry(connect(), MODEL)
-    try:
-        registry.versions()
-    except ModelNotFoundError:
+    if is_empty(registry):
         _step("Training five candidates, quickly; each becomes a run and a registered version")
         _trainer("train", "--quick")
-    # By cross-validation: the test rows are not for choosing.
-    merit = {
-        number: registry.metrics(version).get("cv_roc_auc_mean", 0.0)
-        for number, version in registry.versions().items()
-    }
-    best, *_ = ranked = sorted(merit, key=lambda number: merit[number], reverse=True)
+    best, *_ = found = ranked(registry)
     champion = StagePointer(registry).standing().champion
     if champion is None:
         _step(f"Promoting version {best}, the best of them in cross-validation")
         _trainer("promote", best, "--to", "Production", "--reason", "best in cross-validation")
     else:
         _step(f"Version {champion} is in Production already; nothing to train or promote")
-    return [number for number in ranked if number != (champion or best)]
+    return [number for number in found if number != (champion or best)]
 
 
 def _set_webhook(url: str, secret: Path) -> None:

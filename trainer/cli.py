@@ -3,22 +3,31 @@
 MLflow takes more than a second to import, so what needs it is imported when a command runs.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from trainer.errors import TrainerError
+from trainer.options import (
+    ALIAS,
+    MODEL,
+    Alias,
+    Kind,
+    Model,
+    PointerKind,
+    Reason,
+    Tolerance,
+    VersionArgument,
+    Who,
+)
 from trainer.webhook_command import app as webhook_app
 
 if TYPE_CHECKING:
     from trainer.registry_commands import RegistryCommands
 
 PROGRAM = "python -m trainer"
-MODEL = "breast-cancer"
-ALIAS = "production"
-
-PointerKind = Literal["stage", "alias"]
 
 
 class _Commands(TyperGroup):
@@ -44,31 +53,6 @@ app = typer.Typer(
 
 app.add_typer(webhook_app, name="webhook", short_help="Have MLflow tell the service of changes.")
 
-VersionArgument = Annotated[str, typer.Argument(help="The number of a registered version.")]
-Model = Annotated[str, typer.Option("--model", help="The registered model.")]
-Kind = Annotated[
-    PointerKind,
-    typer.Option(
-        "--pointer",
-        metavar="stage|alias",
-        envvar="TRAINER_POINTER",
-        help="What says which version serves: MLflow's stage, or an alias. Never both.",
-    ),
-]
-Alias = Annotated[
-    str,
-    typer.Option(
-        "--alias", envvar="TRAINER_ALIAS", help="The alias that serves, with --pointer alias."
-    ),
-]
-Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the history.")]
-Who = Annotated[
-    str | None, typer.Option("--who", help="Who does this, for the history.  [default: user@host]")
-]
-Tolerance = Annotated[
-    float, typer.Option(min=0, help="How far below the champion's it may be, and pass.")
-]
-
 
 @app.command(
     short_help="Train the candidates and register them.",
@@ -85,6 +69,35 @@ def train(context: typer.Context) -> None:
     )
     trainer.command()(command)
     typer.main.get_command(trainer).main(context.args, prog_name=f"{PROGRAM} train")
+
+
+@app.command(short_help="Train and promote a first version, where there is none.")
+def begin(
+    *,
+    webhook: Annotated[
+        str | None,
+        typer.Option("--webhook", metavar="URL", help="Whom MLflow shall tell, as `webhook set`."),
+    ] = None,
+    secret_file: Annotated[
+        Path | None, typer.Option("--secret-file", help="What MLflow signs with, for --webhook.")
+    ] = None,
+    who: Who = None,
+    model: Model = MODEL,
+    pointer: Kind = "stage",
+    alias: Alias = ALIAS,
+) -> None:
+    """See that a new MLflow server has something to serve; changes nothing where that was done.
+
+    Trains quickly where no version is registered, and promotes the best in cross-validation where
+    none was ever promoted. What someone demoted stays demoted.
+    """
+    if (webhook is None) != (secret_file is None):
+        raise typer.BadParameter("--webhook and --secret-file go together")
+    if webhook and secret_file:
+        from trainer.webhook_command import set_
+
+        set_(webhook, secret_file=secret_file)
+    _commands(model, pointer, alias).begin(who)
 
 
 @app.command(short_help="Promote a version to Staging or Production.")

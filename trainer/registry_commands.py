@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from trainer import importance, reports
+from trainer.beginning import is_empty, ranked
 from trainer.history import Place, recorded
 from trainer.lifecycle import Lifecycle, Outcome
 from trainer.mlflow_server import connect
@@ -30,6 +31,20 @@ class RegistryCommands:
             StagePointer(self._registry) if alias is None else AliasPointer(self._registry, alias)
         )
         self._console = Console(highlight=False)
+
+    def begin(self, who: str | None) -> None:
+        """Train a first version where there is none; promote the best where none ever was."""
+        if is_empty(self._registry):
+            # Brings scikit-learn, which the other commands do without.
+            from trainer.train_command import train
+
+            train(quick=True, model=self._model_name)
+        standing = self._pointer.standing()
+        if standing.champion is None and not standing.transitions:
+            best = ranked(self._registry)[0]
+            self.promote(best, Policy(), who, "best in cross-validation", force=False)
+        else:
+            self._say_what_serves(standing)
 
     def stage(self, version: str, who: str | None, reason: str | None) -> None:
         """Promote to Staging."""

@@ -1,0 +1,23 @@
+"""A first version, trained where a registry has none, and which of several to begin with."""
+
+from trainer.errors import ModelNotFoundError
+from trainer.registry import Registry
+
+
+def ranked(registry: Registry) -> list[str]:
+    """The number of every version, the best in cross-validation first. Raises RegistryError."""
+    # Not by the test rows: they are for judging what was chosen, not for choosing.
+    merit = {
+        number: registry.metrics(version).get("cv_roc_auc_mean", 0.0)
+        for number, version in registry.versions().items()
+    }
+    return sorted(merit, key=lambda number: merit[number], reverse=True)
+
+
+def is_empty(registry: Registry) -> bool:
+    """Whether the registered model has no version, or is not there. Raises RegistryError."""
+    try:
+        registry.versions()
+    except ModelNotFoundError:
+        return True
+    return False
