@@ -13,7 +13,7 @@ REQUESTS       ?= 100000
 WORKERS        ?= 2
 SBOM           ?= sbom.json
 
-.PHONY: demo test fuzz scale stress bench bench-peers check format environments lock lock-peers audit image sbom tables dashboard swagger-ui clean help
+.PHONY: demo test fuzz scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables dashboard swagger-ui clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -64,6 +64,10 @@ image: ## both images, without a Docker engine: as root, with buildah and deboot
 
 sbom: environments ## what is in the predictor's image, in CycloneDX (SBOM=); as root, like `make image`
 	$(BIN)/python -m deploy.sbom --image "$$(deploy/image.sh predictor)" --output $(SBOM)
+
+stack: ## everything in containers, with Docker: PostgreSQL, MLflow, predictor, Prometheus, Grafana
+	$(PYTHON) deploy/stack_secrets.py
+	docker compose -f deploy/compose.yaml up --build
 
 environments: $(VENV)/installed $(PREDICTOR_VENV)/installed ## the two virtual environments
 

@@ -1,0 +1,75 @@
+"""Makes the secrets of deploy/compose.yaml, once: `python3 deploy/stack_secrets.py`.
+
+Needs nothing but Python. A file that is there is left as it is; to change a secret, delete its file
+(and for a key that of its hash, too) and run this again. The folder is its owner's alone. The files
+in it can be read by all, because each is mounted into a container whose user has another number.
+"""
+
+import argparse
+import base64
+import hashlib
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "secrets"
+_BYTES = 32
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make what is missing and say so; the exit code is 0."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    folder: Path = parser.parse_args(arguments).folder
+    made = make(folder)
+    sys.stdout.write(f"{folder}: made {', '.join(made) or 'nothing, all secrets are there'}\n")
+    return 0
+
+
+def make(folder: Path) -> list[str]:
+    """Make every secret that is missing from `folder`; return their names."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    contents: dict[str, Callable[[], str]] = {
+        "postgres_password": _token,
+        "grafana_password": _token,
+        "webhook_secret": _token,
+        "mlflow_encryption_key": _fernet_key,
+        "api_key": _token,
+        "operations_key": _token,
+        # After the keys: only these can be checked with, and never used in place of a key.
+        "api_keys": lambda: _line("stack", folder / "api_key"),
+        "operations_keys": lambda: _line("prometheus", folder / "operations_key"),
+    }
+    return [name for name, content in contents.items() if _write(folder / name, content)]
+
+
+def _token() -> str:
+    return secrets.token_urlsafe(_BYTES)
+
+
+def _fernet_key() -> str:
+    """A key as MLflow takes it to encrypt webhook secrets (https://github.com/fernet/spec)."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(_BYTES)).decode()
+
+
+def _line(name: str, key_file: Path) -> str:
+    """A line of a file of keys: the key's name, and the SHA-256 of the key."""
+    return f"{name}:{hashlib.sha256(key_file.read_bytes()).hexdigest()}"
+
+
+def _write(file: Path, content: Callable[[], str]) -> bool:
+    """Write a file that is not there; without a newline at its end, which would be part of a secret."""
+    if file.exists():
+        return False
+    text = content()
+    part = file.with_name(f".{file.name}.part")
+    part.write_text(text)
+    part.chmod(0o644)
+    part.rename(file)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

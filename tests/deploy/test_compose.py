@@ -1,0 +1,158 @@
+"""deploy/compose.yaml: what it says holds together, with the Dockerfile, the settings and the other files."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from demo.processes import ROOT
+from deploy import stack_secrets
+from predictor.keys import Keys
+from predictor.settings import Settings, variable
+from tests.deploy.stack import FILE, PORTS, compose
+
+SERVICES: dict[str, dict[str, Any]] = compose()["services"]
+ONE_SHOT = "trainer"
+
+
+def test_every_service_is_as_shut_as_it_can_be() -> None:
+    """No privilege, nothing writable but volumes and memory, and no port but on this machine's own address."""
+    for name, service in SERVICES.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
+    assert [name for name, service in SERVICES.items() if "cap_add" in service] == ["postgres"]
+    assert compose()["networks"]["database"] == {"internal": True}
+    on_database = {name for name, service in SERVICES.items() if "database" in service["networks"]}
+    assert on_database == {"postgres", "mlflow"}
+
+
+def test_what_is_pulled_has_a_version() -> None:
+    """Nothing says `latest`; what is built here says which target of the Dockerfile."""
+    for name, service in SERVICES.items():
+        assert re.search(r":v?\d+\.\d+(\.\d+)?(-\w+)?$", service["image"]), name
+        built = service.get("build")
+        assert not built or f" AS {built['target']}\n" in (ROOT / "Dockerfile").read_text()
+    base = re.search(r"^ARG BASE_IMAGE=(.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert base
+    assert re.search(r":\d+\.\d+\.\d+-", base[1])
+
+
+def test_what_it_mounts_is_there(tmp_path: Path) -> None:
+    """Folders of this repository, volumes that are declared, and secrets that the script makes."""
+    made = stack_secrets.make(tmp_path / "secrets")
+    for name, secret in compose()["secrets"].items():
+        assert secret["file"] == f"./secrets/{name}"
+        assert name in made
+    for name, service in SERVICES.items():
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            known = source in compose()["volumes"] or (FILE.parent / source).is_dir()
+            assert known, f"{name}: {volume}"
+        assert {*service.get("secrets", ())} <= {*compose()["secrets"]}, name
+        # A secret is asked for by no other name.
+        used = {*re.findall(r"/run/secrets/(\w+)", json.dumps(service))}
+        assert used <= {*service.get("secrets", ())}, name
+    used_by_prometheus = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
+    assert {*re.findall(r"/run/secrets/(\w+)", used_by_prometheus)} == {"operations_key"}
+
+
+def test_they_wait_for_what_they_need() -> None:
+    """Whoever is waited for to be healthy says how that is seen; only the one-shot ends by itself."""
+    for name, service in SERVICES.items():
+        for other, how in service.get("depends_on", {}).items():
+            checked = "healthcheck" in SERVICES[other] or other == "predictor"
+            assert how["condition"] == "service_started" or checked, name
+        assert ("healthcheck" in service) is (name not in {"predictor", ONE_SHOT}), name
+        assert service["restart"] == ("on-failure:3" if name == ONE_SHOT else "unless-stopped")
+
+
+def test_the_predictors_settings_exist() -> None:
+    """Each is one of its settings, with a value that it takes, and it gets time to shut down."""
+    predictor = SERVICES["predictor"]
+    known = {variable(name) for name in Settings.model_fields}
+    assert {*predictor["environment"]} <= known
+    settings = Settings(
+        MLFLOW_TRACKING_URI=predictor["environment"]["MLFLOW_TRACKING_URI"],
+        **{
+            name.removeprefix("PREDICTOR_").lower(): value
+            for name, value in predictor["environment"].items()
+            if name.startswith("PREDICTOR_")
+        },
+    )
+    assert settings.api_keys_file
+    assert settings.operations_keys_file
+    assert not settings.allow_anonymous
+    assert int(predictor["stop_grace_period"].removesuffix("s")) > settings.shutdown_seconds
+
+
+def test_grafana_finds_its_dashboard_and_prometheus() -> None:
+    """Grafana does not run here; that its files name each other is what can be seen without it."""
+    service = SERVICES["grafana"]
+    mounts = dict(reversed(volume.split(":")[:2]) for volume in service["volumes"])  # type: ignore[misc]
+    provisioning = FILE.parent / mounts["/etc/grafana/provisioning"]
+    (providers,) = [yaml.safe_load(f.read_text()) for f in (provisioning / "dashboards").iterdir()]
+    (sources,) = [yaml.safe_load(f.read_text()) for f in (provisioning / "datasources").iterdir()]
+    for provider in providers["providers"]:
+        dashboards = FILE.parent / mounts[provider["options"]["path"]]
+        assert [*dashboards.glob("*.json")]
+    (source,) = sources["datasources"]
+    assert source["url"] == f"http://prometheus:{PORTS['prometheus']}"
+    assert "prometheus" in SERVICES["grafana"]["depends_on"]
+    shared = {*SERVICES["grafana"]["networks"]} & {*SERVICES["prometheus"]["networks"]}
+    assert "monitoring" in shared
+
+
+def test_docker_itself_takes_the_file() -> None:
+    """Where Docker's compose is installed; without an engine it checks the file all the same."""
+    if not shutil.which("docker"):
+        pytest.skip("docker is not installed")
+    command = ["docker", "compose", "-f", str(FILE), "config", "--quiet"]
+    if subprocess.run([*command[:2], "version"], capture_output=True, check=False).returncode:
+        pytest.skip("docker compose is not installed")
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr) == (0, "")
+
+
+def test_secrets_are_made_once_and_never_overwritten(tmp_path: Path) -> None:
+    """A second run changes nothing; what was deleted is made anew, and alone."""
+    folder = tmp_path / "secrets"
+    assert stack_secrets.main(["--folder", str(folder)]) == 0
+    before = {file.name: file.read_text() for file in folder.iterdir()}
+    assert len({*before.values()}) == len(before)
+    assert all(text == text.strip() for text in before.values())
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o644}
+    assert stack_secrets.make(folder) == []
+    (folder / "grafana_password").unlink()
+    assert stack_secrets.make(folder) == ["grafana_password"]
+    after = {file.name: file.read_text() for file in folder.iterdir()}
+    assert {name for name in after if after[name] != before[name]} == {"grafana_password"}
+
+
+@pytest.mark.parametrize(
+    ("key", "hashes"), [("api_key", "api_keys"), ("operations_key", "operations_keys")]
+)
+def test_the_predictor_takes_the_keys_that_were_made(tmp_path: Path, key: str, hashes: str) -> None:
+    """The hash in the one file is that of the key in the other."""
+    stack_secrets.make(tmp_path)
+    keys = Keys.read((tmp_path / hashes).read_bytes())
+    assert keys.owner((tmp_path / key).read_bytes())
+    assert keys.owner(b"another") is None
+
+
+def test_no_secret_gets_into_the_repository_or_an_image() -> None:
+    """Git ignores what the script makes, and the build never sees it."""
+    ignored = subprocess.run(
+        ["git", "check-ignore", "--quiet", "deploy/secrets/api_key"], cwd=ROOT, check=False
+    )
+    assert ignored.returncode == 0
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in lines
+    assert not [line for line in lines if line.startswith("!deploy")]
