@@ -55,12 +55,12 @@ def _fernet_key() -> str:
 
 
 def _line(name: str, key_file: Path) -> str:
-    """A line of a file of keys: the key's name, and the SHA-256 of the key."""
-    return f"{name}:{hashlib.sha256(key_file.read_bytes()).hexdigest()}"
+    """A line of a file of keys: the key's name, and the SHA-256 of the key. More can be appended."""
+    return f"{name}:{hashlib.sha256(key_file.read_bytes()).hexdigest()}\n"
 
 
 def _write(file: Path, content: Callable[[], str]) -> bool:
-    """Write a file that is not there; without a newline at its end, which would be part of a secret."""
+    """Write a file that is not there; a secret without a newline, which would be part of it."""
     if file.exists():
         return False
     text = content()

@@ -12,7 +12,7 @@ import yaml
 
 from demo.processes import ROOT
 from deploy import stack_secrets
-from predictor.keys import Keys
+from predictor.keys import Keys, line_of
 from predictor.settings import Settings, variable
 from tests.deploy.stack import FILE, PORTS, compose
 
@@ -126,7 +126,8 @@ def test_secrets_are_made_once_and_never_overwritten(tmp_path: Path) -> None:
     assert stack_secrets.main(["--folder", str(folder)]) == 0
     before = {file.name: file.read_text() for file in folder.iterdir()}
     assert len({*before.values()}) == len(before)
-    assert all(text == text.strip() for text in before.values())
+    in_lines = {name for name, text in before.items() if text != text.strip()}
+    assert in_lines == {"api_keys", "operations_keys"}
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o644}
     assert stack_secrets.make(folder) == []
@@ -140,10 +141,13 @@ def test_secrets_are_made_once_and_never_overwritten(tmp_path: Path) -> None:
     ("key", "hashes"), [("api_key", "api_keys"), ("operations_key", "operations_keys")]
 )
 def test_the_predictor_takes_the_keys_that_were_made(tmp_path: Path, key: str, hashes: str) -> None:
-    """The hash in the one file is that of the key in the other."""
+    """The hash in the one file is that of the key in the other, and lines can be appended."""
     stack_secrets.make(tmp_path)
+    with (tmp_path / hashes).open("a") as file:
+        file.write(f"{line_of('ward-7', 'a key')}\n")
     keys = Keys.read((tmp_path / hashes).read_bytes())
     assert keys.owner((tmp_path / key).read_bytes())
+    assert keys.owner(b"a key") == "ward-7"
     assert keys.owner(b"another") is None
 
 

@@ -158,6 +158,18 @@ def test_its_bill_of_materials_lists_what_is_installed(image: Image, tmp_path: P
     } == {"CPython"}
 
 
+def test_its_size_is_what_the_readme_says(image: Image) -> None:
+    """Within a tenth: other base images and newer libraries move it."""
+    found = re.search(r"the predictor's image has (\d+) MB", (ROOT / "README.md").read_text())
+    assert found
+    listed = subprocess.run(
+        ["buildah", "images", "--json", image.id], capture_output=True, text=True, check=True
+    )
+    size, unit = json.loads(listed.stdout)[0]["size"].split()
+    assert unit == "MB"
+    assert float(size) == pytest.approx(int(found[1]), rel=0.1)
+
+
 def test_its_user_owns_nothing_but_the_volume(image: Image) -> None:
     """A fixed number, which Kubernetes can check; code and libraries are root's."""
     assert image.config["User"] == f"{UID}:{UID}"
