@@ -35,7 +35,7 @@ def registry() -> list[AnyPanel]:
         bars(
             "Webhook deliveries",
             "MLflow's own news, which save the wait for the next look. Refused ones: the secret, or the clocks "
-            "differ. None at all: no webhook is set up, and polls do the work.",
+            "differ (runbook PredictorWebhooksRefused). None at all: no webhook is set up, and polls do the work.",
             "{{outcome}}", f"sum by (outcome) ({increase('predictor_webhook_deliveries_total')})",
         ),
     ]  # fmt: skip

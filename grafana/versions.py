@@ -156,9 +156,14 @@ def swaps() -> list[AnyPanel]:
             steps=((None, "transparent"), (10, "red")),
         ),
         lines(
-            "Cache",
-            "Versions that could not be written down: a start while the registry is down could not serve "
-            "them. Runbook PredictorCacheFails.",
-            "short", {"not written, {{instance}}": select("predictor_cache_failures_total")}, span=THIRD,
+            "Files that cannot be used",
+            "The cache: a start while the registry is down could not serve what was not written (runbook "
+            "PredictorCacheFails). Keys: those of before still count (runbook PredictorKeysFail).",
+            "short",
+            {
+                "cache, {{instance}}": increase("predictor_cache_failures_total"),
+                "keys, {{instance}}": increase("predictor_key_file_failures_total"),
+            },
+            span=THIRD,
         ),
     ]  # fmt: skip

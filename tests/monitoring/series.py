@@ -70,6 +70,9 @@ WELL: Values = {
     'predictor_predictions_total{model_version="7",prediction="benign"}': growing(70),
     'predictor_predictions_total{model_version="7",prediction="malignant"}': growing(40),
     "predictor_counts_full": always(0),
+    'predictor_webhook_deliveries_total{outcome="accepted"}': growing(1),
+    'predictor_webhook_deliveries_total{outcome="bad_signature"}': always(0),
+    "predictor_key_file_failures_total": always(0),
 }
 
 

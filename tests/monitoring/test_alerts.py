@@ -137,6 +137,15 @@ SCENARIOS = [
         "the cache cannot be written", {"PredictorCacheFails": 1},
         a={"predictor_cache_failures_total": from_minute(10, 0, 1)},
     ),
+    Scenario(
+        "webhooks have another secret", {"PredictorWebhooksRefused": 1},
+        a={'predictor_webhook_deliveries_total{outcome="bad_signature"}': growing(1)},
+    ),
+    Scenario(
+        "one webhook is refused", {},
+        a={'predictor_webhook_deliveries_total{outcome="bad_signature"}': from_minute(10, 0, 1)},
+    ),
+    Scenario("a file of keys is broken", {"PredictorKeysFail": 1}, a={"predictor_key_file_failures_total": growing(3)}),
     Scenario("one in fifty is answered with 500", {"PredictorErrors": 1}, a={FAULTS: growing(30)}),
     Scenario("one in thirty is turned away", {"PredictorErrors": 1}, a={TURNED_AWAY: growing(50)}),
     Scenario("three of ten fail", {}, a={OK: "0x70 7x100", INVALID: always(0), FAULTS: "0x70 3x100"}),
