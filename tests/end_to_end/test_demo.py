@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
+
 from demo.processes import ROOT, Child, free_port, port_in_use
 from tests.end_to_end.parts import wait_until
 
@@ -34,7 +36,10 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
 def test_the_demo_serves_until_ctrl_c_and_starts_again_from_where_it_was(
     own_trained_folder: Path,
 ) -> None:
-    """The curl line that it prints works when pasted; the second start trains nothing again."""
+    """The curl line that it prints works when pasted; the second start trains nothing again.
+
+    MLflow tells the predictor that runs now of changes, and no other.
+    """
     for start in ("first", "second"):
         ports = free_port(), free_port()
         process = demo(own_trained_folder, *ports)
@@ -46,6 +51,9 @@ def test_the_demo_serves_until_ctrl_c_and_starts_again_from_where_it_was(
                 ["bash", "-c", line], capture_output=True, text=True, check=True
             )
             assert json.loads(answer.stdout)["model_name"] == "breast-cancer"
+            told = httpx.get(f"http://127.0.0.1:{ports[0]}/api/2.0/mlflow/webhooks").json()
+            receivers = [webhook["url"] for webhook in told["webhooks"]]
+            assert receivers == [f"http://127.0.0.1:{ports[1]}/webhooks/mlflow"]
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0
