@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import statistics
@@ -350,3 +351,19 @@ def test_the_supervisor_is_small(shared: Target) -> None:
         for process in (pid, *worker_pids(shared))
     }
     print(f"\nresident memory in kB, the supervisor first: {list(sizes.values())}")
+
+
+def test_a_worker_that_the_system_does_not_start_is_told(shared: Target) -> None:
+    """And started once the system does."""
+    supervisor = shared.service.child.process.pid
+    before = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (4, before[1]))  # it has more open already
+    try:
+        os.kill(worker_pids(shared)[0], signal.SIGKILL)
+        log = shared.service.child.log
+        wait_until(lambda: "worker_not_started" in log.read_text(), "it is told")
+    finally:
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, before)
+    wait_until(lambda: len(worker_pids(shared)) == 2, "there is another worker")
+    lines = [each for each in shared.service.log_lines() if each["event"] == "worker_not_started"]
+    assert "Too many open files" in lines[0]["reason"]

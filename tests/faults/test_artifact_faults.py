@@ -116,6 +116,20 @@ def test_the_registry_fails_between_its_word_and_the_files(world: World, asked: 
     world.serves(number)
 
 
+def test_another_is_promoted_while_one_loads(world: World, asked: Asking) -> None:
+    """The first is given up, and never serves."""
+    world.proxy.misbehave(ARTIFACTS, never)
+    first = world.promote(world.good())
+    wait_until(lambda: world.model()["loading"] is not None, "it loads")
+    second = world.promote(world.good())
+    wait_until(lambda: bool(world.logged("load_superseded")), "it is given up")
+    world.proxy.behave()
+    world.serves(second)
+    started = [line["model_version"] for line in world.logged("load_started")[-2:]]
+    assert started == [first, second]
+    assert [line["model_version"] for line in world.logged("load_superseded")] == [first]
+
+
 def test_tried_at_once_when_edited_or_replaced(world: World, asked: Asking) -> None:
     """However long the delay has grown, a tag or another file is a reason to try."""
     run_id, uri = world.registered.artifact({"MLmodel": mlmodel()})

@@ -62,7 +62,10 @@ def world(make_world: Make, mlflow_server: Child) -> Iterator[World]:
 def test_the_registry_gives_no_usable_answer(
     world: World, asked: Asking, fault: Fault, outcome: str, reason: str
 ) -> None:
-    """The serving version goes on, one line and `/model` say why; then what was promoted serves."""
+    """The serving version goes on, one line and `/model` say why; then what was promoted serves.
+
+    The line is `registry_unreachable`, `registry_refused` or `registry_nonsense`.
+    """
     promoted, mark = world.good(), world.mark()
     with failing(world, outcome, reason):
         world.registry_fails(fault)

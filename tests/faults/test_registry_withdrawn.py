@@ -25,6 +25,7 @@ def withdrawn(world: World, why: str = "") -> None:
     assert (told["aspired"], told["registry"]["reachable"]) == (None, True)
     for metric in ("predictor_model_version", "predictor_aspired_model_version"):
         assert world.metric(metric, model_name=world.name) == 0
+    assert why in world.logged("registry_names_none")[-1]["reason"]
     assert world.logged("stopped_serving")[-1]["reason"] == "withdrawn"
 
 

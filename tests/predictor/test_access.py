@@ -8,7 +8,8 @@ from fastapi.routing import iter_route_contexts
 from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 
-from predictor.access import needs
+from predictor import logs
+from predictor.access import Access, needs
 from predictor.errors import SettingsError
 from predictor.events import KeysNotRead, KeysRead
 from predictor.keys import line_of
@@ -280,6 +281,24 @@ async def test_the_log_of_a_request_says_whose_key_asked(tmp_path, files):
     live.app.include_router(router)
     answer = await live.client.get("/logged", headers=bearer(API))
     assert answer.json()["asked_by"] == "ward-1"
+
+
+async def test_the_log_says_what_became_of_a_file_of_keys(tmp_path, files):
+    """Once when it breaks, and when it is whole again; never what is in it."""
+    access = Access.of(Live(tmp_path, **files).service.settings, logs.write)
+    file = files["api_keys_file"]
+    with capture_logs() as lines:
+        for content in ("x", "x", line_of("ward-2", API)):
+            file.write_text(content)
+            await access.look()
+    told = [(line["event"], line["log_level"], line["variable"]) for line in lines]
+    assert told == [
+        (event, level, "PREDICTOR_API_KEYS_FILE")
+        for event, level in (
+            ("keys_not_read", "error"), ("keys_not_read", "debug"), ("keys_read", "info")
+        )
+    ]  # fmt: skip
+    assert "ward-2" not in str(lines)
 
 
 async def test_the_document_says_which_key_each_route_takes(guarded):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from predictor.counts import Counts
 
@@ -71,7 +72,10 @@ def test_a_full_block_goes_on_counting_what_it_holds():
     """What finds no place is not counted, and nothing else changes."""
     counts = Counts(memoryview(mmap.mmap(-1, 4096)))
     assert not counts.full
-    places = [counts.place("k", str(number)) for number in range(1000)]
+    with capture_logs() as lines:
+        places = [counts.place("k", str(number)) for number in range(1000)]
+    (line,) = lines
+    assert (line["event"], line["bytes"]) == ("counts_full", 4096)
     assert counts.full
     for place in places:
         counts.slots[place] += 1

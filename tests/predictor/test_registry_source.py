@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from mlflow.models import infer_signature
+from structlog.testing import capture_logs
 
 from predictor.cache import Cache
 from predictor.errors import CacheError, LoadError
@@ -208,7 +209,10 @@ async def test_metrics_that_cannot_be_read_do_not_matter(source_of, tmp_path):
         writer.write(http("200 OK", body) if good else http("500 Internal Server Error"))
 
     async with raw_server(only_the_uri) as address:
-        assert (await source_of(address).fetch(version(1))).artifact.metrics == {}
+        with capture_logs() as lines:
+            assert (await source_of(address).fetch(version(1))).artifact.metrics == {}
+    assert [(line["event"], line["model_version"]) for line in lines] == [("run_not_read", "1")]
+    assert "500" in lines[0]["reason"]
 
 
 async def test_a_cache_that_cannot_be_written_costs_only_the_cache(source_of, tmp_path):

@@ -1,14 +1,20 @@
 """The server's own decisions; `tests/hostile` attacks the whole of it over sockets."""
 
 import asyncio
+import json
+import subprocess
+import sys
 from http import HTTPStatus
 
 import pytest
+from structlog.testing import capture_logs
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from demo.processes import ROOT
 from predictor.deadline import Deadline
 from predictor.limits import Limits, Refused, check_head, check_size, too_large
-from predictor.server import missing_names
+from predictor.server import missing_names, protocol
+from tests.predictor.live import Live
 
 LIMITS = Limits(1, 1024, 1, 1, headers=3, target_bytes=10)
 HOST = (b"host", b"x")
@@ -95,3 +101,30 @@ async def test_progress_does_not_put_off_a_deadline():
     deadline.clear()
     await asyncio.sleep(0)
     assert not late.is_set()
+
+
+async def test_another_uvicorn_serves_without_bounds_and_says_so(tmp_path, monkeypatch):
+    """Better than not to serve; and nobody need find out by themselves."""
+    monkeypatch.delattr(HttpToolsProtocol, "on_body")
+    with capture_logs() as lines:
+        assert protocol(Live(tmp_path).service) == "auto"
+    (line,) = lines
+    assert (line["event"], line["unknown"]) == ("connections_not_bounded", ["on_body"])
+
+
+def test_an_end_that_is_put_off_is_forced():
+    """By what was promised when the signal came, whatever still runs."""
+    code = """
+import signal, time, uvicorn
+from predictor import logs
+from predictor.server import Server
+logs.set_up("info")
+Server(uvicorn.Config(None, log_config=None), list).handle_exit(signal.SIGTERM, None)
+time.sleep(600)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    (line,) = map(json.loads, ended.stderr.splitlines())
+    assert (line["event"], line["level"]) == ("exit_forced", "warning")
