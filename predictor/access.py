@@ -23,9 +23,7 @@ _OPERATIONS = {"/metrics", "/model", "/events"}
 NOBODYS = ""
 """In place of a route that no key opens, where there are keys."""
 
-_LOOK_SECONDS = (
-    1.0  # between two looks at the files: for so long a key that was taken out still works
-)
+_LOOK_SECONDS = 1.0  # between two looks at the files: so long a key that was taken out may work
 _QUIET_SECONDS = 10.0  # between two lines of the log about requests without a good key
 
 log = structlog.get_logger()

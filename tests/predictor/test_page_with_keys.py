@@ -21,7 +21,7 @@ async def test_the_page_asks_for_a_key_and_keeps_it_nowhere(tmp_path):
     await live.serve(7, OURS)
     async with listening(live.app, live.service) as address, browser() as tab:
         await tab.open(f"http://127.0.0.1:{address.port}/")
-        await tab.until("!document.querySelector('#fill').disabled")
+        await tab.until("document.querySelector('#fill')?.disabled === false")
         assert (
             await tab.value("document.querySelector('#model-version').textContent") == "version 7"
         )
