@@ -24,8 +24,7 @@ def main() -> int:
         check_traces(settings)
         check_webhook_secret(settings.webhook_secret_file)
     except SettingsError as error:
-        sys.stderr.write(f"mlflow-hotswap: {error}\n")
-        return 2
+        return _wrong(error)
     logs.set_up(settings.log_level)
     descriptors.allow(settings.max_connections)
     host, port, workers = settings.host, settings.port, settings.workers
@@ -41,8 +40,17 @@ def main() -> int:
         return supervisor.run(settings, listeners)
     from predictor.composition import compose, serve
 
-    serve(compose(settings), listeners[0])
+    try:
+        service = compose(settings)
+    except SettingsError as error:
+        return _wrong(error)
+    serve(service, listeners[0])
     return 0
+
+
+def _wrong(error: SettingsError) -> int:
+    sys.stderr.write(f"mlflow-hotswap: {error}\n")
+    return 2
 
 
 if __name__ == "__main__":

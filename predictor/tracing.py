@@ -64,7 +64,7 @@ class Tracing:
             self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
         except ValueError as error:
-            raise SettingsError(f"OTEL_…: {error}") from error
+            raise SettingsError(f"a variable OTEL_… is wrong: {error}") from error
         self._tracer = self._provider.get_tracer("mlflow-hotswap")
 
     @classmethod
@@ -77,7 +77,7 @@ class Tracing:
         try:
             return cls(_Noticing(OTLPSpanExporter()))
         except ValueError as error:
-            raise SettingsError(f"OTEL_EXPORTER_OTLP_…: {error}") from error
+            raise SettingsError(f"a variable OTEL_EXPORTER_OTLP_… is wrong: {error}") from error
 
     @contextmanager
     def span(
@@ -93,7 +93,7 @@ class Tracing:
             self._tracer.start_as_current_span(
                 name, kind=kind, record_exception=False, set_status_on_exception=False
             ) as started,
-            bound_contextvars(trace_id=trace.format_trace_id(started.get_span_context().trace_id)),
+            bound_contextvars(**_named(started)),
         ):
             span = Span(started)
             span.say(attributes)
@@ -148,6 +148,12 @@ class _Noticing(SpanExporter):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Send what is kept."""
         return self._exporter.force_flush(timeout_millis)
+
+
+def _named(span: trace.Span) -> dict[str, str]:
+    """What is logged of a span; nothing where OTEL_SDK_DISABLED has it be none."""
+    known = span.get_span_context()
+    return {"trace_id": trace.format_trace_id(known.trace_id)} if known.is_valid else {}
 
 
 def _resource() -> Resource:

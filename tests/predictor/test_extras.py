@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from demo.processes import ROOT, predictor_python
+from demo.processes import ROOT, free_port, predictor_python
 from predictor.errors import SettingsError
 from predictor.extras import check_traces
 from predictor.settings import Settings
@@ -56,6 +56,17 @@ def test_traces_without_their_packages_are_refused():
     assert refused.stderr.count("\n") == 1
     assert "OTEL_TRACES_EXPORTER is otlp" in refused.stderr
     assert "pip install 'mlflow-hotswap[traces]'" in refused.stderr
+
+
+def test_a_variable_that_opentelemetry_refuses_ends_the_start(tmp_path):
+    """With one line, as any wrong setting does."""
+    wrong = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_BSP_MAX_QUEUE_SIZE": "0"}
+    own = {"PREDICTOR_PORT": str(free_port()), "PREDICTOR_CACHE_DIR": str(tmp_path)}
+    refused = python(sys.executable, "-m", "predictor", **wrong, **own)
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "mlflow-hotswap: a variable OTEL_… is wrong: max_queue_size must be a positive integer.\n"
+    )
 
 
 @pytest.mark.parametrize(
