@@ -112,8 +112,12 @@ class BelowParent:
 
 
 def spans(exporter: str) -> Spans:
-    """All of them. Raises SettingsError where OpenTelemetry's variables are wrong."""
-    tracing = Tracing.to(exporter)
+    """All of them, sent to `otlp` or `console`. Raises SettingsError."""
+    return around(Tracing.to(exporter))
+
+
+def around(tracing: Tracing) -> Spans:
+    """All of them, made by `tracing`."""
     return Spans(
         source=partial(TracedSource, tracing),
         load=_traced_load(tracing),

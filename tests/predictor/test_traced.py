@@ -1,0 +1,102 @@
+"""What goes wrong is on the span of what went wrong, and a record's values are on none."""
+
+from dataclasses import dataclass
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+
+from predictor.batcher import Batcher
+from predictor.errors import InvalidRecord, NothingServing
+from predictor.reconciler import Reconciler
+from predictor.traced import around
+from predictor.tracing import Tracing
+from tests.predictor.graphs import classifier
+from tests.predictor.parts import Counted, FakeSource, version, write_artifact
+
+
+@dataclass
+class Traced:
+    """A reconciler and a batcher with spans around them, over a fake source."""
+
+    source: FakeSource
+    reconciler: Reconciler
+    batcher: Batcher
+    reconcile: object
+    tracing: Tracing
+    exporter: InMemorySpanExporter
+
+    async def promote(self, number: int) -> None:
+        self.source.says = version(number)
+        await self.look()
+
+    async def look(self) -> None:
+        await self.reconcile()
+        await self.reconciler.settled()
+
+    def spans(self, name: str) -> list:
+        self.tracing.end()
+        return [span for span in self.exporter.get_finished_spans() if span.name == name]
+
+
+@pytest.fixture
+def traced(tmp_path) -> Traced:
+    exporter = InMemorySpanExporter()
+    tracing = Tracing(exporter)
+    parts, source = around(tracing), FakeSource(tmp_path)
+    (observe,) = parts.observers
+    reconciler = Reconciler(parts.source(source), parts.load, observe)
+    batcher = parts.batcher(reconciler.require_serving, Counted(), most_rows=9, most_batches=9)
+    return Traced(source, reconciler, batcher, parts.reconcile(reconciler), tracing, exporter)
+
+
+def failed(span: ReadableSpan) -> bool:
+    return span.status.status_code is StatusCode.ERROR
+
+
+async def test_a_registry_that_is_down_fails_the_reconcile(traced):
+    """With the reason, as the log has it."""
+    traced.source.down = True
+    await traced.look()
+    (span,) = traced.spans("reconcile")
+    assert dict(span.attributes) == {"registry": "unreachable"}
+    assert failed(span)
+    assert "connection refused" in span.status.description
+
+
+async def test_files_that_do_not_come_fail_the_fetch(traced):
+    """And nothing is loaded or swapped."""
+    traced.source.broken["1"] = "no such file"
+    await traced.promote(1)
+    (span,) = traced.spans("fetch")
+    assert "no such file" in span.status.description
+    assert span.attributes["error.type"] == "LoadError"
+    assert traced.spans("load") == traced.spans("swap") == []
+
+
+async def test_a_stage_that_fails_is_the_last_one(traced):
+    """Both it and the load around it say why; what comes after it never began."""
+    traced.source.files = lambda each: write_artifact(traced.source._folder, b"no graph")
+    await traced.promote(1)
+    (load,), (session,) = traced.spans("load"), traced.spans("session")
+    assert session.parent.span_id == load.context.span_id
+    assert failed(load)
+    assert load.status.description == session.status.description
+    assert traced.spans("signature") == []
+
+
+async def test_a_prediction_that_cannot_be_made_fails_without_its_values(traced):
+    """Nothing serving is a fault of the service; a wrong record is not, and is not quoted."""
+    with pytest.raises(NothingServing):
+        await traced.batcher.predict(b'{"x0": 1}')
+    traced.source.files = lambda each: write_artifact(traced.source._folder, classifier())
+    await traced.promote(1)
+    with pytest.raises(InvalidRecord):
+        await traced.batcher.predict(b'{"x0": "marked-value"}')
+    nothing, wrong = traced.spans("predict")
+    assert failed(nothing)
+    assert not failed(wrong)
+    assert wrong.attributes["error.type"] == "InvalidRecord"
+    assert "marked-value" not in wrong.to_json()
+    assert wrong.events == ()
