@@ -17,7 +17,8 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from grafana import health, predictions, requests, versions
-from grafana.panels import SOURCE, of_model, select
+from grafana.panels import SOURCE
+from grafana.queries import of_model, select
 
 FILE = Path(__file__).parent / "dashboards" / "predictor.json"
 
@@ -116,19 +117,22 @@ def _mark(name: str, color: str, expr: str, title: str, text: str) -> builders.A
     )
 
 
-def _marks() -> list[builders.AnnotationQuery]:
+def _moments() -> str:
     # The value is the moment of the swap, in milliseconds: the mark stands there, not at a scrape.
-    since = (
+    return (
         f"min by (model_name, model_version) ("
         f"{select('predictor_serving_since_timestamp_seconds')} * 1000"
         f" * on (job, instance) group_left (model_name, model_version) {of_model('predictor_model_info')}"
         f")"
     )
+
+
+def _marks() -> list[builders.AnnotationQuery]:
     failed = of_model("predictor_failed_model_version")
     outcomes = select("predictor_registry_polls_total", 'outcome!="answered"')
     return [
         _mark(
-            "Swaps", "blue", since, "Version {{model_version}} serves",
+            "Swaps", "blue", _moments(), "Version {{model_version}} serves",
             "{{model_name}} version {{model_version}} serves since then.",
         ).use_value_for_time(use_value_for_time=True),
         _mark(

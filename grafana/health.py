@@ -1,17 +1,7 @@
 """The registry as replicas see it, and the processes themselves."""
 
-from grafana.panels import (
-    HALF,
-    QUARTER,
-    THIRD,
-    AnyPanel,
-    bars,
-    increase,
-    lines,
-    quantile,
-    rate,
-    select,
-)
+from grafana.panels import HALF, QUARTER, THIRD, AnyPanel, bars, lines
+from grafana.queries import increase, quantile, rate, select
 
 _LAG = "predictor_event_loop_lag_seconds"
 
@@ -43,6 +33,10 @@ def registry() -> list[AnyPanel]:
 
 def processes() -> list[AnyPanel]:
     """What each replica takes, and whether it keeps up. Workers and supervisor are added up."""
+    return [*_use(), *_bounds(), *_lives()]
+
+
+def _use() -> list[AnyPanel]:
     return [
         lines(
             "Memory", "Resident. A swap holds two versions for a moment; what stays higher after many is a leak.",
@@ -60,6 +54,11 @@ def processes() -> list[AnyPanel]:
             "s", {f"p{share}": quantile(share / 100, _LAG) for share in (50, 99)}, span=HALF,
             steps=((None, "transparent"), (0.1, "red")),
         ),
+    ]  # fmt: skip
+
+
+def _bounds() -> list[AnyPanel]:
+    return [
         lines(
             "Open files", "Connections and files, and how many there may be. PREDICTOR_MAX_CONNECTIONS bounds them.",
             "short",
@@ -73,6 +72,11 @@ def processes() -> list[AnyPanel]:
             "Event streams", "Clients of /events.",
             "short", {"{{instance}}": select("predictor_event_streams")}, span=QUARTER,
         ),
+    ]  # fmt: skip
+
+
+def _lives() -> list[AnyPanel]:
+    return [
         lines(
             "Starts and restarts",
             "Workers that were replaced, and starts of the whole replica, in the last hour. Each cuts some "

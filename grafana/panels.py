@@ -35,38 +35,12 @@ _CALM = ((None, "green"),)
 Steps = Sequence[tuple[float | None, str]]
 
 
-def select(metric: str, labels: str = "") -> str:
-    """A metric of the replicas that are chosen at the dashboard's top."""
-    chosen = 'job="$job", instance=~"$instance"'
-    return f"{metric}{{{chosen}{', ' if labels else ''}{labels}}}"
-
-
-def of_model(metric: str) -> str:
-    """A metric that carries the model's name."""
-    return select(metric, 'model_name=~"$model"')
-
-
-def rate(metric: str, labels: str = "") -> str:
-    """A counter's increase a second."""
-    return f"rate({select(metric, labels)}[$__rate_interval])"
-
-
-def increase(metric: str, labels: str = "") -> str:
-    """A counter's increase from one point to the next."""
-    return f"increase({select(metric, labels)}[$__rate_interval])"
-
-
-def quantile(share: float, histogram: str, labels: str = "") -> str:
-    """The value below which that share of a histogram's observations lies."""
-    return f"histogram_quantile({share}, sum by (le) ({rate(f'{histogram}_bucket', labels)}))"
-
-
 def number(
     title: str, description: str, expr: str, unit: str, steps: Steps = _CALM, *,
-    legend: str = "__auto", words: Mapping[str, tuple[str, str]] | None = None,
-) -> AnyPanel:  # fmt: skip
-    """One figure, coloured by what it means; `words` stand for single values, each with its colour."""
-    panel = (
+    legend: str = "__auto",
+) -> stat.Panel:  # fmt: skip
+    """One figure, coloured by what it means."""
+    return (
         stat.Panel()
         .title(title).description(description).datasource(SOURCE).span(SIXTH).height(4)
         .unit(unit).thresholds(_thresholds(steps)).no_value("none")
@@ -75,18 +49,17 @@ def number(
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .with_target(prometheus.Dataquery().expr(expr).instant().legend_format(legend).ref_id("A"))
     )  # fmt: skip
-    return panel.mappings([_said(words)]) if words else panel
 
 
 def lines(
     title: str, description: str, unit: str, queries: Mapping[str, str], *,
-    span: int = HALF, steps: Steps | None = None, least: float | None = 0,
+    span: int = HALF, steps: Steps | None = None,
 ) -> timeseries.Panel:  # fmt: skip
     """Curves over time: legend -> expression. `steps` draw limits."""
     panel = (
         timeseries.Panel()
         .title(title).description(description).datasource(SOURCE).span(span).height(8).unit(unit)
-        .line_width(1).fill_opacity(8).show_points(looks.VisibilityMode.NEVER)
+        .axis_soft_min(0).line_width(1).fill_opacity(8).show_points(looks.VisibilityMode.NEVER)
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
         .tooltip(common.VizTooltipOptions().mode(looks.TooltipDisplayMode.MULTI).sort(looks.SortOrder.DESCENDING))
         .legend(
@@ -98,8 +71,6 @@ def lines(
         panel.with_target(
             prometheus.Dataquery().expr(expr).range().legend_format(legend).ref_id(ref)
         )
-    if least is not None:
-        panel.min(least)
     if steps is not None:
         line = common.GraphThresholdsStyleConfig().mode(looks.GraphThresholdsStyleMode.DASHED)
         panel.thresholds(_thresholds(steps)).thresholds_style(line)
@@ -129,7 +100,7 @@ def timeline(
         statetimeline.Panel()
         .title(title).description(description).datasource(SOURCE).span(HALF).height(8)
         .merge_values(merge_values=True).row_height(0.8).fill_opacity(75).no_value("none")
-        .show_value(looks.VisibilityMode.AUTO).mappings([_said(words)])
+        .show_value(looks.VisibilityMode.AUTO).mappings([said(words)])
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
     )  # fmt: skip
     for ref, (legend, expr) in zip("ABCDEFGH", queries.items(), strict=False):
@@ -187,7 +158,7 @@ def column(
     """How one column of a table is shown."""
     properties = [DynamicConfigValue(id_val="unit", value=unit)]
     if words:
-        properties.append(DynamicConfigValue(id_val="mappings", value=[_said(words)]))
+        properties.append(DynamicConfigValue(id_val="mappings", value=[said(words)]))
     if steps:
         properties.append(DynamicConfigValue(id_val="thresholds", value=_thresholds(steps).build()))
     if words or steps:
@@ -201,7 +172,8 @@ def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
     return dashboard.ThresholdsConfig().steps(found)
 
 
-def _said(words: Mapping[str, tuple[str, str]]) -> ValueMap:
+def said(words: Mapping[str, tuple[str, str]]) -> ValueMap:
+    """Words that stand for single values, each with its colour: value -> (text, colour)."""
     return ValueMap(
         {
             value: ValueMappingResult(text=text, color=color, index=place)

@@ -1,6 +1,7 @@
 """What is predicted, by class and version: a shift after a swap is the first sign of a bad model."""
 
-from grafana.panels import HALF, AnyPanel, lines, rate, shares
+from grafana.panels import HALF, AnyPanel, lines, shares
+from grafana.queries import rate
 
 
 def panels() -> list[AnyPanel]:
@@ -29,16 +30,20 @@ def panels() -> list[AnyPanel]:
             "By the version that computed them. After a swap the old version's curve ends within the tick.",
             "cps", {"version {{model_version}}": f"sum by (model_version) ({rate('predictor_predictions_total')})"},
         ),
-        lines(
-            "Shift against the versions before",
-            "Share of each class in six hours, of the version that serves less that of all others, "
-            "once each has 300 rows. Beyond the lines PredictorPredictionShift fires. Empty until there "
-            "are rows enough.",
-            "percentunit",
-            {
-                "{{prediction}}": 'model_prediction:predictor_predictions_serving:share6h{job="$job", model_name=~"$model"}'
-                " - on (job, model_name, prediction) model_prediction:predictor_predictions_before:share6h",
-            },
-            span=HALF, steps=((None, "red"), (-0.15, "transparent"), (0.15, "red")), least=None,
-        ),
+        _shift(),
     ]  # fmt: skip
+
+
+def _shift() -> AnyPanel:
+    return lines(
+        "Shift against the versions before",
+        "Share of each class in six hours, of the version that serves less that of all others, "
+        "once each has 300 rows. Beyond the lines PredictorPredictionShift fires. Empty until there "
+        "are rows enough.",
+        "percentunit",
+        {
+            "{{prediction}}": 'model_prediction:predictor_predictions_serving:share6h{job="$job", model_name=~"$model"}'
+            " - on (job, model_name, prediction) model_prediction:predictor_predictions_before:share6h",
+        },
+        span=HALF, steps=((None, "red"), (-0.15, "transparent"), (0.15, "red")),
+    )  # fmt: skip

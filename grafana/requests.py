@@ -1,6 +1,7 @@
 """Requests: how many, how answered, how fast, and how they were put together."""
 
-from grafana.panels import THIRD, AnyPanel, heat, lines, quantile, rate
+from grafana.panels import THIRD, AnyPanel, heat, lines
+from grafana.queries import quantile, rate
 
 _PREDICT = 'endpoint="/predict"'
 _REAL = 'endpoint!~"/metrics|/health|/ready"'
@@ -9,6 +10,10 @@ _SECONDS = "predictor_request_duration_seconds"
 
 def panels() -> list[AnyPanel]:
     """From the outside to the inside."""
+    return [*_answers(), *_latency(), *_calls()]
+
+
+def _answers() -> list[AnyPanel]:
     by_code = f"sum by (code) ({rate('predictor_requests_total', _REAL)})"
     return [
         lines(
@@ -30,6 +35,11 @@ def panels() -> list[AnyPanel]:
             },
             span=THIRD, steps=((None, "transparent"), (0.01, "red")),
         ),
+    ]  # fmt: skip
+
+
+def _latency() -> list[AnyPanel]:
+    return [
         lines(
             "Latency of /predict",
             "From a request's head to its answer's end. A step at a blue mark is a slower model; one with "
@@ -42,6 +52,11 @@ def panels() -> list[AnyPanel]:
             "Two bands are two kinds of requests, or two versions; percentiles show neither.",
             "s", f"sum by (le) (increase({_bucket()}[$__rate_interval]))",
         ),
+    ]  # fmt: skip
+
+
+def _calls() -> list[AnyPanel]:
+    return [
         lines(
             "Latency of /predict/batch", "It grows with the rows of a batch: about 5 µs for each.",
             "s", {f"p{share}": quantile(share / 100, _SECONDS, 'endpoint="/predict/batch"') for share in (50, 99)},

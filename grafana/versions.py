@@ -1,19 +1,7 @@
 """Which version serves on each replica, since when, is that what the registry says; and the last swap."""
 
-from grafana.panels import (
-    THIRD,
-    AnyPanel,
-    bars,
-    column,
-    increase,
-    lines,
-    number,
-    of_model,
-    rate,
-    rows,
-    select,
-    timeline,
-)
+from grafana.panels import THIRD, AnyPanel, bars, column, lines, number, rows, said, timeline
+from grafana.queries import increase, of_model, rate, select
 
 _SERVES = of_model("predictor_model_version")
 _ASPIRED = of_model("predictor_aspired_model_version")
@@ -27,8 +15,10 @@ _ZERO_IS_WELL = ((None, "green"), (1, "red"))
 
 def serving() -> list[AnyPanel]:
     """The figures at the top, the replicas one by one, and how it came to be so."""
-    errors = f"sum({rate('predictor_requests_total', _FAULTS)})"
-    every = f"sum({rate('predictor_requests_total', _COUNTED)})"
+    return [*_versions(), *_signs(), _replicas(), *_history()]
+
+
+def _versions() -> list[AnyPanel]:
     return [
         number(
             "Versions that serve",
@@ -47,8 +37,15 @@ def serving() -> list[AnyPanel]:
             "Version that cannot be loaded",
             "It is tried again by itself. The stage and the reason are in /model and in the log "
             "(load_failed); runbook PredictorLoadFails.",
-            f"max({_FAILED})", "none", ((None, "red"),), words=_NO_FAILURE,
-        ),
+            f"max({_FAILED})", "none", ((None, "red"),),
+        ).mappings([said(_NO_FAILURE)]),
+    ]  # fmt: skip
+
+
+def _signs() -> list[AnyPanel]:
+    errors = f"sum({rate('predictor_requests_total', _FAULTS)})"
+    every = f"sum({rate('predictor_requests_total', _COUNTED)})"
+    return [
         number(
             "Last swap", "When a replica last began to serve another version. Blue marks are swaps.",
             f"max({_SINCE} > 0) * 1000", "dateTimeFromNow", ((None, "blue"),),
@@ -64,7 +61,11 @@ def serving() -> list[AnyPanel]:
             f"({errors} or vector(0)) / ({every} > 0) or vector(0)", "percentunit",
             ((None, "green"), (0.001, "orange"), (0.01, "red")),
         ),
-        _replicas(),
+    ]  # fmt: skip
+
+
+def _history() -> list[AnyPanel]:
+    return [
         timeline(
             "Version by replica",
             "A promotion is one step, everywhere at the same time, after the registry's own (first line). A "
@@ -117,6 +118,10 @@ def _replicas() -> AnyPanel:
 
 def swaps() -> list[AnyPanel]:
     """What was swapped, what failed, how long it took, and whether all followed."""
+    return [*_what_happened(), *_who_followed()]
+
+
+def _what_happened() -> list[AnyPanel]:
     loads = "predictor_load_duration_seconds"
     return [
         bars(
@@ -142,6 +147,11 @@ def swaps() -> list[AnyPanel]:
             },
             span=THIRD,
         ),
+    ]  # fmt: skip
+
+
+def _who_followed() -> list[AnyPanel]:
+    return [
         lines(
             "Workers by version",
             "Two colours at one time are a swap on its way. A sum that falls is a worker that is missing.",
