@@ -17,6 +17,13 @@ _DESCRIPTION = """Predictions from the model version that MLflow's registry name
 
 Every answer says which version computed it. Errors are problem documents (RFC 9457)."""
 
+_REQUEST_ID = "X-Request-ID"
+_TAKEN = {
+    "description": "What to call the request: 1 to 128 of `A-Z a-z 0-9 . _ ~ : / + = @ -`. Anything else "
+    "is replaced. Without it, the trace id of a W3C `traceparent` is taken."
+}
+_GIVEN = {"description": "What the request is called in every line that is logged about it."}
+
 _EXPLAINED = {
     400: "The body is not JSON.",
     401: "No key that may ask this came with the request.",
@@ -66,6 +73,7 @@ def document(app: FastAPI, servable: Servable | None, *, recorded: bool = True) 
     base = get_openapi(
         title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes
     )
+    _name_requests(base)
     schemas = base.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(FIXED)
     record = example_record(servable, recorded=recorded) if servable else None
@@ -80,6 +88,21 @@ def document(app: FastAPI, servable: Servable | None, *, recorded: bool = True) 
         {"predictions": {"type": "array", "items": _object(answer)}, **version}
     )
     return base
+
+
+def _name_requests(base: dict[str, Any]) -> None:
+    """Say of every operation that it takes and gives `X-Request-ID`."""
+    taken = {"$ref": f"#/components/parameters/{_REQUEST_ID}"}
+    given = {_REQUEST_ID: {"$ref": f"#/components/headers/{_REQUEST_ID}"}}
+    components, text = base.setdefault("components", {}), {"schema": {"type": "string"}}
+    components["parameters"] = {
+        _REQUEST_ID: {"name": _REQUEST_ID, "in": "header", **text, **_TAKEN}
+    }
+    components["headers"] = {_REQUEST_ID: {"required": True, **text, **_GIVEN}}
+    for operation in (each for path in base["paths"].values() for each in path.values()):
+        operation["parameters"] = [*operation.get("parameters", ()), taken]
+        for answer in operation["responses"].values():
+            answer["headers"] = {**answer.get("headers", {}), **given}
 
 
 def _record(servable: Servable | None, example: Mapping[str, Any] | None) -> dict[str, Any]:

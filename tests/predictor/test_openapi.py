@@ -104,8 +104,11 @@ async def test_the_document_is_whole(live, model):
     found = await document(live)
     assert found["openapi"].startswith("3.1")
     assert found["info"]["title"]
-    schemas = found["components"]["schemas"]
-    assert set(references(found)) <= {f"#/components/schemas/{name}" for name in schemas}
+    assert set(references(found)) <= {
+        f"#/components/{kind}/{name}"
+        for kind, named in found["components"].items()
+        for name in named
+    }
     ids = [operation["operationId"] for _, _, operation in operations(found)]
     assert sorted(ids) == sorted(set(ids))
     for path, method, operation in operations(found):
@@ -151,3 +154,15 @@ async def test_the_document_is_json_without_surprises(live):
     await live.serve(1, OURS)
     text = (await live.client.get("/openapi.json")).text
     json.loads(text, parse_constant=pytest.fail)
+
+
+async def test_every_operation_takes_and_gives_a_request_id(live):
+    """In each of its answers, the errors too; those that are made from the document read it there."""
+    found = await document(live)
+    for path, _, operation in operations(found):
+        assert {"$ref": "#/components/parameters/X-Request-ID"} in operation["parameters"], path
+        for answer in operation["responses"].values():
+            assert answer["headers"]["X-Request-ID"] == {
+                "$ref": "#/components/headers/X-Request-ID"
+            }
+    assert found["components"]["headers"]["X-Request-ID"]["required"]
