@@ -52,7 +52,7 @@ class Prometheus:
     def since(self, start: float, expr: str) -> list[Series]:
         """The series of an expression from then until now."""
         # One step more: what was seen last may lie behind the last full step.
-        until = self.ask("query", query=f"time() + {STEP}")["result"][0]
+        _, until = self.ask("query", query=f"time() + {STEP}")["result"]
         answer = self.ask("query_range", query=expr, start=start, end=until, step=STEP)
         found: list[Series] = answer["result"]
         return found
