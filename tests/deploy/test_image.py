@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from demo.processes import ROOT, Child, free_port, running
 from deploy import sbom
 from tests.deploy.image import Image, built
-from tests.end_to_end.parts import Registry, Service
+from tests.end_to_end.parts import Registry, Service, wait_until
 
 # The first build of a machine takes minutes; CI has it behind it.
 pytestmark = pytest.mark.timeout(1800)
@@ -103,6 +103,31 @@ def test_it_runs_as_the_first_process_of_a_read_only_container(
         assert not written
         os.kill(inside(child), signal.SIGTERM)
         assert child.process.wait(30) == 0, child.log.read_text()
+
+
+def test_a_signal_while_it_starts_is_not_lost(
+    image: Image, settings: dict[str, str], tmp_path: Path
+) -> None:
+    """The first process of a container has to handle SIGTERM itself, before it imports what serves."""
+    child = image.contain(image.entry, url(settings), tmp_path / "log", settings)
+    try:
+        wait_until(lambda: handles(child, signal.SIGTERM), "it handles SIGTERM")
+        os.kill(inside(child), signal.SIGTERM)
+        assert child.process.wait(30) == 0
+    finally:
+        child.kill()
+    assert "Started server process" not in child.log.read_text()
+
+
+def handles(child: Child, number: signal.Signals) -> bool:
+    """Whether the predictor handles a signal; what starts it does not."""
+    try:
+        process = Path(f"/proc/{inside(child)}")
+        caught = re.search(r"^SigCgt:\s(\w+)$", (process / "status").read_text(), re.MULTILINE)
+        name = (process / "cmdline").read_text()
+    except (OSError, ValueError):
+        return False  # it is being replaced by the next in the line
+    return bool(caught) and "predictor" in name and bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
 def test_it_has_what_serving_needs_and_nothing_more(image: Image) -> None:

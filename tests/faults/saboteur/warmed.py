@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import predictor.composition
-from predictor.__main__ import main
+from predictor.command import main
 from tests.faults.saboteur import sabotage
 
 

@@ -1,0 +1,53 @@
+"""What `python -m predictor` does: read the settings, then serve, or have workers serve."""
+
+import sys
+
+from predictor import descriptors, logs
+from predictor.access import Access
+from predictor.certificates import check_tls, registry_tls
+from predictor.errors import SettingsError
+from predictor.exposure import check_exposure
+from predictor.extras import check_traces
+from predictor.listeners import listen, listen_together
+from predictor.settings import Settings
+from predictor.webhook_secrets import check_webhook_secret
+
+
+def main() -> int:
+    """Serve until SIGTERM or Ctrl-C; return the exit code."""
+    try:
+        settings = Settings.read()
+        check_exposure(settings)
+        Access.of(settings, logs.write)
+        check_tls(settings)
+        registry_tls(settings)
+        check_traces(settings)
+        check_webhook_secret(settings.webhook_secret_file)
+    except SettingsError as error:
+        return _wrong(error)
+    logs.set_up(settings.log_level)
+    descriptors.allow(settings.max_connections)
+    host, port, workers = settings.host, settings.port, settings.workers
+    try:
+        listeners = [listen(host, port)] if workers == 1 else listen_together(host, port, workers)
+    except OSError as error:
+        logs.log.error("cannot_listen", host=host, port=port, reason=str(error))
+        return 1
+    # Each imports only what it needs: a supervisor, which serves nobody, is small.
+    if workers > 1:
+        from predictor import supervisor
+
+        return supervisor.run(settings, listeners)
+    from predictor.composition import compose, serve
+
+    try:
+        service = compose(settings)
+    except SettingsError as error:
+        return _wrong(error)
+    serve(service, listeners[0])
+    return 0
+
+
+def _wrong(error: SettingsError) -> int:
+    sys.stderr.write(f"mlflow-hotswap: {error}\n")
+    return 2
