@@ -108,7 +108,7 @@ class Stack:
         while (said := self.check(service)).returncode != 0:
             assert child.process.poll() is None, child.log.read_text()[-3000:]
             assert time.monotonic() < deadline, said.stderr + child.log.read_text()[-3000:]
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def command(self, service: str, arguments: Sequence[str] = ()) -> list[str]:
         said = compose()["services"][service]
