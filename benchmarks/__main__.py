@@ -39,7 +39,9 @@ def _run(options: argparse.Namespace, console: Console) -> None:
     _keep(found, options.output or (results.FILE if whole else _aside(results.FILE)), console)
     if whole:
         picture.draw(found, picture.FILE)
-        console.print("`python -m benchmarks readme` writes the README's tables from it")
+        console.print(
+            "`python -m benchmarks readme` writes the tables of README and docs/speed.md from it"
+        )
 
 
 def _peers(options: argparse.Namespace, console: Console) -> None:
@@ -53,7 +55,7 @@ def _readme(_: argparse.Namespace, __: Console) -> None:
     found = kept.read(results.FILE, results.Results)
     beside = peers_report.FILE
     measured = kept.read(beside, peers.Peers) if beside.exists() else None
-    readme.rewrite(ROOT / "README.md", found, measured)
+    readme.rewrite(ROOT, found, measured)
 
 
 _COMMANDS = {"run": _run, "peers": _peers, "readme": _readme}
@@ -95,7 +97,7 @@ def _options() -> argparse.Namespace:
         nargs="?",
         choices=_COMMANDS,
         default="run",
-        help="peers: other servers with the same model; readme: write the README's figures anew",
+        help="peers: other servers with the same model; readme: write the figures of README and docs/speed.md anew",
     )
     add("--quick", action="store_true", help=f"a minute: short rounds of {', '.join(QUICK)}")
     add("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))

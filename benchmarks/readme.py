@@ -1,11 +1,11 @@
-"""The README's figures, written from the results alone."""
+"""The figures of the README and of docs/speed.md, written from the results alone."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
 from benchmarks.grid import Grid
-from benchmarks.grids import grids
+from benchmarks.grids import BARS, grids
 from benchmarks.peers import report as peers_report
 from benchmarks.peers.run import Peers
 from benchmarks.results import Results
@@ -16,26 +16,44 @@ _BEGIN = (
 _END = "<!-- /speed -->"
 
 
-def rewrite(readme: Path, results: Results, peers: Peers | None) -> None:
-    """Put the results between the markers."""
-    readme.write_text(rewritten(readme.read_text(), results, peers))
+def rewrite(root: Path, results: Results, peers: Peers | None) -> None:
+    """Put the results between the markers of each page."""
+    for name, page in PAGES.items():
+        file = root / name
+        file.write_text(rewritten(file.read_text(), page(results, peers)))
 
 
-def rewritten(text: str, results: Results, peers: Peers | None) -> str:
-    """The same text with these results between the markers. Raises ValueError without markers."""
+def rewritten(text: str, figures: str) -> str:
+    """The same text with these figures between the markers. Raises ValueError without markers."""
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
-        raise ValueError(f"the README has no {_BEGIN} … {_END}")
-    return f"{before}{_BEGIN}\n{markdown(results, peers)}{_END}{after}"
+        raise ValueError(f"the page has no {_BEGIN} … {_END}")
+    return f"{before}{_BEGIN}\n{figures}{_END}{after}"
 
 
-def markdown(results: Results, peers: Peers | None) -> str:
-    """Where and when, then each grid as a table; the peers were a run of their own."""
-    parts = [_circumstances(results), *_waiting(results), *_tables(grids(results))]
+def summary(results: Results, peers: Peers | None) -> str:
+    """Where and when, then the bars; the peers were a run of their own."""
+    parts = [_circumstances(results), *_waiting(results), *_tables(_bars(results))]
     if peers is not None:
         parts += [_circumstances(peers), *_tables([peers_report.grid(peers)])]
     return "\n".join(parts)
+
+
+def details(results: Results, _: Peers | None) -> str:
+    """Where and when, then each part as a table."""
+    return "\n".join([_circumstances(results), *_tables(_parts(results))])
+
+
+PAGES = {"README.md": summary, "docs/speed.md": details}
+
+
+def _bars(results: Results) -> list[Grid]:
+    return [grid for grid in grids(results) if grid.title == BARS]
+
+
+def _parts(results: Results) -> list[Grid]:
+    return [grid for grid in grids(results) if grid.title != BARS]
 
 
 def _circumstances(run: Results | Peers) -> str:

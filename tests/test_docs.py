@@ -10,6 +10,7 @@ from predictor.presence import BEAT_SECONDS
 from predictor.supervisor import HUNG_BEATS
 
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")]
 
 
 def test_the_tables_of_settings_and_metrics_are_what_the_code_says():
@@ -21,13 +22,15 @@ def test_the_tables_of_settings_and_metrics_are_what_the_code_says():
 
 def test_how_long_a_worker_may_hang():
     """The test that has one replaced gives it less."""
-    assert f"hangs for {HUNG_BEATS * BEAT_SECONDS:g} seconds" in README
+    faults = (ROOT / "docs/faults.md").read_text()
+    assert f"hangs for {HUNG_BEATS * BEAT_SECONDS:g} seconds" in faults
 
 
 def test_the_rows_about_promotion_name_tests_that_exist():
     """Each row of the rule is proved by the test that it names."""
     tests = (ROOT / "tests/trainer/test_rollback_rule.py").read_text()
-    rows = README.partition("| Production before, top first |")[2].partition("\n\n")[0]
+    page = (ROOT / "docs/promotion.md").read_text()
+    rows = page.partition("| Production before, top first |")[2].partition("\n\n")[0]
     named = re.findall(r"`([^`]+)` ?(?:,|\|$)", rows, re.MULTILINE)
     assert len(named) >= 12
     for name in named:
@@ -44,6 +47,21 @@ def test_every_test_that_shows_security_exists():
         assert named, row
         for file, test in named:
             assert re.search(rf"def {test}\(", (ROOT / file).read_text()), (file, test)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page):
+    """To a file that is there, and to a heading that it has."""
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            anchors = {
+                re.sub(r"[^a-z0-9 -]", "", each.lower()).replace(" ", "-") for each in headings
+            }
+            assert anchor in anchors, target
 
 
 @pytest.mark.parametrize("command", re.findall(r"`make ([a-z]+)", README))

@@ -1,4 +1,4 @@
-"""The README's figures are those of benchmarks/results.json, and nobody's who typed them."""
+"""The figures of the README and docs/speed.md are those of benchmarks/results.json, and nobody's who typed them."""
 
 import re
 
@@ -14,17 +14,20 @@ from tests.benchmarks.parts import fast, peers
 PEERS = kept.read(report.FILE, Peers) if report.FILE.exists() else None
 
 
-def test_the_readme_shows_the_results_that_are_kept():
+@pytest.mark.parametrize("name", readme.PAGES)
+def test_each_page_shows_the_results_that_are_kept(name):
     """`python -m benchmarks readme` after a run."""
-    text = (ROOT / "README.md").read_text()
-    assert readme.rewritten(text, kept.read(results.FILE, Results), PEERS) == text
+    text = (ROOT / name).read_text()
+    figures = readme.PAGES[name](kept.read(results.FILE, Results), PEERS)
+    assert readme.rewritten(text, figures) == text
 
 
-def test_only_what_is_between_the_markers_changes():
+@pytest.mark.parametrize("name", readme.PAGES)
+def test_only_what_is_between_the_markers_changes(name):
     """And a second time changes nothing."""
-    text = (ROOT / "README.md").read_text()
-    once = readme.rewritten(text, fast(), None)
-    assert readme.rewritten(once, fast(), None) == once
+    text, figures = (ROOT / name).read_text(), readme.PAGES[name](fast(), None)
+    once = readme.rewritten(text, figures)
+    assert readme.rewritten(once, figures) == once
     outside = re.compile(r"(?<=<!-- speed: ).*(?=<!-- /speed -->)", re.DOTALL)
     assert outside.sub("", once) == outside.sub("", text)
 
@@ -32,12 +35,12 @@ def test_only_what_is_between_the_markers_changes():
 def test_a_readme_without_markers_is_left_alone():
     """It is not guessed where the figures belong."""
     with pytest.raises(ValueError, match="has no"):
-        readme.rewritten("# Nothing\n", fast(), None)
+        readme.rewritten("# Nothing\n", "figures")
 
 
 def test_the_text_says_when_on_what_and_how():
     """A figure without its circumstances is none."""
-    text = readme.markdown(fast(), peers())
+    text = readme.summary(fast(), peers()) + readme.details(fast(), peers())
     assert "`make bench` on 2026-11-23 12:00 UTC, in 12 minutes, commit abc1234" in text
     assert "core, or wrk's, for 0 % of a sample's time at the median and 0 % at most" in text
     assert "A processor, 2 cores, Linux 6; Python 3.11, wrk 4.1" in text
@@ -48,14 +51,15 @@ def test_the_text_says_when_on_what_and_how():
 
 def test_a_peer_without_figures_is_shown_with_its_reason():
     """It is not left out."""
-    text = readme.markdown(fast(), peers())
+    text = readme.summary(fast(), peers())
     assert "| predictor |  | 100 | 1,000 | 200 | 90 | 1.50 |" in text
     assert "| MLServer | 1.7 | no figures: it cannot be installed |  |  |  |  |" in text
 
 
 def test_every_row_of_every_table_has_a_cell_for_each_column():
     """Else the table does not show as one."""
-    for table in readme.markdown(fast(), peers()).split("**")[2::2]:
+    text = readme.summary(fast(), peers()) + readme.details(fast(), peers())
+    for table in text.split("**")[2::2]:
         rows = [line for line in table.splitlines() if line.startswith("|")]
         assert len(rows) > 2
         assert len({row.count("|") for row in rows}) == 1
