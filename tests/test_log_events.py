@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ class Logged:
     fields: set[str] = field(default_factory=set)
 
 
+@cache
 def logged() -> dict[str, Logged]:
     """Every event of the code below predictor/."""
     found: dict[str, Logged] = {}
