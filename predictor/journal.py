@@ -80,13 +80,18 @@ class Journal:
         tail = list(self._bulletins)[len(self._bulletins) - missing :]
         return list(enumerate(tail, place + 1))
 
-    async def more(self, place: int) -> bool:
-        """Wait until there is more than that number, or the journal is closed; False for silence."""
+    @property
+    def moment(self) -> asyncio.Event:
+        """Now, for `more`: whatever happens from here on ends its wait."""
+        return self._more
+
+    async def more(self, place: int, moment: asyncio.Event) -> bool:
+        """Wait until there is more than that number, or `wake` since that moment; False for silence."""
         if self._last > place or self.closed:
             return True
         try:
             async with asyncio.timeout(self._silence_seconds):
-                return await self._more.wait()
+                return await moment.wait()
         except TimeoutError:
             return False
 

@@ -76,15 +76,21 @@ async def _events(service: Service, request: Request) -> AsyncIterator[bytes]:
     journal = service.journal
     place = journal.place_of(request.headers.get("last-event-id"))
     yield format_sse_event(retry=_RETRY_MS)
-    while not journal.closed and service.access.allows("/events", request.scope["headers"]):
+    while True:
+        # Before the key is looked at: it may be taken out while the client takes its time to read.
+        moment = journal.moment
+        if journal.closed or not service.access.allows("/events", request.scope["headers"]):
+            return
         news = journal.after(place) if place is not None else None
         if news is None or place is None:
             place = journal.last
             yield _event(service, place, "state", state(service))
         for number, bulletin in news or ():
+            if moment.is_set():
+                break  # something happened meanwhile: look at the key again
             place = number
             yield _event(service, place, bulletin.name, bulletin.payload)
-        if not await journal.more(place):
+        if not await journal.more(place, moment):
             yield _HEARTBEAT
 
 
