@@ -59,6 +59,8 @@ class Tracing:
 
     def __init__(self, exporter: SpanExporter) -> None:
         """Raises SettingsError where a variable of OpenTelemetry's cannot be read."""
+        # What it says of a tracestate that it cannot read quotes whoever sent it.
+        logging.getLogger("opentelemetry.trace.span").setLevel(logging.CRITICAL)
         try:
             # Not at exit: that would wait for a collector that is down.
             self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
