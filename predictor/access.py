@@ -87,7 +87,7 @@ class Access:
 
     def _owner(self, route: str, key: bytes | None) -> str | None:
         kind = needs(route)
-        if key is None or kind is None or route == NOBODYS:
+        if not key or kind is None or route == NOBODYS:
             return None
         return self._files[kind].keys.owner(key)
 
@@ -117,20 +117,22 @@ class Access:
 
     async def look(self) -> None:
         """Take the keys that the files hold now; those of a file that is broken stay as they were."""
-        for kind, file in self._files.items():
-            try:
-                changed = await file.look()
-            except KeysError as error:
-                first = self._faults.get(kind) != str(error)
-                self._faults[kind] = str(error)
-                self._observe(KeysNotRead(variable(kind), str(error), first))
-                continue
-            mended = self._faults.pop(kind, None) is not None
-            if changed:
-                for hear in self.changed:
-                    hear()
-            if changed or mended:
-                self._observe(KeysRead(variable(kind), len(file.keys.digests)))
+        await asyncio.gather(*(self._look_at(kind, file) for kind, file in self._files.items()))
+
+    async def _look_at(self, kind: Kind, file: KeyFile) -> None:
+        try:
+            changed = await file.look()
+        except KeysError as error:
+            first = self._faults.get(kind) != str(error)
+            self._faults[kind] = str(error)
+            self._observe(KeysNotRead(variable(kind), str(error), first))
+            return
+        mended = self._faults.pop(kind, None) is not None
+        if changed:
+            for hear in self.changed:
+                hear()
+        if changed or mended:
+            self._observe(KeysRead(variable(kind), len(file.keys.digests)))
 
 
 def _presented(headers: Headers) -> bytes | None:

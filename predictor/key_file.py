@@ -1,10 +1,10 @@
 """KeyFile: the keys that a file held when it was last whole."""
 
-import asyncio
 from pathlib import Path
 
 from predictor.errors import KeysError
 from predictor.keys import Keys
+from predictor.small_file import SmallFile
 
 _MOST_BYTES = 1 << 20
 
@@ -14,17 +14,23 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         """Raises KeysError for a file that cannot be used."""
-        self.path = path
-        self._content = _read(path)
+        self._file = SmallFile(path, _MOST_BYTES)
+        try:
+            self._content = self._file.read()
+        except OSError as error:
+            raise self._fault(error) from None
         self.keys = Keys.read(self._content)
 
     async def look(self) -> bool:
         """Whether other keys count than before. Raises KeysError, and goes on with those of before.
 
         The content is compared, and not its time: a change within one tick of the file system's
-        clock is seen, too. A thread reads, because a folder on the network may hang.
+        clock is seen, too.
         """
-        content = await asyncio.to_thread(_read, self.path)
+        try:
+            content = await self._file.latest()
+        except OSError as error:
+            raise self._fault(error) from None
         if content == self._content:
             return False
         keys = Keys.read(content)
@@ -32,13 +38,5 @@ class KeyFile:
         self.keys, self._content = keys, content
         return changed
 
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise KeysError(f"{path}: {error.strerror}") from None
-    if len(content) > _MOST_BYTES:
-        raise KeysError(f"{path}: larger than {_MOST_BYTES} bytes")
-    return content
+    def _fault(self, error: OSError) -> KeysError:
+        return KeysError(f"{self._file.path}: {error.strerror}")

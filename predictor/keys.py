@@ -21,6 +21,7 @@ from predictor.errors import KeysError
 _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._@-]{0,63}):([0-9a-f]{64})")
 _NAME = re.compile(_LINE.pattern.partition(":")[0])
 _KEY_BYTES = 32
+_NOTHING = hashlib.sha256(b"").digest()
 _MOST = 1000  # keys: each is looked at for each request that has to be checked
 
 
@@ -45,7 +46,10 @@ class Keys:
             found = _LINE.fullmatch(text)
             if found is None:  # the line is not repeated: it may be a key
                 raise KeysError(f"line {number} is not `name:sha256-of-the-key`")
-            digests.append((found[1], bytes.fromhex(found[2])))
+            digest = bytes.fromhex(found[2])
+            if digest == _NOTHING:  # a script that hashed a variable that was not set
+                raise KeysError(f"line {number} is the digest of a key without a character")
+            digests.append((found[1], digest))
         if not digests:
             raise KeysError("holds no key")
         if len(digests) > _MOST:

@@ -63,6 +63,7 @@ def server(app: Any, service: Service) -> Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # anybody can write what they say
         headers=[NOSNIFF],
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,

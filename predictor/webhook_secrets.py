@@ -1,12 +1,12 @@
 """WebhookSecrets: what MLflow signs its webhooks with, as a file says, also while it is changed."""
 
-import asyncio
 import time
 from pathlib import Path
 
 import structlog
 
 from predictor.errors import SettingsError
+from predictor.small_file import SmallFile
 
 _VARIABLE = "PREDICTOR_WEBHOOK_SECRET_FILE"
 _LOOK_SECONDS = 1.0  # between two looks at the file
@@ -20,22 +20,21 @@ class WebhookSecrets:
 
     def __init__(self, path: Path) -> None:
         """Raises SettingsError for a file that cannot be read, or that holds no secret."""
-        self._path = path
+        self._file = SmallFile(path, _MOST_BYTES)
         self._fault: str | None = None
         self._look_after = 0.0
-        self._secrets = _read(path)
+        self._secrets = _first(self._file)
 
     async def latest(self) -> tuple[bytes, ...]:
-        """The secrets that the file holds now, at least one; those of before where it is broken.
-
-        A thread reads it, because a folder on the network may hang.
-        """
+        """The secrets that the file holds now, at least one; those of before where it is broken."""
         if time.monotonic() >= self._look_after:
             self._look_after = time.monotonic() + _LOOK_SECONDS
             try:
-                found = await asyncio.to_thread(_read, self._path)
+                found = _secrets(self._file.path, await self._file.latest())
             except SettingsError as error:
                 self._broken(str(error))
+            except OSError as error:
+                self._broken(str(_fault(self._file.path, str(error.strerror))))
             else:
                 if found != self._secrets:
                     log.info("webhook_secret_read", secrets=len(found))
@@ -51,18 +50,25 @@ class WebhookSecrets:
 def check_webhook_secret(path: Path | None) -> None:
     """Raise SettingsError where there is a file of secrets that cannot be used."""
     if path is not None:
-        _read(path)
+        _first(SmallFile(path, _MOST_BYTES))
 
 
-def _read(path: Path) -> tuple[bytes, ...]:
+def _first(file: SmallFile) -> tuple[bytes, ...]:
     try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+        return _secrets(file.path, file.read())
     except OSError as error:
-        raise SettingsError(f"{_VARIABLE}: {path}: {error.strerror}") from None
+        raise _fault(file.path, str(error.strerror)) from None
+
+
+def _secrets(path: Path, content: bytes) -> tuple[bytes, ...]:
     secrets = tuple(line.strip() for line in content.splitlines() if line.strip())
     if not secrets:
-        raise SettingsError(f"{_VARIABLE}: {path}: holds no secret; write one on a line of its own")
-    if len(content) > _MOST_BYTES:
-        raise SettingsError(f"{_VARIABLE}: {path}: larger than {_MOST_BYTES} bytes")
+        raise _fault(path, "holds no secret; write one on a line of its own")
+    if any(secret.startswith(b"#") for secret in secrets):
+        # Taken for a secret, a comment would be one that anybody can guess.
+        raise _fault(path, "a line begins with #; here are no comments, every line is a secret")
     return secrets
+
+
+def _fault(path: Path, reason: str) -> SettingsError:
+    return SettingsError(f"{_VARIABLE}: {path}: {reason}")

@@ -1,6 +1,7 @@
 """Who may ask for what: over every door, with keys that come, change and go."""
 
 import json
+import os
 
 import pytest
 from fastapi import APIRouter
@@ -240,6 +241,41 @@ async def test_a_file_that_breaks_opens_nothing_and_closes_nothing(on_the_wire, 
     assert [getattr(event, "first", None) for event in told] == [True, False, False, None]
     assert "line 1 " in told[0].reason
     assert "nonsense" not in told[0].reason
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+async def test_a_file_that_hangs_keeps_no_other_from_being_read(on_the_wire, files):
+    """A pipe stands for all that is no file: nothing waits for it, and what it should say is missed."""
+    live, _ = on_the_wire
+    files["api_keys_file"].unlink()
+    os.mkfifo(files["api_keys_file"])
+    files["operations_keys_file"].write_text(line_of("prometheus", "next"))
+    await live.service.access.look()
+    assert live.service.access.allows("/metrics", [(b"x-api-key", b"next")])
+    assert not live.service.access.allows("/metrics", [(b"x-api-key", OPERATIONS.encode())])
+    (fault,) = [event for event in live.events if isinstance(event, KeysNotRead)]
+    assert "not a regular file" in fault.reason
+
+
+@pytest.mark.parametrize(
+    "field", ["X-API-Key:", "Authorization: Bearer", "Authorization: Bearer  "]
+)
+async def test_no_key_is_not_a_key(on_the_wire, field):
+    """Whatever a file holds."""
+    _, address = on_the_wire
+    client = await address.connect()
+    head = f"GET /metrics HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n"
+    assert (await client.ask(head.encode())).status == 401
+
+
+async def test_the_address_in_the_log_is_that_of_the_connection(on_the_wire):
+    """Anybody can write another one into a header."""
+    _, address = on_the_wire
+    client = await address.connect()
+    with capture_logs() as lines:
+        said = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: Jane Doe\r\n\r\n"
+        assert (await client.ask(said)).status == 401
+    assert [line["client"] for line in lines] == ["127.0.0.1"]
 
 
 async def test_one_kind_of_keys_can_be_asked_for_alone(tmp_path, files):

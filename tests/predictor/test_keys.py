@@ -37,6 +37,7 @@ def test_two_keys_may_have_one_name():
         "", "\n# nobody\n", "plain-key", "ward-1:secret", "ward-1:" + "0" * 63, "ward-1:" + "A" * 64,
         "ward 1:" + "0" * 64, ":" + "0" * 64, "a" * 65 + ":" + "0" * 64, TWO + "half of a li",
         "wärd:" + "0" * 64, "ward-1:" + "0" * 64 + " # mine", "\n".join(["x:" + "0" * 64] * 1001),
+        line_of("nobody", ""),
     ],
 )  # fmt: skip
 def test_a_file_with_anything_wrong_is_refused_whole(content):

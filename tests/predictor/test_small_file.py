@@ -1,0 +1,46 @@
+"""A file that is read again: what is no file, and what hangs."""
+
+import threading
+
+import pytest
+
+from predictor.small_file import SmallFile
+
+
+class Hanging(SmallFile):
+    """On a folder that does not answer until it is let go."""
+
+    def __init__(self, path):
+        super().__init__(path, 100)
+        self.answers = threading.Event()
+        self.reads = 0
+
+    def read(self):
+        self.reads += 1
+        self.answers.wait(60)
+        return super().read()
+
+
+def test_what_is_too_large_or_no_file_is_refused(tmp_path):
+    """With a reason that can be told."""
+    (tmp_path / "large").write_bytes(b"x" * 101)
+    (tmp_path / "right").write_bytes(b"x" * 100)
+    assert SmallFile(tmp_path / "right", 100).read() == b"x" * 100
+    for name, reason in (("large", "larger than 100"), ("gone", "No such"), (".", "directory")):
+        with pytest.raises(OSError, match=reason):
+            SmallFile(tmp_path / name, 100).read()
+
+
+async def test_a_file_that_hangs_is_told_of_and_holds_one_thread(tmp_path):
+    """However often it is asked; it is read as soon as it answers."""
+    file = Hanging(tmp_path / "keys")
+    file.path.write_bytes(b"content")
+    for _ in range(3):
+        with pytest.raises(TimeoutError) as caught:
+            await file.latest()
+        assert "not read within" in caught.value.strerror
+    assert file.reads == 1
+    file.answers.set()
+    assert await file.latest() == b"content"
+    assert await file.latest() == b"content"
+    assert file.reads == 2
