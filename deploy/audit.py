@@ -26,7 +26,7 @@ def main() -> int:
     if NOT_AUDITED in codes:
         print(
             "\nNOT AUDITED: of the packages that are counted above nobody could say whether they are "
-            "vulnerable.\nRun `make audit` where https://pypi.org or https://api.osv.dev is reached.",
+            "vulnerable.\nRun `make audit` where PyPI's or OSV's advisories can be reached.",
             file=sys.stderr,
         )
     return VULNERABLE if VULNERABLE in codes else max(codes)

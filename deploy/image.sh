@@ -5,8 +5,9 @@
 #   deploy/image.sh trainer      localhost/mlflow-hotswap-predictor or localhost/mlflow-hotswap-trainer
 #
 # What follows the target goes to `buildah build`, e.g. --build-arg REQUIREMENTS=….
-# The base image is made here, once, from a Debian mirror (MIRROR=, SUITE=), and knows the certificates
-# and pip settings of this machine, so that a build reaches the package index that this machine uses.
+# The base image is made here, once, from debootstrap's own mirror or another (MIRROR=, SUITE=). It
+# knows the certificates and pip settings of this machine, so that a build reaches the package index
+# that this machine uses.
 # buildah's own storage keeps it and every layer: what has not changed is not built again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -36,7 +37,7 @@ if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
   echo "Making $base with debootstrap" >&2
   root=$scratch/root
   debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
-    "$suite" "$root" "${MIRROR:-http://deb.debian.org/debian}" >"$scratch/log" 2>&1 || { tail -20 "$scratch/log" >&2; exit 1; }
+    "$suite" "$root" ${MIRROR:+"$MIRROR"} >"$scratch/log" 2>&1 || { tail -20 "$scratch/log" >&2; exit 1; }
   rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}/*
   cp "$certificates" "$root$certificates"
   [ ! -f /etc/pip.conf ] || cp /etc/pip.conf "$root/etc/pip.conf"
