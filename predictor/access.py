@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Literal
 
@@ -11,6 +10,7 @@ import structlog
 from predictor.errors import KeysError, SettingsError, Unauthorized
 from predictor.events import KeysNotRead, KeysRead, Observe
 from predictor.key_file import KeyFile
+from predictor.seldom import Seldom
 from predictor.settings import Settings, variable
 
 Kind = Literal["api_keys_file", "operations_keys_file"]
@@ -43,8 +43,7 @@ class Access:
         self._files = dict(files)
         self._observe = observe
         self._faults: dict[Kind, str] = {}
-        self._refused = 0
-        self._quiet_until = 0.0
+        self._refusals = Seldom(_QUIET_SECONDS)
         self.changed: list[Callable[[], None]] = []
         """Each is called on the event loop once other keys count than before."""
 
@@ -93,13 +92,8 @@ class Access:
 
     def _tell(self, route: str, client: str, key: str) -> None:
         """Log the first request that is refused, and later how many were; never what it presented."""
-        self._refused += 1
-        now = time.monotonic()
-        if now >= self._quiet_until:
-            log.warning(
-                "key_refused", endpoint=route, key=key, client=client, requests=self._refused
-            )
-            self._quiet_until, self._refused = now + _QUIET_SECONDS, 0
+        if times := self._refusals.due():
+            log.warning("key_refused", endpoint=route, key=key, client=client, requests=times)
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:

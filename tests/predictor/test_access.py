@@ -294,7 +294,7 @@ async def test_the_log_says_who_was_refused_and_never_what_was_presented(tmp_pat
     with capture_logs() as lines:
         for _ in range(50):
             await live.client.post("/predict", json=GOOD, headers=bearer("s3cret"))
-        live.service.access._quiet_until = 0
+        live.service.access._refusals._quiet_until = 0
         await live.client.get("/model")
     assert lines == [
         {
