@@ -18,13 +18,9 @@ PredictorError
     ├── BodyTooLarge          more bytes than the limit
     ├── UnsupportedMedia      a content type or encoding that is not read
     ├── InvalidRecord         JSON, but not the record that the serving model takes
-    └── DeliveryRefused       a webhook's delivery that changes nothing
-        ├── DeliveryMalformed     not what MLflow sends
-        ├── DeliveryNotSigned     not signed with our secret
-        ├── DeliveryStale         too old, or from the future
-        └── DeliveryRepeated      it came before
+    └── DeliveryRefused       a webhook's delivery that changes nothing: `delivery_errors.py`
 
-None of them knows an HTTP status; `app.py` has one table for that.
+None of them knows an HTTP status; `problems.py` has the one table for that.
 """
 
 from collections.abc import Sequence
@@ -177,51 +173,4 @@ class InvalidRecord(RequestError):
         """The same faults, each with its place in front."""
         return InvalidRecord(
             [FieldError(f"{place}.{e.field}" if e.field else place, e.message) for e in self.errors]
-        )
-
-
-class DeliveryRefused(RequestError):
-    """A webhook's delivery that changes nothing. `outcome` is what metrics and logs call it."""
-
-    outcome: ClassVar[Literal["malformed", "bad_signature", "stale", "repeated"]]
-
-
-class DeliveryMalformed(DeliveryRefused):
-    """Not what MLflow sends."""
-
-    outcome = "malformed"
-
-
-class DeliveryNotSigned(DeliveryRefused):
-    """Not signed with a secret of ours."""
-
-    outcome = "bad_signature"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "X-MLflow-Signature is not that of this delivery; see that the webhook has the secret "
-            "that is in the file of PREDICTOR_WEBHOOK_SECRET_FILE"
-        )
-
-
-class DeliveryStale(DeliveryRefused):
-    """Signed `age` seconds ago by MLflow's clock; less than 0 for a time to come."""
-
-    outcome = "stale"
-
-    def __init__(self, age: float, limit: float) -> None:
-        super().__init__(
-            f"signed {age:.0f} s ago by its timestamp, and {limit:.0f} s are allowed either way; "
-            "see that the clocks of MLflow's server and of this one agree"
-        )
-
-
-class DeliveryRepeated(DeliveryRefused):
-    """A delivery of the same id was taken."""
-
-    outcome = "repeated"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "a delivery of this id was taken already; there is no need to send it again"
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from predictor import events, families
 from predictor.answers import Answers
 from predictor.counts import Counts
+from predictor.delivery_errors import REFUSALS
 from predictor.errors import LOAD_STAGES
 from predictor.families import Family
 from predictor.presence import Presence
@@ -137,7 +138,7 @@ class Metrics:
         for endpoint in _ENDPOINTS:
             for code in _CODES:
                 self._endpoint(endpoint, code)
-        for outcome in ("accepted", "ignored", "malformed", "bad_signature", "stale", "repeated"):
+        for outcome in ("accepted", "ignored", *REFUSALS):
             self._place(families.DELIVERIES, outcome)
         self._place(families.CACHE_FAILURES)
         self._place(families.KEY_FILE_FAILURES)

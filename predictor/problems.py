@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from predictor import errors
+from predictor import delivery_errors, errors
 
 CONTENT_TYPE = "application/problem+json"
 RETRY = {"Retry-After": "1"}  # seconds
@@ -26,10 +26,10 @@ STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
     errors.InvalidRecord: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NothingServing: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.DeliveryMalformed: HTTPStatus.BAD_REQUEST,
-    errors.DeliveryNotSigned: HTTPStatus.FORBIDDEN,
-    errors.DeliveryStale: HTTPStatus.FORBIDDEN,
-    errors.DeliveryRepeated: HTTPStatus.CONFLICT,
+    delivery_errors.DeliveryMalformed: HTTPStatus.BAD_REQUEST,
+    delivery_errors.DeliveryNotSigned: HTTPStatus.FORBIDDEN,
+    delivery_errors.DeliveryStale: HTTPStatus.FORBIDDEN,
+    delivery_errors.DeliveryRepeated: HTTPStatus.CONFLICT,
     errors.NoStream: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

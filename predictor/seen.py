@@ -2,7 +2,7 @@
 
 import heapq
 
-from predictor.errors import DeliveryRepeated, DeliveryStale
+from predictor.delivery_errors import DeliveryRepeated, DeliveryStale
 
 
 class Seen:

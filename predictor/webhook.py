@@ -16,7 +16,7 @@ from typing import Self
 
 import msgspec
 
-from predictor.errors import DeliveryMalformed, DeliveryNotSigned
+from predictor.delivery_errors import DeliveryMalformed, DeliveryNotSigned
 from predictor.seen import Seen
 from predictor.webhook_secrets import WebhookSecrets
 

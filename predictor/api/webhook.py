@@ -8,7 +8,8 @@ import structlog
 from fastapi import APIRouter, Request, Response
 
 from predictor.body import read_json_body
-from predictor.errors import DeliveryRefused, RequestError
+from predictor.delivery_errors import DeliveryRefused
+from predictor.errors import RequestError
 from predictor.openapi import answers_with
 from predictor.seldom import Seldom
 from predictor.service import Service

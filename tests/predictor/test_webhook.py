@@ -11,7 +11,8 @@ import uuid
 import pytest
 from structlog.testing import capture_logs
 
-from predictor.errors import DeliveryRepeated, DeliveryStale, SettingsError
+from predictor.delivery_errors import DeliveryRepeated, DeliveryStale
+from predictor.errors import SettingsError
 from predictor.seen import Seen
 from predictor.seldom import Seldom
 from predictor.webhook_secrets import WebhookSecrets
