@@ -2,10 +2,11 @@
 
 A plain request comes on a connection on which nothing else is under way, and its head has no field
 that matters. The head is not parsed, but looked up among those that were: the same bytes always
-mean the same, and a request's own id, which is others each time, is put aside before. The body joins the batch of this tick, as every body does, and is answered with the
-bytes that the ASGI route would answer. What is not plain goes to BoundedProtocol, untouched:
-another method, path, query or version of HTTP, a head that `lane.py` does not call plain, a large
-body, a pipelined request, a client that does not read, a full queue.
+mean the same. Its id, which is another each time, is put aside before. The body joins the batch of
+this tick, as every body does, and is answered with the bytes that the ASGI route would answer. What
+is not plain goes to BoundedProtocol, untouched: another method, path, query or version of HTTP, a
+head that `lane.py` does not call plain, a large body, a pipelined request, a client that does not
+read, a full queue.
 
 What uvicorn and OrderlyProtocol count on, and where it is kept:
 
