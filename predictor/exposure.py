@@ -2,14 +2,14 @@
 
 import ipaddress
 
+from predictor.access import KINDS
 from predictor.errors import SettingsError
 from predictor.settings import Settings, variable
 
 
 def check_exposure(settings: Settings) -> None:
     """Raise SettingsError where others than this machine could ask without a key."""
-    files = ("api_keys_file", "operations_keys_file")
-    missing = [variable(name) for name in files if getattr(settings, name) is None]
+    missing = [variable(kind) for kind in KINDS if getattr(settings, kind) is None]
     if missing and not settings.allow_anonymous and not is_loopback(settings.host):
         raise SettingsError(
             f"PREDICTOR_HOST: others than this machine reach {settings.host}, and anybody could ask: "
