@@ -80,7 +80,7 @@ LABEL org.opencontainers.image.title="mlflow-hotswap predictor" \
 COPY --from=predictor-environment /venv /venv
 COPY --from=predictor-environment /app /app
 # As above. The folder is for a volume: where it is kept, a predictor starts without its registry.
-RUN PYTHONDONTWRITEBYTECODE= python -c 'import predictor.command, predictor.composition, predictor.healthcheck, predictor.supervisor, predictor.worker' \
+RUN PYTHONDONTWRITEBYTECODE= python -c 'import predictor.command, predictor.composition, predictor.healthcheck, predictor.workers.supervisor, predictor.workers.worker' \
  && install --directory --owner 10001 --group 10001 /var/cache/mlflow-hotswap
 ENV PREDICTOR_HOST=0.0.0.0 \
     PREDICTOR_CACHE_DIR=/var/cache/mlflow-hotswap

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from pydantic import SecretStr
 
-from predictor.families import FAMILIES
+from predictor.counting.families import FAMILIES
 from predictor.settings import Settings, variable
 
 

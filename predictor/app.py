@@ -7,13 +7,14 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 
-from predictor import lag, origins, problems
+from predictor import lag
 from predictor.api import docs, events, health, page, predict, webhook
 from predictor.api.guard import guard
-from predictor.cors import Cors
 from predictor.documents import Documents
-from predictor.instrument import Instrument
-from predictor.named import Named
+from predictor.http import origins, problems
+from predictor.http.cors import Cors
+from predictor.http.instrument import Instrument
+from predictor.http.named import Named
 from predictor.service import Service
 
 

@@ -15,8 +15,8 @@ from functools import partial
 from time import perf_counter
 from typing import Protocol
 
-from predictor.answers import Answers
 from predictor.errors import Overloaded
+from predictor.records.answers import Answers
 from predictor.servable import Servable
 from predictor.signature import Row
 from predictor.threads import Threads

@@ -4,13 +4,13 @@ import sys
 
 from predictor import descriptors, logs
 from predictor.access import Access
-from predictor.certificates import check_tls, registry_tls
 from predictor.errors import SettingsError
 from predictor.exposure import check_exposure
 from predictor.extras import check_traces
-from predictor.listeners import listen, listen_together
+from predictor.http.certificates import check_tls, registry_tls
+from predictor.http.listeners import listen, listen_together
 from predictor.settings import Settings
-from predictor.webhook_secrets import check_webhook_secret
+from predictor.webhooks.webhook_secrets import check_webhook_secret
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
         return 1
     # Each imports only what it needs: a supervisor, which serves nobody, is small.
     if workers > 1:
-        from predictor import supervisor
+        from predictor.workers import supervisor
 
         return supervisor.run(settings, listeners)
     from predictor.composition import compose, serve

@@ -7,14 +7,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from predictor import logs, server
+from predictor import logs
 from predictor.access import Access
 from predictor.app import create_app
-from predictor.cache import Cache
-from predictor.counts import Counts
+from predictor.counting.counts import Counts
+from predictor.counting.exposition import Exposition
 from predictor.events import Event, Observe
-from predictor.exposition import Exposition
+from predictor.http import server
 from predictor.journal import Journal
+from predictor.loading.cache import Cache
 from predictor.metrics import Metrics
 from predictor.model_uri import ModelUri
 from predictor.reconciler import Reconciler
@@ -23,10 +24,10 @@ from predictor.registry_client import http_client
 from predictor.registry_source import RegistrySource
 from predictor.service import Service
 from predictor.settings import Settings
-from predictor.spans import Spans
+from predictor.traces.spans import Spans
 from predictor.watcher import Turn, Watcher
-from predictor.webhook import Deliveries
-from predictor.webhook_secrets import WebhookSecrets
+from predictor.webhooks.webhook import Deliveries
+from predictor.webhooks.webhook_secrets import WebhookSecrets
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ PredictorError
     ├── InvalidRecord         JSON, but not the record that the serving model takes
     └── DeliveryRefused       a webhook's delivery that changes nothing: `delivery_errors.py`
 
-None of them knows an HTTP status; `problems.py` has the one table for that.
+None of them knows an HTTP status; `http/problems.py` has the one table for that.
 """
 
 from collections.abc import Sequence

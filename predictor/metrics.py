@@ -4,14 +4,15 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 
-from predictor import events, families
-from predictor.answers import Answers
-from predictor.counts import Counts
-from predictor.delivery_errors import REFUSALS
+from predictor import events
+from predictor.counting import families
+from predictor.counting.counts import Counts
+from predictor.counting.families import Family
 from predictor.errors import LOAD_STAGES
-from predictor.families import Family
-from predictor.presence import Presence
+from predictor.records.answers import Answers
 from predictor.servable import Servable
+from predictor.webhooks.delivery_errors import REFUSALS
+from predictor.workers.presence import Presence
 
 _FEW = 16  # rows: beyond these, adding up by class first takes less time
 _MOST_LABELS = 50  # a model of more classes is counted under "other" beyond these

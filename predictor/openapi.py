@@ -8,8 +8,8 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from predictor.http.problems import CONTENT_TYPE
 from predictor.openapi_schemas import FIXED
-from predictor.problems import CONTENT_TYPE
 from predictor.servable import Servable
 from predictor.signature import Feature, label_name
 

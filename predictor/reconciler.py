@@ -9,8 +9,6 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Literal
 
-from predictor.artifact import Fetched
-from predictor.builder import Builder, Loader
 from predictor.decision import Keep, Load, Stop, decide, why_nothing, why_swapped
 from predictor.errors import LoadError, NothingServing, RegistryError
 from predictor.events import (
@@ -23,7 +21,9 @@ from predictor.events import (
     SwapReason,
 )
 from predictor.knowledge import Failure, Knowledge
-from predictor.memory import Memory
+from predictor.loading.artifact import Fetched
+from predictor.loading.builder import Builder, Loader
+from predictor.loading.memory import Memory
 from predictor.model_version import ModelVersion
 from predictor.retries import Retries
 from predictor.servable import Servable

@@ -2,7 +2,7 @@
 
 import httpx
 
-from predictor.certificates import registry_tls
+from predictor.http.certificates import registry_tls
 from predictor.settings import Settings
 
 

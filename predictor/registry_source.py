@@ -6,13 +6,13 @@ from pathlib import PurePosixPath
 import httpx
 import structlog
 
-from predictor.artifact import MLMODEL, Fetched
-from predictor.artifact_files import checked, open_files
-from predictor.cache import Cache
 from predictor.errors import CacheError, LoadError, RegistryError
-from predictor.mlmodel import onnx_path as path_of_graph
+from predictor.loading.artifact import MLMODEL, Fetched
+from predictor.loading.artifact_files import checked, open_files
+from predictor.loading.cache import Cache
+from predictor.loading.mlmodel import onnx_path as path_of_graph
+from predictor.loading.onnx_graph import read_graph
 from predictor.model_version import ModelVersion
-from predictor.onnx_graph import read_graph
 from predictor.registry import Registry
 
 log = structlog.get_logger()

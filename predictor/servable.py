@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
-from predictor.answers import Answers, read_answers
-from predictor.artifact import Artifact, Fetched
-from predictor.cost import Cost
-from predictor.decoder import RowDecoder
-from predictor.encoder import Encoder
 from predictor.errors import FieldError, InvalidRecord, LoadError
-from predictor.interrupt import Interrupt
+from predictor.loading.artifact import Artifact, Fetched
+from predictor.loading.cost import Cost
+from predictor.loading.interrupt import Interrupt
 from predictor.model_version import ModelVersion
+from predictor.records.answers import Answers, read_answers
+from predictor.records.decoder import RowDecoder
+from predictor.records.encoder import Encoder
 from predictor.signature import Row, Signature
 
 # The wheels report usage unless this is set before the first import.

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from predictor.access import Access
 from predictor.batcher import Batcher
-from predictor.exposition import Exposition
+from predictor.counting.exposition import Exposition
 from predictor.journal import Journal
 from predictor.metrics import Metrics
 from predictor.reconciler import Reconciler
 from predictor.settings import Settings
-from predictor.spans import Spans
+from predictor.traces.spans import Spans
 from predictor.watcher import Watcher
-from predictor.webhook import Deliveries
+from predictor.webhooks.webhook import Deliveries
 
 
 @dataclass(frozen=True)

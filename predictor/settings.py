@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from predictor import origins
 from predictor.errors import SettingsError
+from predictor.http import origins
 from predictor.model_uri import ModelUri
 from predictor.tracking_settings import TrackingSettings
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.errors import LoadError
-from predictor.onnx_graph import Labels
+from predictor.loading.onnx_graph import Labels
 
 Value = float | int | bool | str
 Row = tuple[Value, ...] | bytes

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from predictor.artifact import Fetched
+from predictor.loading.artifact import Fetched
 from predictor.model_version import ModelVersion
 
 

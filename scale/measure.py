@@ -15,7 +15,7 @@ from mlflow.entities import Metric
 from benchmarks.machine import Machine
 from benchmarks.process import cpu_nanoseconds, pss_megabytes
 from demo.processes import free_port, running, start_predictor
-from predictor.artifact_files import open_files
+from predictor.loading.artifact_files import open_files
 from predictor.model_version import ModelVersion
 from predictor.registry import Registry
 from scale.costs import Costs

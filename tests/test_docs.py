@@ -6,8 +6,8 @@ import pytest
 
 from demo.processes import ROOT
 from docs.tables import rewritten
-from predictor.presence import BEAT_SECONDS
-from predictor.supervisor import HUNG_BEATS
+from predictor.workers.presence import BEAT_SECONDS
+from predictor.workers.supervisor import HUNG_BEATS
 
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")]

@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from predictor.artifact import MLMODEL, Fetched
-from predictor.interrupt import Interrupt
-from predictor.loader import load
+from predictor.loading.artifact import MLMODEL, Fetched
+from predictor.loading.interrupt import Interrupt
+from predictor.loading.loader import load
 from predictor.model_version import ModelVersion
 
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from predictor.documents import Documents
-from predictor.headers import NO_STORE
+from predictor.http.headers import NO_STORE
 from predictor.service import Service
 
 

@@ -13,8 +13,8 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 
 from predictor.api.health import describe
 from predictor.bulletin import iso
-from predictor.endless import begin_endless
-from predictor.headers import NO_STORE
+from predictor.http.endless import begin_endless
+from predictor.http.headers import NO_STORE
 from predictor.openapi import problems_with
 from predictor.service import Service
 

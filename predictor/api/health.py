@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Response
 
 from predictor.bulletin import identity, iso
-from predictor.headers import NO_STORE
+from predictor.http.headers import NO_STORE
 from predictor.openapi import answers_with
 from predictor.reconciler import Reconciler
 from predictor.servable import Servable

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from predictor.body import read_json_body
-from predictor.headers import NO_STORE
+from predictor.http.body import read_json_body
+from predictor.http.headers import NO_STORE
 from predictor.openapi import answers_with, takes
 from predictor.service import Service
 

@@ -7,13 +7,13 @@ import msgspec
 import structlog
 from fastapi import APIRouter, Request, Response
 
-from predictor.body import read_json_body
-from predictor.delivery_errors import DeliveryRefused
 from predictor.errors import RequestError
+from predictor.http.body import read_json_body
 from predictor.openapi import answers_with
 from predictor.seldom import Seldom
 from predictor.service import Service
-from predictor.webhook import HEADERS, MOST_BYTES, Deliveries, Delivery
+from predictor.webhooks.delivery_errors import DeliveryRefused
+from predictor.webhooks.webhook import HEADERS, MOST_BYTES, Deliveries, Delivery
 
 PATH = "/webhooks/mlflow"
 _QUIET_SECONDS = 10.0  # between two lines of the log about refused deliveries

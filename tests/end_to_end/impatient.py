@@ -5,9 +5,10 @@ Only the figure differs from `python -m predictor`, so that a test need not wait
 
 import sys
 
-from predictor import logs, supervisor
-from predictor.listeners import listen_together
+from predictor import logs
+from predictor.http.listeners import listen_together
 from predictor.settings import Settings
+from predictor.workers import supervisor
 
 if __name__ == "__main__":
     settings = Settings.read()

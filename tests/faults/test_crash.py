@@ -23,7 +23,7 @@ from demo.processes import (
     predictor_settings,
     start_predictor,
 )
-from predictor.cache import Cache
+from predictor.loading.cache import Cache
 from tests.end_to_end.parts import Registry, Service, wait_until
 
 SABOTEUR = Path(__file__).parent / "saboteur"

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from demo.processes import ROOT, free_port, predictor_python, predictor_settings, spawn
-from predictor.certificates import check_tls
 from predictor.errors import SettingsError
+from predictor.http.certificates import check_tls
 from predictor.settings import Settings
 from tests.end_to_end.parts import wait_until
 

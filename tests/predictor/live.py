@@ -11,18 +11,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from predictor.access import Access
 from predictor.app import create_app
 from predictor.batcher import Batcher
-from predictor.counts import Counts
+from predictor.counting.counts import Counts
+from predictor.counting.exposition import Exposition
 from predictor.events import Event
-from predictor.exposition import Exposition
 from predictor.journal import Journal
-from predictor.loader import load
+from predictor.loading.loader import load
 from predictor.metrics import Metrics
 from predictor.reconciler import Reconciler
 from predictor.service import Service
 from predictor.settings import Settings
 from predictor.watcher import Watcher
-from predictor.webhook import Deliveries
-from predictor.webhook_secrets import WebhookSecrets
+from predictor.webhooks.webhook import Deliveries
+from predictor.webhooks.webhook_secrets import WebhookSecrets
 from tests.predictor.parts import FakeSource, version, write_artifact
 from tests.predictor.sockets import OneWrite, listening
 

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import yaml
 
-from predictor.artifact import Fetched
 from predictor.errors import CacheError, LoadError, RegistryUnreachable
 from predictor.events import Event
-from predictor.interrupt import Interrupt
-from predictor.loader import load
+from predictor.loading.artifact import Fetched
+from predictor.loading.interrupt import Interrupt
+from predictor.loading.loader import load
 from predictor.model_version import ModelVersion
 from predictor.servable import Servable
 from tests.predictor.graphs import classifier

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from predictor.server import server
+from predictor.http.server import server
 from predictor.service import Service
 from tests.hostile.wire import Response, split
 

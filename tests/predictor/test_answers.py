@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from predictor.answers import Answer, read_answers
 from predictor.errors import InvalidRecord
+from predictor.records.answers import Answer, read_answers
 from predictor.signature import Outputs, Signature, label_name
 
 

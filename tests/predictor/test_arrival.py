@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from predictor.arrival import Arrival
+from predictor.workers.arrival import Arrival
 from tests.predictor.graphs import classifier
 from tests.predictor.live import Live
 from tests.predictor.parts import version

@@ -1,6 +1,6 @@
 """An artifact's digest is that of its names and bytes."""
 
-from predictor.artifact import Artifact, Fetched, sha256
+from predictor.loading.artifact import Artifact, Fetched, sha256
 from tests.predictor.parts import write_artifact
 
 

@@ -6,8 +6,8 @@ import threading
 import fsspec
 import pytest
 
-from predictor.artifact_files import ProxiedFiles, StoredFiles, checked, open_files
 from predictor.errors import LoadError
+from predictor.loading.artifact_files import ProxiedFiles, StoredFiles, checked, open_files
 from tests.predictor.parts import a_client, http, raw_server
 
 MANY = 1 << 30

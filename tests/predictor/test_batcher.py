@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from predictor.answers import Answer
 from predictor.batcher import Batcher
 from predictor.errors import InvalidRecord, MalformedBody, NothingServing
+from predictor.records.answers import Answer
 from tests.predictor.graphs import regressor
 from tests.predictor.parts import Counted, servable_of
 

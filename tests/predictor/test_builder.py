@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from predictor.builder import Builder
 from predictor.errors import LoadError
-from predictor.interrupt import Interrupt
-from predictor.loader import load
+from predictor.loading.builder import Builder
+from predictor.loading.interrupt import Interrupt
+from predictor.loading.loader import load
 from tests.predictor.graphs import classifier, endless
 from tests.predictor.parts import version, write_artifact
 

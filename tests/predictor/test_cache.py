@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from predictor.cache import Cache
+from predictor.loading.cache import Cache
 from tests.predictor.parts import version, write_artifact
 
 A = version(1)
@@ -230,7 +230,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from random import Random
-from predictor.cache import Cache
+from predictor.loading.cache import Cache
 from tests.predictor.parts import version, write_artifact
 
 folder, seed = Path(sys.argv[1]), int(sys.argv[2])

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from predictor.cost import LOOP_SECONDS, Cost, measure
+from predictor.loading.cost import LOOP_SECONDS, Cost, measure
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from predictor.counts import Counts
+from predictor.counting.counts import Counts
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_killed_process_leaves_all_that_it_counted(tmp_path):
     file.write_bytes(bytes(1 << 16))
     code = """
 import mmap, os, signal, sys
-from predictor.counts import Counts
+from predictor.counting.counts import Counts
 with open(sys.argv[1], "r+b") as file:
     counts = Counts(memoryview(mmap.mmap(file.fileno(), 0)))
 place = counts.place("a")

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from predictor.declared_outputs import DeclaredOutputs
 from predictor.errors import LoadError
+from predictor.loading.declared_outputs import DeclaredOutputs
 from predictor.signature import Port
 
 LABEL = Port("label", "tensor(string)", (None,))

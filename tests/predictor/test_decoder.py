@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from predictor import faults
-from predictor.decoder import RowDecoder
 from predictor.errors import InvalidRecord, MalformedBody, RequestError
+from predictor.records import faults
+from predictor.records.decoder import RowDecoder
 from predictor.signature import Feature, Outputs, Port, Signature
 
 FLOAT32 = float(np.finfo(np.float32).max)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictor.answers import Answer, Answers, read_answers
-from predictor.encoder import Encoder
 from predictor.errors import InvalidRecord
+from predictor.records.answers import Answer, Answers, read_answers
+from predictor.records.encoder import Encoder
 from predictor.signature import Outputs, Signature
 from tests.predictor.parts import version
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from predictor import blocks, events, presence
-from predictor.exposition import Exposition
+from predictor import events
+from predictor.counting.exposition import Exposition
 from predictor.metrics import Metrics
+from predictor.workers import blocks, presence
 from tests.predictor.parts import version
 
 

@@ -16,7 +16,7 @@ COMPOSED = """
 import sys
 from predictor.app import create_app
 from predictor.composition import compose
-from predictor.server import protocol
+from predictor.http.server import protocol
 from predictor.settings import Settings
 service = compose(Settings.read())
 create_app(service)

@@ -2,8 +2,8 @@
 
 import json
 
-from predictor import faults
 from predictor.errors import FieldError, MalformedBody
+from predictor.records import faults
 from predictor.signature import Feature
 
 FEATURES = (Feature("s", "string", "string"),)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from predictor.errors import LoadError
-from predictor.graph_signature import MlflowSignature, read_features, read_outputs
+from predictor.loading.graph_signature import MlflowSignature, read_features, read_outputs
 from predictor.signature import Port
 
 NOTHING = MlflowSignature()

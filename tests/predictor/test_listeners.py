@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from predictor.listeners import listen, listen_together
+from predictor.http.listeners import listen, listen_together
 
 
 def address(listener):

@@ -16,8 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from predictor.errors import InvalidRecord, LoadError
-from predictor.interrupt import Interrupt
-from predictor.loader import load
+from predictor.loading.interrupt import Interrupt
+from predictor.loading.loader import load
 from tests.predictor.graphs import (
     OPSETS,
     classifier,

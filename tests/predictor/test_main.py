@@ -238,7 +238,7 @@ def test_a_port_in_use_ends_a_service_of_workers(tmp_path):
 
 def test_the_supervisor_imports_nothing_that_serving_needs():
     """It is small, and starts at once."""
-    code = "import sys, predictor.command, predictor.supervisor; print(*sys.modules)"
+    code = "import sys, predictor.command, predictor.workers.supervisor; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "structlog" in loaded

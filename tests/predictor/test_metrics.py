@@ -7,11 +7,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from predictor import events
-from predictor.answers import Answer, Answers
-from predictor.counts import Counts
+from predictor.counting.counts import Counts
+from predictor.counting.exposition import Exposition
 from predictor.errors import LOAD_STAGES, FieldError, InvalidRecord
-from predictor.exposition import Exposition
 from predictor.metrics import Metrics
+from predictor.records.answers import Answer, Answers
 from tests.predictor.graphs import classifier, regressor
 from tests.predictor.live import Live
 from tests.predictor.parts import servable_of, version

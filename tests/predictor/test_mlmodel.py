@@ -5,7 +5,7 @@ import time
 import pytest
 
 from predictor.errors import LoadError
-from predictor.mlmodel import onnx_path, read_mlmodel
+from predictor.loading.mlmodel import onnx_path, read_mlmodel
 
 
 def merge_bomb(levels):

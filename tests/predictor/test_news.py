@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from predictor.events import RegistryAnswered, RegistryFailed
-from predictor.news import News
+from predictor.workers.news import News
 from tests.predictor.parts import version
 
 

@@ -26,7 +26,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from predictor.onnx_graph import read_graph
+from predictor.loading.onnx_graph import read_graph
 from predictor.signature import label_name
 from tests.faults.broken import sparse
 from tests.predictor.graphs import classifier, converted, graph, regressor, tensor

@@ -15,7 +15,7 @@ from predictor.errors import (
     RegistryRefused,
     RegistryUnreachable,
 )
-from predictor.loader import load
+from predictor.loading.loader import load
 from predictor.reconciler import Reconciler
 from tests.predictor.parts import FakeSource, Heard, version, write_artifact
 

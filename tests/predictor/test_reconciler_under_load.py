@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from predictor import events
-from predictor.loader import load
+from predictor.loading.loader import load
 from predictor.reconciler import Reconciler
 from tests.predictor.graphs import regressor
 from tests.predictor.live import Live

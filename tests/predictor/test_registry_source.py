@@ -13,10 +13,10 @@ import yaml
 from mlflow.models import infer_signature
 from structlog.testing import capture_logs
 
-from predictor.cache import Cache
 from predictor.errors import CacheError, LoadError
-from predictor.interrupt import Interrupt
-from predictor.loader import load
+from predictor.loading.cache import Cache
+from predictor.loading.interrupt import Interrupt
+from predictor.loading.loader import load
 from predictor.model_uri import ModelUri
 from predictor.registry import Registry
 from predictor.registry_source import RegistrySource

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from predictor import request_id
+from predictor.http import request_id
 
 MADE = re.compile(r"[0-9a-f]{32}")
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

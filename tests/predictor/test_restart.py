@@ -2,7 +2,7 @@
 
 import pytest
 
-from predictor.restart import Ending, GiveUp, Replace, decide
+from predictor.workers.restart import Ending, GiveUp, Replace, decide
 
 KILLED = Ending(-9, 3600.0, served=True)
 EARLY = Ending(1, 0.5, served=False)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from predictor.answers import Answer
 from predictor.errors import InvalidRecord
+from predictor.records.answers import Answer
 from tests.predictor.graphs import classifier, graph, one_input_per_column, regressor, tensor
 from tests.predictor.parts import servable_of
 

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from demo.processes import ROOT
-from predictor.deadline import Deadline
-from predictor.limits import Limits, Refused, check_head, check_size, too_large
-from predictor.server import missing_names, protocol
+from predictor.http.deadline import Deadline
+from predictor.http.limits import Limits, Refused, check_head, check_size, too_large
+from predictor.http.server import missing_names, protocol
 from tests.predictor.live import Live
 
 LIMITS = Limits(1, 1024, 1, 1, headers=3, target_bytes=10)
@@ -117,7 +117,7 @@ def test_an_end_that_is_put_off_is_forced():
     code = """
 import signal, time, uvicorn
 from predictor import logs
-from predictor.server import Server
+from predictor.http.server import Server
 logs.set_up("info")
 Server(uvicorn.Config(None, log_config=None), list).handle_exit(signal.SIGTERM, None)
 time.sleep(600)

@@ -4,7 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from predictor.standing import Standing, answered_at, aspired, failed, shown, since, skew, workers
+from predictor.counting.standing import (
+    Standing,
+    answered_at,
+    aspired,
+    failed,
+    shown,
+    since,
+    skew,
+    workers,
+)
 
 
 def a_worker(serving, named=7, answered=100.0, swapped=0.0):

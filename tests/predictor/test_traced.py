@@ -10,8 +10,8 @@ from opentelemetry.trace import StatusCode
 from predictor.batcher import Batcher
 from predictor.errors import InvalidRecord, NothingServing
 from predictor.reconciler import Reconciler
-from predictor.traced import around
-from predictor.tracing import Tracing
+from predictor.traces.traced import around
+from predictor.traces.tracing import Tracing
 from tests.predictor.graphs import classifier
 from tests.predictor.parts import Counted, FakeSource, version, write_artifact
 

@@ -11,11 +11,11 @@ import uuid
 import pytest
 from structlog.testing import capture_logs
 
-from predictor.delivery_errors import DeliveryRepeated, DeliveryStale
 from predictor.errors import SettingsError
-from predictor.seen import Seen
 from predictor.seldom import Seldom
-from predictor.webhook_secrets import WebhookSecrets
+from predictor.webhooks.delivery_errors import DeliveryRepeated, DeliveryStale
+from predictor.webhooks.seen import Seen
+from predictor.webhooks.webhook_secrets import WebhookSecrets
 from tests.hostile.wire import request, split
 from tests.predictor.live import Live
 from tests.predictor.sockets import SECONDS, listening

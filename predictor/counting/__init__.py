@@ -1,0 +1,1 @@
+"""Counts in memory that processes share, and how they are shown to Prometheus."""

@@ -1,0 +1,112 @@
+"""Errors as `application/problem+json` (RFC 9457), and the one table from error to HTTP status."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from predictor import errors
+from predictor.webhooks import delivery_errors
+
+CONTENT_TYPE = "application/problem+json"
+RETRY = {"Retry-After": "1"}  # seconds
+_HEADERS = {
+    HTTPStatus.SERVICE_UNAVAILABLE: RETRY,
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
+}
+
+STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.MalformedBody: HTTPStatus.BAD_REQUEST,
+    errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.InvalidRecord: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.NothingServing: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    delivery_errors.DeliveryMalformed: HTTPStatus.BAD_REQUEST,
+    delivery_errors.DeliveryNotSigned: HTTPStatus.FORBIDDEN,
+    delivery_errors.DeliveryStale: HTTPStatus.FORBIDDEN,
+    delivery_errors.DeliveryRepeated: HTTPStatus.CONFLICT,
+    errors.NoStream: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+log = structlog.get_logger()
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every error of the service, of routing and of ours with one shape."""
+    for kind in STATUS:
+        app.add_exception_handler(kind, _error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(ClientDisconnect, _client_left)
+    app.add_exception_handler(Exception, _error)
+
+
+def problem(
+    status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    """One problem document. `more` are further members, such as `errors`."""
+    return Response(_document(status, detail, **more), status, headers, CONTENT_TYPE)
+
+
+def answer_and_close(status: HTTPStatus, detail: str, request_id: str) -> bytes:
+    """A whole HTTP answer with one problem document, for who has no request to answer."""
+    body = _document(status, detail)
+    lines = [f"HTTP/1.1 {status} {status.phrase}", f"x-request-id: {request_id}"]
+    lines += [f"content-type: {CONTENT_TYPE}"]
+    lines += [f"{name}: {value}" for name, value in _HEADERS.get(status, {}).items()]
+    lines += [f"content-length: {len(body)}", "connection: close", "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def _document(status: HTTPStatus, detail: str, **more: Any) -> bytes:
+    return msgspec.json.encode(
+        {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": status,
+            "detail": detail,
+            **more,
+        }
+    )
+
+
+def of(error: Exception, endpoint: str) -> Response:
+    """The problem document for what went wrong with a request to a route, by its path."""
+    status = STATUS.get(type(error)) if isinstance(error, errors.PredictorError) else None
+    if status is None:
+        log.error("internal_error", endpoint=endpoint, error=type(error).__name__)
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service; its log has the details"
+        )
+    if isinstance(error, errors.InvalidRecord):
+        faults = [{"field": e.field, "message": e.message} for e in error.errors]
+        return problem(status, f"{len(faults)} fault(s) in the body", errors=faults)
+    return problem(status, str(error), _HEADERS.get(status))
+
+
+async def _error(request: Request, error: Exception) -> Response:
+    # Not the path that was asked for: whatever a client sent stays out of the log.
+    return of(error, getattr(request.scope.get("route"), "path", "other"))
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  what it was registered for
+    status = HTTPStatus(error.status_code)
+    detail = str(error.detail)
+    if status == HTTPStatus.NOT_FOUND:
+        detail = f"there is nothing at {request.url.path}; /docs lists what there is"
+    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        detail = f"{request.url.path} does not take {request.method}; it takes {allowed}"
+    return problem(status, detail, dict(error.headers or {}))
+
+
+async def _client_left(request: Request, _: Exception) -> Response:
+    # Nobody reads it; the code, which the protocol may know better, is for the metrics.
+    state = request.scope.get("state", {})
+    return Response(status_code=state.get("abandoned", HTTPStatus.BAD_REQUEST))

@@ -1,0 +1,155 @@
+"""Loading: files become a servable that has proved, on recorded examples, that it answers right."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from predictor.errors import LoadError, RequestError, Stage
+from predictor.loading.artifact import Fetched
+from predictor.loading.cost import measure
+from predictor.loading.declared_outputs import DeclaredOutputs
+from predictor.loading.graph_signature import MlflowSignature, read_features, read_outputs
+from predictor.loading.interrupt import Interrupt
+from predictor.loading.mlmodel import read_mlmodel
+from predictor.loading.onnx_graph import Labels, read_graph
+from predictor.loading.warm_up import blank_row, warm_up
+from predictor.model_version import ModelVersion
+from predictor.records.answers import Answer
+from predictor.records.decoder import RowDecoder
+from predictor.servable import RecordedExample, Servable, interruptible, open_session, plain_run
+from predictor.signature import Outputs, Port, Row, Signature, label_name
+
+During = Callable[[Stage], AbstractContextManager[object]]
+_TOLERANCE = 1e-5  # absolute, on probabilities; relative on regressed values
+
+
+def _nobody(_: Stage) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    """What our exporter writes into the graph's metadata. Other graphs have none of it."""
+
+    feature_names: list[str] | None = None
+    class_labels: list[str | int] | None = None
+    positive_class: str | None = None
+    recorded_examples: list[RecordedExample] = []
+
+
+def load(
+    version: ModelVersion, fetched: Fetched, interrupt: Interrupt, *, during: During = _nobody
+) -> Servable:
+    """Build a servable and prove that it answers. Blocks for as long as the model is large.
+
+    Each stage is done within `during(stage)`.
+
+    Raises LoadError with the stage: `session`, `signature`, `warm_up` or `examples`. It ends soon,
+    with any of them, once `interrupt` is thrown.
+    """
+    started = time.perf_counter()
+    with during("session"):
+        session = open_session(fetched, interrupt)
+    with during("signature"):
+        metadata = _metadata(session)
+        signature = _signature(session, metadata, fetched)
+    servable = Servable(
+        version, fetched.artifact, signature, RowDecoder(signature.features, signature.pack), session,
+        interruptible(interrupt), tuple(metadata.recorded_examples),
+    )  # fmt: skip
+    rows = [_row(servable, example) for example in servable.examples]
+    with during("warm_up"):
+        servable = warm_up(servable, rows)
+    with during("examples"):
+        _replay(servable)
+    cost = measure(servable.answer, rows[0] if rows else blank_row(signature))
+    seconds = time.perf_counter() - started
+    return replace(
+        servable, cost=cost, load_seconds=seconds, loaded_at=time.time(), run_options=plain_run()
+    )
+
+
+def _metadata(session: Any) -> _Metadata:
+    entries = session.get_modelmeta().custom_metadata_map
+    try:
+        ours = {
+            name: msgspec.json.decode(entries[name])
+            for name in _Metadata.__struct_fields__
+            if name in entries
+        }
+        return msgspec.convert(ours, _Metadata)
+    except msgspec.MsgspecError as error:
+        raise LoadError("signature", f"the graph's metadata is not readable: {error}") from error
+
+
+def _signature(session: Any, metadata: _Metadata, fetched: Fetched) -> Signature:
+    mlmodel = read_mlmodel(fetched.mlmodel)
+    ports = tuple(_port(node) for node in session.get_inputs())
+    given = [_port(node) for node in session.get_outputs()]
+    outputs = read_outputs(given)
+    DeclaredOutputs.read(mlmodel).check(given)
+    features = read_features(ports, metadata.feature_names, MlflowSignature.read(mlmodel))
+    labels: Labels = tuple(metadata.class_labels or ())
+    if not labels and outputs.label is not None:
+        labels = read_graph(fetched.graph).class_labels
+    _check_classes(metadata, outputs, labels)
+    return Signature(features, ports, outputs, labels, metadata.positive_class)
+
+
+def _check_classes(metadata: _Metadata, outputs: Outputs, labels: Labels) -> None:
+    if metadata.class_labels and outputs.label is None:
+        raise LoadError("signature", "the graph has class_labels, and gives no label")
+    positive = metadata.positive_class
+    if positive is not None and labels and positive not in map(label_name, labels):
+        raise LoadError("signature", f"positive_class {positive!r} is not among the class labels")
+
+
+def _port(node: Any) -> Port:
+    return Port(
+        node.name,
+        node.type,
+        tuple(d if isinstance(d, int) and d >= 0 else None for d in node.shape),
+    )
+
+
+def _replay(servable: Servable) -> None:
+    """Answer the recorded examples again. Raises LoadError where an answer is another one."""
+    rows = [_row(servable, example) for example in servable.examples]
+    for number, (example, answer) in enumerate(
+        zip(servable.examples, servable.answer(rows) if rows else (), strict=True), 1
+    ):
+        if isinstance(answer, RequestError):
+            raise LoadError("examples", f"recorded example {number} fails: {answer}")
+        if not _agrees(example, answer):
+            raise LoadError(
+                "examples",
+                f"recorded example {number} answers {answer.prediction} {answer.probabilities or ''}, "
+                f"it was {example.prediction} {example.probabilities or ''} when it was exported",
+            )
+
+
+def _row(servable: Servable, example: RecordedExample) -> Row:
+    try:
+        return servable.decoder.record(msgspec.json.encode(example.record))
+    except RequestError as error:
+        raise LoadError(
+            "examples", f"a recorded example is not a record of this model: {error}"
+        ) from error
+
+
+def _agrees(example: RecordedExample, answer: Answer) -> bool:
+    if isinstance(answer.prediction, float) and not isinstance(example.prediction, str):
+        return bool(
+            np.isclose(answer.prediction, example.prediction, rtol=_TOLERANCE, atol=_TOLERANCE)
+        )
+    if answer.prediction != example.prediction:
+        return False
+    given = answer.probabilities or {}
+    return all(
+        abs(given.get(label, np.inf) - p) <= _TOLERANCE
+        for label, p in example.probabilities.items()
+    )

@@ -1,0 +1,49 @@
+"""Spans: what stands between the service's parts while traces are sent; while they are not, nothing."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from predictor.batcher import Batcher
+from predictor.events import Observe
+from predictor.loading.builder import Loader
+from predictor.loading.loader import load
+from predictor.reconciler import Reconciler
+from predictor.settings import Settings
+from predictor.source import Source
+
+
+def _itself(part: Any) -> Any:
+    return part
+
+
+def _reconcile(reconciler: Reconciler) -> Callable[[], Awaitable[None]]:
+    return reconciler.reconcile
+
+
+def _nothing() -> None:
+    """There is nothing to be sent."""
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Each field gives a part, or takes one and gives what stands in its place. The defaults are the parts."""
+
+    source: Callable[[Source], Source] = _itself
+    load: Loader = load
+    batcher: Callable[..., Batcher] = Batcher
+    reconcile: Callable[[Reconciler], Callable[[], Awaitable[None]]] = _reconcile
+    app: Callable[[Any], Any] = _itself
+    observers: Sequence[Observe] = ()
+    #: Called once, after the last answer.
+    end: Callable[[], None] = _nothing
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Spans":
+        """Those that the settings ask for. Raises SettingsError."""
+        if settings.traces_exporter == "none":
+            return cls()
+        # Whoever asks for no traces needs no OpenTelemetry, and pays for none.
+        from predictor.traces.traced import spans
+
+        return spans(settings.traces_exporter)
