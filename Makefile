@@ -6,6 +6,9 @@ BIN     = $(VENV)/bin
 # The predictor runs in an environment of its own, so that nothing it lacks in production is there by chance.
 PREDICTOR_VENV = $(VENV)-predictor
 export PREDICTOR_PYTHON = $(abspath $(PREDICTOR_VENV))/bin/python
+# Clients of the protocols that the service speaks, for the tests only.
+CLIENTS_VENV   = $(VENV)-clients
+export CLIENTS_PYTHON = $(abspath $(CLIENTS_VENV))/bin/python
 
 MLFLOW_PORT    ?= 5000
 PREDICTOR_PORT ?= 8000
@@ -21,7 +24,7 @@ help: ## what can be made
 demo: environments ## train, promote and serve; stays up until Ctrl-C (MLFLOW_PORT=, PREDICTOR_PORT=)
 	@$(BIN)/python -m demo --mlflow-port $(MLFLOW_PORT) --predictor-port $(PREDICTOR_PORT)
 
-test: environments ## every test, the end-to-end ones included, in two processes (WORKERS=)
+test: environments $(CLIENTS_VENV)/installed ## every test, the end-to-end ones included, in two processes (WORKERS=)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
 
 stress: environments ## a thousand swaps by alias and a thousand by stage, under load (ARGS=--help)
@@ -85,6 +88,13 @@ $(PREDICTOR_VENV)/installed: requirements/predictor.txt $(VENV)/installed
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(PREDICTOR_PYTHON) --require-hashes requirements/predictor.txt
 	@touch $@
 
+# What other people's clients need, as they install it: nothing of the service's is there to help them.
+$(CLIENTS_VENV)/installed: requirements/clients.txt $(VENV)/installed
+	@echo "Installing the clients that the service is tested with into $(CLIENTS_VENV)"
+	@$(PYTHON) -m venv --without-pip $(CLIENTS_VENV)
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(CLIENTS_PYTHON) --require-hashes requirements/clients.txt
+	@touch $@
+
 # Hashes, but no download address: whoever installs chooses where from.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
@@ -94,8 +104,10 @@ lock: ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	$(COMPILE) pyproject.toml -o requirements/predictor.txt $(ARGS)
 	$(COMPILE) pyproject.toml --extra traces -c requirements/predictor.txt -o requirements/traces.txt $(ARGS)
+	$(COMPILE) pyproject.toml --extra grpc -c requirements/predictor.txt -o requirements/grpc.txt $(ARGS)
 	$(COMPILE) pyproject.toml --extra trainer --extra postgresql -c requirements/predictor.txt -o requirements/trainer.txt $(ARGS)
-	$(COMPILE) pyproject.toml --extra trainer --extra postgresql --extra traces --extra dev -c requirements/trainer.txt -o requirements/dev.txt $(ARGS)
+	$(COMPILE) pyproject.toml --extra trainer --extra postgresql --extra traces --extra grpc --extra dev -c requirements/trainer.txt -o requirements/dev.txt $(ARGS)
+	$(COMPILE) requirements/clients.in -o requirements/clients.txt $(ARGS)
 
 # Each peer by itself: what one pins is no reason for another.
 lock-peers: ## the same for the servers of `make bench-peers`
@@ -113,4 +125,4 @@ swagger-ui: ## the files of Swagger UI that /docs needs, from npm (SWAGGER_UI=ve
 	rm -r .swagger-ui
 
 clean: ## remove the environments and what the demo wrote
-	rm -rf $(VENV) $(PREDICTOR_VENV) .demo .bench
+	rm -rf $(VENV) $(PREDICTOR_VENV) $(CLIENTS_VENV) .demo .bench
