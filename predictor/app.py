@@ -1,7 +1,7 @@
 """create_app: routes, lifespan, errors and the OpenAPI document, around the service's parts."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,9 @@ from predictor.http.cors import Cors
 from predictor.http.instrument import Instrument
 from predictor.http.named import Named
 from predictor.service import Service
+
+_DIALECTS: Mapping[str, problems.Dialect] = {}
+"""Protocols that write their errors otherwise, by the path that they are below."""
 
 
 def create_app(service: Service) -> FastAPI:
@@ -39,7 +42,7 @@ def create_app(service: Service) -> FastAPI:
     documents = Documents(app, service)
     app.include_router(docs.routes(service, documents))
     app.openapi = documents.latest  # type: ignore[method-assign]
-    problems.add_handlers(app)
+    problems.add_handlers(app, _DIALECTS)
     if allowed := origins.parse(service.settings.cors_origins):
         app.add_middleware(Cors, origins=allowed)
     app.add_middleware(Instrument, answered=service.metrics.answered)

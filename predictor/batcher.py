@@ -12,24 +12,28 @@ compute, what comes becomes their next call. What waits is bounded: beyond it, O
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from predictor.computing import (
+    Computed,
+    Question,
+    Result,
+    Work,
+    answer,
+    answer_many,
+    answer_one,
+    calls,
+)
 from predictor.errors import Overloaded
 from predictor.records.answers import Answers
 from predictor.servable import Servable
-from predictor.signature import Row
 from predictor.threads import Threads
 
-Result = bytes | Exception
-"""The body of an answer, or what prevents it."""
 Reply = Callable[[Result], None]
-_Count = Callable[[Answers, float], None]
-_Computed = tuple[list[Result], Answers | None, float]
+T = TypeVar("T")
 
 LARGE = 16_384
 """Bytes of a record's body that are read on the loop; larger ones are read in a thread."""
-_ROWS_A_CALL = 512  # of a batch: between two calls, the loop has its turn
 
 
 class BatchObserver(Protocol):
@@ -40,7 +44,11 @@ class BatchObserver(Protocol):
 
 
 class Batcher:
-    """Takes bodies, gives the bodies of their answers, each with the version that computed it."""
+    """Takes bodies, gives the bodies of their answers, each with the version that computed it.
+
+    Other protocols put a `Question` about one row, which is computed with all others of the tick, or
+    have `compute` do their work on many rows in a thread.
+    """
 
     def __init__(
         self,
@@ -57,42 +65,54 @@ class Batcher:
         self._serving = serving
         self._observer = observer
         self._most_rows = most_rows
-        self._bodies: list[bytes] = []
+        self._asked: list[bytes | Question] = []
         self._replies: list[Reply] = []
         self._slow = Threads("rows")
         self._batches = Threads("batch", most_batches)
 
-    def ask(self, body: bytes, reply: Reply) -> None:
+    def ask(self, asked: bytes | Question, reply: Reply) -> None:
         """Answer one record of at most `LARGE` bytes: `reply` is called once, and not from here.
 
         Raises Overloaded, and then it is not called.
         """
-        bodies = self._bodies
-        if not bodies:
+        waiting = self._asked
+        if not waiting:
             asyncio.get_running_loop().call_soon(self._flush)
-        elif len(bodies) >= self._most_rows:
-            raise Overloaded(len(bodies), "records")
-        bodies.append(body)
+        elif len(waiting) >= self._most_rows:
+            raise Overloaded(len(waiting), "records")
+        waiting.append(asked)
         self._replies.append(reply)
 
     async def predict(self, body: bytes) -> bytes:
         """Answer one record. Raises RequestError, NothingServing or Overloaded."""
         if len(body) > LARGE:
-            return await self._in_thread(_answer_one, body)
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self.ask(body, partial(_settle, future))
-        return await future
+            return await self._in_thread(partial(answer_one, body))
+        return await self._in_tick(body)
 
     async def predict_batch(self, body: bytes) -> bytes:
         """Answer `{"instances": [record, …]}`, all from one servable.
 
         Raises RequestError, which names the row, NothingServing or Overloaded.
         """
-        return await self._in_thread(_answer_many, body)
+        return await self._in_thread(partial(answer_many, body))
 
-    async def _in_thread(
-        self, answer: Callable[[Servable, bytes, _Count], bytes], body: bytes
-    ) -> bytes:
+    async def ask_about(self, question: Question) -> Result:
+        """What the question's `told` returned. Raises RequestError, NothingServing or Overloaded."""
+        return await self._in_tick(question)
+
+    async def compute(self, work: Work[T]) -> T:
+        """What `work` returned, in a thread, with the one servable that it was given.
+
+        Raises what it raises, NothingServing or Overloaded.
+        """
+        return await self._in_thread(work)
+
+    async def _in_tick(self, asked: bytes | Question) -> Result:
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.ask(asked, partial(_settle, future))
+        return await future
+
+    async def _in_thread(self, work: Work[T]) -> T:
         """Decode, run and encode in a thread: a thousand rows must not hold up the single ones."""
         servable = self._serving()
         if not self._batches.free:
@@ -102,7 +122,7 @@ class Batcher:
         def count(answers: Answers, seconds: float) -> None:
             tell(self._observer.ran, servable, answers, seconds)
 
-        return await self._batches.submit(partial(answer, servable, body, count))
+        return await self._batches.submit(partial(work, servable, partial(calls, servable, count)))
 
     def _flush(self) -> None:
         """Answer what waits, on one servable: as much as the loop can afford, or in threads."""
@@ -110,41 +130,41 @@ class Batcher:
             servable = self._serving()
             most = servable.rows_on_loop
         except Exception as error:  # noqa: BLE001  every client that waits must hear of it
-            for reply in self._take(len(self._bodies))[1]:
+            for reply in self._take(len(self._asked))[1]:
                 reply(error)
             return
         if not most:
             self._flush_aside(servable)
             return
-        bodies, replies = self._take(most)
-        if self._bodies:
+        asked, replies = self._take(most)
+        if self._asked:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._tell(servable, replies, _answer(servable, bodies))
+        self._tell(servable, replies, answer(servable, asked))
 
-    def _take(self, most: int) -> tuple[list[bytes], list[Reply]]:
-        bodies, replies = self._bodies, self._replies
-        if len(bodies) <= most:
-            self._bodies, self._replies = [], []
-            return bodies, replies
-        self._bodies, self._replies = bodies[most:], replies[most:]
-        return bodies[:most], replies[:most]
+    def _take(self, most: int) -> tuple[list[bytes | Question], list[Reply]]:
+        asked, replies = self._asked, self._replies
+        if len(asked) <= most:
+            self._asked, self._replies = [], []
+            return asked, replies
+        self._asked, self._replies = asked[most:], replies[most:]
+        return asked[:most], replies[:most]
 
     def _flush_aside(self, servable: Servable) -> None:
         """Share what waits among the threads; when one has done its part, it is flushed again."""
-        share = -(-len(self._bodies) // self._slow.most)
-        while self._bodies and self._slow.free:
-            bodies, replies = self._take(share)
-            computed = self._slow.submit(partial(_answer, servable, bodies))
+        share = -(-len(self._asked) // self._slow.most)
+        while self._asked and self._slow.free:
+            asked, replies = self._take(share)
+            computed = self._slow.submit(partial(answer, servable, asked))
             computed.add_done_callback(partial(self._computed, servable, replies))
 
     def _computed(
-        self, servable: Servable, replies: list[Reply], computed: "asyncio.Future[_Computed]"
+        self, servable: Servable, replies: list[Reply], computed: "asyncio.Future[Computed]"
     ) -> None:
-        if self._bodies:
+        if self._asked:
             self._flush()
         self._tell(servable, replies, computed.result())
 
-    def _tell(self, servable: Servable, replies: list[Reply], computed: _Computed) -> None:
+    def _tell(self, servable: Servable, replies: list[Reply], computed: Computed) -> None:
         results, answers, seconds = computed
         for reply, result in zip(replies, results, strict=True):
             reply(result)
@@ -152,49 +172,6 @@ class Batcher:
             # Later: the loop sends what was written only once this has ended.
             count = self._observer.ran
             asyncio.get_running_loop().call_soon(count, servable, answers, seconds)
-
-
-def _answer(servable: Servable, bodies: list[bytes]) -> _Computed:
-    """Decode, run and encode. What goes wrong is the result of those whom it concerns."""
-    try:
-        rows, faults = servable.decoder.records(bodies)
-        if not rows:
-            return [faults[number] for number in range(len(bodies))], None, 0.0
-        answers, seconds = _run(servable, rows)
-        results: list[Result] = [*servable.encoder.each(answers)]
-    except Exception as error:  # noqa: BLE001  every client that waits must hear of it
-        return [error] * len(bodies), None, 0.0
-    for number, fault in faults.items():
-        results.insert(number, fault)
-    return results, answers, seconds
-
-
-def _run(servable: Servable, rows: list[Row]) -> tuple[Answers, float]:
-    started = perf_counter()
-    answers = servable.answer(rows)
-    if len(answers) != len(rows):
-        raise ValueError(f"{len(rows)} rows got {len(answers)} answers")
-    return answers, perf_counter() - started
-
-
-def _answer_one(servable: Servable, body: bytes, count: _Count) -> bytes:
-    answers, seconds = _run(servable, [servable.decoder.record(body)])
-    count(answers, seconds)
-    (result,) = servable.encoder.each(answers)
-    if isinstance(result, Exception):
-        raise result
-    return result
-
-
-def _answer_many(servable: Servable, body: bytes, count: _Count) -> bytes:
-    rows, encoded = servable.decoder.instances(body), []
-    for start in range(0, len(rows), _ROWS_A_CALL):
-        answers, seconds = _run(servable, rows[start : start + _ROWS_A_CALL])
-        count(answers, seconds)
-        for number, fault in sorted(answers.faults.items()):
-            raise fault.at(f"instances[{start + number}]")
-        encoded.append(servable.encoder.rows(answers))
-    return servable.encoder.batch(encoded)
 
 
 def _settle(future: "asyncio.Future[bytes]", result: Result) -> None:

@@ -24,7 +24,7 @@ import asyncio
 from time import perf_counter
 from typing import Any
 
-from predictor.batcher import Result
+from predictor.computing import Result
 from predictor.errors import Overloaded
 from predictor.http.lane import END, PLAIN, Lane
 from predictor.http.limits import Limits

@@ -13,7 +13,8 @@ from structlog.contextvars import bound_contextvars
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from predictor.access import Access
-from predictor.batcher import LARGE, Batcher, Result
+from predictor.batcher import LARGE, Batcher
+from predictor.computing import Result
 from predictor.errors import UnsupportedMedia
 from predictor.http import problems
 from predictor.http.body import check_media

@@ -1,5 +1,10 @@
-"""Errors as `application/problem+json` (RFC 9457), and the one table from error to HTTP status."""
+"""Errors as `application/problem+json` (RFC 9457), and the one table from error to HTTP status.
 
+A protocol that writes its errors otherwise has a dialect: it is given what the problem document would
+have said, for every path below its own.
+"""
+
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -34,11 +39,18 @@ STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
     errors.NoStream: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
+Dialect = Callable[[HTTPStatus, str, Mapping[str, str]], Response]
+"""How a protocol writes an error: from its status, what it says, and the answer's header fields."""
+
 log = structlog.get_logger()
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Answer every error of the service, of routing and of ours with one shape."""
+def add_handlers(app: FastAPI, dialects: Mapping[str, Dialect]) -> None:
+    """Answer every error of the service, of routing and of ours with one shape, but where a dialect has another.
+
+    `dialects` are by path: each is for that path and for all below it.
+    """
+    app.state.dialects = dialects
     for kind in STATUS:
         app.add_exception_handler(kind, _error)
     app.add_exception_handler(HTTPException, _http_exception)
@@ -77,21 +89,38 @@ def _document(status: HTTPStatus, detail: str, **more: Any) -> bytes:
 
 def of(error: Exception, endpoint: str) -> Response:
     """The problem document for what went wrong with a request to a route, by its path."""
-    status = STATUS.get(type(error)) if isinstance(error, errors.PredictorError) else None
-    if status is None:
-        log.error("internal_error", endpoint=endpoint, error=type(error).__name__)
-        return problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service; its log has the details"
-        )
+    status, detail = _said(error, endpoint)
     if isinstance(error, errors.InvalidRecord):
         faults = [{"field": e.field, "message": e.message} for e in error.errors]
         return problem(status, f"{len(faults)} fault(s) in the body", errors=faults)
-    return problem(status, str(error), _HEADERS.get(status))
+    return problem(status, detail, _HEADERS.get(status))
+
+
+def _said(error: Exception, endpoint: str) -> tuple[HTTPStatus, str]:
+    status = STATUS.get(type(error)) if isinstance(error, errors.PredictorError) else None
+    if status is None:
+        log.error("internal_error", endpoint=endpoint, error=type(error).__name__)
+        return HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service; its log has the details"
+    return status, str(error)
 
 
 async def _error(request: Request, error: Exception) -> Response:
     # Not the path that was asked for: whatever a client sent stays out of the log.
-    return of(error, getattr(request.scope.get("route"), "path", "other"))
+    endpoint = getattr(request.scope.get("route"), "path", "other")
+    dialect = _dialect(request)
+    if dialect is None:
+        return of(error, endpoint)
+    status, detail = _said(error, endpoint)
+    return dialect(status, detail, _HEADERS.get(status, {}))
+
+
+def _dialect(request: Request) -> Dialect | None:
+    dialects: Mapping[str, Dialect] = request.app.state.dialects
+    path = request.url.path
+    for own, dialect in dialects.items():
+        if path == own or path.startswith(f"{own}/"):
+            return dialect
+    return None
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -103,7 +132,9 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "another method")
         detail = f"{request.url.path} does not take {request.method}; it takes {allowed}"
-    return problem(status, detail, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    dialect = _dialect(request)
+    return dialect(status, detail, headers) if dialect else problem(status, detail, headers)
 
 
 async def _client_left(request: Request, _: Exception) -> Response:

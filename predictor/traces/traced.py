@@ -6,10 +6,12 @@ even whether they are. No span carries a feature's value.
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
 from predictor.batcher import Batcher, BatchObserver
+from predictor.computing import Question, Result, Run, Work
 from predictor.events import Event, Swapped
 from predictor.http.instrument import App, Receive, Scope, Send
 from predictor.loading.artifact import Fetched
@@ -19,9 +21,12 @@ from predictor.loading.loader import load
 from predictor.model_version import ModelVersion
 from predictor.reconciler import Reconciler
 from predictor.servable import Servable
+from predictor.signature import Row
 from predictor.source import Source
 from predictor.traces.spans import Spans
 from predictor.traces.tracing import Tracing
+
+T = TypeVar("T")
 
 
 class _Computed(msgspec.Struct):
@@ -81,18 +86,49 @@ class TracedBatcher(Batcher):
         """As Batcher.predict_batch."""
         return await self._traced(super().predict_batch, body)
 
+    async def ask_about(self, question: Question) -> Result:
+        """As Batcher.ask_about."""
+        with self._tracing.span("predict", serves=True) as span:
+            by = _TracedQuestion(question)
+            try:
+                return await super().ask_about(by)
+            finally:
+                span.say({**by.version, "rows": 1})
+
+    async def compute(self, work: Work[T]) -> T:
+        """As Batcher.compute."""
+        version: dict[str, str] = {}
+
+        def seen(servable: Servable, run: Run) -> T:
+            version.update(_named(servable.model_version))
+            return work(servable, run)
+
+        with self._tracing.span("predict", serves=True) as span:
+            try:
+                return await super().compute(seen)
+            finally:
+                span.say(version)
+
     async def _traced(self, answer: Callable[[bytes], Awaitable[bytes]], body: bytes) -> bytes:
         with self._tracing.span("predict", serves=True) as span:
             answered = await answer(body)
             computed = msgspec.json.decode(answered, type=_Computed)
-            span.say(
-                {
-                    "model_name": computed.model_name,
-                    "model_version": computed.model_version,
-                    "rows": len(computed.predictions),
-                }
-            )
+            version = {"model_name": computed.model_name, "model_version": computed.model_version}
+            span.say({**version, "rows": len(computed.predictions)})
             return answered
+
+
+class _TracedQuestion:
+    """A question that remembers which version it was put to."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self.version: Mapping[str, str] = {}
+        self.told = question.told
+
+    def row(self, servable: Servable) -> Row:
+        self.version = _named(servable.model_version)
+        return self._question.row(servable)
 
 
 class BelowParent:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from predictor.batcher import Batcher
-from predictor.errors import InvalidRecord, MalformedBody, NothingServing
+from predictor.errors import FieldError, InvalidRecord, MalformedBody, NothingServing
 from predictor.records.answers import Answer
 from tests.predictor.graphs import regressor
 from tests.predictor.parts import Counted, servable_of
@@ -132,3 +132,62 @@ async def test_a_batch_names_the_row_that_has_no_answer(batcher):
     with pytest.raises(InvalidRecord) as caught:
         await batcher.predict_batch(json.dumps({"instances": rows}).encode())
     assert [error.field for error in caught.value.errors] == ["instances[1]"]
+
+
+class Doubled:
+    """A question about one row, told twice the answer; `fails` says where."""
+
+    def __init__(self, value, fails=""):
+        self._value = value
+        self._fails = fails
+
+    def row(self, servable):
+        if self._fails == "row":
+            raise InvalidRecord([FieldError("x", "is wrong")])
+        return servable.signature.pack(self._value, 0.0)
+
+    def told(self, servable, answer):
+        if self._fails == "told":
+            raise InvalidRecord([FieldError("x", "cannot be told")])
+        return servable.model_version.version, 2 * answer.prediction
+
+
+async def test_questions_and_bodies_of_one_tick_are_one_call(batcher, observer):
+    """Whatever protocol they came by; each is told in its own way, and hears of its own fault."""
+    asked = await asyncio.gather(
+        batcher.predict(body(2, 0)),
+        batcher.ask_about(Doubled(4.0)),
+        batcher.ask_about(Doubled(4.0, fails="row")),
+        batcher.predict(b"{"),
+        batcher.ask_about(Doubled(-1.0)),
+        batcher.ask_about(Doubled(8.0, fails="told")),
+        batcher.predict(body(8, 0)),
+        return_exceptions=True,
+    )
+    assert observer.calls == [5]
+    assert json.loads(asked[0])["prediction"] == pytest.approx(0.693147, rel=1e-4)
+    assert asked[1] == ("1", pytest.approx(2 * 1.386294, rel=1e-4))
+    faults = [type(asked[number]) for number in (2, 3, 4, 5)]
+    assert faults == [InvalidRecord, MalformedBody, InvalidRecord, InvalidRecord]
+    assert str(asked[2]) == "x: is wrong"
+    assert "no finite answer" in str(asked[4])
+    assert str(asked[5]) == "x: cannot be told"
+    assert json.loads(asked[6])["prediction"] == pytest.approx(2.079442, rel=1e-4)
+
+
+async def test_work_on_many_rows_is_computed_in_calls_that_are_counted(batcher, observer):
+    """All on one servable; what it raises reaches who asked."""
+
+    def work(servable, run):
+        rows = [servable.signature.pack(1.0, 0.0)] * 1100
+        return [(first, len(answers)) for first, answers in run(rows)]
+
+    assert await batcher.compute(work) == [(0, 512), (512, 512), (1024, 76)]
+    await asyncio.sleep(0)
+    assert observer.calls == [512, 512, 76]
+
+    def wrong(servable, run):
+        raise InvalidRecord([FieldError("x", "is wrong")])
+
+    with pytest.raises(InvalidRecord):
+        await batcher.compute(wrong)

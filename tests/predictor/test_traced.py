@@ -1,5 +1,6 @@
 """What goes wrong is on the span of what went wrong, and a record's values are on none."""
 
+import json
 from dataclasses import dataclass
 
 import pytest
@@ -100,3 +101,25 @@ async def test_a_prediction_that_cannot_be_made_fails_without_its_values(traced)
     assert wrong.attributes["error.type"] == "InvalidRecord"
     assert "marked-value" not in wrong.to_json()
     assert wrong.events == ()
+
+
+async def test_other_protocols_are_traced_too(traced):
+    """A question and work in a thread each have a span that names the version that was asked."""
+    traced.source.files = lambda each: write_artifact(traced.source._folder, classifier())
+    await traced.promote(1)
+
+    class Asked:
+        def row(self, servable):
+            return servable.decoder.record(servable_record(servable))
+
+        def told(self, servable, answer):
+            return answer.prediction
+
+    def servable_record(servable):
+        return json.dumps({f.name: f.blank for f in servable.signature.features}).encode()
+
+    await traced.batcher.ask_about(Asked())
+    await traced.batcher.compute(lambda servable, run: None)
+    for span in traced.spans("predict"):
+        assert span.attributes["model_name"] == "m"
+        assert span.attributes["model_version"] == "1"
