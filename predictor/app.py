@@ -10,11 +10,11 @@ from fastapi import Depends, FastAPI
 from predictor import lag
 from predictor.api import docs, events, health, page, predict, webhook
 from predictor.api.guard import guard
-from predictor.documents import Documents
 from predictor.http import origins, problems
 from predictor.http.cors import Cors
 from predictor.http.instrument import Instrument
 from predictor.http.named import Named
+from predictor.openapi.documents import Documents
 from predictor.service import Service
 
 _DIALECTS: Mapping[str, problems.Dialect] = {}

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from predictor.documents import Documents
 from predictor.http.headers import NO_STORE
+from predictor.openapi.documents import Documents
 from predictor.service import Service
 
 

@@ -15,7 +15,7 @@ from predictor.api.health import describe
 from predictor.bulletin import iso
 from predictor.http.endless import begin_endless
 from predictor.http.headers import NO_STORE
-from predictor.openapi import problems_with
+from predictor.openapi.operations import problems_with
 from predictor.service import Service
 
 _RETRY_MS = 2000  # until a client that lost its stream comes back

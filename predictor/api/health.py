@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 
 from predictor.bulletin import identity, iso
 from predictor.http.headers import NO_STORE
-from predictor.openapi import answers_with
+from predictor.openapi.operations import answers_with
 from predictor.reconciler import Reconciler
 from predictor.servable import Servable
 from predictor.service import Service

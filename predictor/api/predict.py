@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from predictor.http.body import read_json_body
 from predictor.http.headers import NO_STORE
-from predictor.openapi import answers_with, takes
+from predictor.openapi.operations import answers_with, takes
 from predictor.service import Service
 
 

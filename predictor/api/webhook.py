@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from predictor.errors import RequestError
 from predictor.http.body import read_json_body
-from predictor.openapi import answers_with
+from predictor.openapi.operations import answers_with
 from predictor.seldom import Seldom
 from predictor.service import Service
 from predictor.webhooks.delivery_errors import DeliveryRefused

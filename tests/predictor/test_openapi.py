@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from predictor.openapi import example_record
+from predictor.openapi.document import example_record
 from tests.predictor.graphs import NAMES, OURS, classifier, one_input_per_column, regressor
 from tests.predictor.live import Live
 

@@ -5,8 +5,9 @@ from weakref import WeakKeyDictionary
 
 from fastapi import FastAPI
 
-from predictor import openapi
 from predictor.access import Access, needs
+from predictor.openapi.document import document
+from predictor.openapi.operations import problems_with
 from predictor.servable import Servable
 from predictor.service import Service
 
@@ -43,23 +44,23 @@ class Documents:
         return written[recorded]
 
     def _write(self, servable: Servable | None, *, recorded: bool) -> dict[str, Any]:
-        document = openapi.document(self._app, servable, recorded=recorded)
-        _ask_for_keys(document, self._access)
-        return document
+        written = document(self._app, servable, recorded=recorded)
+        _ask_for_keys(written, self._access)
+        return written
 
 
-def _ask_for_keys(document: dict[str, Any], access: Access) -> None:
+def _ask_for_keys(written: dict[str, Any], access: Access) -> None:
     """Say which routes ask for a key, and what is answered without one."""
-    for path, operations in document["paths"].items():
+    for path, operations in written["paths"].items():
         kind = needs(path)
         if kind is None or not access.guards(path):
             continue
         name, purpose = _SCHEMES[kind]
-        document["components"].setdefault("securitySchemes", {})[name] = {
+        written["components"].setdefault("securitySchemes", {})[name] = {
             "type": "http",
             "scheme": "bearer",
             "description": f"{purpose} `X-API-Key: KEY` does as well.",
         }
         for operation in operations.values():
             operation["security"] = [{name: []}]
-            operation["responses"]["401"] = openapi.problems_with(401)[401]
+            operation["responses"]["401"] = problems_with(401)[401]

@@ -1,15 +1,14 @@
 """The OpenAPI document: FastAPI writes the routes, the serving signature writes the schemas."""
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from predictor.http.problems import CONTENT_TYPE
-from predictor.openapi_schemas import FIXED
+from predictor.openapi.operations import ref
+from predictor.openapi.schemas import FIXED
 from predictor.servable import Servable
 from predictor.signature import Feature, label_name
 
@@ -23,46 +22,6 @@ _TAKEN = {
     "is replaced. Without it, the trace id of a W3C `traceparent` is taken."
 }
 _GIVEN = {"description": "What the request is called in every line that is logged about it."}
-
-_EXPLAINED = {
-    400: "The body is not JSON.",
-    401: "No key that may ask this came with the request.",
-    403: "The signature is not right, or the time of signing is not now.",
-    409: "This delivery came before.",
-    413: "The body is larger than the limit.",
-    415: "The body's type or encoding is not read.",
-    422: "JSON, but not what the serving version takes; every fault with its field.",
-    503: "No version serves, or too much is asked; the detail says which. Try again after "
-    "`Retry-After` seconds.",
-}
-
-
-def takes(schema: str) -> dict[str, Any]:
-    """What a route's body is, for FastAPI's `openapi_extra`."""
-    return {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(schema)}}}
-    }
-
-
-def answers_with(schema: str, *codes: int) -> dict[int | str, dict[str, Any]]:
-    """What a route answers with, for FastAPI's `responses`."""
-    answers: dict[int | str, dict[str, Any]] = {
-        200: {"description": "OK", "content": {"application/json": {"schema": _ref(schema)}}}
-    }
-    return answers | problems_with(*codes)
-
-
-def problems_with(*codes: int) -> dict[int | str, dict[str, Any]]:
-    """The problem documents that a route answers with, for FastAPI's `responses`."""
-    return {
-        code: {
-            "description": _EXPLAINED[code],
-            "content": {
-                CONTENT_TYPE: {"schema": _ref("Problem"), "example": _problem_example(code)}
-            },
-        }
-        for code in codes
-    }
 
 
 def document(app: FastAPI, servable: Servable | None, *, recorded: bool = True) -> dict[str, Any]:
@@ -78,7 +37,7 @@ def document(app: FastAPI, servable: Servable | None, *, recorded: bool = True) 
     schemas.update(FIXED)
     record = example_record(servable, recorded=recorded) if servable else None
     schemas["Record"] = _record(servable, record)
-    instances = {"type": "array", "minItems": 1, "items": _ref("Record")}
+    instances = {"type": "array", "minItems": 1, "items": ref("Record")}
     schemas["Records"] = {**_object({"instances": instances}), "additionalProperties": False}
     example = _answer_example(servable, record)
     answer = _answer(servable, example)
@@ -175,19 +134,3 @@ def _object(properties: dict[str, Any], example: Mapping[str, Any] | None = None
         "required": list(properties),
     }
     return {**described, "example": example} if example else described
-
-
-def _ref(schema: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{schema}"}
-
-
-def _problem_example(code: int) -> dict[str, Any]:
-    example: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(code).phrase,
-        "status": code,
-        "detail": _EXPLAINED[code],
-    }
-    if code == HTTPStatus.UNPROCESSABLE_ENTITY:
-        example["errors"] = [{"field": "mean_radius", "message": "missing"}]
-    return example
