@@ -24,7 +24,7 @@ settings.load_profile("unhurried")
 ATTACKS = {f"tests/hostile/test_{name}.py" for name in ("attacks", "document", "fuzz")}
 # The folders with the longest tests. `faults` begins, because one of the two files that begin needs
 # no trained versions: it goes on while they are trained for the other.
-FIRST = ("faults", "end_to_end", "deploy", "benchmarks", "hostile", "trainer")
+FIRST = ("faults", "end_to_end", "deploy", "benchmarks", "hostile", "page", "trainer")
 
 
 class ByFile(LoadFileScheduling):
@@ -32,6 +32,8 @@ class ByFile(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
+        if file.startswith("tests/page/"):
+            return "page"  # one Chromium for all
         return "attacks" if file in ATTACKS else file
 
 
