@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 
 from predictor import lag
-from predictor.api import docs, events, health, page, predict, webhook
+from predictor.api import docs, events, health, model, page, predict, webhook
 from predictor.api.guard import guard
 from predictor.http import origins, problems
 from predictor.http.cors import Cors
@@ -34,14 +34,13 @@ def create_app(service: Service) -> FastAPI:
         dependencies=[Depends(guard(service.access))] if service.access.asks else [],
     )
     app.include_router(predict.routes(service))
+    app.include_router(model.routes(service))
     app.include_router(health.routes(service))
     app.include_router(events.routes(service))
     app.include_router(page.routes(service))
     if service.deliveries:
         app.include_router(webhook.routes(service, service.deliveries))
-    documents = Documents(app, service)
-    app.include_router(docs.routes(service, documents))
-    app.openapi = documents.latest  # type: ignore[method-assign]
+    app.include_router(docs.routes(service, Documents(app, service)))
     problems.add_handlers(app, _DIALECTS)
     if allowed := origins.parse(service.settings.cors_origins):
         app.add_middleware(Cors, origins=allowed)

@@ -11,7 +11,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from predictor.api.health import describe
+from predictor.api.model import describe
 from predictor.bulletin import iso
 from predictor.http.endless import begin_endless
 from predictor.http.headers import NO_STORE

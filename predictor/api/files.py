@@ -1,11 +1,12 @@
 """Files of a page: read once, and answered with the headers that keep a page to itself."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import Request, Response
+
+from predictor.http.conditional import Validator, answer
 
 _TYPES = {
     ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
@@ -28,24 +29,20 @@ class File:
     content: bytes
     media_type: str
     headers: Mapping[str, str]
+    validator: Validator
 
     @classmethod
     def read(cls, path: Path, policy: str, *, https: bool) -> "File":
         """A file of a page with this Content-Security-Policy; `name.gz` is sent as it is, for `name`."""
         content = path.read_bytes()
-        headers = {
-            **HEADERS,
-            "Content-Security-Policy": policy,
-            "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
-        }
+        headers = {**HEADERS, "Content-Security-Policy": policy}
         if https:
             headers["Strict-Transport-Security"] = f"max-age={_HSTS_SECONDS}"
         if path.suffix == ".gz":
             headers["Content-Encoding"] = "gzip"
-        return cls(content, _TYPES[Path(path.name.removesuffix(".gz")).suffix], headers)
+        media_type = _TYPES[Path(path.name.removesuffix(".gz")).suffix]
+        return cls(content, media_type, headers, Validator.of(content))
 
     def answer(self, request: Request) -> Response:
         """The file, or that the browser has it already."""
-        if request.headers.get("If-None-Match") == self.headers["ETag"]:
-            return Response(status_code=304, headers=self.headers)
-        return Response(self.content, headers=self.headers, media_type=self.media_type)
+        return answer(request, self.validator, self.content, self.media_type, self.headers)

@@ -16,9 +16,9 @@ from predictor.http.instrument import App, Receive, Scope, Send
 _PREFLIGHT = SimpleNamespace(path="preflight")  # what metrics call it, as if it were a route
 _ASKED_WITH = (
     "Authorization", "X-API-Key", "Content-Type", "X-Request-ID", "traceparent", "tracestate",
-    "Last-Event-ID",
+    "Last-Event-ID", "If-None-Match", "If-Modified-Since",
 )  # fmt: skip
-_READ = ("X-Request-ID", "Retry-After", "WWW-Authenticate")
+_READ = ("X-Request-ID", "Retry-After", "WWW-Authenticate", "ETag")
 
 
 class Cors(CORSMiddleware):
@@ -30,7 +30,7 @@ class Cors(CORSMiddleware):
 
     def __init__(self, app: App, origins: tuple[str, ...]) -> None:
         super().__init__(
-            app, allow_origins=origins, allow_methods=("GET", "POST"), allow_headers=_ASKED_WITH,
+            app, allow_origins=origins, allow_methods=("GET", "HEAD", "POST"), allow_headers=_ASKED_WITH,
             expose_headers=_READ,
         )  # fmt: skip
 

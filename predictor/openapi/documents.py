@@ -1,11 +1,14 @@
 """Documents: the OpenAPI document of each servable, written when it is first asked for."""
 
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import msgspec
 from fastapi import FastAPI
 
 from predictor.access import Access, needs
+from predictor.http.conditional import Validator
 from predictor.openapi.document import document
 from predictor.openapi.operations import problems_with
 from predictor.servable import Servable
@@ -15,6 +18,14 @@ _SCHEMES = {
     "api_keys_file": ("api_key", "For predictions."),
     "operations_keys_file": ("operations_key", "For what operators watch."),
 }
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document as it is sent. It is known by its bytes, and by when its version took over."""
+
+    content: bytes
+    validator: Validator
 
 
 class Documents:
@@ -28,11 +39,11 @@ class Documents:
         self._app = app
         self._reconciler = service.reconciler
         self._access = service.access
-        self._none: dict[str, Any] | None = None
+        self._none: Document | None = None
         # Weak, so that a servable that was swapped out is freed.
-        self._written: WeakKeyDictionary[Servable, dict[bool, dict[str, Any]]] = WeakKeyDictionary()
+        self._written: WeakKeyDictionary[Servable, dict[bool, Document]] = WeakKeyDictionary()
 
-    def latest(self, *, recorded: bool = True) -> dict[str, Any]:
+    def latest(self, *, recorded: bool = True) -> Document:
         """The document of the servable that serves now, with a recorded example or a blank one."""
         serving = self._reconciler.serving
         if serving is None:
@@ -43,10 +54,12 @@ class Documents:
             written[recorded] = self._write(serving, recorded=recorded)
         return written[recorded]
 
-    def _write(self, servable: Servable | None, *, recorded: bool) -> dict[str, Any]:
+    def _write(self, servable: Servable | None, *, recorded: bool) -> Document:
         written = document(self._app, servable, recorded=recorded)
         _ask_for_keys(written, self._access)
-        return written
+        content = msgspec.json.encode(written)
+        took_over = servable.loaded_at if servable else None
+        return Document(content, Validator.of(content, took_over))
 
 
 def _ask_for_keys(written: dict[str, Any], access: Access) -> None:

@@ -115,14 +115,14 @@ async def test_answers_say_how_they_may_be_treated(asked):
     for request in (
         post(BODY, "X-API-Key: k3y"),
         post(json.dumps({"instances": [GOOD]}).encode(), "X-API-Key: k3y", path="/predict/batch"),
-        *(
-            f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-            for path in ("/model", "/metrics", "/ready")
-        ),
+        *(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for path in ("/metrics", "/ready")),
     ):
         answer = await client.ask(request)
         assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
         assert answer.headers["x-content-type-options"] == "nosniff"
+    for path in ("/model", "/openapi.json"):
+        answer = await client.ask(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert answer.headers["cache-control"] == "private, no-cache"
     for path in ("/", "/docs", "/web/page.js", "/web/docs/docs.js", "/nothing"):
         answer = await client.ask(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert answer.headers["x-content-type-options"] == "nosniff"

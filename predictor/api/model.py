@@ -1,0 +1,92 @@
+"""`GET /model`: which version serves, and which should; for who asks again and again, too."""
+
+import time
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from predictor.bulletin import identity, iso
+from predictor.http.conditional import Seen, answer
+from predictor.http.headers import NO_CACHE
+from predictor.openapi.operations import answers_with
+from predictor.reconciler import Reconciler
+from predictor.servable import Servable
+from predictor.service import Service
+
+_VOLATILE = {"last_answer_at", "last_answer_age_seconds"}  # of `registry`: other at each poll
+
+
+def routes(service: Service) -> APIRouter:
+    """The route that says which version serves."""
+    router = APIRouter(tags=["operations"])
+    seen = Seen()
+
+    @router.head("/model", include_in_schema=False)
+    @router.get(
+        "/model",
+        operation_id="model",
+        summary="Which version serves, and which should",
+        responses=answers_with("Model"),
+    )
+    async def model(request: Request) -> Response:
+        """What serves, what should, the last failed load, and the age of the registry's last word."""
+        said = describe(service.reconciler, service.settings.model_uri)
+        validator = seen.as_it_is(msgspec.json.encode(_lasting(said)))
+        return answer(request, validator, msgspec.json.encode(said), "application/json", NO_CACHE)
+
+    return router
+
+
+def _lasting(said: dict[str, Any]) -> dict[str, Any]:
+    """What is the same until something happens: all but when the registry last answered."""
+    registry = {name: each for name, each in said["registry"].items() if name not in _VOLATILE}
+    return {**said, "registry": registry}
+
+
+def describe(reconciler: Reconciler, model_uri: str) -> dict[str, Any]:
+    """The body of `GET /model`."""
+    known, failure = reconciler.knowledge, reconciler.failure
+    return {
+        "model_uri": model_uri,
+        "serving": _serving(reconciler.serving) if reconciler.serving else None,
+        "aspired": identity(known.aspired) if known.aspired else None,
+        "loading": identity(reconciler.loading) if reconciler.loading else None,
+        "last_failure": {
+            **identity(failure.version),
+            "stage": failure.stage,
+            "reason": failure.reason,
+            "attempts": failure.attempts,
+            "failed_at": iso(failure.failed_at),
+        }
+        if failure
+        else None,
+        "cache": {"fault": reconciler.cache_fault},
+        "registry": {
+            "reachable": known.fault is None and known.answered_at is not None,
+            "last_answer_at": iso(known.answered_at) if known.answered_at else None,
+            "last_answer_age_seconds": round(time.time() - known.answered_at, 3)
+            if known.answered_at
+            else None,
+            "fault": known.fault,
+            "names_none_because": known.absence or None,
+        },
+    }
+
+
+def _serving(servable: Servable) -> dict[str, Any]:
+    signature = servable.signature
+    return {
+        **identity(servable.model_version),
+        "digest": f"sha256:{servable.artifact.onnx_sha256}",
+        "loaded_at": iso(servable.loaded_at),
+        "load_seconds": round(servable.load_seconds, 4),
+        "metrics": dict(servable.artifact.metrics),
+        "signature": {
+            "features": [
+                {"name": f.name, "type": f.type, "dtype": f.dtype} for f in signature.features
+            ],
+            "class_labels": list(signature.class_labels),
+            "positive_class": signature.positive_class,
+        },
+    }
