@@ -1,4 +1,4 @@
-"""What an exported model promises to whoever serves it: names, metadata and recorded examples.
+"""What an exported model promises to whoever serves it: names, metadata, examples, training data.
 
 The predictor knows these names from the artifact alone; it never imports this package.
 """
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from exporters.training_data import TrainingData, background, feature_profiles
 
 INPUT = "features"  # float32 [N, F]
 LABEL = "label"  # string [N]
@@ -55,11 +57,20 @@ def metadata(
     class_labels: list[str],
     positive_class: str,
     examples: list[RecordedExample],
+    training: TrainingData | None = None,
 ) -> dict[str, str]:
-    """The graph's `metadata_props`: every value is JSON."""
-    return {
-        "feature_names": json.dumps(feature_names),
-        "class_labels": json.dumps(class_labels),
-        "positive_class": json.dumps(positive_class),
-        "recorded_examples": json.dumps([asdict(example) for example in examples]),
+    """The graph's `metadata_props`: every value is JSON.
+
+    With `training`, also `feature_profiles`, one object a feature, in order, and `background`, some
+    of the rows, each a list of values in the order of the features.
+    """
+    said: dict[str, Any] = {
+        "feature_names": feature_names,
+        "class_labels": class_labels,
+        "positive_class": positive_class,
+        "recorded_examples": [asdict(example) for example in examples],
     }
+    if training is not None:
+        said["feature_profiles"] = [asdict(profile) for profile in feature_profiles(training)]
+        said["background"] = background(training)
+    return {name: json.dumps(value) for name, value in said.items()}

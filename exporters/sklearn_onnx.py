@@ -12,6 +12,7 @@ from skl2onnx.common.data_types import FloatTensorType
 
 from exporters.contract import INPUT, metadata, record_examples
 from exporters.errors import ConversionError
+from exporters.training_data import TrainingData
 from exporters.trees import with_float32_thresholds
 
 # Old enough for every ONNX Runtime since 1.13, new enough for every converter used here.
@@ -26,13 +27,20 @@ class OnnxExport:
     sha256: str
 
 
-def export(pipeline: Any, examples: pd.DataFrame, positive_class: str) -> OnnxExport:
+def export(
+    pipeline: Any,
+    examples: pd.DataFrame,
+    positive_class: str,
+    training: TrainingData | None = None,
+) -> OnnxExport:
     """Convert a fitted classifier pipeline; the result keeps the promises of `exporters.contract`.
 
     Args:
         pipeline: fitted on named columns, with string labels and `predict_proba`.
         examples: float64 [N, F], real rows to choose the recorded examples from.
         positive_class: one of the pipeline's labels.
+        training: what the pipeline was fitted on, with the same columns; the model then says where
+            its training values lay, and carries some of the rows.
 
     Raises:
         ConversionError: a step cannot be converted; it names the step.
@@ -44,7 +52,7 @@ def export(pipeline: Any, examples: pd.DataFrame, positive_class: str) -> OnnxEx
     recorded = record_examples(pipeline, examples, positive_class)
     labels = [str(label) for label in pipeline.classes_]
     onnx.helper.set_model_props(
-        proto, metadata(list(examples.columns), labels, positive_class, recorded)
+        proto, metadata(list(examples.columns), labels, positive_class, recorded, training)
     )
     content = proto.SerializeToString(deterministic=True)
     return OnnxExport(content, hashlib.sha256(content).hexdigest())

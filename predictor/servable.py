@@ -17,7 +17,8 @@ from predictor.model_version import ModelVersion
 from predictor.records.answers import Answers, read_answers
 from predictor.records.decoder import RowDecoder
 from predictor.records.encoder import Encoder
-from predictor.signature import Row, Signature
+from predictor.records.profile import FeatureProfile
+from predictor.signature import Row, Signature, Value
 
 # The wheels report usage unless this is set before the first import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -34,7 +35,11 @@ class RecordedExample(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class Servable:
-    """One model version, ready to answer. Two requests may run on it at the same time."""
+    """One model version, ready to answer. Two requests may run on it at the same time.
+
+    `profiles`, in the order of the features, and `background`, training rows that never leave the
+    service, are empty where the artifact has none.
+    """
 
     model_version: ModelVersion
     artifact: Artifact
@@ -43,6 +48,8 @@ class Servable:
     session: ort.InferenceSession = field(repr=False)
     run_options: ort.RunOptions = field(repr=False)
     examples: tuple[RecordedExample, ...] = field(default=(), repr=False)
+    profiles: tuple[FeatureProfile, ...] = field(default=(), repr=False)
+    background: tuple[tuple[Value, ...], ...] = field(default=(), repr=False)
     loaded_at: float = field(default_factory=time.time)
     load_seconds: float = 0.0
     cost: Cost = field(default_factory=Cost)

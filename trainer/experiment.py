@@ -16,15 +16,17 @@ from exporters.errors import ExportError
 from exporters.parity import ParityReport, compare
 from exporters.rows import parity_rows
 from exporters.sklearn_onnx import OnnxExport, export
+from exporters.training_data import TrainingData
 from trainer import artifact, evaluation, plots, provenance
 from trainer.annotation import parity_tags
 from trainer.candidates import Candidate
 from trainer.data import HELD_OUT_SEED, HELD_OUT_SHARE, POSITIVE, Dataset, Split, split
+from trainer.measurements import DESCRIPTIONS
 from trainer.search import Effort, Search
 from trainer.tracking import Run, dataset_entity
 from trainer.training_errors import UntrustedTypesError
 
-Exporter = Callable[[Any, pd.DataFrame, str], OnnxExport]
+Exporter = Callable[[Any, pd.DataFrame, str, TrainingData], OnnxExport]
 EXAMPLE_ROWS = 2
 # Beside the trials: evaluation, export with parity, upload.
 OTHER_STEPS = 3
@@ -161,7 +163,9 @@ class Experiment:
 
     def _export(self, run: Run, pipeline: Any) -> tuple[OnnxExport, ParityReport]:
         """Export and compare; the report is logged before a failed one is raised as ParityError."""
-        exported = self.exporter(pipeline, self.rows.test.features, POSITIVE)
+        fitted_on = self.rows.train
+        training = TrainingData(fitted_on.features, fitted_on.diagnosis, DESCRIPTIONS)
+        exported = self.exporter(pipeline, self.rows.test.features, POSITIVE, training)
         rows = parity_rows(pipeline, self.dataset.features, seed=self.seed)
         parity = compare(pipeline, exported.content, rows)
         run.log_json({"onnx_sha256": exported.sha256, **parity.as_dict()}, "parity.json")

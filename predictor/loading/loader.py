@@ -21,6 +21,7 @@ from predictor.loading.warm_up import blank_row, warm_up
 from predictor.model_version import ModelVersion
 from predictor.records.answers import Answer
 from predictor.records.decoder import RowDecoder
+from predictor.records.profile import FeatureProfile, check_profiles, read_background
 from predictor.servable import RecordedExample, Servable, interruptible, open_session, plain_run
 from predictor.signature import Outputs, Port, Row, Signature, label_name
 
@@ -39,6 +40,8 @@ class _Metadata(msgspec.Struct, frozen=True):
     class_labels: list[str | int] | None = None
     positive_class: str | None = None
     recorded_examples: list[RecordedExample] = []
+    feature_profiles: list[FeatureProfile] = []
+    background: list[list[Any]] = []
 
 
 def load(
@@ -57,9 +60,12 @@ def load(
     with during("signature"):
         metadata = _metadata(session)
         signature = _signature(session, metadata, fetched)
+        check_profiles(metadata.feature_profiles, signature.features)
+        background = read_background(metadata.background, signature.features)
     servable = Servable(
         version, fetched.artifact, signature, RowDecoder(signature.features, signature.pack), session,
         interruptible(interrupt), tuple(metadata.recorded_examples),
+        tuple(metadata.feature_profiles), background,
     )  # fmt: skip
     rows = [_row(servable, example) for example in servable.examples]
     with during("warm_up"):

@@ -162,13 +162,14 @@ def structs_for(features: Sequence[Feature]) -> type[msgspec.Struct]:
     """The msgspec structure of one record: every feature required, no other name allowed."""
     return msgspec.defstruct(
         "Record",
-        [(f"f{i}", _annotation(feature)) for i, feature in enumerate(features)],
+        [(f"f{i}", json_type(feature)) for i, feature in enumerate(features)],
         rename={f"f{i}": feature.name for i, feature in enumerate(features)},
         forbid_unknown_fields=True,
     )
 
 
-def _annotation(feature: Feature) -> Any:
+def json_type(feature: Feature) -> Any:
+    """What msgspec takes for a value of this feature: its JSON type, and the range that fits."""
     kind = _JSON_TYPES[feature.type]
     if feature.minimum is None:
         return kind

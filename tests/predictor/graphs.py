@@ -127,6 +127,14 @@ def endless() -> bytes:
     return graph(nodes, [tensor("X")], [tensor("Y")], constants)
 
 
+def with_metadata(model: bytes, *, as_text: Mapping[str, str] | None = None, **said: Any) -> bytes:
+    """The model with these metadata: `said` is written as JSON, `as_text` as it is."""
+    proto = onnx.load_from_string(model)
+    entries = {key: json.dumps(value) for key, value in said.items()} | dict(as_text or {})
+    helper.set_model_props(proto, {each.key: each.value for each in proto.metadata_props} | entries)
+    return proto.SerializeToString()
+
+
 def converted(estimator: Any, width: int, *, zipmap: bool | None = None) -> bytes:
     """A fitted scikit-learn estimator as skl2onnx exports it, by default with a ZipMap."""
     options = None if zipmap is None else {id(estimator): {"zipmap": zipmap}}

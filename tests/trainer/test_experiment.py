@@ -18,7 +18,7 @@ from exporters.parity import session
 from exporters.sklearn_onnx import OnnxExport, export
 from tests.trainer.uci_file import write_uci_file
 from trainer.candidates import choose
-from trainer.data import FEATURES, load
+from trainer.data import FEATURES, load, split
 from trainer.evaluation import METRICS
 from trainer.experiment import Experiment
 from trainer.importance import shares, table
@@ -104,6 +104,22 @@ def test_each_trial_is_a_child_run_with_its_parameters_and_metrics(client, run, 
         assert child.data.params["seed"] == "7"
         assert child.inputs.dataset_inputs[0].dataset.digest == load().digest
         assert child.info.status == "FINISHED"
+
+
+def test_the_artifact_says_where_the_rows_lay_that_it_was_fitted_on(registered):
+    """Not the held-out ones, which nobody was fitted on."""
+    exported = onnx.load_from_string(registered.logged.export.content)
+    props = {each.key: json.loads(each.value) for each in exported.metadata_props}
+    fitted_on = split(load()).train.features
+    profiles = {profile["name"]: profile for profile in props["feature_profiles"]}
+    assert list(profiles) == list(fitted_on)
+    for name, column in fitted_on.items():
+        assert (profiles[name]["minimum"], profiles[name]["maximum"]) == (
+            column.min(), column.max(),
+        )  # fmt: skip
+        assert profiles[name]["description"]
+    rows = {tuple(row) for row in fitted_on.to_numpy().tolist()}
+    assert {tuple(row) for row in props["background"]} <= rows
 
 
 def test_the_evaluation_is_there_as_pictures_and_as_tables(client, run):
@@ -193,20 +209,20 @@ def test_ucis_file_trains_to_the_same_metrics(trained, client, tmp_path, capsys)
     assert "Leaderboard" in capsys.readouterr().out
 
 
-def with_swapped_labels(pipeline, examples, positive_class):
+def with_swapped_labels(pipeline, examples, positive_class, training):
     """An exporter that gets every label wrong."""
-    proto = onnx.load_from_string(export(pipeline, examples, positive_class).content)
+    proto = onnx.load_from_string(export(pipeline, examples, positive_class, training).content)
     node = next(each for each in proto.graph.node if each.op_type == "LinearClassifier")
     labels = next(each for each in node.attribute if each.name == "classlabels_strings")
     labels.strings[:] = list(labels.strings)[::-1]
     return OnnxExport(proto.SerializeToString(), "swapped")
 
 
-def without_scaler(pipeline, examples, positive_class):
+def without_scaler(pipeline, examples, positive_class, training):
     """An exporter that cannot convert a pipeline with a scaler."""
     if "scale" in pipeline.named_steps:
         raise ConversionError("scale (StandardScaler)", RuntimeError("no converter"))
-    return export(pipeline, examples, positive_class)
+    return export(pipeline, examples, positive_class, training)
 
 
 @pytest.mark.parametrize(
