@@ -104,13 +104,17 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a record must hold, how rows become tensors, and what comes out."""
+    """What a record must hold, how rows become tensors, and what comes out.
+
+    `ports` are the graph's inputs, `results` its outputs, those that no answer needs among them.
+    """
 
     features: tuple[Feature, ...]
     ports: tuple[Port, ...]
     outputs: Outputs
     class_labels: Labels = ()
     positive_class: str | None = None
+    results: tuple[Port, ...] = ()
 
     @cached_property
     def one_row_at_a_time(self) -> bool:

@@ -95,7 +95,7 @@ def _metadata(session: Any) -> _Metadata:
 def _signature(session: Any, metadata: _Metadata, fetched: Fetched) -> Signature:
     mlmodel = read_mlmodel(fetched.mlmodel)
     ports = tuple(_port(node) for node in session.get_inputs())
-    given = [_port(node) for node in session.get_outputs()]
+    given = tuple(_port(node) for node in session.get_outputs())
     outputs = read_outputs(given)
     DeclaredOutputs.read(mlmodel).check(given)
     features = read_features(ports, metadata.feature_names, MlflowSignature.read(mlmodel))
@@ -103,7 +103,7 @@ def _signature(session: Any, metadata: _Metadata, fetched: Fetched) -> Signature
     if not labels and outputs.label is not None:
         labels = read_graph(fetched.graph).class_labels
     _check_classes(metadata, outputs, labels)
-    return Signature(features, ports, outputs, labels, metadata.positive_class)
+    return Signature(features, ports, outputs, labels, metadata.positive_class, given)
 
 
 def _check_classes(metadata: _Metadata, outputs: Outputs, labels: Labels) -> None:

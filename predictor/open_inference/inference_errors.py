@@ -1,0 +1,21 @@
+"""What is wrong with a request of the Open Inference Protocol."""
+
+from predictor.errors import RequestError
+
+
+class InvalidInference(RequestError):
+    """A request, or one of its tensors, that the serving model does not take. The message names it."""
+
+
+class UnknownModel(RequestError):
+    """A model that is not served here, or a version of it that does not serve now."""
+
+
+_LONGEST = 100  # characters: a client's own text is not echoed at length
+
+
+def quoted(name: str) -> str:
+    """A name that a client sent, for a message."""
+    # Half of a surrogate pair cannot be written as UTF-8, so it is shown as its escape.
+    plain = name.encode("utf-8", "backslashreplace").decode()
+    return f"`{plain if len(plain) <= _LONGEST else plain[:_LONGEST] + '…'}`"
