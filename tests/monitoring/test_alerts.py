@@ -193,7 +193,7 @@ def test_what_fires_is_what_the_scenario_was_made_for(scenario, tmp_path):
     """And nothing else: a person who is called for nothing does not come the next time."""
     tests = tmp_path / "tests.yml"
     rules = [str(PROMETHEUS / name) for name in ("recording.yml", "alerts.yml")]
-    spec = {"rule_files": rules, "evaluation_interval": "30s", "tests": [scenario.test()]}
+    spec = {"rule_files": rules, "evaluation_interval": "1m", "tests": [scenario.test()]}
     tests.write_text(yaml.safe_dump(spec, allow_unicode=True))
     promtool("test", "rules", str(tests))
 
