@@ -64,7 +64,7 @@ _COMMANDS = {"run": _run, "peers": _peers, "readme": _readme}
 def _plan(options: argparse.Namespace, *, seconds: int, rounds: int) -> Plan:
     if options.quick:
         seconds, rounds = 1, 2
-    return Plan(options.seconds or seconds, options.rounds or rounds, options.lock)
+    return Plan(options.seconds or seconds, options.rounds or rounds, options.lock, options.tries)
 
 
 def _aside(file: Path) -> Path:
@@ -103,6 +103,7 @@ def _options() -> argparse.Namespace:
     add("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     add("--seconds", type=int, help="of each sample (4)")
     add("--rounds", type=int, help="of samples in turn (5; of peers 3)")
+    add("--tries", type=int, default=3, help="of a sample at most, where others had its core (3)")
     add("--output", type=Path, help="file for the results")
     add("--lock", type=Path, help="file to hold a lock on while samples are taken")
     return parser.parse_args()  # fmt: skip

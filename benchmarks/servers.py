@@ -1,6 +1,6 @@
 """The three servers, each started on the server's core and awaited."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -28,13 +28,13 @@ def all_three(stage: Stage, published: Published) -> dict[str, Subject]:
 def empty(stage: Stage, published: Published) -> Subject:
     """The ASGI application that does nothing."""
     child = _uvicorn(stage, "empty", {})
-    return Subject(EMPTY, child, record_file(stage, published), _check_empty)
+    return subject(stage, published, EMPTY, child, _check_empty)
 
 
 def by_hand(stage: Stage, published: Published) -> Subject:
     """FastAPI, Pydantic and ONNX Runtime, with the first version's file."""
     child = _uvicorn(stage, "fastapi_by_hand", by_hand_settings(published))
-    return Subject(BY_HAND, child, record_file(stage, published), published.right.unversioned)
+    return subject(stage, published, BY_HAND, child, published.right.unversioned)
 
 
 def by_hand_settings(published: Published) -> dict[str, str]:
@@ -50,7 +50,18 @@ def predictor(
     with stage.cores.of_the_server():
         child = start_predictor(predictor_folder(stage, published), free_port(), env)
     stage.stack.enter_context(running(child, "/ready"))
-    return Subject(PREDICTOR, child, record_file(stage, published), published.right.single)
+    return subject(stage, published, PREDICTOR, child, published.right.single)
+
+
+def subject(
+    stage: Stage,
+    published: Published,
+    name: str,
+    child: Child,
+    check: Callable[[bytes], object],
+) -> Subject:
+    """A server that was started, to be asked for one record and measured as the plan says."""
+    return Subject(name, child, record_file(stage, published), check, tries=stage.plan.tries)
 
 
 def predictor_folder(stage: Stage, published: Published) -> Path:

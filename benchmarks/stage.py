@@ -16,11 +16,15 @@ from demo.processes import free_port, running, start_mlflow
 
 @dataclass(frozen=True)
 class Plan:
-    """Seconds of each sample, and rounds; `lock` is a file to hold the lock of while one is taken."""
+    """Seconds of each sample, how often it is tried at most where others had its core, and rounds.
+
+    `lock` is a file to hold the lock of while a sample is taken.
+    """
 
     seconds: int
     rounds: int
     lock: Path | None = None
+    tries: int = 3
 
     @property
     def brief(self) -> "Plan":

@@ -99,7 +99,14 @@ def _once(stage: Stage, contender: Contender, peer: Peer) -> None:
             stage.plan.quiet(),
             first_answer(stage.cores, start, request, contender.check) as started,
         ):
-            subject = Subject(contender.name, started.child, body, contender.check, contender.path)
+            subject = Subject(
+                contender.name,
+                started.child,
+                body,
+                contender.check,
+                contender.path,
+                stage.plan.tries,
+            )
             _sample(stage.plan.seconds, subject, peer)
             peer.starts.append(started.seconds)
     except (BenchError, StartError) as error:

@@ -41,7 +41,7 @@ def subject(tmp_path):
                 pass
 
         server = HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
         body = tmp_path / "body.json"
         body.write_text('{"x": 1.0}')
