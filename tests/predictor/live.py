@@ -49,9 +49,8 @@ class Live:
         self.events: list[Event] = []
         self.journal = Journal(2, count=self.metrics.streams, kept=16, silence_seconds=0.2)
         self.reconciler = Reconciler(self.source, load, self._observe)
-        chosen = Settings(
-            MLFLOW_TRACKING_URI="http://registry", model_uri="models:/m/Production", **settings
-        )
+        settings = {"model_uri": "models:/m/Production", **settings}
+        chosen = Settings(MLFLOW_TRACKING_URI="http://registry", **settings)
         self.service = Service(
             settings=chosen,
             reconciler=self.reconciler,

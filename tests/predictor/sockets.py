@@ -71,7 +71,7 @@ class Connection:
 
 @contextlib.asynccontextmanager
 async def listening(app: Any, service: Service, **config: Any) -> AsyncIterator[Listening]:
-    """Serve on a port that the system picks. `config` are attributes of uvicorn's configuration."""
+    """Serve, on a port that the system picks. `config` are attributes of uvicorn's configuration."""
     asked: list[str] = []
 
     async def told(scope: Any, receive: Any, send: Any) -> None:
@@ -82,9 +82,9 @@ async def listening(app: Any, service: Service, **config: Any) -> AsyncIterator[
     made = uvicorn.Server(server(told, service).config)
     # The registry is asked when a test says so, and not by the watcher.
     made.config.lifespan = "off"
+    made.config.port = 0
     for name, value in config.items():
         setattr(made.config, name, value)
-    made.config.port = 0
     task = asyncio.create_task(made.serve())
     while not made.started:
         await asyncio.sleep(0.005)
