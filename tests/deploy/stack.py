@@ -127,12 +127,13 @@ class Stack:
         path = f"{Path(python).parent}:{os.environ['PATH']}"
         return {"PATH": path, **{name: self.here(service, text) for name, text in own.items()}}
 
-    def copied(self, source: str, service: str, *files: str) -> None:
+    def copied(self, source: str, service: str, *files: str) -> Path:
         """Copy a folder that is mounted into a service, and say in these files what is so here."""
         copy = Path(shutil.copytree(FILE.parent / source, self._source(source)))
         for name in files:
             lines = (copy / name).read_text().split("\n")
             (copy / name).write_text("\n".join(self.here(service, line) for line in lines))
+        return copy
 
     def _places(self, service: str) -> dict[str, Path]:
         """Where the service has its secrets and volumes, and which folders of this machine these are."""

@@ -1,5 +1,6 @@
 """The command of each service of deploy/compose.yaml runs, for real, and together they do their job."""
 
+import re
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -40,7 +41,9 @@ def test_the_whole_stack_as_processes(stack: Stack) -> None:
         first = _champion(stack)
         assert database.ask("select count(*) from model_versions") == "5"
         _only_its_names_reach_mlflow(stack)
-        stack.copied("./prometheus", "prometheus", "prometheus.yml")
+        settings = stack.copied("./prometheus", "prometheus", "prometheus.yml") / "prometheus.yml"
+        # How often Prometheus looks is how long the test would wait for it.
+        settings.write_text(re.sub(r"(?<=_interval: )\d+s", "1s", settings.read_text()))
         _up(stack, ending, "prometheus")
         _until_watched(stack, first)
 
