@@ -16,7 +16,7 @@ REQUESTS       ?= 100000
 WORKERS        ?= 2
 SBOM           ?= sbom.json
 
-.PHONY: demo test fuzz scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables dashboard swagger-ui clean help
+.PHONY: demo test fuzz scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables grpc dashboard swagger-ui clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ fuzz: environments ## 100,000 requests of odd bytes and thousands from the docum
 
 tables: environments ## write the README's tables of settings and metrics from the code
 	$(BIN)/python -m docs
+
+grpc: environments ## write the Python of the gRPC protocol's messages from predictor/grpc_service/*.proto
+	cd predictor/grpc_service && $(abspath $(BIN))/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. open_inference.proto
 
 dashboard: environments ## write Grafana's dashboard from grafana/
 	$(BIN)/python -m grafana

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -49,12 +49,21 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
+def _calls(service: Service) -> AbstractAsyncContextManager[object]:
+    """Answer gRPC meanwhile, where a setting asks for it; grpcio is an extra, and slow to import."""
+    if service.settings.grpc_port is None:
+        return nullcontext()
+    from predictor.grpc_service.server import serving
+
+    return serving(service)
+
+
 def _lifespan(service: Service) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.watcher.start()
         measuring = asyncio.create_task(lag.measure(service.metrics.lagged))
-        async with service.access.following(), service.beside():
+        async with service.access.following(), service.beside(), _calls(service):
             yield
         measuring.cancel()
         service.watcher.stop()

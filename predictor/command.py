@@ -6,7 +6,7 @@ from predictor import descriptors, logs
 from predictor.access import Access
 from predictor.errors import SettingsError
 from predictor.exposure import check_exposure
-from predictor.extras import check_traces
+from predictor.extras import check_grpc, check_traces
 from predictor.http.certificates import check_tls, registry_tls
 from predictor.http.listeners import listen, listen_together
 from predictor.settings import Settings
@@ -22,14 +22,20 @@ def main() -> int:
         check_tls(settings)
         registry_tls(settings)
         check_traces(settings)
+        check_grpc(settings)
         check_webhook_secret(settings.webhook_secret_file)
     except SettingsError as error:
         return _wrong(error)
     logs.set_up(settings.log_level)
-    descriptors.allow(settings.max_connections)
+    ports = 1 if settings.grpc_port is None else 2
+    descriptors.allow(ports * settings.max_connections)
     host, port, workers = settings.host, settings.port, settings.workers
     try:
         listeners = [listen(host, port)] if workers == 1 else listen_together(host, port, workers)
+        if settings.grpc_port is not None:
+            port = settings.grpc_port
+            # gRPC binds sockets of its own, later, and those of workers would share it with anybody's.
+            listen(host, port).close()
     except OSError as error:
         logs.log.error("cannot_listen", host=host, port=port, reason=str(error))
         return 1
@@ -44,8 +50,7 @@ def main() -> int:
         service = compose(settings)
     except SettingsError as error:
         return _wrong(error)
-    serve(service, listeners[0])
-    return 0
+    return serve(service, listeners[0])
 
 
 def _wrong(error: SettingsError) -> int:

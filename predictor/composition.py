@@ -87,8 +87,8 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
     )
 
 
-def serve(service: Service, listener: socket.socket) -> None:
-    """Serve until SIGTERM or Ctrl-C."""
+def serve(service: Service, listener: socket.socket) -> int:
+    """Serve until SIGTERM or Ctrl-C; return the exit code, which is not 0 where it could not begin."""
     uvicorn = server.server(create_app(service), service)
 
     def end(*_: object) -> None:
@@ -102,6 +102,7 @@ def serve(service: Service, listener: socket.socket) -> None:
     _favour_requests()
     uvicorn.run(sockets=[listener])
     service.spans.end()
+    return int(uvicorn.lifespan.should_exit)
 
 
 def _favour_requests() -> None:

@@ -27,6 +27,15 @@ def check_traces(settings: Settings) -> None:
             raise SettingsError(f"{variable}: only {_SPOKEN} is spoken here")
 
 
+def check_grpc(settings: Settings) -> None:
+    """Raise SettingsError where gRPC is asked for that cannot be spoken."""
+    if settings.grpc_port is not None and not _installed("grpc"):
+        raise SettingsError(
+            f"PREDICTOR_GRPC_PORT is {settings.grpc_port}, and grpcio is not installed; "
+            "`pip install 'mlflow-hotswap[grpc]'` or requirements/grpc.txt has it"
+        )
+
+
 def _installed(name: str) -> bool:
     try:
         return find_spec(name) is not None

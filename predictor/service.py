@@ -30,5 +30,7 @@ class Service:
     journal: Journal
     deliveries: Deliveries | None = None  # none without a secret
     spans: Spans = field(default_factory=Spans)
+    # Called when the end begins, for what does not end by itself.
+    leaving: list[Callable[[], None]] = field(default_factory=list)
     # Entered before the first request is taken, left after the last one.
     beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext

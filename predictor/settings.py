@@ -32,6 +32,13 @@ class Settings(TrackingSettings):
     ] = "models:/breast-cancer/Production"
     host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port to listen on")] = 8000
+    grpc_port: Annotated[
+        int | None,
+        Field(
+            ge=1, le=65535,
+            description="port for the Open Inference Protocol over gRPC; needs the extra `grpc`",
+        ),
+    ] = None  # fmt: skip
     workers: Annotated[
         int,
         Field(ge=1, le=64, description="processes that serve on that port; one per core at most"),

@@ -15,7 +15,7 @@ from predictor import errors
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 LOGGERS = {"log", "logs.log"}
 ALWAYS = {"request_id"}  # where there is a request
-NOT_EVENTS = {"Exception in the fast lane"}
+NOT_EVENTS = {"Exception in the fast lane", "Exception in a call"}
 """What we log in the name of a library."""
 SPREAD = {"_version": {"model_name", "model_version"}, "_named": set(), "_only": {"model_name"}}
 """The fields that a function of `predictor/logs.py` makes, beside the one that its argument names."""

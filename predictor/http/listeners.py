@@ -30,5 +30,12 @@ def listen_together(host: str, port: int, count: int) -> list[socket.socket]:
     ]
 
 
+def numeric(host: str, port: int) -> str:
+    """The address that `listen` would listen on, in numbers: `127.0.0.1:9000`, `[::1]:9000`."""
+    found = socket.getaddrinfo(host, port, _family(host), socket.SOCK_STREAM)
+    address = str(found[0][4][0])
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET

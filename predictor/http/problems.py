@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from predictor import errors
+from predictor.open_inference import inference_errors
 from predictor.webhooks import delivery_errors
 
 CONTENT_TYPE = "application/problem+json"
@@ -30,6 +31,8 @@ STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.InvalidRecord: HTTPStatus.UNPROCESSABLE_ENTITY,
+    inference_errors.InvalidInference: HTTPStatus.BAD_REQUEST,
+    inference_errors.UnknownModel: HTTPStatus.NOT_FOUND,
     errors.NothingServing: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     delivery_errors.DeliveryMalformed: HTTPStatus.BAD_REQUEST,
@@ -89,14 +92,15 @@ def _document(status: HTTPStatus, detail: str, **more: Any) -> bytes:
 
 def of(error: Exception, endpoint: str) -> Response:
     """The problem document for what went wrong with a request to a route, by its path."""
-    status, detail = _said(error, endpoint)
+    status, detail = said(error, endpoint)
     if isinstance(error, errors.InvalidRecord):
         faults = [{"field": e.field, "message": e.message} for e in error.errors]
         return problem(status, f"{len(faults)} fault(s) in the body", errors=faults)
     return problem(status, detail, _HEADERS.get(status))
 
 
-def _said(error: Exception, endpoint: str) -> tuple[HTTPStatus, str]:
+def said(error: Exception, endpoint: str) -> tuple[HTTPStatus, str]:
+    """The status of what went wrong at an endpoint, and what is said of it; of a fault of ours, nothing."""
     status = STATUS.get(type(error)) if isinstance(error, errors.PredictorError) else None
     if status is None:
         log.error("internal_error", endpoint=endpoint, error=type(error).__name__)
@@ -110,7 +114,7 @@ async def _error(request: Request, error: Exception) -> Response:
     dialect = _dialect(request)
     if dialect is None:
         return of(error, endpoint)
-    status, detail = _said(error, endpoint)
+    status, detail = said(error, endpoint)
     return dialect(status, detail, _HEADERS.get(status, {}))
 
 

@@ -70,7 +70,13 @@ def server(app: Any, service: Service) -> Server:
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
     )
-    return Server(config, service.journal.close)
+
+    def leave() -> None:
+        service.journal.close()
+        for begin in service.leaving:
+            begin()
+
+    return Server(config, leave)
 
 
 def protocol(service: Service) -> Any:

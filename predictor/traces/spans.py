@@ -1,9 +1,11 @@
 """Spans: what stands between the service's parts while traces are sent; while they are not, nothing."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from predictor.access import Headers
 from predictor.batcher import Batcher
 from predictor.events import Observe
 from predictor.loading.builder import Loader
@@ -21,6 +23,10 @@ def _reconcile(reconciler: Reconciler) -> Callable[[], Awaitable[None]]:
     return reconciler.reconcile
 
 
+def _below_nothing(_: Headers) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 def _nothing() -> None:
     """There is nothing to be sent."""
 
@@ -34,6 +40,8 @@ class Spans:
     batcher: Callable[..., Batcher] = Batcher
     reconcile: Callable[[Reconciler], Callable[[], Awaitable[None]]] = _reconcile
     app: Callable[[Any], Any] = _itself
+    #: What is done within for a request, by its header fields.
+    below: Callable[[Headers], AbstractContextManager[None]] = _below_nothing
     observers: Sequence[Observe] = ()
     #: Called once, after the last answer.
     end: Callable[[], None] = _nothing

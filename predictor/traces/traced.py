@@ -160,6 +160,7 @@ def around(tracing: Tracing) -> Spans:
         batcher=partial(TracedBatcher, tracing),
         reconcile=partial(_traced_reconcile, tracing),
         app=partial(BelowParent, tracing),
+        below=tracing.below,
         observers=[partial(_swapped, tracing)],
         end=tracing.end,
     )

@@ -55,8 +55,7 @@ def main() -> int:
         presence.end(company.own)
         beating.cancel()
 
-    serve(replace(service, beside=beside), socket.socket(fileno=post.listener))
-    return 0
+    return serve(replace(service, beside=beside), socket.socket(fileno=post.listener))
 
 
 async def _beat(counts: Counts) -> None:

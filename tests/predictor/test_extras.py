@@ -1,4 +1,4 @@
-"""Traces that cannot be sent are refused at the start; those that nobody wants cost not even an import."""
+"""What an extra does is refused at the start without it; what nobody wants costs not even an import."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ from predictor.settings import Settings
 service = compose(Settings.read())
 create_app(service)
 print(protocol(service).func.__name__)
-print([name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))])
+print([name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "grpc"))])
 """
 
 
@@ -37,8 +37,8 @@ def python(interpreter: str, *arguments: str, **env: str) -> subprocess.Complete
     )
 
 
-def test_without_traces_nothing_of_them_is_there():
-    """The same parts as ever, the fast lane among them, and no module of OpenTelemetry's SDK."""
+def test_without_extras_nothing_of_them_is_there():
+    """The same parts as ever, the fast lane among them, and no module of OpenTelemetry's SDK or gRPC."""
     composed = python(sys.executable, "-c", COMPOSED)
     assert composed.stdout.splitlines() == ["FastLaneProtocol", "[]"], composed.stderr
 
@@ -85,6 +85,16 @@ def test_what_cannot_be_sent_is_refused_by_name(env, said, monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=said):
         check_traces(Settings.read())
+
+
+def test_grpc_without_its_package_is_refused():
+    """As traces are: what is installed for serving does not speak it."""
+    refused = python(predictor_python(), "-m", "predictor", PREDICTOR_GRPC_PORT="9000")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "mlflow-hotswap: PREDICTOR_GRPC_PORT is 9000, and grpcio is not installed; "
+        "`pip install 'mlflow-hotswap[grpc]'` or requirements/grpc.txt has it\n"
+    )
 
 
 def test_traces_that_can_be_sent_are_accepted(monkeypatch):

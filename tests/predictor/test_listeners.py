@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from predictor.http.listeners import listen, listen_together
+from predictor.http.listeners import listen, listen_together, numeric
 
 
 def address(listener):
@@ -47,3 +47,12 @@ def test_a_system_that_cannot_share_a_port_says_so(monkeypatch):
     monkeypatch.delattr(socket, "SO_REUSEPORT")
     with pytest.raises(OSError, match="PREDICTOR_WORKERS must be 1"):
         listen_together("127.0.0.1", 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", "127.0.0.1:9"), ("localhost", "127.0.0.1:9"), ("::1", "[::1]:9")],
+)
+def test_an_address_in_numbers(host, address):
+    """What HTTP listens on at a name, gRPC does."""
+    assert numeric(host, 9) == address
