@@ -84,7 +84,8 @@ RUN PYTHONDONTWRITEBYTECODE= python -c 'import predictor.command, predictor.comp
  && install --directory --owner 10001 --group 10001 /var/cache/mlflow-hotswap
 ENV PREDICTOR_HOST=0.0.0.0 \
     PREDICTOR_CACHE_DIR=/var/cache/mlflow-hotswap
-EXPOSE 8000
+# With REQUIREMENTS=grpc, PREDICTOR_GRPC_PORT=9000 answers gRPC as well.
+EXPOSE 8000 9000
 USER 10001:10001
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s CMD ["python", "-m", "predictor.healthcheck"]
 ENTRYPOINT ["python", "-m", "predictor"]

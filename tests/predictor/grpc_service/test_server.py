@@ -2,15 +2,19 @@
 
 import asyncio
 import contextlib
+import json
+import os
 import socket
 import struct
+import subprocess
+import sys
 from collections import Counter
 
 import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from demo.processes import free_port
+from demo.processes import ROOT, free_port, predictor_settings
 from predictor.grpc_service.server import serving
 from tests.hostile.test_tls import Pair, pairs
 from tests.predictor.graphs import OURS
@@ -33,6 +37,25 @@ async def test_a_port_in_use_is_said(tmp_path):
                 pass
     (line,) = lines
     assert (line["event"], line["port"]) == ("cannot_listen", port)
+
+
+def test_a_port_that_somebody_has_ends_the_start(tmp_path):
+    """Also of several workers, which would share it with a second service."""
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
+        port = taken.getsockname()[1]
+        env = {
+            "MLFLOW_TRACKING_URI": "http://127.0.0.1:1", "PREDICTOR_GRPC_PORT": str(port),
+            "PREDICTOR_WORKERS": "2", **predictor_settings(tmp_path, free_port()),
+        }  # fmt: skip
+        ended = subprocess.run(
+            [sys.executable, "-m", "predictor"],
+            cwd=ROOT, env={**os.environ, **env},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 1
+    (line,) = map(json.loads, ended.stderr.splitlines())
+    assert (line["event"], line["port"]) == ("cannot_listen", port)
+    assert "in use" in line["reason"]
 
 
 async def test_workers_share_a_port(tmp_path):
