@@ -89,12 +89,12 @@ class Batcher:
             return await self._in_thread(partial(answer_one, body))
         return await self._in_tick(body)
 
-    async def predict_batch(self, body: bytes) -> bytes:
-        """Answer `{"instances": [record, …]}`, all from one servable.
+    async def predict_batch(self, body: bytes, *, warn: bool = False) -> bytes:
+        """Answer `{"instances": [record, …]}`, all from one servable; with warnings if asked.
 
         Raises RequestError, which names the row, NothingServing or Overloaded.
         """
-        return await self._in_thread(partial(answer_many, body))
+        return await self._in_thread(partial(answer_many, body, warn=warn))
 
     async def ask_about(self, question: Question) -> Result:
         """What the question's `told` returned. Raises RequestError, NothingServing or Overloaded."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from predictor.errors import RequestError
 from predictor.records.answers import Answer, Answers
+from predictor.records.ranges import Warnings
 from predictor.servable import Servable
 from predictor.signature import Row
 
@@ -42,11 +43,11 @@ def answer(servable: Servable, asked: list[Any]) -> Computed:
     """Decode, run and encode. What goes wrong is the result of those whom it concerns."""
     try:
         bodies_only = _BODIES.issuperset(map(type, asked))
-        rows, faults = servable.decoder.records(asked) if bodies_only else _rows(servable, asked)
+        rows, faults, warnings = _read(servable, asked, bodies_only=bodies_only)
         if not rows:
             return [faults[number] for number in range(len(asked))], None, 0.0
         answers, seconds = _run(servable, rows)
-        results: list[Result] = [*servable.encoder.each(answers)]
+        results: list[Result] = [*servable.encoder.each(answers, warnings)]
     except Exception as error:  # noqa: BLE001  every client that waits must hear of it
         return [error] * len(asked), None, 0.0
     if not bodies_only:
@@ -55,6 +56,21 @@ def answer(servable: Servable, asked: list[Any]) -> Computed:
     for number, fault in faults.items():
         results.insert(number, fault)
     return results, answers, seconds
+
+
+def _read(
+    servable: Servable, asked: list[Any], *, bodies_only: bool
+) -> tuple[Sequence[Row], dict[int, RequestError], Warnings]:
+    """The rows, why there are no others, by their places among those asked, and what to say of some."""
+    if not bodies_only:
+        # Who asks in another protocol finds the warnings for itself, if it has a place for them.
+        rows, faults = _rows(servable, asked)
+        anybody = any(isinstance(each, bytes) for each in asked)
+        return rows, faults, servable.ranges.outside(rows if anybody else ())
+    if (within := servable.decoder.within(asked)) is not None:
+        return within, {}, {}
+    rows, faults = servable.decoder.records(asked)
+    return rows, faults, servable.ranges.outside(rows)
 
 
 def _rows(
@@ -102,18 +118,21 @@ def calls(servable: Servable, count: Count, rows: Sequence[Row]) -> Iterator[tup
 
 def answer_one(body: bytes, servable: Servable, run: Run) -> bytes:
     """The body of one record's answer. Raises RequestError."""
-    ((_, answers),) = run([servable.decoder.record(body)])
-    (result,) = servable.encoder.each(answers)
+    rows = [servable.decoder.record(body)]
+    ((_, answers),) = run(rows)
+    (result,) = servable.encoder.each(answers, servable.ranges.outside(rows))
     if isinstance(result, Exception):
         raise result
     return result
 
 
-def answer_many(body: bytes, servable: Servable, run: Run) -> bytes:
-    """The body of a batch's answer. Raises RequestError, which names the row."""
+def answer_many(body: bytes, servable: Servable, run: Run, *, warn: bool = False) -> bytes:
+    """The body of a batch's answer, with warnings if asked. Raises RequestError, which names the row."""
     encoded = []
-    for start, answers in run(servable.decoder.instances(body)):
+    rows = servable.decoder.instances(body)
+    for start, answers in run(rows):
         for number, fault in sorted(answers.faults.items()):
             raise fault.at(f"instances[{start + number}]")
-        encoded.append(servable.encoder.rows(answers))
+        theirs = rows[start : start + len(answers)] if warn else ()
+        encoded.append(servable.encoder.rows(answers, servable.ranges.outside(theirs)))
     return servable.encoder.batch(encoded)

@@ -18,6 +18,7 @@ from predictor.records.answers import Answers, read_answers
 from predictor.records.decoder import RowDecoder
 from predictor.records.encoder import Encoder
 from predictor.records.profile import FeatureProfile
+from predictor.records.ranges import Ranges
 from predictor.signature import Row, Signature, Value
 
 # The wheels report usage unless this is set before the first import.
@@ -63,6 +64,11 @@ class Servable:
     def encoder(self) -> Encoder:
         """Writes this version's answers."""
         return Encoder(self.model_version, self.signature)
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        """Finds the values that are outside the training data."""
+        return Ranges(self.signature, self.profiles)
 
     def answer(self, rows: Sequence[Row]) -> Answers:
         """One answer per row, in order; a row that the model cannot compute gets its error instead."""

@@ -123,10 +123,8 @@ class Signature:
 
     def feed(self, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
         """Tensors for ONNX Runtime: per port [N, width], or [N] where the graph wants one dimension."""
-        if (pack := self.pack) is not None:
-            packed = b"".join([row if isinstance(row, bytes) else pack(*row) for row in rows])
-            shape = len(rows), len(packed) // len(rows) // 4
-            return {self.ports[0].name: np.ndarray(shape, np.float32, packed)}
+        if self.pack is not None:
+            return {self.ports[0].name: self.table(rows)}
         if self._is_one_table:
             return {self.ports[0].name: np.array(rows, self.ports[0].dtype)}
         feed, start = {}, 0
@@ -136,6 +134,15 @@ class Signature:
             feed[port.name] = block[:, 0] if len(port.shape) == 1 else block
             start = stop
         return feed
+
+    def table(self, rows: Sequence[Row]) -> NDArray[np.float32]:
+        """The rows as float32 [N, F], where the graph takes one such table: where there is a `pack`."""
+        try:
+            packed = b"".join(rows)  # type: ignore[arg-type]
+        except TypeError:  # a blank row, say, is not packed
+            pack: Any = self.pack
+            packed = b"".join([row if isinstance(row, bytes) else pack(*row) for row in rows])
+        return np.ndarray((len(rows), len(packed) // len(rows) // 4), np.float32, packed)
 
     @cached_property
     def label_names(self) -> tuple[str, ...]:

@@ -2,9 +2,11 @@
 
 from fastapi import APIRouter, Request, Response
 
+from predictor.errors import FieldError, InvalidRecord
 from predictor.http.body import read_json_body
 from predictor.http.headers import NO_STORE
 from predictor.openapi.operations import answers_with, takes
+from predictor.openapi.warned import ASKED
 from predictor.service import Service
 
 
@@ -28,14 +30,26 @@ def routes(service: Service) -> APIRouter:
         "/predict/batch",
         operation_id="predict_batch",
         summary="Predict several records",
-        openapi_extra=takes("Records"),
+        openapi_extra={**takes("Records"), "parameters": [ASKED]},
         responses=answers_with("Predictions", 400, 413, 415, 422, 503),
     )
     async def predict_batch(request: Request) -> Response:
         """Several records; all answers are from one version, in the order of the records."""
-        return _json(await service.batcher.predict_batch(await read_json_body(request, most)))
+        warn = _warn(request)
+        body = await read_json_body(request, most)
+        return _json(await service.batcher.predict_batch(body, warn=warn))
 
     return router
+
+
+def _warn(request: Request) -> bool:
+    """Whether the query asks for warnings. Raises InvalidRecord for neither yes nor no."""
+    given = request.query_params.getlist("warnings")
+    if len(given) > 1:
+        raise InvalidRecord([FieldError("warnings", "given twice in the query")])
+    if given and given[0] not in {"true", "false"}:
+        raise InvalidRecord([FieldError("warnings", "expected true or false in the query")])
+    return given == ["true"]
 
 
 def _json(body: bytes) -> Response:

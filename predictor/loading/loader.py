@@ -22,6 +22,7 @@ from predictor.model_version import ModelVersion
 from predictor.records.answers import Answer
 from predictor.records.decoder import RowDecoder
 from predictor.records.profile import FeatureProfile, check_profiles, read_background
+from predictor.records.ranges import usual as usual_ranges
 from predictor.servable import RecordedExample, Servable, interruptible, open_session, plain_run
 from predictor.signature import Outputs, Port, Row, Signature, label_name
 
@@ -62,8 +63,10 @@ def load(
         signature = _signature(session, metadata, fetched)
         check_profiles(metadata.feature_profiles, signature.features)
         background = read_background(metadata.background, signature.features)
+        usual = usual_ranges(signature.features, metadata.feature_profiles)
     servable = Servable(
-        version, fetched.artifact, signature, RowDecoder(signature.features, signature.pack), session,
+        version, fetched.artifact, signature,
+        RowDecoder(signature.features, signature.pack, usual), session,
         interruptible(interrupt), tuple(metadata.recorded_examples),
         tuple(metadata.feature_profiles), background,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from predictor.openapi.operations import ref
 from predictor.openapi.schemas import FIXED
+from predictor.openapi.warned import WARNING, with_warnings
 from predictor.servable import Servable
 from predictor.signature import Feature, label_name
 
@@ -42,10 +43,10 @@ def document(app: FastAPI, servable: Servable | None, *, recorded: bool = True) 
     example = _answer_example(servable, record)
     answer = _answer(servable, example)
     version = {"model_name": {"type": "string"}, "model_version": {"type": "string"}}
-    schemas["Prediction"] = _object({**answer, **version}, example)
-    schemas["Predictions"] = _object(
-        {"predictions": {"type": "array", "items": _object(answer)}, **version}
-    )
+    schemas["Warning"] = WARNING
+    schemas["Prediction"] = with_warnings(_object({**answer, **version}, example))
+    several = {"type": "array", "items": with_warnings(_object(answer))}
+    schemas["Predictions"] = _object({"predictions": several, **version})
     return base
 
 
@@ -120,7 +121,7 @@ def _answer_example(
     if servable is None or record is None:
         return None
     row = servable.decoder.record(msgspec.json.encode(record))
-    (body,) = servable.encoder.each(servable.answer([row]))
+    (body,) = servable.encoder.each(servable.answer([row]), servable.ranges.outside([row]))
     if isinstance(body, Exception):
         return None
     example: dict[str, Any] = msgspec.json.decode(body)

@@ -39,15 +39,23 @@ class RowDecoder:
     """Decodes the JSON bodies that one signature takes."""
 
     def __init__(
-        self, features: Sequence[Feature], pack: Callable[..., bytes] | None = None
+        self,
+        features: Sequence[Feature],
+        pack: Callable[..., bytes] | None = None,
+        usual: Sequence[Feature] = (),
     ) -> None:
-        """`pack` makes a row of the values, where that is not a tuple of them."""
+        """`pack` makes a row of the values, where that is not a tuple of them.
+
+        `usual` are the same features with the narrower ranges that `within` looks for.
+        """
         self._pack = pack
         self._features = tuple(features)
         # A colon in a name would spoil the count that finds duplicates.
         self._countable = not any(":" in feature.name for feature in self._features)
         self._fast = not any(_UNNAMEABLE.search(feature.name) for feature in self._features)
         record: Any = structs_for(self._features) if self._fast else dict[str, Any]
+        narrow: Any = structs_for(usual) if self._fast and self._countable and usual else None
+        self._usual = msgspec.json.Decoder(narrow) if narrow else None
         several: Any = Annotated[list[record], msgspec.Meta(min_length=1)]
         many = msgspec.defstruct("Instances", [("instances", several)], forbid_unknown_fields=True)
         self._record: msgspec.json.Decoder[Any] = msgspec.json.Decoder(record)
@@ -64,13 +72,25 @@ class RowDecoder:
             _refuse(faults.of_record(body, self._features))
         return self._row(record)
 
+    def within(self, bodies: Sequence[bytes]) -> list[Row] | None:
+        """The rows of bodies that are one record each, if every value is within its usual range.
+
+        None says that it is not known: `records` tells what is in the bodies.
+        """
+        if self._usual is None:
+            return None
+        try:
+            rows = self._all_rows(map(self._usual.decode, bodies))
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return None
+        return rows if self._are_records(bodies) else None
+
     def records(self, bodies: Sequence[bytes]) -> tuple[list[Row], dict[int, RequestError]]:
         """The rows of the bodies that are one record each, and by their places why others are not."""
         if self._fast and self._countable:
             try:
                 rows = self._all_rows(map(self._record.decode, bodies))
-                # See `_has_no_duplicates`: none has fewer colons than it has features.
-                if _colons(b"".join(bodies)) == len(bodies) * len(self._features):
+                if self._are_records(bodies):
                     return rows, {}
             except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
                 pass  # which of them it is, is found below
@@ -81,6 +101,10 @@ class RowDecoder:
             except RequestError as error:
                 found[number] = error
         return rows, found
+
+    def _are_records(self, bodies: Sequence[bytes]) -> bool:
+        # See `_has_no_duplicates`: none has fewer colons than it has features.
+        return _colons(b"".join(bodies)) == len(bodies) * len(self._features)
 
     def instances(self, body: bytes) -> list[Row]:
         """Rows from `{"instances": [record, …]}`. Raises as `record` does."""

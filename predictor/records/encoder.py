@@ -4,16 +4,18 @@ Several answers are encoded at once: msgspec writes all of their numbers in one 
 are put into a text that was written when the version was loaded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from predictor.errors import RequestError
 from predictor.model_version import ModelVersion
 from predictor.records.answers import Answer, Answers
+from predictor.records.ranges import OutOfRange
 from predictor.signature import Signature
 
 _encode = msgspec.json.Encoder().encode
+_NONE: Mapping[int, Sequence[OutOfRange]] = {}
 
 
 class _Version(msgspec.Struct, frozen=True):
@@ -30,16 +32,21 @@ class Encoder:
         self._named = _Writer(signature, self._version)
         self._rows = _Writer(signature, b"}")
 
-    def each(self, answers: Answers) -> list[bytes | RequestError]:
-        """The body of one record's answer, for each row; or the error that it gets instead."""
-        bodies: list[bytes | RequestError] = [*self._named.write(answers)]
+    def each(
+        self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]] = _NONE
+    ) -> list[bytes | RequestError]:
+        """The body of one record's answer, for each row; or the error that it gets instead.
+
+        `warnings` are those of some rows, by their places.
+        """
+        bodies: list[bytes | RequestError] = [*self._named.write(answers, warnings)]
         for row, fault in answers.faults.items():
             bodies[row] = fault
         return bodies
 
-    def rows(self, answers: Answers) -> bytes:
+    def rows(self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]] = _NONE) -> bytes:
         """Part of a batch's answer: for `batch`. None of the rows may be a fault."""
-        return b",".join(self._rows.write(answers))
+        return b",".join(self._rows.write(answers, warnings))
 
     def batch(self, rows: Sequence[bytes]) -> bytes:
         """The body of the answers to several records, in their order, from its parts."""
@@ -62,8 +69,15 @@ class _Writer:
             for label, column in signature.label_columns.items()
         }
 
-    def write(self, answers: Answers) -> list[bytes]:
+    def write(self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]]) -> list[bytes]:
         """One text a row; that of a fault means nothing."""
+        bodies = self._write(answers)
+        for row, found in warnings.items():
+            body = bodies[row].removesuffix(self._end)
+            bodies[row] = b'%b,"warnings":%b%b' % (body, _encode(found), self._end)
+        return bodies
+
+    def _write(self, answers: Answers) -> list[bytes]:
         if answers.scores is None or answers.faults:
             return [self._write_one(answer) for answer in answers]
         frames = self._frames

@@ -82,9 +82,9 @@ class TracedBatcher(Batcher):
         """As Batcher.predict."""
         return await self._traced(super().predict, body)
 
-    async def predict_batch(self, body: bytes) -> bytes:
+    async def predict_batch(self, body: bytes, *, warn: bool = False) -> bytes:
         """As Batcher.predict_batch."""
-        return await self._traced(super().predict_batch, body)
+        return await self._traced(partial(super().predict_batch, warn=warn), body)
 
     async def ask_about(self, question: Question) -> Result:
         """As Batcher.ask_about."""

@@ -8,7 +8,7 @@ import pytest
 from predictor.batcher import Batcher
 from predictor.errors import FieldError, InvalidRecord, MalformedBody, NothingServing
 from predictor.records.answers import Answer
-from tests.predictor.graphs import regressor
+from tests.predictor.graphs import regressor, with_metadata
 from tests.predictor.parts import Counted, servable_of
 
 
@@ -94,7 +94,7 @@ async def test_a_servable_that_answers_another_number_of_rows_leaves_nobody_wait
 
     class Wrong:
         rows_on_loop = 99
-        decoder = type("Anything", (), {"records": staticmethod(lambda b: ([(1.0,)] * len(b), {}))})
+        decoder = type("Anything", (), {"within": staticmethod(lambda b: [(1.0,)] * len(b))})
 
         @staticmethod
         def answer(rows):
@@ -191,3 +191,20 @@ async def test_work_on_many_rows_is_computed_in_calls_that_are_counted(batcher, 
 
     with pytest.raises(InvalidRecord):
         await batcher.compute(wrong)
+
+
+async def test_a_body_has_its_warnings_beside_questions(tmp_path, observer):
+    """Whoever shares its tick."""
+    profiles = [{"name": "a", "minimum": 0, "maximum": 5}, {"name": "b"}]
+    model = with_metadata(regressor(), feature_names=["a", "b"], feature_profiles=profiles)
+    servable = servable_of(tmp_path, model)
+    batcher = Batcher(lambda: servable, observer)
+    within, question, outside = await asyncio.gather(
+        batcher.predict(b'{"a": 5, "b": 9}'),
+        batcher.ask_about(Doubled(7.0)),
+        batcher.predict(b'{"a": 6, "b": 9}'),
+    )
+    assert observer.calls == [3]
+    assert "warnings" not in json.loads(within)
+    assert question == ("1", 14.0)
+    assert [each["feature"] for each in json.loads(outside)["warnings"]] == ["a"]

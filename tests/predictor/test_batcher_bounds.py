@@ -42,6 +42,7 @@ class Slow:
         self.signature = servable.signature
         self.rows_on_loop = rows_on_loop
         self.encoder = servable.encoder
+        self.ranges = servable.ranges
         self._answer = servable.answer
 
     def answer(self, rows):

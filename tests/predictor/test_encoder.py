@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from predictor.errors import InvalidRecord
 from predictor.records.answers import Answer, Answers, read_answers
 from predictor.records.encoder import Encoder
+from predictor.records.ranges import OutOfRange
 from predictor.signature import Outputs, Signature
 from tests.predictor.parts import version
 
@@ -91,6 +92,38 @@ def test_a_fault_takes_the_place_of_its_body():
     first, fault, last = encoder(CLASSES).each(answers)
     assert isinstance(fault, InvalidRecord)
     assert [first, last] == [by_msgspec(answers[0]), by_msgspec(answers[2])]
+
+
+WARNINGS = [OutOfRange("dose", 9.5, 0.0, 1.0, 'dose is "ü"'), OutOfRange("age", 1, 2.0, 3.0, "")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "outputs"),
+    [
+        (CLASSES, [np.array(LABELS[:2], object), np.array([[0.5, 0.25, 0.25]] * 2)]),
+        (signature(Outputs(value="y")), [np.array([[1.5], [2.0]])]),
+    ],
+)
+def test_warnings_are_in_the_body_of_their_row(kind, outputs):
+    """Before the version, and in no other row; what is within has no such member."""
+    answers = read_answers(kind, outputs)
+    plain, warned = encoder(kind).each(answers, {1: WARNINGS})
+    assert plain == by_msgspec(answers[0])
+    said = {"warnings": msgspec.to_builtins(WARNINGS)}
+    named = {"model_name": "m", "model_version": "7"}
+    assert warned == msgspec.json.encode(msgspec.to_builtins(answers[1]) | said | named)
+    batch = json.loads(encoder(kind).batch([encoder(kind).rows(answers, {1: WARNINGS})]))
+    assert batch["predictions"] == [
+        msgspec.to_builtins(answers[0]), msgspec.to_builtins(answers[1]) | said,
+    ]  # fmt: skip
+
+
+def test_a_fault_has_no_warnings():
+    """It says what is wrong already."""
+    answers = read_answers(signature(Outputs(value="y")), [np.array([[math.nan], [2.0]])])
+    fault, body = encoder(answers.signature).each(answers, {0: WARNINGS})
+    assert isinstance(fault, InvalidRecord)
+    assert b"warnings" not in body
 
 
 def test_no_rows_are_no_bodies():

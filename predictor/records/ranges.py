@@ -1,0 +1,125 @@
+"""Ranges: which of a row's values lie outside what the model was trained on.
+
+Every row of `/predict` is looked at, and nearly all are within: that costs nothing, because the
+decoder checks a range of each value anyway, and is given this one to try first (`usual`). What it
+does not let pass is compared here, in float32, as the graph is fed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.records.profile import FeatureProfile
+from predictor.signature import Feature, Row, Signature
+
+_ROUNDS: dict[str, Callable[[Any], Any]] = {"float16": np.float16, "float32": np.float32}
+
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+class OutOfRange(msgspec.Struct, frozen=True):
+    """A warning: a value that is less than the `minimum` of the training data, or more than its `maximum`.
+
+    `value` is what the graph is fed: a float32 in the fewest digits that mean it.
+    """
+
+    feature: str
+    value: float | int
+    minimum: float
+    maximum: float
+    message: str
+
+
+Warnings = dict[int, list[OutOfRange]]
+"""What is to be said of some rows, by their places; in the order of the features. Never empty lists."""
+
+
+def usual(features: Sequence[Feature], profiles: Sequence[FeatureProfile]) -> tuple[Feature, ...]:
+    """The features, each with the range of what is within its training values once it is a float32.
+
+    Empty where they are not all float32, of which alone a decoder can tell.
+    """
+    if not profiles or any(feature.dtype != "float32" for feature in features):
+        return ()
+    return tuple(map(_usual, features, profiles))
+
+
+def _usual(feature: Feature, profile: FeatureProfile) -> Feature:
+    if profile.minimum is None or profile.maximum is None:
+        return feature
+    low, high = _last(profile.minimum, -np.inf), _last(profile.maximum, np.inf)
+    return replace(feature, minimum=low, maximum=high)
+
+
+def _last(value: float, towards: float) -> float:
+    """The last float64, in this direction, that is the same float32 as `value`."""
+    single = np.float32(value)
+    if abs(single) == _LARGEST:
+        return float(single)
+    between = (float(single) + float(np.nextafter(single, np.float32(towards)))) / 2
+    return between if np.float32(between) == single else float(np.nextafter(between, -towards))
+
+
+class Ranges:
+    """The ranges of one version's features; without profiles, everything is within."""
+
+    def __init__(self, signature: Signature, profiles: Sequence[FeatureProfile]) -> None:
+        self._signature = signature
+        self._profiles = profiles
+        self._columns = [c for c, each in enumerate(profiles) if each.minimum is not None]
+        self._packed = bool(self._columns) and signature.pack is not None
+        if self._packed:
+            self._low = _bounds([each.minimum for each in profiles], -np.inf)
+            self._high = _bounds([each.maximum for each in profiles], np.inf)
+
+    def outside(self, rows: Sequence[Row]) -> Warnings:
+        """What is outside, of those rows that have something outside."""
+        if not self._columns or not rows:
+            return {}
+        found: Warnings = {}
+        for row, column, value in self._in_table(rows) if self._packed else self._each(rows):
+            found.setdefault(row, []).append(_warning(self._profiles[column], value))
+        return found
+
+    def _in_table(self, rows: Sequence[Row]) -> Iterable[tuple[int, int, float]]:
+        table = self._signature.table(rows)
+        places = np.argwhere((table < self._low) | (table > self._high)).tolist()
+        return [(row, column, float(str(table[row, column]))) for row, column in places]
+
+    def _each(self, rows: Sequence[Row]) -> Iterator[tuple[int, int, Any]]:
+        """As `_in_table`, for graphs that take columns of other types."""
+        for column in self._columns:
+            profile, fed_as = self._profiles[column], self._signature.features[column].dtype
+            rounded = _ROUNDS.get(fed_as, _as_it_is)
+            low, high = rounded(profile.minimum), rounded(profile.maximum)
+            for number, row in enumerate(rows):
+                if not low <= rounded(row[column]) <= high:
+                    yield number, column, row[column]
+
+
+def _bounds(values: Sequence[float | None], none: float) -> NDArray[np.float32]:
+    return np.array([none if value is None else value for value in values], np.float32)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _warning(profile: FeatureProfile, value: float) -> OutOfRange:
+    low, high = profile.minimum, profile.maximum
+    if low is None or high is None:
+        raise ValueError(f"{profile.name} has no range")
+    message = (
+        f"{profile.name} is {_plain(value)}, outside the range of the training data, {_plain(low)} to "
+        f"{_plain(high)}"
+    )
+    return OutOfRange(profile.name, value, low, high, message)
+
+
+def _plain(number: float) -> str:
+    return repr(number).removesuffix(".0")
