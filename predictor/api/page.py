@@ -11,8 +11,10 @@ FOLDER = Path(__file__).parent.parent / "web"
 DOCS = FOLDER / "docs"
 PAGE = "index.html"
 ASSETS = (
-    "page.css", "page.js", "access.js", "api.js", "elements.js", "form.js", "record.js", "answer.js",
-    "model.js", "serving.js", "command.js", "icon.svg",
+    "page.css", "parts.css", "icon.svg", "page.js", "access.js", "answer.js", "api.js", "batch.js",
+    "cells.js", "consultation.js", "decimals.js", "drivers.js", "elements.js", "features.js", "field.js", "form.js",
+    "head.js", "intake.js", "list.js", "numbers.js", "picture.js", "predictions.js", "record.js",
+    "sheet.js", "sse.js", "standing.js", "watch.js",
 )  # fmt: skip
 DOCS_ASSETS = ("docs.js", "swagger-ui.css.gz", "swagger-ui-bundle.js.gz")
 

@@ -8,7 +8,7 @@ export function onKey(taken) {
   byId("access").addEventListener("submit", (event) => {
     event.preventDefault();
     const field = byId("key");
-    if (field.value.trim() === "") return;
+    if (field.value.trim() === "") return field.focus();
     useKey(field.value.trim());
     field.value = "";
     byId("access").hidden = true;
@@ -16,8 +16,8 @@ export function onKey(taken) {
   });
 }
 
-export function askForKey(reason) {
+export function askForKey(reason, { focus = true } = {}) {
   say(byId("access-reason"), reason);
   byId("access").hidden = false;
-  byId("key").focus();
+  if (focus) byId("key").focus();
 }

@@ -1,17 +1,20 @@
-// The answer as a picture: what, how likely, and which version computed it.
+// The answer as a picture: what, how likely, what to be careful about, and which version computed it.
 
-import { element, fill } from "./elements.js";
-
-const MOST_BARS = 8;
+import { button, element, fill } from "./elements.js";
+import { percent, shown, span, written } from "./numbers.js";
+import { picture } from "./picture.js";
+import { sameVersion } from "./standing.js";
 
 export class AnswerPanel {
   #place;
   #notes = element("div", { class: "answer-notes" });
+  #askAgain;
   #version = null;
   #record = null;
 
-  constructor(place) {
-    this.#place = place;
+  // `askAgain` is what the button in a note does.
+  constructor(place, askAgain) {
+    [this.#place, this.#askAgain] = [place, askAgain];
     this.rest();
   }
 
@@ -20,35 +23,36 @@ export class AnswerPanel {
     this.#forget();
     fill(
       this.#place,
-      element("p", { class: "rest" }, "Fill in the record, or take the example, then predict."),
+      element(
+        "div",
+        { class: "rest" },
+        element("span", { class: "rest-picture", "aria-hidden": "true" }),
+        element("p", {}, "Enter the measurements, paste a row, or choose an example. Then predict."),
+      ),
     );
   }
 
-  // `record` is the text that was sent.
-  show(answer, record, milliseconds) {
-    this.#version = `${answer.model_name} ${answer.model_version}`;
+  // `record` is the text that was sent, `labelOf` gives the readable name of a feature.
+  show(answer, record, labelOf) {
+    this.#version = answer;
     this.#record = record;
     this.#notes.replaceChildren();
+    this.#place.parentElement.classList.remove("old");
+    const { prediction, probability, probabilities, warnings = [] } = answer;
     fill(
       this.#place,
-      element("p", { class: "prediction" }, written(answer.prediction)),
-      answer.probability !== undefined &&
-        element(
-          "p",
-          { class: "probability" },
-          element("span", {}, percent(answer.probability)),
-          " probability, says the model",
-        ),
-      answer.probabilities !== undefined && bars(answer),
       element(
         "p",
-        { class: "by" },
-        "Computed by ",
-        element("strong", {}, answer.model_name),
-        ", ",
-        element("strong", { class: "version" }, `version ${answer.model_version}`),
-        element("span", { class: "took" }, ` in ${Math.max(1, Math.round(milliseconds))} ms`),
+        { class: "verdict" },
+        element("span", { class: "eyebrow" }, "The model says"),
+        " ",
+        element("strong", { class: "prediction" }, written(prediction)),
+        " ",
+        probability !== undefined &&
+          element("span", { class: "probability" }, element("b", {}, percent(probability)), " probability"),
       ),
+      probabilities && picture(prediction, probabilities),
+      warnings.length > 0 && warned(warnings, labelOf),
       this.#notes,
     );
   }
@@ -56,6 +60,7 @@ export class AnswerPanel {
   // A problem in place of an answer: a title, a sentence, and faults that belong to no field.
   fail(title, detail, faults = []) {
     this.#forget();
+    const items = faults.map(({ field, message }) => element("li", {}, field ? `${field}: ${message}` : message));
     fill(
       this.#place,
       element(
@@ -63,71 +68,53 @@ export class AnswerPanel {
         { class: "problem" },
         element("p", { class: "problem-title" }, title),
         element("p", {}, detail),
-        faults.length > 0 &&
-          element(
-            "ul",
-            {},
-            ...faults.map(({ field, message }) =>
-              element("li", {}, field ? `${field}: ${message}` : message),
-            ),
-          ),
+        items.length > 0 && element("ul", {}, ...items),
       ),
     );
   }
 
   // Says so where the record or the serving version is no longer that of the answer.
-  compare(record, version) {
-    if (this.#version === null) return;
+  compare(record, serving) {
+    if (this.#version === null || serving === undefined) return;
     const notes = [];
-    if (record !== this.#record) notes.push("The record has changed since this answer.");
-    if (version === null) notes.push("The version that computed this serves no longer.");
-    else if (version !== this.#version) notes.push("Another version serves now. Predict again to ask it.");
-    const told = [...this.#notes.children].map((note) => note.textContent);
-    if (notes.join() !== told.join()) {
-      this.#notes.replaceChildren(...notes.map((note) => element("p", {}, note)));
+    const version = this.#version.model_version;
+    if (record !== this.#record) notes.push("The measurements have changed since this answer.");
+    if (serving === null) notes.push(`Version ${version}, which gave this answer, serves no longer.`);
+    else if (!sameVersion(serving, this.#version)) {
+      notes.push(`This answer is from version ${version}. Version ${serving.model_version} serves now.`);
     }
-    this.#place.classList.toggle("old", notes.length > 0);
+    const told = [...this.#notes.querySelectorAll("p")].map((note) => note.textContent);
+    if (notes.join() === told.join()) return;
+    this.#notes.replaceChildren(...notes.map((note) => element("p", {}, note)));
+    if (notes.length > 0 && serving) this.#notes.append(button("Ask again", this.#askAgain));
+    this.#place.parentElement.classList.toggle("old", notes.length > 0);
+  }
+
+  get version() {
+    return this.#version;
   }
 
   #forget() {
     this.#version = this.#record = null;
-    this.#place.classList.remove("old");
+    this.#place.parentElement.classList.remove("old");
   }
 }
 
-function bars({ prediction, probabilities }) {
-  const sorted = Object.entries(probabilities).sort(([, a], [, b]) => b - a);
-  const list = element(
-    "ul",
-    { class: "bars", "aria-label": "Probability of each class" },
-    ...sorted.slice(0, MOST_BARS).map(([label, value]) => bar(label, value, String(prediction))),
-  );
-  const more = sorted.length - MOST_BARS;
-  if (more > 0) list.append(element("li", { class: "hint" }, `and ${more} less likely`));
-  return list;
-}
-
-function bar(label, value, predicted) {
-  const filled = element("span", { class: "fill" });
-  filled.style.setProperty("inline-size", `${100 * value}%`);
+function warned(warnings, labelOf) {
+  const many = warnings.length > 1;
   return element(
-    "li",
-    { class: label === predicted ? "bar predicted" : "bar" },
-    element("span", { class: "label" }, label),
-    element("span", { class: "value" }, percent(value)),
-    element("span", { class: "track", "aria-hidden": "true" }, filled),
+    "div",
+    { class: "warned" },
+    element(
+      "p",
+      { class: "warned-title" },
+      `${warnings.length} measurement${many ? "s lie" : " lies"} outside the training data`,
+    ),
+    element("p", { class: "small" }, "The model has seen nothing like it; treat this answer with care."),
+    element(
+      "ul",
+      { class: "small" },
+      ...warnings.map((each) => element("li", {}, `${labelOf(each.feature)}: ${shown(each.value)}, seen ${span(each)}`)),
+    ),
   );
-}
-
-// Never "100 %" or "0 %": a model is not that sure.
-export function percent(value) {
-  if (value >= 0.9995) return "> 99.9 %";
-  if (value < 0.0005) return "< 0.1 %";
-  return `${(100 * value).toFixed(1)} %`;
-}
-
-function written(value) {
-  if (Array.isArray(value)) return value.map(written).join(", ");
-  if (typeof value !== "number" || Number.isInteger(value)) return String(value);
-  return String(Number(value.toPrecision(7)));
 }

@@ -2,11 +2,12 @@
 
 // An answer that is not 2xx, as a problem document (RFC 9457).
 export class Problem extends Error {
-  constructor(status, document) {
+  constructor(status, document, retrySeconds = 1) {
     super(document.detail || document.title || `the service answered ${status}`);
     this.status = status;
     this.title = document.title || `Status ${status}`;
     this.faults = Array.isArray(document.errors) ? document.errors : [];
+    this.retrySeconds = retrySeconds;
   }
 }
 
@@ -20,30 +21,50 @@ export function useKey(given) {
   key = given;
 }
 
-export const get = (path) => ask(path, { cache: "no-store" }, 5_000);
+export const hasKey = () => key !== "";
 
-export const predict = (record) =>
-  ask(
-    "predict",
-    { method: "POST", headers: { "Content-Type": "application/json" }, body: record },
-    30_000,
-  );
+export const get = (path) => ask(path, { cache: "no-cache" }, 10_000);
+
+export const post = (path, body, signal) =>
+  ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body, signal }, 60_000);
+
+// A stream's body, once its head has come.
+export async function open(path, headers, signal) {
+  const response = await reach(path, { headers, signal, cache: "no-store" });
+  if (!response.ok) throw await problemOf(response);
+  return response.body;
+}
 
 async function ask(path, options, milliseconds) {
-  let response, text;
+  const signals = [AbortSignal.timeout(milliseconds), options.signal].filter(Boolean);
+  const response = await reach(path, { ...options, signal: AbortSignal.any(signals) });
+  if (!response.ok) throw await problemOf(response);
+  try {
+    return await response.json();
+  } catch (error) {
+    if (options.signal?.aborted) throw options.signal.reason;
+    if (error.name !== "SyntaxError") throw new Unreachable("the connection was lost");
+    // A proxy in between may answer with a page of its own.
+    throw new Problem(response.status, { detail: "what answered is not the service" });
+  }
+}
+
+async function reach(path, options) {
   try {
     const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
-    response = await fetch(path, { ...options, headers, signal: AbortSignal.timeout(milliseconds) });
-    text = await response.text();
+    return await fetch(path, { ...options, headers });
   } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Unreachable(error.name === "TimeoutError" ? "no answer in time" : "no connection");
   }
-  let parsed = null;
+}
+
+async function problemOf(response) {
+  let document = {};
   try {
-    parsed = JSON.parse(text);
+    document = (await response.json()) ?? {};
   } catch {
-    // A proxy in between may answer with a page of its own.
+    // Not a problem document: the status has to do.
   }
-  if (!response.ok || parsed === null) throw new Problem(response.status, parsed ?? {});
-  return parsed;
+  return new Problem(response.status, document, Number(response.headers.get("Retry-After")) || 1);
 }

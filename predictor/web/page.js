@@ -1,153 +1,173 @@
-// The page: asks what serves every two seconds, keeps the form in step, sends the record.
+// The page: what serves is followed, its form shown, and records and lists are asked about.
 
 import { askForKey, onKey } from "./access.js";
 import { AnswerPanel } from "./answer.js";
-import { Problem, get, predict } from "./api.js";
-import { copyCommand, showCommand } from "./command.js";
-import { byId, say } from "./elements.js";
+import { get, hasKey, Problem, Unreachable } from "./api.js";
+import { Consultation, sentence } from "./consultation.js";
+import { button, byId, fill, say } from "./elements.js";
+import { readDocument } from "./features.js";
 import { RecordForm } from "./form.js";
-import { whatServes } from "./model.js";
-import { recordText, typedAs } from "./record.js";
-import { announceChange, showModel, showUnreachable, versionOf } from "./serving.js";
+import { announce, showHead, showNotices } from "./head.js";
+import { onIntake } from "./intake.js";
+import { PredictionsTable } from "./predictions.js";
+import { typedAs } from "./record.js";
+import { readSheet } from "./sheet.js";
+import { newsOf, sameVersion } from "./standing.js";
+import { Watch } from "./watch.js";
 
-const EVERY_MS = 2_000;
+const AGAIN_MS = 1_000; // until the document of the version that serves is asked for again
 
-let known; // `serving` of what was last heard; undefined before the first
-let example = null; // a record of the serving version
-let features = []; // that it takes
-let exampleOf = null; // which load both belong to
-let sending = false;
-let keys = false; // the service asks for a key
-let timer;
+let known = null; // what the document says
+let documentOf = null; // the version that it was fetched for
+let offline = null; // why nobody answers
+let locked = false; // a key is needed, and none was given that does
 
-const answer = new AnswerPanel(byId("answer"));
-const form = new RecordForm(byId("fields"), byId("record-hint"), refresh);
+const watch = new Watch(heard, lost);
+const form = new RecordForm(byId("fields"), refresh);
+const answer = new AnswerPanel(byId("answer"), send);
+const consultation = new Consultation(form, answer, watch, { locked: lock, changed: refresh });
+const table = new PredictionsTable(byId("predictions"), openRow, failedList);
+const hint = (text) => say(byId("record-hint"), text);
+
+function stateNow() {
+  const { serving } = watch.standing;
+  if (offline !== null) return "offline";
+  if (serving === null) return "none";
+  if (serving === undefined || known === null) return "loading";
+  return locked ? "locked" : "ready";
+}
+
+const mayAsk = () => ["ready", "locked"].includes(stateNow());
 
 // Everything that follows from what is typed and what serves.
 function refresh() {
-  const shown = form.features.length > 0;
-  const ready = Boolean(known) && shown;
-  byId("waiting").hidden = shown;
-  byId("desk").hidden = byId("curl").hidden = !shown;
-  byId("predict").disabled = !ready || sending;
-  byId("fill").disabled = !ready || example === null;
+  const { standing, dates } = watch;
+  const [state, hasForm] = [stateNow(), form.features.length > 0];
+  showHead(state, standing, dates);
+  showNotices(standing, offline);
+  byId("waiting").hidden = hasForm;
+  byId("desk").hidden = !hasForm;
+  if (!hasForm) showWaiting(state);
+  byId("predict").disabled = consultation.sending || !mayAsk();
   byId("clear").disabled = form.empty;
-  const useExample = form.empty && example !== null;
-  showCommand(useExample ? exampleText() : form.text, useExample, keys);
-  if (known !== undefined) answer.compare(form.text, known && versionOf(known));
+  answer.compare(form.text, standing.serving);
+  table.compare(standing.serving);
 }
 
-const exampleText = () =>
-  recordText(form.features.map((feature) => [feature, typedAs(example[feature.name])]));
-
-async function look() {
-  try {
-    const { model, why } = await whatServes();
-    const before = known;
-    known = model.serving;
-    showModel(model, why);
-    if (before !== undefined && changed(before, known)) announceChange(before, known);
-    if (known) await follow(known);
-    refresh();
-  } catch (error) {
-    showUnreachable(error.message);
-  }
+function showWaiting(state) {
+  const [title, text] = {
+    none: ["No version serves yet", "The measurements appear here as soon as a version is promoted."],
+    offline: ["The service cannot be reached", "The measurements appear here as soon as it answers."],
+  }[state] ?? ["Looking for the version that serves", "The measurements appear here as soon as it is found."];
+  say(byId("waiting-title"), title);
+  say(byId("waiting-text"), text);
 }
 
-const changed = (before, after) =>
-  (before && versionOf(before)) !== (after && versionOf(after));
-
-// The form and the example of what serves; fetched once per load.
-async function follow(serving) {
-  const load = `${versionOf(serving)} ${serving.digest} ${serving.loaded_at}`;
-  if (exampleOf !== load) {
-    const schema = (await get("openapi.json")).components.schemas.Record;
-    const described = Object.entries(schema.properties ?? {});
-    features = serving.signature?.features ?? described.map(([name, { type }]) => ({ name, type }));
-    const fits = features.every(({ name }) => Object.hasOwn(schema.example ?? {}, name));
-    example = fits ? schema.example : null;
-    exampleOf = load;
-  }
-  form.show(features, example);
+function heard(before, reason) {
+  offline = null;
+  const { serving } = watch.standing;
+  const news = newsOf(before.serving, serving, reason);
+  if (news) announce(news);
+  refresh();
+  if (serving && !sameVersion(documentOf, serving)) learn(serving);
 }
 
-async function send(event) {
-  event?.preventDefault();
-  if (sending || !known) return;
-  const record = form.text;
-  const started = performance.now();
-  busy(true);
-  try {
-    const answered = await predict(record);
-    form.showFaults([]);
-    answer.show(answered, record, performance.now() - started);
-    reveal();
-  } catch (error) {
-    failed(error);
-  } finally {
-    busy(false);
-    refresh();
-  }
-}
-
-function failed(error) {
-  if (!(error instanceof Problem)) {
-    answer.fail("No answer", `The service could not be asked: ${error.message}. Try again.`);
-    reveal();
-  } else if (error.status === 401) {
-    keys = true;
-    answer.fail("A key is needed", "Give it above the record; the prediction is then asked for again.");
-    askForKey(sentence(error.message));
-  } else if (error.status === 503) {
-    answer.fail("No model serves", sentence(error.message));
-    reveal();
-    again(0);
-  } else {
-    const others = form.showFaults(error.faults);
-    const placed = error.faults.length - others.length;
-    const detail = placed > 0 ? "See what is said beside the fields." : sentence(error.message);
-    const count = error.faults.length;
-    const title = count > 0 ? `${count} ${count > 1 ? "faults" : "fault"} in the record` : error.title;
-    answer.fail(title, detail, others);
-    if (placed === 0) reveal();
-  }
-}
-
-const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;
-
-function busy(now) {
-  sending = now;
-  byId("record").setAttribute("aria-busy", String(now));
-  say(byId("progress"), now ? "Asking…" : "");
+function lost(reason) {
+  offline = reason;
   refresh();
 }
 
-// On a phone the answer is below the form.
-function reveal() {
-  const panel = byId("answer").closest("section");
-  const { top, bottom } = panel.getBoundingClientRect();
-  if (top < 0 || bottom > innerHeight) panel.scrollIntoView({ block: "nearest" });
+// The form and the examples of what serves.
+async function learn(version) {
+  documentOf = version;
+  try {
+    const found = readDocument(await get("openapi.json"));
+    if (documentOf !== version) return;
+    // Another worker may have answered, which serves the version before.
+    const other = found.version !== null && found.version !== version.model_version;
+    if (found.features.length === 0 || other) throw new Unreachable("it changes at this moment");
+    known = found;
+  } catch (error) {
+    if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
+    if (documentOf === version) documentOf = null;
+    setTimeout(() => watch.again(), AGAIN_MS);
+    return;
+  }
+  if (known.guarded && !hasKey()) lock("Whoever asks for predictions here needs one.", { focus: false });
+  form.show(known.features);
+  showExamples();
+  refresh();
 }
 
-function again(milliseconds) {
-  clearTimeout(timer);
-  timer = setTimeout(async () => {
-    if (!document.hidden) await look();
-    again(EVERY_MS);
-  }, milliseconds);
+function lock(reason, options) {
+  locked = true;
+  askForKey(reason, options);
+}
+
+function showExamples() {
+  fill(
+    byId("examples"),
+    ...known.examples.map(({ label, record }) =>
+      button(label === null ? "Example" : `Example: ${label}`, () => {
+        form.fill(known.features.map(({ name }) => typedAs(record[name])));
+        hint("");
+      }),
+    ),
+  );
+}
+
+// Takes a text with rows: one fills the form, more are asked as a list.
+function take(text, name) {
+  const sheet = known && readSheet(text, known.features);
+  if (!sheet) return false;
+  if (sheet.fault) hint(sheet.fault);
+  else if (sheet.rows.length === 1) {
+    form.fill(sheet.rows[0]);
+    hint(`${known.features.length} measurements filled in.`);
+  } else {
+    hint("");
+    table.ask(known.features, sheet, name);
+  }
+  return true;
+}
+
+function openRow(typed) {
+  form.fill(typed);
+  byId("record").scrollIntoView({ block: "start" });
+  byId("predict").focus({ preventScroll: true });
+  send();
+}
+
+async function send() {
+  if (mayAsk() && (await consultation.ask(known)) && locked) {
+    locked = false;
+    refresh();
+  }
+}
+
+function failedList(error) {
+  if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
+  if (error.status === 401) lock(sentence(error.message));
+  watch.again();
 }
 
 onKey(() => {
-  exampleOf = null; // whoever may predict is shown another
-  again(0);
+  locked = false;
+  documentOf = null; // whoever may predict is shown recorded examples
+  watch.again({ key: true });
+  if (table.failed) table.askAgain();
+  else if (!form.empty) send();
+});
+onIntake(take, hint);
+byId("record").addEventListener("submit", (event) => {
+  event.preventDefault();
   send();
 });
-byId("record").addEventListener("submit", send);
-byId("fill").addEventListener("click", () => form.fillFrom(example));
 byId("clear").addEventListener("click", () => {
   form.clear();
-  answer.rest();
+  consultation.forget();
+  hint("");
 });
-byId("copy").addEventListener("click", copyCommand);
-document.addEventListener("visibilitychange", () => document.hidden || again(0));
-again(0);
+for (const name of ["online", "focus"]) addEventListener(name, () => watch.again());
+document.addEventListener("visibilitychange", () => document.hidden || watch.again());
+watch.run();

@@ -1,5 +1,7 @@
 // Records as text: pure functions, without a page.
 
+import { withPoint } from "./decimals.js";
+
 // What JSON takes as a number. Sent as typed: a detour through a float would round long integers.
 const JSON_NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 const OTHER_NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
@@ -8,7 +10,7 @@ const OTHER_NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 // says what is wrong with it; this page does not judge.
 export function literal(type, typed) {
   if (type === "string") return JSON.stringify(typed);
-  const text = typed.trim();
+  const text = type === "boolean" ? typed.trim().toLowerCase() : withPoint(typed);
   if (text === "") return null;
   if (type === "boolean") return /^(true|false)$/.test(text) ? text : JSON.stringify(text);
   if (JSON_NUMBER.test(text)) return text;
@@ -23,65 +25,35 @@ function normal(text) {
   return (sign === "-" ? "-" : "") + digits + (part && `.${part}`) + exponent;
 }
 
-// One record as JSON, from [feature, typed] pairs. An empty one is left out.
-export function recordText(pairs) {
+// One record as JSON, from typed values in the order of the features. An empty one is left out.
+export function recordText(features, typed) {
   const members = [];
-  for (const [feature, typed] of pairs) {
-    const value = literal(feature.type, typed);
+  features.forEach((feature, i) => {
+    const value = literal(feature.type, typed[i]);
     if (value !== null) members.push(`${JSON.stringify(feature.name)}: ${value}`);
-  }
+  });
   return `{${members.join(", ")}}`;
 }
 
-// What was pasted, as a Map from feature name to text; null where it is one value; or a reason
-// (text) why it cannot be taken. A row is taken whole or not at all: a value too few or too many
-// would shift all that follow.
-export function pastedRow(text, features) {
-  // Not the tabs: a cell at either end may be empty.
-  const trimmed = text.replace(/^[ \r\n]+|[ \r\n]+$/g, "");
-  if (trimmed.startsWith("{")) return fromObject(trimmed, features);
-  const [first, ...rest] = trimmed.split(/\r?\n/);
-  const spaced = features.every((feature) => feature.type !== "string");
-  const names = split(first, spaced);
-  if (rest.length === 1 && features.every((feature) => names.includes(feature.name))) {
-    return fromTable(names, split(rest[0], spaced), features);
-  }
-  const values = split(trimmed, spaced);
-  if (values.length === features.length && values.length > 1) {
-    return new Map(features.map((feature, i) => [feature.name, values[i]]));
-  }
-  // Two may be one value with a decimal comma, or a text with a comma in it.
-  if (values.length < 3 || features.some((feature) => feature.type === "string")) return null;
-  return `A row has ${features.length} values, what you pasted has ${values.length}. Nothing was filled.`;
+// What is surely wrong with one, in the service's words: thousands of rows are not sent to be told so.
+export function faultsOf(features, typed) {
+  const found = [];
+  features.forEach(({ name, type }, i) => {
+    const value = literal(type, typed[i]);
+    if (value === null) found.push({ field: name, message: "missing" });
+    else if (type !== "string" && value.startsWith('"')) {
+      found.push({ field: name, message: `expected ${type === "boolean" ? "true or false" : "a number"}` });
+    }
+  });
+  return found;
 }
 
-function fromTable(names, values, features) {
-  if (names.length !== values.length) {
-    return `What you pasted names ${names.length} columns and has ${values.length} values. Nothing was filled.`;
-  }
-  return new Map(features.map(({ name }) => [name, values[names.indexOf(name)]]));
-}
-
-function fromObject(text, features) {
-  let object;
-  try {
-    object = JSON.parse(text);
-  } catch {
-    return "What you pasted begins like JSON but is not. Nothing was filled.";
-  }
-  const known = features.filter(({ name }) => Object.hasOwn(object, name));
-  if (known.length === 0) return "What you pasted names none of the fields. Nothing was filled.";
-  return new Map(known.map(({ name }) => [name, typedAs(object[name])]));
+// A typed value as a number, or null.
+export function numberOf(feature, typed) {
+  if (feature.type !== "number" && feature.type !== "integer") return null;
+  const value = literal(feature.type, typed);
+  return value === null || value.startsWith('"') ? null : Number(value);
 }
 
 // A JSON value as one would type it.
-export const typedAs = (value) => (value === null ? "" : String(value));
-
-// A tab or semicolon separates where there is one, so that `17,99` stays whole beside them; a space
-// only where no value is a text.
-function split(text, spaced) {
-  let separator = spaced ? /\s+/ : /\n/;
-  if (/[\t;]/.test(text)) separator = /[\t;\n]/;
-  else if (text.includes(",")) separator = /[,\n]/;
-  return text.split(separator).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1"));
-}
+export const typedAs = (value) => (value === null || value === undefined ? "" : String(value));

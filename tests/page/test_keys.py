@@ -1,4 +1,4 @@
-"""The demo page where keys are asked for, in a real browser: it asks for one, and keeps it nowhere."""
+"""The page where keys are asked for, in a real browser: it asks for one, and keeps it nowhere."""
 
 import re
 
@@ -14,7 +14,7 @@ STORED = """async () => [localStorage.length, sessionStorage.length, document.co
 
 
 async def test_the_page_asks_for_a_key_and_keeps_it_nowhere(tmp_path, visit):
-    """/model refuses it, and yet it shows what serves; a wrong key is asked for again."""
+    """/events refuses it, and yet it shows what serves; a wrong key is asked for again."""
     files = {name: tmp_path / name for name in ("api_keys_file", "operations_keys_file")}
     for path in files.values():
         path.write_text(line_of("frontend", "k3y"))
@@ -24,10 +24,10 @@ async def test_the_page_asks_for_a_key_and_keeps_it_nowhere(tmp_path, visit):
     async with listening(live.app, live.service) as address:
         visitor = await visit(f"http://127.0.0.1:{address.port}/")
         tab, access = visitor.page, visitor.page.locator("#access")
-        await expect(tab.locator("#model-version")).to_have_text("version 7")
+        await expect(tab.locator("#model-version")).to_have_text("Version 7")
+        await expect(tab.locator("body")).to_have_attribute("data-state", "locked")
         before = await tab.evaluate(STORED)
-        await expect(access).to_be_hidden()
-        await tab.get_by_role("button", name="Fill with example").click()
+        await tab.get_by_role("button", name=re.compile("^Example")).click()
         await tab.get_by_role("button", name="Predict").click()
         field = tab.get_by_label("API key")
         for key in ("wrong", "k3y"):
@@ -36,11 +36,12 @@ async def test_the_page_asks_for_a_key_and_keeps_it_nowhere(tmp_path, visit):
             async with tab.expect_response("**/predict"):
                 await access.get_by_role("button").click()
         await expect(tab.locator(".prediction")).to_have_text(re.compile("malignant|benign"))
+        await expect(tab.locator("body")).to_have_attribute("data-state", "ready")
         await expect(access).to_be_hidden()
         await expect(field).to_have_value("")
         assert "k3y" not in await tab.content()
         assert await tab.evaluate(STORED) == before
-        await expect(tab.locator("#command")).to_contain_text("$API_KEY")
         assert not [asked for asked in visitor.witness.asked if "k3y" in asked]
-        assert address.asked.count("/model") == 1
+        assert address.asked.count("/events") < 4  # not again and again with a key that may not
+        live.journal.close()
     await live.reconciler.close()

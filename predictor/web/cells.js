@@ -1,0 +1,52 @@
+// Cells of a text from a spreadsheet or a CSV file (RFC 4180), and back: pure functions.
+
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
+
+// The rows of cells, empty lines left out, and what separated them. A tab or semicolon separates where
+// there is one, so that `17,99` stays whole beside them; a space only where `spaced` says that no value
+// has one.
+export function cellsOf(text, spaced = false) {
+  const body = text.replace(/^\uFEFF/, "").replace(/[\r\n]+$/, "").replace(/^[ \r\n]+/, "");
+  const separator = separatorIn(body, spaced);
+  const rows = separator === " " ? body.split(/\r?\n/).map((line) => line.trim().split(/ +/)) : quoted(body, separator);
+  return { separator, rows: rows.filter((row) => row.some((cell) => cell.trim() !== "")) };
+}
+
+function separatorIn(body, spaced) {
+  const plain = body.slice(0, 100_000).replace(/"[^"]*"/g, "");
+  for (const separator of ["\t", ";", ","]) if (plain.includes(separator)) return separator;
+  return spaced && / /.test(plain.trim()) ? " " : ",";
+}
+
+function quoted(body, separator) {
+  const rows = [[]];
+  let [cell, inside] = ["", false];
+  for (let i = 0; i < body.length; i++) {
+    const sign = body[i];
+    if (inside) {
+      if (sign !== '"') cell += sign;
+      else if (body[i + 1] === '"') cell += body[++i];
+      else inside = false;
+    } else if (sign === '"' && cell.trim() === "") [cell, inside] = ["", true];
+    else if (sign === separator) {
+      rows.at(-1).push(cell.trim());
+      cell = "";
+    } else if (sign === "\n" || sign === "\r") {
+      if (sign === "\r" && body[i + 1] === "\n") i++;
+      rows.at(-1).push(cell.trim());
+      rows.push([]);
+      cell = "";
+    } else cell += sign;
+  }
+  rows.at(-1).push(cell.trim());
+  return rows;
+}
+
+// Rows of values as CSV. A text that a spreadsheet would take for a formula is made one that it will not.
+export const csvText = (rows) => rows.map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
+
+function csvCell(value) {
+  let text = value === null || value === undefined ? "" : String(value);
+  if (/^[=+\-@\t\r]/.test(text) && !NUMBER.test(text)) text = `'${text}`;
+  return /[",\r\n;\t']|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

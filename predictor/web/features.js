@@ -1,0 +1,84 @@
+// What the OpenAPI document says of the serving version: its features, examples and classes. Pure.
+
+// What follows in a description is shown otherwise, or of no use to a person.
+const REST = / ?(?:Group: |Unit: |In the training data: |Finite, and )/;
+const FEWEST = 3; // features that share a word make a group
+
+export function readDocument(document) {
+  const { schemas } = document.components;
+  const { post } = document.paths["/predict"];
+  const described = Object.entries(schemas.Record?.properties ?? {});
+  const groups = groupsOf(described);
+  const features = described.map(([name, schema], i) => ({
+    name,
+    type: schema.type,
+    group: groups[i],
+    description: (schema.description ?? "").split(REST)[0],
+    unit: schema["x-unit"] ?? null,
+    range: rangeOf(schema["x-training-range"]),
+  }));
+  nameThem(features);
+  return {
+    features,
+    examples: examplesOf(post, schemas, features),
+    guarded: (post.security ?? []).length > 0,
+    explains: "/predict/explain" in document.paths,
+    version: document.info?.["x-model-version"] ?? document["x-model-version"] ?? null,
+  };
+}
+
+function rangeOf(given) {
+  const { minimum, median, maximum } = Array.isArray(given)
+    ? { minimum: given[0], median: given[1], maximum: given[2] }
+    : (given ?? {});
+  return Number.isFinite(minimum) && Number.isFinite(maximum) ? { minimum, median, maximum } : null;
+}
+
+const words = (name) => name.split(/[^\p{L}\p{N}]+/u).filter(Boolean);
+
+// As the document says or, where it says nothing, by a first or last word that several names share.
+function groupsOf(described) {
+  if (described.some(([, schema]) => schema["x-group"])) {
+    return described.map(([, schema]) => schema["x-group"] ?? null);
+  }
+  const ends = described.map(([name]) => {
+    const found = words(name);
+    return found.length > 1 ? [...new Set([found[0], found.at(-1)])] : [];
+  });
+  const times = new Map();
+  for (const word of ends.flat()) times.set(word, (times.get(word) ?? 0) + 1);
+  return ends.map((pair) => {
+    const [best] = pair.toSorted((a, b) => times.get(b) - times.get(a));
+    return times.get(best) >= FEWEST ? best : null;
+  });
+}
+
+// Readable names, without the words that the group's title says already.
+function nameThem(features) {
+  for (const feature of features) {
+    const [all, said] = [words(feature.name), words((feature.group ?? "").toLowerCase())];
+    const kept = [...all];
+    while (kept.length > 1 && said.includes(kept[0].toLowerCase())) kept.shift();
+    while (kept.length > 1 && said.includes(kept.at(-1).toLowerCase())) kept.pop();
+    feature.label = capital(kept.join(" ")) || feature.name;
+    feature.full = capital(all.join(" ")) || feature.name;
+  }
+  for (const feature of features) {
+    const same = ({ group, label }) => group === feature.group && label === feature.label;
+    if (features.filter(same).length > 1) feature.label = feature.full;
+  }
+}
+
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+// `[{label, record}]`, one for each class where the document has that many.
+function examplesOf(post, schemas, features) {
+  const media = post.requestBody?.content?.["application/json"] ?? {};
+  const found = Object.entries(media.examples ?? {}).map(([name, { value }]) => ({ label: name, record: value }));
+  const single = media.example ?? schemas.Record?.example;
+  if (found.length === 0 && single) {
+    const answered = schemas.Prediction?.example?.prediction;
+    found.push({ label: typeof answered === "string" ? answered : null, record: single });
+  }
+  return found.filter(({ record }) => record && features.every(({ name }) => Object.hasOwn(record, name)));
+}

@@ -1,0 +1,83 @@
+// One field of the form: a label, an input, where the value lies in the training data, and what is wrong.
+
+import { element, put, say } from "./elements.js";
+import { shown, span } from "./numbers.js";
+import { numberOf } from "./record.js";
+
+// A phone's decimal keypad often has no minus.
+const mayBeNegative = ({ range }) => range === null || range.minimum < 0;
+
+export class Field {
+  constructor(feature, number) {
+    this.feature = feature;
+    const id = `f${number}`;
+    const attributes = { id, name: feature.name, "aria-describedby": `${id}-about ${id}-warning ${id}-fault` };
+    this.input =
+      feature.type === "boolean"
+        ? element("select", attributes, ...["", "true", "false"].map((value) => element("option", { value }, value || "choose")))
+        : element("input", {
+            ...attributes,
+            type: "text",
+            spellcheck: "false",
+            autocapitalize: "off",
+            inputmode: feature.type === "string" || mayBeNegative(feature) ? null : "decimal",
+            class: feature.type === "string" ? null : "number",
+          });
+    this.warning = element("p", { id: `${id}-warning`, class: "out" });
+    this.fault = element("p", { id: `${id}-fault`, class: "fault" });
+    this.gauge = feature.range && element("span", { class: "gauge", "aria-hidden": "true" }, element("i"));
+    if (this.gauge && Number.isFinite(feature.range.median)) {
+      put(this.gauge, "--median", this.#place(feature.range.median));
+    }
+    this.row = element(
+      "div",
+      { class: "row" },
+      element("label", { for: id }, feature.label),
+      element("span", { class: "entry" }, this.input, this.gauge),
+      element("span", { id: `${id}-about`, class: "unseen" }, this.about),
+      this.warning,
+      this.fault,
+    );
+  }
+
+  // What is measured, and where it lay in the training data.
+  get about() {
+    const { description, unit, range } = this.feature;
+    const median = range && Number.isFinite(range.median) ? `, median ${shown(range.median)}` : "";
+    const seen = range ? `Training data: ${span(range)}${median}.` : "";
+    return [description && `${description.replace(/\.$/, "")}.`, unit && `Unit: ${unit}.`, seen].filter(Boolean).join(" ");
+  }
+
+  get value() {
+    return this.input.value;
+  }
+
+  set value(typed) {
+    this.input.value = typed;
+    this.refuse("");
+  }
+
+  // Moves the mark to where the value lies, and says so where the training data had none like it.
+  look() {
+    const { range } = this.feature;
+    if (!range) return;
+    const value = numberOf(this.feature, this.value);
+    const out = value !== null && (value < range.minimum || value > range.maximum);
+    this.row.classList.toggle("is-out", out);
+    this.gauge.toggleAttribute("data-set", value !== null);
+    if (value !== null) put(this.gauge, "--at", this.#place(value));
+    say(this.warning, out ? `Outside the training data: ${span(range)}` : "");
+  }
+
+  refuse(message) {
+    this.fault.textContent = message;
+    if (message) this.input.setAttribute("aria-invalid", "true");
+    else this.input.removeAttribute("aria-invalid");
+  }
+
+  #place(value) {
+    const { minimum, maximum } = this.feature.range;
+    const part = maximum > minimum ? (value - minimum) / (maximum - minimum) : 0.5;
+    return `${100 * Math.min(1, Math.max(0, part))}%`;
+  }
+}

@@ -1,0 +1,62 @@
+// Intake: text that comes in by paste, by a file that is dropped or chosen, or by the text area.
+
+import { byId } from "./elements.js";
+
+const MOST_BYTES = 50_000_000;
+
+// `take(text, name)` gets the text and the file's name; false says that it is to go where it was pasted.
+// `refuse(sentence)` hears of a file that cannot be read.
+export function onIntake(take, refuse) {
+  const read = async (file) => {
+    if (!file) return;
+    if (file.size > MOST_BYTES) return refuse(`${file.name} is larger than 50 MB.`);
+    let text;
+    try {
+      text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+    } catch {
+      return refuse(`${file.name} is not a text in UTF-8. Save it as "CSV UTF-8".`);
+    }
+    if (!take(text, file.name)) refuse(`${file.name} holds no row of measurements.`);
+  };
+
+  document.addEventListener("paste", (event) => {
+    const { target } = event;
+    const elsewhere = target.closest?.("textarea, #access");
+    if (!elsewhere && take(event.clipboardData?.getData("text") ?? "", "")) event.preventDefault();
+  });
+
+  byId("file").addEventListener("change", async ({ target }) => {
+    await read(target.files[0]);
+    target.value = ""; // the same file may be opened again
+  });
+
+  let over = 0;
+  const mark = (by) => {
+    over = Math.max(0, over + by);
+    byId("drop").classList.toggle("is-over", over > 0);
+  };
+  const holdsFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  document.addEventListener("dragenter", (event) => holdsFiles(event) && mark(1));
+  document.addEventListener("dragleave", (event) => holdsFiles(event) && mark(-1));
+  document.addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    mark(-over);
+    read(event.dataTransfer.files[0]);
+  });
+
+  const opener = byId("paste-open");
+  const show = (open) => {
+    byId("paste").hidden = !open;
+    opener.setAttribute("aria-expanded", String(open));
+    (open ? byId("pasted") : opener).focus();
+  };
+  opener.addEventListener("click", () => show(byId("paste").hidden));
+  byId("paste-use").addEventListener("click", () => {
+    const field = byId("pasted");
+    if (!take(field.value, "")) return refuse("These are no rows of measurements.");
+    field.value = "";
+    show(false);
+  });
+}

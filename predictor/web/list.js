@@ -1,0 +1,86 @@
+// List: rows with their answers, as columns that sort and as cells of a CSV. Pure.
+
+import { csvText } from "./cells.js";
+import { span, shown } from "./numbers.js";
+
+// `extras` are `{names, rows}` of columns that are no features; `answers` are those of `askAll`.
+export class AnsweredList {
+  constructor(features, rows, extras, { version, answers }) {
+    Object.assign(this, { features, rows, extras, version, answers });
+    this.labels = [...new Set(answers.flatMap(({ probabilities }) => Object.keys(probabilities ?? {})))];
+    this.order = rows.map((_, i) => i);
+    this.columns = [
+      { title: "Row", of: (i) => i + 1, number: true },
+      ...extras.names.map((name, at) => ({ title: name || `Column ${at + 1}`, of: (i) => extras.rows[i][at] })),
+      { title: "Prediction", of: (i) => answers[i].prediction ?? null },
+      ...this.#chances(),
+      { title: "Remarks", of: (i) => this.remarks(i).length || null },
+    ];
+    this.sorted = { column: 0, descending: false };
+  }
+
+  // Of two classes that of the last, which is the positive one by custom: that of whichever was
+  // predicted would sort sure answers of both to one end.
+  #chances() {
+    if (this.labels.length === 0) return [];
+    if (this.labels.length === 2) {
+      const label = this.labels.at(-1);
+      return [{ title: `Probability of ${label}`, of: (i) => this.answers[i].probabilities?.[label] ?? null, number: true, chance: true }];
+    }
+    return [{ title: "Probability", of: (i) => this.answers[i].probability ?? null, number: true, chance: true }];
+  }
+
+  // Sorts by a column; by the same one again the other way. What has no value comes last either way.
+  sort(column) {
+    const again = this.sorted.column === column;
+    this.sorted = { column, descending: again && !this.sorted.descending };
+    const sign = this.sorted.descending ? -1 : 1;
+    const { of } = this.columns[column];
+    const keys = this.rows.map((_, i) => of(i));
+    const words = new Intl.Collator("en", { numeric: true });
+    this.order.sort((a, b) => {
+      const [x, y] = [keys[a], keys[b]];
+      if (x === null || y === null) return (x === null) - (y === null) || a - b;
+      const less = typeof x === "number" && typeof y === "number" ? x - y : words.compare(x, y);
+      return sign * less || a - b;
+    });
+  }
+
+  // What is to be said of a row: why it has no answer, or which measurements the model has not seen.
+  remarks(i) {
+    const { faults, warnings = [] } = this.answers[i];
+    if (faults) return faults.map(({ field, message }) => `${this.#label(field)}: ${message}`);
+    return warnings.map((each) => `${this.#label(each.feature)} ${shown(each.value)}, seen ${span(each)}`);
+  }
+
+  #label(name) {
+    return this.features.find((feature) => feature.name === name)?.full ?? name;
+  }
+
+  // How many rows got which prediction, and how many were refused or warned about.
+  get summary() {
+    const counts = new Map();
+    let [refused, warned] = [0, 0];
+    for (const { prediction, faults, warnings } of this.answers) {
+      if (faults) refused++;
+      else if (typeof prediction === "string") counts.set(prediction, (counts.get(prediction) ?? 0) + 1);
+      if (warnings) warned++;
+    }
+    return { rows: this.rows.length, counts: [...counts].sort(([, a], [, b]) => b - a), refused, warned };
+  }
+
+  // In the order that is shown, with every measurement.
+  get csv() {
+    const { model_name: name, model_version: version } = this.version ?? {};
+    const head = [
+      "row", ...this.extras.names, ...this.features.map((feature) => feature.name), "prediction",
+      ...this.labels.map((label) => `probability_${label}`), "remarks", "model_name", "model_version",
+    ];
+    const line = (i) => [
+      i + 1, ...this.extras.rows[i], ...this.rows[i], this.answers[i].prediction ?? "",
+      ...this.labels.map((label) => this.answers[i].probabilities?.[label] ?? ""),
+      this.remarks(i).join("; "), name ?? "", version ?? "",
+    ];
+    return csvText([head, ...this.order.map(line)]);
+  }
+}

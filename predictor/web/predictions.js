@@ -1,0 +1,197 @@
+// The table of a list's predictions: sorted by any column, a page of rows at a time, and as a file.
+
+import { askAll, Restless } from "./batch.js";
+import { button, element, fill, put, say } from "./elements.js";
+import { AnsweredList } from "./list.js";
+import { percent, written } from "./numbers.js";
+import { sameVersion } from "./standing.js";
+
+const ON_A_PAGE = 50;
+const MOST_REMARKS = 2; // in a cell; the file has all
+
+export class PredictionsTable {
+  #place;
+  #open;
+  #failed;
+  #asked = null; // {features, rows, extras, name}
+  #list = null;
+  failed = false; // the last question got no answers
+  #page = 0;
+  #stop = new AbortController();
+  #note = element("div", { class: "answer-notes" });
+  #body = element("div", { class: "sheet" });
+  #progress = element("p", { class: "soft", role: "status" });
+  #title = element("h2", { id: "predictions-title" }, "Predictions");
+  #tools = element("div", { class: "tools end" });
+
+  // `open(typed)` takes a row to the form, `failed(error)` hears why a list has no answers.
+  constructor(place, open, failed) {
+    [this.#place, this.#open, this.#failed] = [place, open, failed];
+    fill(place, element("div", { class: "card-head" }, this.#title, this.#progress, this.#tools), this.#note, this.#body);
+  }
+
+  // Asks for these rows of typed values. `name` is that of the file, where it is one.
+  async ask(features, { rows, extras }, name = "") {
+    this.#asked = { features, rows, extras, name };
+    await this.askAgain();
+  }
+
+  async askAgain() {
+    const { features, rows, extras, name } = this.#asked;
+    this.#stop.abort();
+    const stop = (this.#stop = new AbortController());
+    this.#place.hidden = false;
+    this.#place.setAttribute("aria-busy", "true");
+    this.#tell(0);
+    fill(this.#note);
+    fill(this.#tools, button("Cancel", () => this.close()));
+    this.failed = false;
+    try {
+      const answered = await askAll(features, rows, (done) => this.#tell(done), stop.signal);
+      this.#list = new AnsweredList(features, rows, extras, answered);
+      this.#page = 0;
+      say(this.#title, name ? `Predictions for ${name}` : "Predictions");
+      this.#show();
+      this.#place.focus({ preventScroll: true });
+      this.#place.scrollIntoView({ block: "nearest" });
+    } catch (error) {
+      if (stop.signal.aborted) return;
+      this.failed = true;
+      if (!(error instanceof Restless)) this.#failed(error);
+      this.#list = null;
+      fill(this.#body);
+      this.#say(`The list has no answers: ${error.message}. Its rows are kept.`);
+      say(this.#progress, `${rows.length} rows, not answered`);
+      fill(this.#tools, button("Close", () => this.close(), { class: "quiet" }));
+    } finally {
+      if (this.#stop === stop) this.#place.removeAttribute("aria-busy");
+    }
+  }
+
+  close() {
+    this.#stop.abort();
+    this.#asked = this.#list = null;
+    this.failed = false;
+    this.#place.hidden = true;
+    fill(this.#body);
+    fill(this.#note);
+  }
+
+  // Says so where another version serves than that of the table.
+  compare(serving) {
+    if (this.#list === null || serving === undefined) return;
+    const { version } = this.#list;
+    const old = version !== null && !sameVersion(serving, version);
+    this.#place.classList.toggle("old", old);
+    if (!old) fill(this.#note);
+    else this.#say(`These answers are from version ${version.model_version}. ${serving ? `Version ${serving.model_version}` : "No version"} serves now.`, serving);
+  }
+
+  #say(text, offer = true) {
+    if (this.#note.firstChild?.textContent === text && Boolean(offer) === (this.#note.children.length > 1)) return;
+    fill(this.#note, element("p", {}, text), offer && button("Ask again", () => this.askAgain()));
+  }
+
+  #tell(done) {
+    const { length } = this.#asked.rows;
+    say(this.#progress, done < length ? `Asking for ${length} rows: ${done} done…` : "");
+  }
+
+  #show() {
+    const { rows, counts, refused, warned } = this.#list.summary;
+    fill(this.#note);
+    this.#place.classList.remove("old");
+    const parts = [
+      `${rows} rows, version ${this.#list.version?.model_version ?? "none"}`,
+      ...counts.map(([label, count]) => `${count} ${label}`),
+      warned > 0 && `${warned} outside the training data`,
+      refused > 0 && `${refused} not answered`,
+    ];
+    say(this.#progress, parts.filter(Boolean).join(" · "));
+    fill(this.#tools, button("Download CSV", () => this.#download()), button("Close", () => this.close(), { class: "quiet" }));
+    this.#turn(0);
+  }
+
+  #turn(page) {
+    this.#page = page;
+    const { columns, order, sorted } = this.#list;
+    const head = columns.map(({ title, number }, i) => {
+      const now = i === sorted.column;
+      const sort = now ? (sorted.descending ? "descending" : "ascending") : "none";
+      return element("th", { scope: "col", "aria-sort": sort, class: number && "numeric" }, button(title, () => this.#sort(i)));
+    });
+    const from = page * ON_A_PAGE;
+    const shown = order.slice(from, from + ON_A_PAGE);
+    const table = element(
+      "table",
+      {},
+      element("caption", { class: "unseen" }, "A button in a row's first cell opens its measurements in the form"),
+      element("thead", {}, element("tr", {}, ...head)),
+      element("tbody", {}, ...shown.map((i) => this.#row(i))),
+    );
+    const scroller = element("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Table of predictions" }, table);
+    fill(this.#body, scroller, order.length > ON_A_PAGE && this.#pager(from, shown.length, order.length));
+  }
+
+  #sort(column) {
+    this.#list.sort(column);
+    this.#turn(0);
+    this.#body.querySelectorAll("th button")[column].focus();
+  }
+
+  #pager(from, count, all) {
+    const step = (text, by, possible) => button(text, () => this.#step(by), possible ? {} : { disabled: true });
+    return element(
+      "nav",
+      { class: "pager", "aria-label": "Pages of the table" },
+      step("Previous", -1, from > 0),
+      element("p", { class: "soft", role: "status" }, `Rows ${from + 1} to ${from + count} of ${all}`),
+      step("Next", 1, from + count < all),
+    );
+  }
+
+  #step(by) {
+    this.#turn(this.#page + by);
+    this.#body.querySelector(".pager p").scrollIntoView({ block: "nearest" });
+    const [previous, next] = this.#body.querySelectorAll(".pager button");
+    (by > 0 === !next.disabled || previous.disabled ? next : previous).focus();
+  }
+
+  #row(i) {
+    const { columns, rows, answers } = this.#list;
+    const remarks = this.#list.remarks(i);
+    const more = remarks.length - MOST_REMARKS;
+    const cells = columns.slice(1, -1).map((column) => cell(column, column.of(i)));
+    return element(
+      "tr",
+      { class: answers[i].faults ? "is-refused" : remarks.length > 0 ? "is-warned" : null },
+      element("th", { scope: "row", class: "numeric" }, button(String(i + 1), () => this.#open(rows[i]), { "aria-label": `Open row ${i + 1}` })),
+      ...cells,
+      element(
+        "td",
+        { class: "remarks" },
+        remarks.length > 0 && element("b", {}, answers[i].faults ? "Not answered. " : "Outside the training data. "),
+        remarks.slice(0, MOST_REMARKS).join("; "),
+        more > 0 && `; and ${more} more`,
+      ),
+    );
+  }
+
+  #download() {
+    const url = URL.createObjectURL(new Blob(["\uFEFF", this.#list.csv], { type: "text/csv" }));
+    const name = this.#asked.name.replace(/\.[^.]*$/, "") || "rows";
+    element("a", { href: url, download: `${name}-predictions.csv` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  }
+}
+
+function cell({ chance, number }, value) {
+  if (value === null) return element("td", { class: number && "numeric" }, "\u2013");
+  if (!chance) return element("td", { class: number && "numeric" }, written(value));
+  return element(
+    "td",
+    { class: "numeric chance" },
+    put(element("span", { class: "bar-track", "aria-hidden": "true" }, element("i")), "--part", `${100 * value}%`),
+    percent(value),
+  );
+}

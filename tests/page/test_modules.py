@@ -1,0 +1,252 @@
+"""How the page reads what people type and paste, what the service says, and what it writes to a file."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from tests.page.node import Modules
+
+FEATURES = json.dumps([{"name": name, "type": "number", "full": name} for name in "abc"])
+VERSION = {"model_name": "m", "model_version": "7"}
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory):
+    return Modules(tmp_path_factory.mktemp("page"))
+
+
+def test_numbers_are_sent_as_typed_and_everything_sent_is_json(modules):
+    sent = {
+        "9007199254740993": "9007199254740993",
+        " 17.990 ": "17.990",
+        "+1": "1",
+        "-007.5": "-7.5",
+        "1.": "1",
+        ".5e3": "0.5e3",
+        "1e400": "1e400",
+        "17,99": "17.99",
+        "0,118": "0.118",
+        "1.234,5": "1234.5",
+        "1,234.5": "1234.5",
+        "1.001": "1.001",
+        "1,001": '"1,001"',
+        "0x10": '"0x10"',
+        "NaN": '"NaN"',
+        "": None,
+    }
+    calls = [f'm.literal("number", {json.dumps(text)})' for text in sent]
+    assert modules.compute("record.js", *calls) == list(sent.values())
+    for value in filter(None, sent.values()):
+        json.loads(value)
+
+
+def test_what_may_be_a_decimal_or_a_thousand_is_settled_by_the_cells_beside_it_or_not_read(modules):
+    sheets = {
+        "17,99\t1,001\t2": ["17.99", "1.001", "2"],
+        "17.99\t1,001\t2": ["17.99", "1001", "2"],
+        "17,99\t1.001\t2": ["17.99", "1001", "2"],
+        "17.99\t1.001\t2": ["17.99", "1.001", "2"],
+        "1,001\t2\t3": ["1,001", "2", "3"],
+        "17,99\t0.5\t1.001": ["17.99", "0.5", "1.001 or 1001?"],
+        "1.234.567\t1\t2": ["1234567", "1", "2"],
+    }
+    assert modules.compute("sheet.js", *map(read, sheets)) == [
+        sheet([row]) for row in sheets.values()
+    ]
+
+
+ROWS = {
+    "1\t2\t3": [["1", "2", "3"]],
+    "1, 2,3\n": [["1", "2", "3"]],
+    "1\r\n2\r\n3\r\n": [["1", "2", "3"]],
+    "1 2  3": [["1", "2", "3"]],
+    "17,99;1,5;2": [["17.99", "1.5", "2"]],
+    "1\t2\t": [["1", "2", ""]],
+    "\t2\t3": [["", "2", "3"]],
+    "c\ta\tb\n3\t1\t2": [["1", "2", "3"]],
+    "\ufeffA,B,C\n1,2,3\n\n4,5,6\n": [["1", "2", "3"], ["4", "5", "6"]],
+    '{"b": 2, "a": 1, "c": 3}': [["1", "2", "3"]],
+    '{"instances": [{"a": 1, "b": 2, "c": 3}, {"a": 4}]}': [["1", "2", "3"], ["4", "", ""]],
+    '1,"2",3\r\n4,5,6': [["1", "2", "3"], ["4", "5", "6"]],
+}
+
+
+def test_rows_are_read_with_and_without_names_whatever_separates_them(modules):
+    assert modules.compute("sheet.js", *map(read, ROWS)) == [sheet(rows) for rows in ROWS.values()]
+
+
+def test_columns_that_are_no_features_stay_beside_the_row(modules):
+    text = 'id;c;a;b;note\n001;3;1;2;"x;""y"""\n002;6;4;5;<img src=x onerror=alert(1)>'
+    (found,) = modules.compute("sheet.js", read(text))
+    assert found["rows"] == [["1", "2", "3"], ["4", "5", "6"]]
+    notes = [["001", 'x;"y"'], ["002", "<img src=x onerror=alert(1)>"]]
+    assert found["extras"] == {"names": ["id", "note"], "rows": notes}
+
+
+def test_a_name_is_known_in_another_spelling(modules):
+    features = json.dumps(
+        [{"name": f"{group}_radius", "type": "number"} for group in ("mean", "worst")]
+    )
+    text = json.dumps("Radius Worst,mean radius\n2,1")
+    (found,) = modules.compute("sheet.js", f"m.readSheet({text}, {features})")
+    assert found["rows"] == [["1", "2"]]
+
+
+WRONG = ["1,2,3,4", "1\t2\t3\t4", "1 2 3 4", "{a", '{"d": 1}', "a\tb\tc", "a\tb\n1\t2", "a\ta\tb\tc\n1\t1\t2\t3",
+         "1,2,3\n4,5", "a,b,c\n1,2,3\n4,5"]  # fmt: skip
+
+
+def test_rows_that_do_not_fit_fill_nothing_and_the_page_says_why(modules):
+    for text, found in zip(WRONG, modules.compute("sheet.js", *map(read, WRONG)), strict=True):
+        assert found["fault"].endswith("Nothing was filled."), text
+
+
+def test_one_value_is_pasted_as_ever(modules):
+    pasted = ["", "5", "17,99", "1,001", "<script>alert(1)</script>"]
+    assert modules.compute("sheet.js", *map(read, pasted)) == [None] * len(pasted)
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_made_a_text(modules):
+    cells = [
+        "=1+1",
+        "+cmd",
+        "-2",
+        "-2.5e-3",
+        "+7",
+        "@x",
+        "\t=1",
+        "a,b",
+        'say "x"',
+        "",
+        "-",
+        "benign",
+    ]
+    (text,) = modules.compute("cells.js", f"m.csvText([{json.dumps(cells)}])")
+    (row,) = csv.reader(io.StringIO(text))
+    assert row == [
+        "'=1+1",
+        "'+cmd",
+        "-2",
+        "-2.5e-3",
+        "+7",
+        "'@x",
+        "'\t=1",
+        *cells[7:10],
+        "'-",
+        "benign",
+    ]
+
+
+def test_events_are_read_however_their_bytes_are_cut(modules):
+    stream = 'retry: 2000\n\n: hello\r\nevent: swapped\r\nid: x-1\r\ndata: {"a":\r\ndata: 1}\r\n\r\ndata: [2]\n\nid: x-2\n\n'
+    whole = [{"name": "swapped", "payload": {"a": 1}}, {"name": "message", "payload": [2]}]
+    cut = f"[r.flatMap((c) => reader.take(c)), reader.lastId])(new m.EventReader(), {json.dumps(stream)}"
+    found = modules.compute(
+        "sse.js",
+        *(f"((reader, text, r = {parts}) => {cut})" for parts in ("[text]", "[...text]", "text.match(/.{1,7}/gs)")),
+    )  # fmt: skip
+    assert found == [[whole, "x-2"]] * 3
+
+
+def test_events_tell_what_serves(modules):
+    loading = {"version": {"model_name": "m", "model_version": "8"}}
+    failed = {**loading, "reason": "no such file"}
+    swapped = {"serving": {"model_name": "m", "model_version": "8"}, "reason": "promoted"}
+    steps = [
+        ("state", {"serving": VERSION, "loading": None, "last_failure": None,
+                   "registry": {"fault": "gone", "names_none_because": None}}),
+        ("registry_answered", {}), ("load_started", loading), ("load_failed", failed),
+        ("swapped", swapped), ("registry_names_none", {"reason": "all demoted"}),
+        ("stopped_serving", {"previous": VERSION, "reason": "withdrawn"}),
+    ]  # fmt: skip
+    history = f"{json.dumps(steps)}.reduce((all, [n, p]) => [...all, m.after(all.at(-1), n, p)], [m.UNKNOWN]).slice(1)"
+    (found,) = modules.compute("standing.js", history)
+    assert [each["registry"] for each in found[:2]] == ["gone", None]
+    assert found[2]["loading"] == loading["version"]
+    assert (found[3]["loading"], found[3]["failure"]["reason"]) == (None, "no such file")
+    assert (found[4]["serving"], found[4]["failure"]) == (swapped["serving"], None)
+    assert (found[6]["serving"], found[6]["why"]) == (None, "all demoted")
+
+
+def test_another_version_is_news_and_the_same_is_none(modules):
+    seven, eight = json.dumps(VERSION), json.dumps({**VERSION, "model_version": "8"})
+    pairs = [
+        ("undefined", seven),
+        (seven, seven),
+        (seven, eight),
+        (eight, seven),
+        (seven, "null"),
+        ("null", seven),
+    ]
+    reasons = ["", "", "promoted", "rolled_back", "", ""]
+    calls = [f'm.newsOf({a}, {b}, "{r}")' for (a, b), r in zip(pairs, reasons, strict=True)]
+    assert modules.compute("standing.js", *calls) == [
+        None, None,
+        "Version 8 of m was promoted and serves now, in place of version 7.",
+        "Version 7 of m is back after a rollback and serves now, in place of version 8.",
+        "Version 7 of m serves no longer. No version serves now.",
+        "Version 7 of m serves now.",
+    ]  # fmt: skip
+
+
+def test_features_are_named_and_grouped_by_the_document_or_by_their_names(modules):
+    told = {"mean_radius": {"type": "number", "x-group": "mean"}, "radius_error": {"type": "number", "x-group": "standard error"},
+            "age": {"type": "integer"}}  # fmt: skip
+    silent = {f"{g}_{n}": {"type": "number"} for g in ("mean", "worst") for n in ("a", "b", "c")}
+    alone = {name: {"type": "number"} for name in ("sepal_length", "petal_width")}
+    calls = [
+        f"m.readDocument({json.dumps(document(each))}).features" for each in (told, silent, alone)
+    ]
+    found = [
+        [(f["label"], f["group"]) for f in each] for each in modules.compute("features.js", *calls)
+    ]
+    assert found == [
+        [("Radius", "mean"), ("Radius", "standard error"), ("Age", None)],
+        [(name, group) for group in ("mean", "worst") for name in "ABC"],
+        [("Sepal length", None), ("Petal width", None)],
+    ]
+
+
+def test_a_list_is_sorted_by_any_column_with_what_has_no_value_last(modules):
+    answers = [
+        {"prediction": "benign", "probabilities": {"benign": 0.9, "malignant": 0.1}},
+        {"faults": [{"field": "b", "message": "missing"}]},
+        {"prediction": "malignant", "probabilities": {"benign": 0.2, "malignant": 0.8},
+         "warnings": [{"feature": "a", "value": 9, "minimum": 1, "maximum": 2}]},
+    ]  # fmt: skip
+    rows = [["1", "2", "3"], ["1", "", "3"], ["9", "2", "3"]]
+    extras = {"names": ["id"], "rows": [["x10"], ["x9"], ["=x1"]]}
+    made = f"new m.AnsweredList({FEATURES}, {json.dumps(rows)}, {json.dumps(extras)}, {json.dumps({'version': VERSION, 'answers': answers})})"
+    sorts = [[0], [1], [2], [3], [3, 3], [4]]
+    calls = [
+        f"((list) => {{ {json.dumps(by)}.forEach((c) => list.sort(c)); return list.order; }})({made})"
+        for by in sorts
+    ]
+    *orders, titles, text = modules.compute(
+        "list.js", *calls, f"{made}.columns.map((c) => c.title)", f"{made}.csv"
+    )
+    assert titles == ["Row", "id", "Prediction", "Probability of malignant", "Remarks"]
+    # The first is sorted by already, so it turns; "=x1" is before "x9" is before "x10".
+    assert orders == [[2, 1, 0], [2, 1, 0], [0, 2, 1], [0, 2, 1], [2, 0, 1], [1, 2, 0]]
+    table = list(csv.DictReader(io.StringIO(text)))
+    assert [row["id"] for row in table] == ["x10", "x9", "'=x1"]
+    assert [row["probability_malignant"] for row in table] == ["0.1", "", "0.8"]
+    assert [row["remarks"] for row in table] == ["", "b: missing", "a 9, seen 1 to 2"]
+    assert {row["model_version"] for row in table} == {"7"}
+
+
+def read(text: str) -> str:
+    return f"m.readSheet({json.dumps(text)}, {FEATURES})"
+
+
+def sheet(rows: list[list[str]]) -> dict[str, object]:
+    return {"rows": rows, "extras": {"names": [], "rows": [[] for _ in rows]}}
+
+
+def document(properties: dict[str, object]) -> dict[str, object]:
+    return {
+        "paths": {"/predict": {"post": {}}},
+        "components": {"schemas": {"Record": {"properties": properties}}},
+    }
