@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 
 from predictor import lag
-from predictor.api import docs, events, health, model, page, predict, webhook
+from predictor.api import docs, events, health, model, open_inference, page, predict, webhook
 from predictor.api.guard import guard
 from predictor.http import origins, problems
 from predictor.http.cors import Cors
@@ -17,7 +17,7 @@ from predictor.http.named import Named
 from predictor.openapi.documents import Documents
 from predictor.service import Service
 
-_DIALECTS: Mapping[str, problems.Dialect] = {}
+_DIALECTS: Mapping[str, problems.Dialect] = {"/v2": open_inference.error}
 """Protocols that write their errors otherwise, by the path that they are below."""
 
 
@@ -34,6 +34,7 @@ def create_app(service: Service) -> FastAPI:
         dependencies=[Depends(guard(service.access))] if service.access.asks else [],
     )
     app.include_router(predict.routes(service))
+    app.include_router(open_inference.routes(service))
     app.include_router(model.routes(service))
     app.include_router(health.routes(service))
     app.include_router(events.routes(service))

@@ -18,6 +18,8 @@ PredictorError
     ├── BodyTooLarge          more bytes than the limit
     ├── UnsupportedMedia      a content type or encoding that is not read
     ├── InvalidRecord         JSON, but not the record that the serving model takes
+    ├── InvalidInference      a tensor that the model does not take: `inference_errors.py`
+    ├── UnknownModel          a model or version that does not serve: the same
     └── DeliveryRefused       a webhook's delivery that changes nothing: `delivery_errors.py`
 
 None of them knows an HTTP status; `http/problems.py` has the one table for that.

@@ -10,6 +10,11 @@ from predictor.errors import BodyTooLarge, UnsupportedMedia
 async def read_json_body(request: Request, most: int) -> bytes:
     """The bytes of a JSON body of at most `most` bytes. Raises UnsupportedMedia or BodyTooLarge."""
     check_media(request.headers.get("content-type"), request.headers.get("content-encoding"))
+    return await read_body(request, most)
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """The bytes of a body of at most `most` bytes, whatever they are. Raises BodyTooLarge."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
         raise BodyTooLarge(most)
@@ -22,10 +27,15 @@ async def read_json_body(request: Request, most: int) -> bytes:
     return b"".join(chunks)
 
 
-def check_media(content_type: str | None, encoding: str | None) -> None:
-    """Raise UnsupportedMedia unless it is JSON in UTF-8, as it is."""
+def check_encoding(encoding: str | None) -> None:
+    """Raise UnsupportedMedia for a body that is not sent as it is."""
     if encoding not in (None, "", "identity"):
         raise UnsupportedMedia(f"Content-Encoding {encoding} is not read; send the body as it is")
+
+
+def check_media(content_type: str | None, encoding: str | None) -> None:
+    """Raise UnsupportedMedia unless it is JSON in UTF-8, as it is."""
+    check_encoding(encoding)
     if content_type in (None, "application/json"):
         return
     message = Message()

@@ -25,13 +25,17 @@ class Addressed:
 
     def check(self, serving: ModelVersion) -> None:
         """Raise UnknownModel unless this is what serves."""
-        if self.name != serving.name:
-            raise UnknownModel(f"model {quoted(self.name)} is not served here")
+        self.check_name(serving.name)
         if self.version is not None and self.version != serving.version:
             raise UnknownModel(
                 f"version {quoted(self.version)} of {quoted(self.name)} does not serve; "
                 f"version {serving.version} does"
             )
+
+    def check_name(self, name: str) -> None:
+        """Raise UnknownModel unless this is the model's name."""
+        if self.name != name:
+            raise UnknownModel(f"model {quoted(self.name)} is not served here; {quoted(name)} is")
 
 
 @dataclass(frozen=True)

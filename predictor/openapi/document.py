@@ -7,6 +7,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from predictor.openapi import open_inference
 from predictor.openapi.operations import ref
 from predictor.openapi.schemas import FIXED
 from predictor.openapi.warned import WARNING, with_warnings
@@ -37,6 +38,7 @@ def document(app: FastAPI, servable: Servable | None, *, recorded: bool = True) 
     schemas = base.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(FIXED)
     record = example_record(servable, recorded=recorded) if servable else None
+    schemas.update(open_inference.schemas(servable, record))
     schemas["Record"] = _record(servable, record)
     instances = {"type": "array", "minItems": 1, "items": ref("Record")}
     schemas["Records"] = {**_object({"instances": instances}), "additionalProperties": False}

@@ -96,6 +96,8 @@ async def test_what_is_open_stays_open(guarded):
         "/openapi.json",
         "/health",
         "/ready",
+        "/v2/health/live",
+        "/v2/health/ready",
     ):
         assert (await guarded.client.get(path)).status_code == 200
 

@@ -1,0 +1,188 @@
+"""The body of an inference request, as REST carries it: JSON, and behind it the tensors that are bytes.
+
+https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from predictor.open_inference.inference import Addressed, Inference
+from predictor.open_inference.inference_errors import InvalidInference, quoted
+from predictor.open_inference.members import check_members
+from predictor.open_inference.nested import flat
+from predictor.open_inference.tensors import Tensor
+
+Parameters = dict[str, Any]
+_Dimension = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
+# What would change the answer, or where its tensors are: to leave it out in silence would be wrong.
+_NOT_OFFERED = ("classification", "shared_memory_region")
+
+
+class _Input(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    shape: list[_Dimension]
+    datatype: str
+    parameters: Parameters | UnsetType = UNSET
+    data: Raw | UnsetType = UNSET
+
+
+class _Output(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    parameters: Parameters | UnsetType = UNSET
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    inputs: list[_Input]
+    id: str | UnsetType = UNSET
+    parameters: Parameters | UnsetType = UNSET
+    outputs: list[_Output] | UnsetType = UNSET
+    model_name: str | UnsetType = UNSET  # which KServe's client sends; the path says which is meant
+
+
+_decoder = msgspec.json.Decoder(_Request)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a body asks for: the inference, the id to echo, and how the outputs are to be written.
+
+    `binary` says which outputs are written as bytes; those that it does not name are, where `all_binary`.
+    """
+
+    inference: Inference
+    id: str | None
+    binary: Mapping[str, bool]
+    all_binary: bool
+    warnings: bool
+
+
+def read(body: bytes, header_length: str | None, addressed: Addressed) -> Asked:
+    """Read a request. `header_length` is the header field that says where the JSON ends; None for at the end.
+
+    Raises InvalidInference, which names the place.
+    """
+    end = _end(body, header_length)
+    request = _decoded(body[:end])
+    outputs = request.outputs or []
+    inputs = _tensors(request, body, end, marked=header_length is not None)
+    check_members(body[:end], _members(request))
+    return Asked(
+        Inference(addressed, inputs, [output.name for output in outputs]),
+        request.id or None,
+        {
+            output.name: _flag(output.parameters, "binary_data", place)
+            for number, output in enumerate(outputs)
+            if "binary_data" in _offered(output.parameters, place := f"outputs[{number}]")
+        },
+        _flag(_offered(request.parameters, ""), "binary_data_output", ""),
+        _flag(request.parameters, "warnings", ""),
+    )
+
+
+def _end(body: bytes, header_length: str | None) -> int:
+    if header_length is None:
+        return len(body)
+    if _LENGTH.fullmatch(header_length) is None or int(header_length) > len(body):
+        raise InvalidInference(
+            "Inference-Header-Content-Length: expected the number of bytes of the JSON in the body"
+        )
+    return int(header_length)
+
+
+def _decoded(body: bytes) -> _Request:
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidInference(_said(error)) from None
+
+
+def _said(error: Exception, place: str = "") -> str:
+    """An error of the decoder, with its place in front; `place` is where its root is in the body."""
+    if isinstance(error, RecursionError):
+        return "the body is nested too deeply"
+    said, _, below = str(error).partition(" - at `$")
+    where = f"{place}{below.rstrip('`')}".removeprefix(".")
+    if isinstance(error, msgspec.ValidationError):
+        return f"{where}: {said}" if where else said
+    return f"the body is not valid JSON: {said}"
+
+
+def _members(request: _Request) -> int:
+    """How many members the objects of a request have that were read."""
+    found = 1
+    for member in (request.id, request.parameters, request.outputs, request.model_name):
+        found += member is not UNSET
+    found += len(request.parameters or ())
+    for tensor in request.inputs:
+        found += 3 + (tensor.parameters is not UNSET) + (tensor.data is not UNSET)
+        found += len(tensor.parameters or ())
+    for output in request.outputs or ():
+        found += 1 + (output.parameters is not UNSET) + len(output.parameters or ())
+    return found
+
+
+def _tensors(request: _Request, body: bytes, end: int, *, marked: bool) -> list[Tensor]:
+    """The inputs; the bytes of those that are binary follow the JSON in their order, with nothing between."""
+    tensors = []
+    for number, given in enumerate(request.inputs):
+        place = f"inputs[{number}]"
+        size = _offered(given.parameters, place).get("binary_data_size")
+        if size is None:
+            tensors.append(Tensor(given.name, given.datatype, given.shape, _data(given, place)))
+            continue
+        if type(size) is not int or size < 0:
+            raise InvalidInference(
+                f"{place}.parameters.binary_data_size: expected a number of bytes"
+            )
+        if given.data is not UNSET:
+            raise InvalidInference(
+                f"{place}: give `data` or `parameters.binary_data_size`, not both"
+            )
+        if not marked:
+            raise InvalidInference(
+                f"{place}: binary data come with the header field Inference-Header-Content-Length"
+            )
+        if size > len(body) - end:
+            raise InvalidInference(
+                f"{place}.parameters.binary_data_size: {size} bytes; the body has {len(body) - end} more"
+            )
+        data = body[end : end + size]
+        tensors.append(Tensor(given.name, given.datatype, given.shape, data))
+        end += size
+    if end < len(body):
+        raise InvalidInference(f"behind the last input the body has {len(body) - end} bytes more")
+    return tensors
+
+
+def _data(given: _Input, place: str) -> list[Any]:
+    if given.data is UNSET:
+        raise InvalidInference(f"{place}.data: missing, for input {quoted(given.name)}")
+    try:
+        data = msgspec.json.decode(given.data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidInference(_said(error, f"{place}.data")) from None
+    return flat(data, given.shape, f"{place}.data")
+
+
+def _offered(parameters: Parameters | UnsetType, place: str) -> Parameters:
+    """The parameters, none of which asks for what is not offered."""
+    given = parameters or {}
+    for name in _NOT_OFFERED:
+        if name in given:
+            where = f"{place}.parameters.{name}".removeprefix(".")
+            raise InvalidInference(f"{where}: not offered here")
+    return given
+
+
+def _flag(parameters: Parameters | UnsetType, name: str, place: str) -> bool:
+    value = (parameters or {}).get(name, False)
+    if not isinstance(value, bool):
+        where = f"{place}.parameters.{name}".removeprefix(".")
+        raise InvalidInference(f"{where}: expected true or false")
+    return value
