@@ -118,7 +118,8 @@ async def test_the_document_is_whole(live, model):
         for code, answer in operation["responses"].items():
             assert answer["description"]
             if code != "200":
-                assert list(answer["content"]) == ["application/problem+json"]
+                kind = "json" if path.startswith("/v2") else "problem+json"
+                assert list(answer["content"]) == [f"application/{kind}"]
     for path in ("/predict", "/predict/batch"):
         operation = found["paths"][path]["post"]
         assert operation["requestBody"]["required"]
