@@ -1,6 +1,7 @@
 """A whole service around a fake source: every part real but the registry."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from predictor.metrics import Metrics
 from predictor.reconciler import Reconciler
 from predictor.service import Service
 from predictor.settings import Settings
-from predictor.watcher import Watcher
+from predictor.watcher import Turn, Watcher
 from predictor.webhooks.webhook import Deliveries
 from predictor.webhooks.webhook_secrets import WebhookSecrets
 from tests.predictor.parts import FakeSource, version, write_artifact
@@ -57,7 +58,8 @@ class Live:
             batcher=Batcher(self.reconciler.require_serving, self.metrics),
             metrics=self.metrics,
             exposition=self.exposition,
-            watcher=Watcher(self.reconciler.reconcile, 3600),
+            # Its turn came a second ago: none comes while a test runs.
+            watcher=Watcher(self.reconciler.reconcile, 3600, Turn(since=time.time() - 1)),
             journal=self.journal,
             deliveries=Deliveries(WebhookSecrets(chosen.webhook_secret_file), "m")
             if chosen.webhook_secret_file
