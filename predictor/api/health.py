@@ -5,8 +5,11 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Response
 
+from predictor.bulletin import iso
 from predictor.http.headers import NO_STORE
 from predictor.openapi.operations import answers_with
+from predictor.promotion import promoted_at
+from predictor.reconciler import Reconciler
 from predictor.service import Service
 
 
@@ -32,8 +35,7 @@ def routes(service: Service) -> APIRouter:
     )
     async def ready() -> Response:
         """Readiness: 200 while a version serves, else 503 with the reason."""
-        version = service.reconciler.require_serving().model_version
-        return _json({"status": "ok", "model_name": version.name, "model_version": version.version})
+        return _json({"status": "ok", **_standing(service.reconciler)})
 
     @router.get(
         "/metrics",
@@ -47,6 +49,21 @@ def routes(service: Service) -> APIRouter:
         return Response(exposition.render(), headers=NO_STORE, media_type=exposition.content_type)
 
     return router
+
+
+def _standing(reconciler: Reconciler) -> dict[str, str]:
+    """The version that serves, since when it does here and, where a tag says so, since when it should."""
+    servable = reconciler.require_serving()
+    version, aspired = servable.model_version, reconciler.knowledge.aspired
+    # The tag comes after the promotion that it tells of, so what was loaded may not have it yet.
+    tags = aspired.tags if aspired == version and aspired else version.tags
+    promoted = promoted_at(tags)
+    return {
+        "model_name": version.name,
+        "model_version": version.version,
+        "serving_since": iso(servable.loaded_at),
+        **({"promoted_at": iso(promoted)} if promoted is not None else {}),
+    }
 
 
 def _json(body: dict[str, Any]) -> Response:

@@ -9,6 +9,8 @@ FIXED: dict[str, Any] = {
             "status": {"const": "ok"},
             "model_name": {"type": "string"},
             "model_version": {"type": "string"},
+            "serving_since": {"type": "string", "format": "date-time"},
+            "promoted_at": {"type": "string", "format": "date-time"},
         },
         "required": ["status"],
     },

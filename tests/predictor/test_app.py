@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from predictor.bulletin import iso
 from tests.predictor.graphs import (
     GOOD,
     METADATA,
@@ -283,9 +284,19 @@ class TestOperations:
         assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
     async def test_ready_names_the_version(self, live):
-        """200 while something serves."""
+        """200 while something serves; since when it does is said, too."""
         response = await live.client.get("/ready")
-        assert response.json() == {"status": "ok", "model_name": "m", "model_version": "7"}
+        since = iso(live.reconciler.serving.loaded_at)
+        named = {"model_name": "m", "model_version": "7", "serving_since": since}
+        assert response.json() == {"status": "ok", **named}
+
+    async def test_ready_says_when_the_version_was_promoted_where_a_tag_does(self, live):
+        """Though the tag was written after the version had come to serve."""
+        when = "2026-11-23T12:01:02.123456+00:00"
+        tag = {"transition.20261123T120102123456Z": f'{{"to": "Production", "when": "{when}"}}'}
+        await live.say(version(7, **tag))
+        found = (await live.client.get("/ready")).json()
+        assert found["promoted_at"] == "2026-11-23T12:01:02.123+00:00"
 
     async def test_model_describes_everything(self, live):
         """What serves and what should, the last failure, and how old all this is."""
