@@ -1,7 +1,7 @@
 """Inference: one request, whatever carried it, and what the servable that computed it answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from predictor.batcher import Batcher
@@ -12,6 +12,7 @@ from predictor.open_inference.inference_errors import InvalidInference, UnknownM
 from predictor.open_inference.outputs import outputs_of, requested
 from predictor.open_inference.tensors import Tensor, rows
 from predictor.records.answers import Answer
+from predictor.records.ranges import Warnings
 from predictor.servable import Servable
 from predictor.signature import Row
 
@@ -40,10 +41,11 @@ class Addressed:
 
 @dataclass(frozen=True)
 class Inferred:
-    """The outputs that were requested, and the version that computed them."""
+    """The outputs that were requested, the version that computed them, and warnings if they were, too."""
 
     version: ModelVersion
     outputs: list[Tensor]
+    warnings: Warnings = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Inference:
     addressed: Addressed
     inputs: Sequence[Tensor]
     outputs: Sequence[str] = ()
+    warn: bool = False
 
     @property
     def has_one_row(self) -> bool:
@@ -66,20 +69,23 @@ class Inference:
 
     def told(self, servable: Servable, answer: Answer) -> Inferred:
         """What this servable's answer says. Raises InvalidInference."""
-        return Inferred(
-            servable.model_version, outputs_of(servable.signature, [answer], self.outputs)
-        )
+        warnings = servable.ranges.outside(self._rows(servable)) if self.warn else {}
+        return self._told(servable, [answer], warnings)
 
     def compute(self, servable: Servable, run: Run) -> Inferred:
         """All rows. Raises InvalidInference, which names the row that has no answer, or UnknownModel."""
         told: list[Answer] = []
-        for start, answers in run(self._rows(servable)):
+        rows = self._rows(servable)
+        for start, answers in run(rows):
             for number, answer in enumerate(answers, start):
                 if isinstance(answer, RequestError):
                     raise InvalidInference(f"row {number}: {answer}")
                 told.append(answer)
+        return self._told(servable, told, servable.ranges.outside(rows) if self.warn else {})
+
+    def _told(self, servable: Servable, told: Sequence[Answer], warnings: Warnings) -> Inferred:
         outputs = outputs_of(servable.signature, told, self.outputs)
-        return Inferred(servable.model_version, outputs)
+        return Inferred(servable.model_version, outputs, warnings)
 
     def _rows(self, servable: Servable) -> list[Row]:
         # Here, because another version may have taken over since the request came.

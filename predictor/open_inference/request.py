@@ -59,7 +59,6 @@ class Asked:
     id: str | None
     binary: Mapping[str, bool]
     all_binary: bool
-    warnings: bool
 
 
 def read(body: bytes, header_length: str | None, addressed: Addressed) -> Asked:
@@ -73,7 +72,12 @@ def read(body: bytes, header_length: str | None, addressed: Addressed) -> Asked:
     inputs = _tensors(request, body, end, marked=header_length is not None)
     check_members(body[:end], _members(request))
     return Asked(
-        Inference(addressed, inputs, [output.name for output in outputs]),
+        Inference(
+            addressed,
+            inputs,
+            [output.name for output in outputs],
+            warn=_flag(request.parameters, "warnings", ""),
+        ),
         request.id or None,
         {
             output.name: _flag(output.parameters, "binary_data", place)
@@ -81,7 +85,6 @@ def read(body: bytes, header_length: str | None, addressed: Addressed) -> Asked:
             if "binary_data" in _offered(output.parameters, place := f"outputs[{number}]")
         },
         _flag(_offered(request.parameters, ""), "binary_data_output", ""),
-        _flag(request.parameters, "warnings", ""),
     )
 
 

@@ -7,6 +7,7 @@ import msgspec
 from predictor.open_inference.datatypes import to_bytes
 from predictor.open_inference.inference import Inferred
 from predictor.open_inference.request import Asked
+from predictor.records.ranges import Warnings
 
 _encode = msgspec.json.Encoder().encode
 
@@ -35,5 +36,15 @@ def write(asked: Asked, inferred: Inferred) -> tuple[bytes, int | None]:
     }
     if asked.id is not None:
         said["id"] = asked.id
+    if inferred.warnings:
+        said["parameters"] = {"warnings": _listed(inferred.warnings)}
     head = _encode({**said, "outputs": outputs})
     return (b"".join([head, *behind]), len(head)) if behind else (head, None)
+
+
+def _listed(warnings: Warnings) -> list[dict[str, Any]]:
+    return [
+        {"row": row, **msgspec.structs.asdict(each)}
+        for row, found in sorted(warnings.items())
+        for each in found
+    ]

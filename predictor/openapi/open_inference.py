@@ -77,7 +77,7 @@ def schemas(servable: Servable | None, record: Mapping[str, Any] | None) -> dict
     """The schemas of the protocol, with an example of a request and its answer where a record is known."""
     datatype = {"type": "string", "enum": list(DTYPES)}
     described = _object({"name": _TEXT, "datatype": datatype, "shape": _SHAPE})
-    flags = {"binary_data_output": {"type": "boolean"}}
+    flags = {name: {"type": "boolean"} for name in ("binary_data_output", "warnings")}
     taken = _object(
         {
             "inputs": _several("V2Input"),

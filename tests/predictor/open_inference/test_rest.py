@@ -14,6 +14,7 @@ from predictor.open_inference.inference_errors import InvalidInference
 from predictor.open_inference.request import read
 from tests.predictor.graphs import GOOD, OURS, classifier, regressor
 from tests.predictor.live import Live
+from tests.predictor.test_warnings import KNOWING
 
 INFER = "/v2/models/m/infer"
 LENGTH = "Inference-Header-Content-Length"
@@ -284,6 +285,26 @@ async def test_a_row_without_an_answer_is_named(tmp_path):
     assert "the model has no finite answer" in await refused(live, {"inputs": [huge]})
     await live.client.aclose()
     await live.reconciler.close()
+
+
+async def test_warnings_where_they_are_asked_for(live):
+    """Of the rows with a value that the training data did not reach, as `/predict` says them."""
+    await live.serve(8, KNOWING)
+    record = dict.fromkeys(GOOD, 1000.0)
+    expected = (await live.client.post("/predict", json=record)).json()["warnings"]
+    assert expected
+    far = {**X, "data": list(record.values())}
+    both = {**X, "shape": [2, 2], "data": [1.0, 0.0, *record.values()]}
+    for tensor, row in ((far, 0), (both, 1)):
+        plain = (await ask(live, {"inputs": [tensor]})).json()
+        warned = (await ask(live, {"inputs": [tensor], "parameters": {"warnings": True}})).json()
+        found = warned.pop("parameters")["warnings"]
+        assert [each for each in found if each["row"] == row] == [
+            {"row": row, **each} for each in expected
+        ]
+        assert warned == plain
+    odd = {"inputs": [X], "parameters": {"warnings": 1}}
+    assert await refused(live, odd) == "parameters.warnings: expected true or false"
 
 
 async def test_requests_are_counted(live):
