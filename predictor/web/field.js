@@ -1,5 +1,6 @@
 // One field of the form: a label, an input, where the value lies in the training data, and what is wrong.
 
+import { capital } from "./features.js";
 import { element, put, say } from "./elements.js";
 import { shown, span } from "./numbers.js";
 import { numberOf } from "./record.js";
@@ -45,7 +46,7 @@ export class Field {
     const { description, unit, range } = this.feature;
     const median = range && Number.isFinite(range.median) ? `, median ${shown(range.median)}` : "";
     const seen = range ? `Training data: ${span(range)}${median}.` : "";
-    return [description && `${description.replace(/\.$/, "")}.`, unit && `Unit: ${unit}.`, seen].filter(Boolean).join(" ");
+    return [description && `${capital(description).replace(/\.$/, "")}.`, unit && `Unit: ${unit}.`, seen].filter(Boolean).join(" ");
   }
 
   get value() {
