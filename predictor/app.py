@@ -8,7 +8,17 @@ from typing import Any
 from fastapi import Depends, FastAPI
 
 from predictor import lag
-from predictor.api import docs, events, health, model, open_inference, page, predict, webhook
+from predictor.api import (
+    docs,
+    events,
+    explain,
+    health,
+    model,
+    open_inference,
+    page,
+    predict,
+    webhook,
+)
 from predictor.api.guard import guard
 from predictor.http import origins, problems
 from predictor.http.cors import Cors
@@ -34,6 +44,7 @@ def create_app(service: Service) -> FastAPI:
         dependencies=[Depends(guard(service.access))] if service.access.asks else [],
     )
     app.include_router(predict.routes(service))
+    app.include_router(explain.routes(service))
     app.include_router(open_inference.routes(service))
     app.include_router(model.routes(service))
     app.include_router(health.routes(service))

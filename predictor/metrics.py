@@ -16,7 +16,7 @@ from predictor.workers.presence import Presence
 
 _FEW = 16  # rows: beyond these, adding up by class first takes less time
 _MOST_LABELS = 50  # a model of more classes is counted under "other" beyond these
-_ENDPOINTS = ("/predict", "/predict/batch")
+_ENDPOINTS = ("/predict", "/predict/batch", "/predict/explain")
 _CODES = (200, 422, 500, 503)
 _ENDPOINT = families.REQUEST_SECONDS.buckets
 _ROWS = families.BATCH_ROWS.buckets

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from predictor.errors import FieldError, InvalidRecord, LoadError
+from predictor.explanation.linear import Linear
 from predictor.loading.artifact import Artifact, Fetched
 from predictor.loading.cost import Cost
 from predictor.loading.interrupt import Interrupt
@@ -54,6 +55,7 @@ class Servable:
     loaded_at: float = field(default_factory=time.time)
     load_seconds: float = 0.0
     cost: Cost = field(default_factory=Cost)
+    linear: Linear | None = field(default=None, repr=False)
 
     @cached_property
     def rows_on_loop(self) -> int:
@@ -88,7 +90,10 @@ class Servable:
 
     def run(self, rows: Sequence[Row]) -> Sequence[Any]:
         """The outputs that make the answer, as ONNX Runtime gives them. Raises what it raises."""
-        names, feed = self.signature.outputs.names, self.signature.feed(rows)
+        return self.compute(self.signature.outputs.names, self.signature.feed(rows))
+
+    def compute(self, names: list[str], feed: Mapping[str, Any]) -> Sequence[Any]:
+        """The outputs of these names, for tensors as `Signature.feed` makes them. Raises as `run`."""
         outputs: Sequence[Any] = self._run(names, feed, self.run_options)
         return outputs
 

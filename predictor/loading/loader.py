@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from predictor.errors import LoadError, RequestError, Stage
+from predictor.explanation.proven import proven_linear
 from predictor.loading.artifact import Fetched
 from predictor.loading.cost import measure
 from predictor.loading.declared_outputs import DeclaredOutputs
@@ -75,11 +76,13 @@ def load(
         servable = warm_up(servable, rows)
     with during("examples"):
         _replay(servable)
+    linear = proven_linear(servable, fetched.graph)
     cost = measure(servable.answer, rows[0] if rows else blank_row(signature))
     seconds = time.perf_counter() - started
     return replace(
-        servable, cost=cost, load_seconds=seconds, loaded_at=time.time(), run_options=plain_run()
-    )
+        servable, cost=cost, linear=linear, load_seconds=seconds, loaded_at=time.time(),
+        run_options=plain_run(),
+    )  # fmt: skip
 
 
 def _metadata(session: Any) -> _Metadata:

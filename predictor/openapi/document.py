@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from predictor.openapi import open_inference
+from predictor.openapi.explanation import EXPLANATION
 from predictor.openapi.operations import ref
 from predictor.openapi.schemas import FIXED
 from predictor.openapi.warned import WARNING, with_warnings
@@ -37,6 +38,7 @@ def document(app: FastAPI, servable: Servable | None, *, recorded: bool = True) 
     _name_requests(base)
     schemas = base.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(FIXED)
+    schemas.update(EXPLANATION)
     record = example_record(servable, recorded=recorded) if servable else None
     schemas.update(open_inference.schemas(servable, record))
     schemas["Record"] = _record(servable, record)
@@ -47,6 +49,8 @@ def document(app: FastAPI, servable: Servable | None, *, recorded: bool = True) 
     version = {"model_name": {"type": "string"}, "model_version": {"type": "string"}}
     schemas["Warning"] = WARNING
     schemas["Prediction"] = with_warnings(_object({**answer, **version}, example))
+    explained = {**answer, "explanation": ref("Explanation"), **version}
+    schemas["Explained"] = with_warnings(_object(explained))
     several = {"type": "array", "items": with_warnings(_object(answer))}
     schemas["Predictions"] = _object({"predictions": several, **version})
     return base

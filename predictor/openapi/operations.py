@@ -9,7 +9,8 @@ _EXPLAINED = {
     400: "The body is not JSON.",
     401: "No key that may ask this came with the request.",
     403: "The signature is not right, or the time of signing is not now.",
-    409: "This delivery came before.",
+    409: "It does not fit what is: a delivery that came before, or an explanation where the serving "
+    "version has no background, or answers that are not explained.",
     413: "The body is larger than the limit.",
     415: "The body's type or encoding is not read.",
     422: "JSON, but not what the serving version takes; every fault with its field.",

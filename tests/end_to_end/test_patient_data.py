@@ -14,7 +14,7 @@ from tests.end_to_end.parts import Registry, Service
 from tests.hostile.parts import Target
 from tests.hostile.wire import converse, post, request
 from tests.predictor.conftest import Registered
-from tests.predictor.graphs import graph, tensor
+from tests.predictor.graphs import graph, tensor, with_metadata
 
 TEXT, NUMBER = "Kowalska7351", "123.456789"
 LEFT_BEHIND = ("kowalska", "7351", "123.456")  # in any case, and as float32 writes the number
@@ -59,6 +59,7 @@ WEBHOOKS = [
 SENT = [
     *(post(body, *HEAD[:4]) for body in BODIES.values()),  # by the fast lane, where they are small
     *(post(body, *HEAD, path=f"/predict?{TEXT}") for body in BODIES.values()),
+    *(post(body, path="/predict/explain") for body in BODIES.values()),
     *(post(b'{"instances": [%b]}' % body, path="/predict/batch") for body in BODIES.values()),
     post(f'{{"{TEXT}": [{NUMBER}]}}'.encode(), path="/predict/batch"),
     post(record(), "Content-Encoding: " + TEXT),
@@ -109,7 +110,8 @@ def model() -> bytes:
     ]
     inputs = [tensor("code", "string", (None, 1)), tensor("mean_radius", shape=(None, 1))]
     constants = {"most": np.float32([[1000]]), "flat": np.int64([-1])}
-    return graph(nodes, inputs, [tensor("value", shape=(None, 1))], constants)
+    made = graph(nodes, inputs, [tensor("value", shape=(None, 1))], constants)
+    return with_metadata(made, background=[["1", 5.0], ["2", 7.5]])
 
 
 @pytest.fixture

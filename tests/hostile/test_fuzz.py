@@ -103,7 +103,7 @@ def odd_bodies(draw: st.DrawFn, record: dict[str, float]) -> bytes:
     if draw(st.booleans()):
         changed.pop(draw(st.sampled_from(sorted(record))))
     body = draw(st.sampled_from([changed, {"instances": [record, changed]}, [changed]]) | ANY_JSON)
-    path = draw(st.sampled_from(["/predict", "/predict/batch"]))
+    path = draw(st.sampled_from(["/predict", "/predict/batch", "/predict/explain"]))
     return post(json.dumps(body).encode(), path=path)
 
 

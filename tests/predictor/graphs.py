@@ -137,7 +137,8 @@ def with_metadata(model: bytes, *, as_text: Mapping[str, str] | None = None, **s
 
 def converted(estimator: Any, width: int, *, zipmap: bool | None = None) -> bytes:
     """A fitted scikit-learn estimator as skl2onnx exports it, by default with a ZipMap."""
-    options = None if zipmap is None else {id(estimator): {"zipmap": zipmap}}
+    final = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    options = None if zipmap is None else {id(final): {"zipmap": zipmap}}
     return skl2onnx.convert_sklearn(
         estimator,
         initial_types=[("X", FloatTensorType([None, width]))],

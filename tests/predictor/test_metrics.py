@@ -71,7 +71,7 @@ def test_what_ops_watch_starts_at_zero(live):
     assert samples[("predictor_counts_full",)] == 0
     for stage in LOAD_STAGES:
         assert samples["predictor_load_failures_total", stage] == 0
-    for endpoint in ("/predict", "/predict/batch"):
+    for endpoint in ("/predict", "/predict/batch", "/predict/explain"):
         assert samples["predictor_requests_total", "503", endpoint] == 0
         assert samples["predictor_request_duration_seconds_count", endpoint] == 0
     for outcome in ("answered", "unreachable", "refused", "nonsense"):

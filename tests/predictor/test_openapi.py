@@ -124,13 +124,15 @@ async def test_the_document_is_whole(live, model):
         operation = found["paths"][path]["post"]
         assert operation["requestBody"]["required"]
         assert set(operation["responses"]) == {"200", "400", "413", "415", "422", "503"}
+    explain = found["paths"]["/predict/explain"]["post"]
+    assert set(explain["responses"]) == {"200", "400", "409", "413", "415", "422", "503"}
     assert "503" in found["paths"]["/ready"]["get"]["responses"]
 
 
 async def test_every_route_of_the_contract_is_documented(live):
     """A frontend finds what it was promised."""
     assert set((await document(live))["paths"]) >= {
-        "/predict", "/predict/batch", "/health", "/ready", "/model", "/metrics",
+        "/predict", "/predict/batch", "/predict/explain", "/health", "/ready", "/model", "/metrics",
     }  # fmt: skip
 
 

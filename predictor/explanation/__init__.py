@@ -1,0 +1,1 @@
+"""Why this answer: what each feature contributed to it, by Shapley values."""
