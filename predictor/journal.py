@@ -17,6 +17,11 @@ from predictor.events import Event
 _LONGEST_NUMBER = 15  # digits
 
 
+def full(readers: int) -> NoStream:
+    """What one client more is told, where so many read already."""
+    return NoStream(f"{readers} clients read events already; try again later")
+
+
 class Journal:
     """Bulletins in the order of their numbers, the last `kept` of them, for `most_readers` at a time.
 
@@ -63,7 +68,7 @@ class Journal:
         if self.closed:
             raise NoStream("the service stops; ask another replica")
         if self._readers >= self._most_readers:
-            raise NoStream(f"{self._readers} clients read events already; try again later")
+            raise full(self._readers)
         self._readers += 1
         self._count(self._readers)
         try:

@@ -15,6 +15,7 @@ from predictor.api.model import describe
 from predictor.bulletin import iso
 from predictor.http.endless import begin_endless
 from predictor.http.headers import NO_STORE
+from predictor.journal import full
 from predictor.openapi.operations import problems_with
 from predictor.service import Service
 
@@ -38,16 +39,16 @@ def routes(service: Service) -> APIRouter:
 
     @router.get(
         "/events",
-        operation_id="events",
+        operation_id="stream_events",
         summary="What happens, as it happens",
         description=_DESCRIPTION,
         response_class=Response,
         responses={
             200: {
-                "description": "OK",
+                "description": "A stream that goes on until either side ends it.",
                 "content": {EventSourceResponse.media_type: {"schema": {"type": "string"}}},
             },
-            **problems_with(503),
+            **problems_with(full(service.settings.max_event_streams)),
         },
     )
     async def events(request: Request) -> Response:

@@ -4,10 +4,13 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
+from predictor.errors import BodyTooLarge, NoBackground, NotInTime, Overloaded
 from predictor.explanation.explainer import Explainer
+from predictor.explanation.plan import MOST_SECONDS
 from predictor.http.body import read_json_body
 from predictor.http.headers import NO_STORE
 from predictor.openapi.operations import answers_with, takes
+from predictor.openapi.refusals import NOTHING_SERVING
 from predictor.service import Service
 
 
@@ -22,7 +25,18 @@ def routes(service: Service) -> APIRouter:
         operation_id="explain",
         summary="Predict one record, and say why",
         openapi_extra=takes("Record"),
-        responses=answers_with("Explained", 400, 409, 413, 415, 422, 503),
+        responses=answers_with(
+            "Explained",
+            400,
+            NoBackground(),
+            BodyTooLarge(most),
+            415,
+            422,
+            NOTHING_SERVING,
+            Overloaded(service.settings.max_queued_batches, "batches"),
+            NotInTime(MOST_SECONDS),
+            says="The prediction, and what each feature contributed to it.",
+        ),
     )
     async def explain(request: Request) -> Response:
         """What each feature contributed to the answer, by Shapley values.

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from predictor.bulletin import iso
 from predictor.http.headers import NO_STORE
 from predictor.openapi.operations import answers_with
+from predictor.openapi.refusals import NOTHING_SERVING
 from predictor.promotion import promoted_at
 from predictor.reconciler import Reconciler
 from predictor.service import Service
@@ -19,9 +20,9 @@ def routes(service: Service) -> APIRouter:
 
     @router.get(
         "/health",
-        operation_id="health",
+        operation_id="get_health",
         summary="Whether the process can answer",
-        responses=answers_with("Status"),
+        responses=answers_with("Health", says="It can."),
     )
     async def health() -> Response:
         """Liveness: 200 for as long as the process answers at all, whatever it serves."""
@@ -29,9 +30,9 @@ def routes(service: Service) -> APIRouter:
 
     @router.get(
         "/ready",
-        operation_id="ready",
+        operation_id="get_readiness",
         summary="Whether a version serves",
-        responses=answers_with("Status", 503),
+        responses=answers_with("Readiness", NOTHING_SERVING, says="One does."),
     )
     async def ready() -> Response:
         """Readiness: 200 while a version serves, else 503 with the reason."""
@@ -39,9 +40,15 @@ def routes(service: Service) -> APIRouter:
 
     @router.get(
         "/metrics",
-        operation_id="metrics",
+        operation_id="get_metrics",
         summary="Metrics for Prometheus",
         response_class=Response,
+        responses={
+            200: {
+                "description": "All metrics.",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            }
+        },
     )
     async def scrape() -> Response:
         """Every metric in Prometheus's text format."""

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from predictor.bulletin import identity, iso
 from predictor.http.conditional import Seen, answer
 from predictor.http.headers import NO_CACHE
-from predictor.openapi.operations import answers_with
+from predictor.openapi.operations import ASKED_AGAIN, NOT_MODIFIED, answers_with
 from predictor.reconciler import Reconciler
 from predictor.servable import Servable
 from predictor.service import Service
@@ -25,9 +25,10 @@ def routes(service: Service) -> APIRouter:
     @router.head("/model", include_in_schema=False)
     @router.get(
         "/model",
-        operation_id="model",
+        operation_id="get_model",
         summary="Which version serves, and which should",
-        responses=answers_with("Model"),
+        openapi_extra=ASKED_AGAIN,
+        responses=answers_with("Model", says="What serves, and what should.") | NOT_MODIFIED,
     )
     async def model(request: Request) -> Response:
         """What serves, what should, the last failed load, and the age of the registry's last word."""

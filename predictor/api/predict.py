@@ -2,10 +2,11 @@
 
 from fastapi import APIRouter, Request, Response
 
-from predictor.errors import FieldError, InvalidRecord
+from predictor.errors import BodyTooLarge, FieldError, InvalidRecord, Overloaded
 from predictor.http.body import read_json_body
 from predictor.http.headers import NO_STORE
 from predictor.openapi.operations import answers_with, takes
+from predictor.openapi.refusals import NOTHING_SERVING
 from predictor.openapi.warned import ASKED
 from predictor.service import Service
 
@@ -13,14 +14,25 @@ from predictor.service import Service
 def routes(service: Service) -> APIRouter:
     """The routes of our own prediction protocol."""
     router = APIRouter(tags=["predictions"])
-    most = service.settings.max_body_bytes
+    settings = service.settings
+    most = settings.max_body_bytes
+    too_large = BodyTooLarge(most)
 
     @router.post(
         "/predict",
         operation_id="predict",
         summary="Predict one record",
         openapi_extra=takes("Record"),
-        responses=answers_with("Prediction", 400, 413, 415, 422, 503),
+        responses=answers_with(
+            "Prediction",
+            400,
+            too_large,
+            415,
+            422,
+            NOTHING_SERVING,
+            Overloaded(settings.max_queued_rows, "records"),
+            says="The prediction for the record.",
+        ),
     )
     async def predict(request: Request) -> Response:
         """One record with every feature by name; the answer names the version that computed it."""
@@ -31,7 +43,16 @@ def routes(service: Service) -> APIRouter:
         operation_id="predict_batch",
         summary="Predict several records",
         openapi_extra={**takes("Records"), "parameters": [ASKED]},
-        responses=answers_with("Predictions", 400, 413, 415, 422, 503),
+        responses=answers_with(
+            "Predictions",
+            400,
+            too_large,
+            415,
+            422,
+            NOTHING_SERVING,
+            Overloaded(settings.max_queued_batches, "batches"),
+            says="The predictions, one for each record, in their order.",
+        ),
     )
     async def predict_batch(request: Request) -> Response:
         """Several records; all answers are from one version, in the order of the records."""

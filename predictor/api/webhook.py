@@ -7,13 +7,19 @@ import msgspec
 import structlog
 from fastapi import APIRouter, Request, Response
 
-from predictor.errors import RequestError
+from predictor.errors import BodyTooLarge, RequestError
 from predictor.http.body import read_json_body
 from predictor.openapi.operations import answers_with
 from predictor.seldom import Seldom
 from predictor.service import Service
-from predictor.webhooks.delivery_errors import DeliveryRefused
-from predictor.webhooks.webhook import HEADERS, MOST_BYTES, Deliveries, Delivery
+from predictor.webhooks.delivery_errors import (
+    DeliveryMalformed,
+    DeliveryNotSigned,
+    DeliveryRefused,
+    DeliveryRepeated,
+    DeliveryStale,
+)
+from predictor.webhooks.webhook import HEADERS, MOST_BYTES, WINDOW_SECONDS, Deliveries, Delivery
 
 PATH = "/webhooks/mlflow"
 _QUIET_SECONDS = 10.0  # between two lines of the log about refused deliveries
@@ -33,6 +39,14 @@ _TAKES: dict[str, Any] = {
         },
     }}}},
 }  # fmt: skip
+_REFUSALS = (
+    DeliveryMalformed(f"{HEADERS[0]} is missing, or is no id"),
+    DeliveryNotSigned(),
+    DeliveryStale(3600, WINDOW_SECONDS),
+    DeliveryRepeated(),
+    BodyTooLarge(MOST_BYTES),
+    415,
+)
 
 log = structlog.get_logger()
 
@@ -45,12 +59,12 @@ def routes(service: Service, deliveries: Deliveries) -> APIRouter:
 
     @router.post(
         PATH,
-        operation_id="mlflow_webhook",
+        operation_id="deliver_mlflow_webhook",
         summary="MLflow's registry webhooks: look at the registry at once",
         status_code=HTTPStatus.ACCEPTED,
         openapi_extra=_TAKES,
-        responses=answers_with("Delivered", 400, 403, 409, 413, 415)
-        | {202: answers_with("Delivered")[200]},
+        responses=answers_with("Delivered", *_REFUSALS, says="It is not about the served model.")
+        | {202: answers_with("Delivered", says="The registry is asked at once.")[200]},
     )
     async def mlflow_webhook(request: Request) -> Response:
         """202 where the registry is asked because of it; 200 where it is not about the served model.

@@ -1,30 +1,48 @@
-"""The OpenAPI document: FastAPI writes the routes, the serving signature writes the schemas."""
+"""The OpenAPI document: FastAPI writes the routes, the serving version writes what they take and answer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
-import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from predictor.openapi import open_inference
+from predictor.http.problems import CONTENT_TYPE
+from predictor.openapi import open_inference, refusals
+from predictor.openapi.examples import Examples
 from predictor.openapi.explanation import EXPLANATION
-from predictor.openapi.operations import ref
-from predictor.openapi.schemas import FIXED
-from predictor.openapi.warned import WARNING, with_warnings
+from predictor.openapi.features import record
+from predictor.openapi.operations import header, ref
+from predictor.openapi.predictions import predictions
+from predictor.openapi.schemas import FIXED, an_object
+from predictor.openapi.served import SERVED
 from predictor.servable import Servable
-from predictor.signature import Feature, label_name
 
-_DESCRIPTION = """Predictions from the model version that MLflow's registry names, and from no other.
+_SUMMARY = "Predictions from the model version that MLflow's registry names, and from no other."
+_DESCRIPTION = """{serving}
 
-Every answer says which version computed it. Errors are problem documents (RFC 9457)."""
-
-_REQUEST_ID = "X-Request-ID"
-_TAKEN = {
-    "description": "What to call the request: 1 to 128 of `A-Z a-z 0-9 . _ ~ : / + = @ -`. Anything else "
-    "is replaced. Without it, the trace id of a W3C `traceparent` is taken."
+Every answer says which version computed it. Features, classes and examples here are those of the
+version that serves now; the document changes with it, and so does its `ETag`. Errors are problem
+documents (RFC 9457) unless a protocol has its own. Every answer has an `X-Request-ID`."""
+_TAGS = {
+    "predictions": "Records in, predictions out.",
+    "open inference": "The Open Inference Protocol V2: tensors in, tensors out.",
+    "operations": "What serves, what should, and how the service is.",
 }
-_GIVEN = {"description": "What the request is called in every line that is logged about it."}
+_REQUEST_ID = "X-Request-ID"
+_TEXT = {"schema": {"type": "string"}}
+_PARAMETERS = {
+    _REQUEST_ID: "What to call the request: 1 to 128 of `A-Z a-z 0-9 . _ ~ : / + = @ -`. Anything else "
+    "is replaced. Without it, the trace id of a W3C `traceparent` is taken.",
+    "If-None-Match": "The `ETag` of the answer that the client has: 304 while it is the same.",
+}
+_HEADERS = {
+    _REQUEST_ID: "What the request is called in every line that is logged about it.",
+    "ETag": "Changes when what is said changes.",
+    "Retry-After": "Seconds until it is worth another try.",
+    "WWW-Authenticate": "`Bearer`: how a key is sent.",
+}
+_METHODS = {"get", "put", "post", "delete", "patch"}
 
 
 def document(app: FastAPI, servable: Servable | None, *, recorded: bool = True) -> dict[str, Any]:
@@ -33,111 +51,90 @@ def document(app: FastAPI, servable: Servable | None, *, recorded: bool = True) 
     Unless `recorded`, its example is no record that was recorded with the version, but a blank one.
     """
     base = get_openapi(
-        title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes
-    )
-    _name_requests(base)
-    schemas = base.setdefault("components", {}).setdefault("schemas", {})
-    schemas.update(FIXED)
-    schemas.update(EXPLANATION)
-    record = example_record(servable, recorded=recorded) if servable else None
-    schemas.update(open_inference.schemas(servable, record))
-    schemas["Record"] = _record(servable, record)
-    instances = {"type": "array", "minItems": 1, "items": ref("Record")}
-    schemas["Records"] = {**_object({"instances": instances}), "additionalProperties": False}
-    example = _answer_example(servable, record)
-    answer = _answer(servable, example)
-    version = {"model_name": {"type": "string"}, "model_version": {"type": "string"}}
-    schemas["Warning"] = WARNING
-    schemas["Prediction"] = with_warnings(_object({**answer, **version}, example))
-    explained = {**answer, "explanation": ref("Explanation"), **version}
-    schemas["Explained"] = with_warnings(_object(explained))
-    several = {"type": "array", "items": with_warnings(_object(answer))}
-    schemas["Predictions"] = _object({"predictions": several, **version})
+        title=app.title, version=app.version, summary=_SUMMARY, routes=app.routes,
+        description=_DESCRIPTION.format(serving=_serving(servable)),
+        servers=[{"url": ".", "description": "The service that wrote this."}],
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )  # fmt: skip
+    base = deepcopy(base)  # parts of it are the routes' own
+    if servable:
+        version = servable.model_version
+        base["info"] |= {"x-model-name": version.name, "x-model-version": version.version}
+    examples = Examples(servable, recorded=recorded)
+    base["components"] = {
+        **base.get("components", {}),
+        "schemas": base.get("components", {}).get("schemas", {}) | _schemas(servable, examples),
+        "parameters": {
+            name: {"name": name, "in": "header", "description": text, **_TEXT}
+            for name, text in _PARAMETERS.items()
+        },
+        "headers": {
+            name: {"required": True, "description": text, **_TEXT}
+            for name, text in _HEADERS.items()
+        },
+    }
+    for operation in _operations(base):
+        _show(operation, examples)
+        _name_requests(operation)
+    used = {tag for operation in _operations(base) for tag in operation.get("tags", ())}
+    base["tags"] = [{"name": t, "description": d} for t, d in _TAGS.items() if t in used]
     return base
 
 
-def _name_requests(base: dict[str, Any]) -> None:
-    """Say of every operation that it takes and gives `X-Request-ID`."""
-    taken = {"$ref": f"#/components/parameters/{_REQUEST_ID}"}
-    given = {_REQUEST_ID: {"$ref": f"#/components/headers/{_REQUEST_ID}"}}
-    components, text = base.setdefault("components", {}), {"schema": {"type": "string"}}
-    components["parameters"] = {
-        _REQUEST_ID: {"name": _REQUEST_ID, "in": "header", **text, **_TAKEN}
-    }
-    components["headers"] = {_REQUEST_ID: {"required": True, **text, **_GIVEN}}
-    for operation in (each for path in base["paths"].values() for each in path.values()):
-        operation["parameters"] = [*operation.get("parameters", ()), taken]
-        for answer in operation["responses"].values():
-            answer["headers"] = {**answer.get("headers", {}), **given}
-
-
-def _record(servable: Servable | None, example: Mapping[str, Any] | None) -> dict[str, Any]:
+def _serving(servable: Servable | None) -> str:
     if servable is None:
-        return {"type": "object", "description": "No version serves now, so no feature is known."}
-    features = servable.signature.features
+        return "No version serves now."
+    version = servable.model_version
+    return f"Version {version.version} of `{version.name}` serves now."
+
+
+def _schemas(servable: Servable | None, examples: Examples) -> dict[str, Any]:
+    one = record(servable)
+    if examples.record is not None:
+        one["example"] = examples.record
+    instances = {"type": "array", "minItems": 1, "items": ref("Record")}
+    several = an_object({"instances": instances}, "Several records.", additionalProperties=False)
     return {
-        **_object({feature.name: _feature(feature) for feature in features}, example),
-        "additionalProperties": False,
+        "Record": one,
+        "Records": several,
+        **predictions(servable, examples.answer),
+        **open_inference.schemas(servable, examples.record),
+        **EXPLANATION,
+        **FIXED,
+        **SERVED,
     }
 
 
-def example_record(servable: Servable, *, recorded: bool = True) -> Mapping[str, Any] | None:
-    """A record that the servable answers: one that was `recorded` at its export, or blanks.
-
-    None where neither is known to run.
-    """
-    if servable.examples and recorded:
-        return servable.examples[0].record
-    if servable.signature.outputs.unproved:
-        return None
-    return {feature.name: feature.blank for feature in servable.signature.features}
+def _operations(base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in base["paths"].values():
+        for method, operation in path.items():
+            if method in _METHODS:
+                yield operation
 
 
-def _feature(feature: Feature) -> dict[str, Any]:
-    described: dict[str, Any] = {"type": feature.type}
-    if feature.minimum is not None:
-        described |= {"minimum": feature.minimum, "maximum": feature.maximum}
-    if feature.type == "number":
-        described["description"] = f"Finite, and within the range of {feature.dtype}."
-    return described
+def _show(operation: dict[str, Any], examples: Examples) -> None:
+    """Give bodies the examples of the serving version, and 422 what it says of a faulty record."""
+    taken = operation.get("requestBody", {}).get("content", {})
+    answers = operation["responses"]
+    for content in (taken, answers.get("200", {}).get("content", {})):
+        for media in content.values():
+            if found := examples.of(_named(media)):
+                media["examples"] = found
+    for media in taken.values():
+        refused = examples.refused(_named(media))
+        if refused and "422" in answers and CONTENT_TYPE in answers["422"]["content"]:
+            shown = refusals.examples(422, [refused])
+            answers["422"]["content"][CONTENT_TYPE]["examples"] = shown
 
 
-def _answer(servable: Servable | None, example: Mapping[str, Any] | None) -> dict[str, Any]:
-    if servable is None:
-        return {"prediction": {}}
-    signature = servable.signature
-    if signature.outputs.value is not None:
-        number = {"type": "number"}
-        several = example is not None and isinstance(example["prediction"], list)
-        return {"prediction": {"type": "array", "items": number} if several else number}
-    labels = list(signature.class_labels)
-    answer: dict[str, Any] = {"prediction": {"enum": labels} if labels else {}}
-    if signature.outputs.probabilities is not None:
-        chance = {"type": "number", "minimum": 0, "maximum": 1}
-        answer["probability"] = {**chance, "description": "That of the prediction."}
-        answer["probabilities"] = {"type": "object", "additionalProperties": chance}
-        if labels:
-            answer["probabilities"] = _object({label_name(label): chance for label in labels})
-    return answer
+def _named(media: Mapping[str, Any]) -> str:
+    """The name of the schema that a body has."""
+    return str(media.get("schema", {}).get("$ref", "")).rpartition("/")[2]
 
 
-def _answer_example(
-    servable: Servable | None, record: Mapping[str, Any] | None
-) -> dict[str, Any] | None:
-    if servable is None or record is None:
-        return None
-    row = servable.decoder.record(msgspec.json.encode(record))
-    (body,) = servable.encoder.each(servable.answer([row]), servable.ranges.outside([row]))
-    if isinstance(body, Exception):
-        return None
-    example: dict[str, Any] = msgspec.json.decode(body)
-    return example
-
-
-def _object(properties: dict[str, Any], example: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-    }
-    return {**described, "example": example} if example else described
+def _name_requests(operation: dict[str, Any]) -> None:
+    """Say of an operation that it takes and gives `X-Request-ID`."""
+    taken = {"$ref": f"#/components/parameters/{_REQUEST_ID}"}
+    operation["parameters"] = [*operation.get("parameters", ()), taken]
+    for answer in operation["responses"].values():
+        answer["headers"] = {**answer.get("headers", {}), _REQUEST_ID: header(_REQUEST_ID)}

@@ -23,14 +23,14 @@ EXPLANATION: dict[str, Any] = {
         "`baseline.value`, which is the mean over rows of the training data.",
         "properties": {
             "output": {**_NAME, "description": "The class that is explained, or `prediction`."},
-            "scale": {"enum": ["probability", "log_odds", "value"]},
-            "method": {"enum": ["linear", "permutation"]},
+            "scale": {"type": "string", "enum": ["probability", "log_odds", "value"]},
+            "method": {"type": "string", "enum": ["linear", "permutation"]},
             "baseline": {
                 "type": "object",
                 "properties": {
                     "rows": {"type": "integer", "minimum": 1},
                     "value": _NUMBER,
-                    "kind": {"enum": ["background"]},
+                    "kind": {"type": "string", "enum": ["background"]},
                 },
                 "required": ["rows", "value", "kind"],
             },

@@ -1,22 +1,19 @@
 """Operations: what a route takes and answers, in the words of the document; for FastAPI's decorators."""
 
-from http import HTTPStatus
 from typing import Any
 
+from predictor.errors import PredictorError
 from predictor.http.problems import CONTENT_TYPE
+from predictor.openapi import refusals as refused
 
-_EXPLAINED = {
-    400: "The body is not JSON.",
-    401: "No key that may ask this came with the request.",
-    403: "The signature is not right, or the time of signing is not now.",
-    409: "It does not fit what is: a delivery that came before, or an explanation where the serving "
-    "version has no background, or answers that are not explained.",
-    413: "The body is larger than the limit.",
-    415: "The body's type or encoding is not read.",
-    422: "JSON, but not what the serving version takes; every fault with its field.",
-    503: "No version serves, or too much is asked; the detail says which. Try again after "
-    "`Retry-After` seconds.",
+_HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "It is as the client has it, by `If-None-Match` or `If-Modified-Since`."}
 }
+ASKED_AGAIN: dict[str, Any] = {
+    "parameters": [{"$ref": "#/components/parameters/If-None-Match"}],
+}
+"""For `openapi_extra` of a route that answers 304 to who has its answer."""
 
 
 def takes(schema: str) -> dict[str, Any]:
@@ -26,24 +23,30 @@ def takes(schema: str) -> dict[str, Any]:
     }
 
 
-def answers_with(schema: str, *codes: int) -> dict[int | str, dict[str, Any]]:
-    """What a route answers with, for FastAPI's `responses`."""
+def answers_with(
+    schema: str, *refusals: int | PredictorError, says: str = "OK"
+) -> dict[int | str, dict[str, Any]]:
+    """What a route answers with, for FastAPI's `responses`; `says` is what a 200 means.
+
+    A refusal is a status, which stands for what it usually means, or an error as the route raises it.
+    """
     answers: dict[int | str, dict[str, Any]] = {
-        200: {"description": "OK", "content": {"application/json": {"schema": ref(schema)}}}
+        200: {"description": says, "content": {"application/json": {"schema": ref(schema)}}}
     }
-    return answers | problems_with(*codes)
+    return answers | problems_with(*refusals)
 
 
-def problems_with(*codes: int) -> dict[int | str, dict[str, Any]]:
+def problems_with(*refusals: int | PredictorError) -> dict[int | str, dict[str, Any]]:
     """The problem documents that a route answers with, for FastAPI's `responses`."""
     return {
         code: {
-            "description": _EXPLAINED[code],
+            "description": refused.EXPLAINED[code],
             "content": {
-                CONTENT_TYPE: {"schema": ref("Problem"), "example": _problem_example(code)}
+                CONTENT_TYPE: {"schema": ref("Problem"), "examples": refused.examples(code, errors)}
             },
+            **({"headers": {name: header(name)}} if (name := _HEADERS.get(code)) else {}),
         }
-        for code in codes
+        for code, errors in refused.by_code(refusals).items()
     }
 
 
@@ -52,13 +55,6 @@ def ref(schema: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{schema}"}
 
 
-def _problem_example(code: int) -> dict[str, Any]:
-    example: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(code).phrase,
-        "status": code,
-        "detail": _EXPLAINED[code],
-    }
-    if code == HTTPStatus.UNPROCESSABLE_ENTITY:
-        example["errors"] = [{"field": "mean_radius", "message": "missing"}]
-    return example
+def header(name: str) -> dict[str, str]:
+    """A reference to a header of the document, by its name."""
+    return {"$ref": f"#/components/headers/{name}"}

@@ -1,63 +1,99 @@
 """The schemas of the OpenAPI document that are the same whatever serves."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-FIXED: dict[str, Any] = {
-    "Status": {
+from predictor.openapi.operations import ref
+
+Schema = dict[str, Any]
+
+
+def an_object(
+    properties: Mapping[str, Schema],
+    description: str = "",
+    *,
+    optional: Sequence[str] = (),
+    **more: Any,
+) -> Schema:
+    """The schema of an object that has all of these, but for those that are `optional`."""
+    described = {"description": description} if description else {}
+    required = [name for name in properties if name not in optional]
+    return {
         "type": "object",
-        "properties": {
-            "status": {"const": "ok"},
-            "model_name": {"type": "string"},
-            "model_version": {"type": "string"},
-            "serving_since": {"type": "string", "format": "date-time"},
-            "promoted_at": {"type": "string", "format": "date-time"},
+        **described,
+        "properties": dict(properties),
+        "required": required,
+        **more,
+    }
+
+
+def text(description: str = "", **more: Any) -> Schema:
+    """The schema of a string."""
+    described = {"description": description} if description else {}
+    return {"type": "string", **described, **more}
+
+
+def number(description: str = "", **more: Any) -> Schema:
+    """The schema of a number."""
+    return {**text(description, **more), "type": "number"}
+
+
+def or_null(schema: Schema, description: str) -> Schema:
+    """The schema of what may be null."""
+    return {"anyOf": [schema, {"type": "null"}], "description": description}
+
+
+MODEL_NAME = {"model_name": text("The registered model's name.")}
+VERSION = {
+    **MODEL_NAME,
+    "model_version": text("The version's number, as the registry has it: a string."),
+}
+_OK = {"status": {"type": "string", "const": "ok"}}
+
+FIXED: dict[str, Schema] = {
+    "Health": an_object(_OK, "The process answers.", examples=[{"status": "ok"}]),
+    "Readiness": an_object(
+        {
+            **_OK,
+            **VERSION,
+            "serving_since": text("When it took over, here.", format="date-time"),
+            "promoted_at": text(
+                "When it was promoted, where a tag of the version says so.", format="date-time"
+            ),
         },
-        "required": ["status"],
-    },
-    "Model": {
-        "type": "object",
-        "description": "`serving`, `aspired`, `loading` and `last_failure` are null where there is none.",
-        "properties": {
-            "model_uri": {"type": "string"},
-            "serving": {"type": ["object", "null"]},
-            "aspired": {"type": ["object", "null"]},
-            "loading": {"type": ["object", "null"]},
-            "last_failure": {"type": ["object", "null"]},
-            "cache": {"type": "object"},
-            "registry": {"type": "object"},
+        "A version serves: this one.",
+        optional=["promoted_at"],
+    ),
+    "Delivered": an_object(
+        {
+            "outcome": text(
+                "`accepted`: the registry is asked at once. `ignored`: it is not about the model that "
+                "serves here.",
+                enum=["accepted", "ignored"],
+            )
         },
-        "required": [
-            "model_uri",
-            "serving",
-            "aspired",
-            "loading",
-            "last_failure",
-            "cache",
-            "registry",
-        ],
-    },
-    "Delivered": {
-        "type": "object",
-        "properties": {"outcome": {"enum": ["accepted", "ignored"]}},
-        "required": ["outcome"],
-    },
-    "Problem": {
-        "type": "object",
-        "description": "RFC 9457.",
-        "properties": {
-            "type": {"type": "string"},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "detail": {"type": "string"},
+        "What became of a webhook's delivery.",
+    ),
+    "FieldFault": an_object(
+        {
+            "field": text("Its name; in a batch with its place, as `instances[3].age`."),
+            "message": text("What is wrong with it."),
+        },
+        "One thing that is wrong with one field of a body. `field` is empty for the body itself.",
+    ),
+    "Problem": an_object(
+        {
+            "type": text("Always `about:blank`: the status says what kind of problem it is."),
+            "title": text("The status in words."),
+            "status": {"type": "integer", "description": "The HTTP status."},
+            "detail": text("What is wrong and, where that can be said, what to do."),
             "errors": {
                 "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
-                    "required": ["field", "message"],
-                },
+                "items": ref("FieldFault"),
+                "description": "With 422: every fault that was found, each with its field.",
             },
         },
-        "required": ["type", "title", "status", "detail"],
-    },
+        "What went wrong (RFC 9457, `application/problem+json`).",
+        optional=["errors"],
+    ),
 }

@@ -108,6 +108,8 @@ class RowDecoder:
 
     def instances(self, body: bytes) -> list[Row]:
         """Rows from `{"instances": [record, …]}`. Raises as `record` does."""
+        if not self._fast:  # what msgspec then gives was checked for nothing
+            _refuse(faults.of_instances(body, self._features))
         for pieces in (self._pieces, self._whole):
             try:
                 rows, sure = self._rows(pieces(body))

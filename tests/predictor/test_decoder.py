@@ -391,3 +391,14 @@ def test_several_records_are_read_at_once():
         1: MalformedBody,
         2: InvalidRecord,
     }
+
+
+@pytest.mark.parametrize("wrong", [{}, {'say "hi"': None}, {'say "hi"': "text"}, 3])
+def test_a_batch_of_names_that_need_escapes_is_refused_by_name(wrong):
+    """Such records are decoded as they come; each fault is told all the same."""
+    decoder = RowDecoder([Feature('say "hi"', "number", "float32")])
+    right = {'say "hi"': 1.5}
+    assert decoder.instances(json.dumps({"instances": [right]}).encode()) == [(1.5,)]
+    with pytest.raises(InvalidRecord) as refused:
+        decoder.instances(json.dumps({"instances": [right, wrong]}).encode())
+    assert refused.value.errors[0].field.startswith("instances[1]")

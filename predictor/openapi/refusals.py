@@ -1,0 +1,97 @@
+"""Refusals: an example of each error that a route answers with, as the service really writes it."""
+
+import inspect
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from predictor import errors
+from predictor.decision import why_nothing
+from predictor.errors import PredictorError
+from predictor.http import problems
+from predictor.http.body import check_media
+from predictor.knowledge import Knowledge
+from predictor.records import faults
+
+EXPLAINED = {
+    400: "The body is not JSON.",
+    401: "No key that may ask this came with the request.",
+    403: "The signature is not right, or the time of signing is not now.",
+    404: "There is no such thing here.",
+    409: "It cannot be done as things are; the detail says why.",
+    413: "The body is larger than the limit.",
+    415: "The body's type or encoding is not read.",
+    422: "JSON, but not what the serving version takes; every fault with its field.",
+    503: "No version serves, or too much is asked; the detail says which. Try again after "
+    "`Retry-After` seconds.",
+}
+
+_NONE_IN_PRODUCTION = Knowledge().answered(None, "no version is in stage Production")
+NOTHING_SERVING = errors.NothingServing(why_nothing(_NONE_IN_PRODUCTION, None, None))
+
+
+def _media_refused() -> PredictorError:
+    try:
+        check_media("text/csv", None)
+    except errors.UnsupportedMedia as error:
+        return error
+    raise AssertionError("text/csv is no JSON")
+
+
+def _not_json() -> PredictorError:
+    refused = faults.of_record(b'{"age": 71,', ())
+    assert refused is not None  # noqa: S101  for the type checker
+    return refused
+
+
+_USUAL: dict[int, tuple[PredictorError, ...]] = {
+    400: (_not_json(),),
+    401: (errors.Unauthorized(given=False),),
+    413: (errors.BodyTooLarge(1_048_576),),
+    415: (_media_refused(),),
+    422: (errors.InvalidRecord([errors.FieldError("age", "missing")]),),
+    503: (NOTHING_SERVING, errors.Overloaded(1024, "records")),
+}
+"""What a code means for most routes that answer with it."""
+
+
+def by_code(refusals: Iterable[int | PredictorError]) -> dict[int, list[PredictorError]]:
+    """Each error under its status; a status alone stands for what it usually means."""
+    found: dict[int, list[PredictorError]] = {}
+    for each in refusals:
+        if isinstance(each, int):
+            found.setdefault(each, []).extend(_USUAL.get(each, ()))
+        else:
+            found.setdefault(problems.STATUS[type(each)], []).append(each)
+    return found
+
+
+def examples(code: int, refused: Iterable[PredictorError]) -> dict[str, Any]:
+    """Named examples of one status of an operation, for a document's `examples`."""
+    named = {
+        _snake(type(error).__name__): {"summary": _summary(error), "value": problem_of(error)}
+        for error in refused
+    }
+    return named or {"problem": {"summary": EXPLAINED[code], "value": _bare(code)}}
+
+
+def problem_of(error: PredictorError) -> dict[str, Any]:
+    """The body that a client gets for an error."""
+    body: dict[str, Any] = msgspec.json.decode(problems.of(error, "").body)
+    return body
+
+
+def _bare(code: int) -> dict[str, Any]:
+    said = {"title": HTTPStatus(code).phrase, "status": code, "detail": EXPLAINED[code]}
+    return {"type": "about:blank", **said}
+
+
+def _summary(error: PredictorError) -> str:
+    return (inspect.getdoc(type(error)) or "").partition("\n")[0]
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
