@@ -16,7 +16,7 @@ REQUESTS       ?= 100000
 WORKERS        ?= 2
 SBOM           ?= sbom.json
 
-.PHONY: demo test fuzz scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables grpc dashboard swagger-ui clean help
+.PHONY: demo test screenshots fuzz scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables grpc dashboard swagger-ui clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ demo: environments ## train, promote and serve; stays up until Ctrl-C (MLFLOW_PO
 
 test: environments $(CLIENTS_VENV)/installed ## every test, the end-to-end ones included, in two processes (WORKERS=)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
+
+screenshots: environments ## the main states of the page as pictures, for docs/screenshots
+	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/page/test_pictures.py
 
 stress: environments ## a thousand swaps by alias and a thousand by stage, under load (ARGS=--help)
 	$(BIN)/python -m stress $(ARGS)

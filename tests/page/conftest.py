@@ -9,11 +9,14 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.page.chromium import running_chromium
+from tests.page.desk import Desk
+from tests.page.models import Models, breast_cancer
+from tests.page.site import Site
 from tests.page.visitor import Visitor
 
 HERE = Path(__file__).parent
 # Waits end when what is waited for is there; a busy machine may take its time.
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=15_000)
 
 Visit = Callable[..., Awaitable[Visitor]]
 
@@ -47,3 +50,26 @@ async def visit(chromium: Browser) -> AsyncIterator[Visit]:
         await visitor.context.close()
         assert visitor.witness.complaints == []
         assert visitor.witness.hosts == {url.split("/")[2]}
+
+
+@pytest.fixture(scope="session")
+def models() -> Models:
+    return breast_cancer()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def site(tmp_path: Path, models: Models) -> AsyncIterator[Site]:
+    """Version 7, a logistic regression, serves."""
+    made = Site(tmp_path)
+    await made.promote(7, models.logistic)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk(site: Site, visit: Visit) -> Desk:
+    """The page, with the form of version 7."""
+    found = Desk(await visit(site.url))
+    await found.is_in_state("ready")
+    return found

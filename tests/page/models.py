@@ -1,0 +1,69 @@
+"""Versions as the trainer exports them, from real rows; and one that means harm."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import pandas as pd
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from exporters.sklearn_onnx import export
+from exporters.training_data import TrainingData
+from tests.predictor.graphs import classifier
+from trainer.data import NEGATIVE, POSITIVE, load, split
+from trainer.measurements import DESCRIPTIONS
+
+SCRIPT = "<script>alert('name')</script>"
+IMAGE = "<img src=x onerror=alert('label')>"
+
+
+@dataclass(frozen=True)
+class Models:
+    """Two versions that differ, and the rows that were held out: float64 [N, 30], named columns."""
+
+    logistic: bytes
+    forest: bytes
+    rows: pd.DataFrame
+    diagnosis: list[str]
+
+    def record(self, diagnosis: str = POSITIVE, number: int = 0) -> dict[str, float]:
+        """One of the rows that are of this diagnosis, by its place among them."""
+        place = [row for row, found in enumerate(self.diagnosis) if found == diagnosis][number]
+        return dict(self.rows.iloc[place])
+
+    def csv(self, rows: int) -> str:
+        """The first rows as a file, with an identifier for each."""
+        first = self.rows.head(rows)
+        first.insert(0, "patient", [f"P-{number:03}" for number in range(1, rows + 1)])
+        return str(first.to_csv(index=False))
+
+    @property
+    def benign(self) -> dict[str, float]:
+        return self.record(NEGATIVE)
+
+
+@cache
+def breast_cancer() -> Models:
+    """Fitted and exported once for all tests."""
+    rows = split(load())
+    train, test = rows.train, rows.test
+    training = TrainingData(train.features, train.diagnosis, DESCRIPTIONS)
+    candidates = (
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        make_pipeline(RandomForestClassifier(n_estimators=20, random_state=0)),
+    )
+    logistic, forest = (
+        export(each.fit(train.features, train.diagnosis), test.features, POSITIVE, training).content
+        for each in candidates
+    )
+    return Models(logistic, forest, test.features, list(test.diagnosis))
+
+
+def hostile() -> bytes:
+    """A classifier whose feature and class would run in a page that read them as HTML."""
+    return classifier(
+        labels=(IMAGE, "benign"),
+        metadata={"feature_names": [SCRIPT, "b"], "class_labels": [IMAGE, "benign"]},
+    )

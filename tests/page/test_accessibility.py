@@ -1,0 +1,39 @@
+"""axe, in every main state, light and dark, on a phone and on a desktop."""
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+
+from tests.page.desk import Desk
+from tests.page.states import states
+from tests.page.visitor import DESKTOP, PHONE
+
+OF_WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}
+CONTRAST = {
+    "runOnly": {"type": "rule", "values": ["color-contrast"]}
+}  # all that depends on colours
+
+
+async def serious(page, rules):
+    """What axe says is serious or critical, with where it is."""
+    result = (await Axe().run(page, options=rules)).response
+    assert result["passes"], "axe looked at something"
+    return [
+        f"{each['id']}: {[node['target'] for node in each['nodes']]}"
+        for each in result["violations"]
+        if each["impact"] in {"serious", "critical"}
+    ]
+
+
+@pytest.mark.parametrize("device", ["desktop", "phone"])
+async def test_axe_finds_nothing_serious(site, visit, models, device):
+    """By WCAG 2.2 AA and axe's own practice; contrast in the dark, too."""
+    size = {"desktop": DESKTOP, "phone": PHONE}[device]
+    desk = Desk(await visit(site.url, color_scheme="light", reduced_motion="reduce", **size))
+    found = {}
+    async for state in states(site, desk, models):
+        found[state, "light"] = await serious(desk.page, OF_WCAG)
+        await desk.page.emulate_media(color_scheme="dark")
+        found[state, "dark"] = await serious(desk.page, CONTRAST)
+        await desk.page.emulate_media(color_scheme="light")
+    assert {state: faults for state, faults in found.items() if faults} == {}
+    assert len(found) == 14

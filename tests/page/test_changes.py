@@ -1,0 +1,111 @@
+"""What changes while the page is open: versions, the registry, the service itself. Never a reload."""
+
+import re
+
+import pytest_asyncio
+from playwright.async_api import expect
+
+from tests.page.desk import Desk
+
+# Gone with the document, so that a reload shows.
+STAYS = "document.stays = true"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stays(desk):
+    """The page has not been loaded again at the end of the test."""
+    await desk.page.evaluate(STAYS)
+    yield
+    assert await desk.page.evaluate("document.stays") is True
+
+
+async def test_a_promotion_is_announced_and_the_old_answer_marked(site, desk, models, stays):
+    await desk.ask(models.record(number=2))
+    await site.promote(8, models.forest)
+    await expect(desk.news).to_contain_text("Version 8")
+    await expect(desk.page.locator("#model-version")).to_contain_text("8")
+    await expect(desk.answer).to_contain_text("This answer is from version 7")
+    await desk.answer.get_by_role("button", name="Ask again").click()
+    await expect(desk.answer).not_to_contain_text("from version 7")
+    await expect(desk.answer).to_contain_text("version 8")
+
+
+async def test_a_rollback_is_announced_as_one(site, desk, models, stays):
+    await site.promote(8, models.forest)
+    await expect(desk.news).to_contain_text("Version 8")
+    await site.promote(7, models.logistic)
+    await expect(desk.news).to_contain_text(re.compile("Version 7.*(rollback|rolled back)"))
+    await expect(desk.page.locator("#model-version")).to_contain_text("7")
+
+
+async def test_a_table_of_the_version_before_is_marked(site, desk, models, stays):
+    rows = [models.record(number=number) for number in range(3)]
+    text = "\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)])
+    await desk.drop("ward.csv", text)
+    await expect(desk.table).to_contain_text("version 7")
+    await site.promote(8, models.forest)
+    await expect(desk.table).to_contain_text(
+        "These answers are from version 7. Version 8 serves now."
+    )
+    await desk.table.get_by_role("button", name="Ask again").click()
+    await expect(desk.table).to_contain_text("3 rows, version 8")
+
+
+async def test_no_version_may_serve_and_then_one_may(site, desk, models, stays):
+    """Said why; what was typed is there when one serves again."""
+    await desk.type(models.benign)
+    await site.demote()
+    await desk.is_in_state("none")
+    await expect(desk.notices).to_contain_text("nothing is in Production")
+    await expect(desk.button("Predict")).to_be_disabled()
+    await site.promote(8, models.forest)
+    await desk.is_in_state("ready")
+    await desk.predict()
+    await expect(desk.prediction).to_have_text("benign")
+
+
+async def test_opened_while_none_serves_the_form_comes_with_the_first(site, visit, models):
+    await site.demote()
+    desk = Desk(await visit(site.url))
+    await desk.is_in_state("none")
+    await expect(desk.page.get_by_text("No version serves yet")).to_be_visible()
+    await site.promote(7, models.logistic)
+    await desk.is_in_state("ready")
+    await expect(desk.field("mean_radius")).to_be_visible()
+
+
+async def test_the_service_goes_away_and_comes_back(site, desk, models, stays):
+    """Typed values are kept, and the first question after it is answered."""
+    await desk.type(models.benign)
+    await site.stop()
+    await desk.is_in_state("offline")
+    await expect(desk.notices).to_contain_text("does not answer")
+    await expect(desk.button("Predict")).to_be_disabled()
+    await site.start()
+    await desk.is_in_state("ready")
+    await expect(desk.notices).to_be_empty()
+    await desk.predict()
+    await expect(desk.prediction).to_have_text("benign")
+
+
+async def test_another_version_is_there_when_the_service_comes_back(site, desk, models, stays):
+    await desk.ask(models.record(number=2))
+    await site.stop()
+    await desk.is_in_state("offline")
+    await site.promote(8, models.forest)
+    await site.start()
+    await expect(desk.news).to_contain_text("Version 8")
+    await expect(desk.answer).to_contain_text("This answer is from version 7")
+
+
+async def test_the_registry_is_away_and_a_version_cannot_be_loaded(site, desk, models, stays):
+    """Neither stops anybody: version 7 goes on, and the page says what is wrong."""
+    await site.registry(down=True)
+    await expect(desk.notices).to_contain_text("Version 7 goes on serving.")
+    await desk.ask(models.benign)
+    await site.registry(down=False)
+    await expect(desk.notices).to_be_empty()
+    await site.promote(8, b"no model")
+    await expect(desk.notices).to_contain_text("Version 8 could not be")
+    await desk.ask(models.record(number=2))
+    await expect(desk.answer).to_contain_text("version 7")

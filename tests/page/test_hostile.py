@@ -1,0 +1,88 @@
+"""Text that would run, were it read as HTML: in cells, in names, in labels. It is shown as the text it is.
+
+That nothing ran is what the witness sees at each test's end: no dialog, no complaint of the policy, no
+request that such an image would make.
+"""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.page.desk import Desk
+from tests.page.models import IMAGE, SCRIPT, hostile
+
+CELL = "<img src=http://elsewhere.example/x onerror=alert('cell')>"
+
+
+def rows_of(records, separator=","):
+    lines = [separator.join(records[0]), *(separator.join(map(str, r.values())) for r in records)]
+    return "\n".join(lines) + "\n"
+
+
+async def nothing_was_made_of_it(desk):
+    assert await desk.page.locator("img[onerror], script:not([src])").count() == 0
+
+
+@pytest.mark.parametrize("text", [CELL, SCRIPT])
+async def test_in_a_pasted_cell(desk, models, text):
+    """It stands in the field, and the service refuses it as no number."""
+    record = {**models.benign, "mean_area": text}
+    await desk.paste("\t".join(map(str, record.values())), "mean_radius")
+    await expect(desk.field("mean_area")).to_have_value(text)
+    await desk.predict()
+    await expect(desk.field("mean_area")).to_have_attribute("aria-invalid", "true")
+    await nothing_was_made_of_it(desk)
+
+
+async def test_in_the_cells_the_names_and_the_name_of_a_file(desk, models):
+    """An identifier is shown in the table, as a text; a measurement is refused in its row."""
+    records = [
+        {SCRIPT: CELL, **models.record(number=0)},
+        {SCRIPT: SCRIPT, **models.record(number=1), "mean_area": CELL},
+    ]
+    await desk.drop(f"{IMAGE}.csv", rows_of(records))
+    await expect(desk.table.get_by_role("columnheader", name=SCRIPT)).to_be_visible()
+    assert list(await desk.column(SCRIPT)) == [CELL, SCRIPT]
+    await expect(desk.table).to_contain_text("Not answered.")
+    await expect(desk.table).to_contain_text(IMAGE)
+    await nothing_was_made_of_it(desk)
+
+
+async def test_in_names_of_a_file_that_is_refused(desk):
+    await desk.drop("names.csv", f"mean_radius,{CELL}\n1,2\n")
+    await expect(desk.page.get_by_text("The columns lack")).to_be_visible()
+    await nothing_was_made_of_it(desk)
+
+
+async def test_in_the_names_and_classes_of_a_version(site, desk):
+    """Whoever may promote a version may not run anything in a clinician's browser."""
+    await site.promote(9, hostile())
+    await expect(desk.page.locator("#model-version")).to_contain_text("9")
+    await expect(desk.field("b")).to_be_visible()
+    inputs = desk.page.locator("#fields input")
+    assert [await each.get_attribute("name") for each in await inputs.all()] == [SCRIPT, "b"]
+    for each, value in zip(await inputs.all(), ("5", "1"), strict=True):
+        await each.fill(value)
+    await desk.predict()
+    await expect(desk.prediction).to_have_text(IMAGE)
+    await desk.drop("ward.csv", "5,1\n-5,1\n")
+    await expect(desk.table.locator("tbody tr")).to_have_count(2)
+    assert list(await desk.column("Prediction")) == [IMAGE, "benign"]
+    await nothing_was_made_of_it(desk)
+
+
+async def test_the_policy_would_stop_what_the_page_let_through(site, visit):
+    """Were a text ever read as HTML, the browser would refuse: no script inline, no HTML from text."""
+    desk = Desk(await visit(site.url))
+    await desk.is_in_state("ready")
+    refused = """() => {
+      const script = document.createElement("script");
+      let thrown = "";
+      try { script.text = "document.ran = true"; } catch (error) { thrown = error.name; }
+      try { document.body.innerHTML = "<b>x</b>"; } catch (error) { thrown += error.name; }
+      document.head.append(script);
+      return [thrown, document.ran === undefined];
+    }"""
+    assert await desk.page.evaluate(refused) == ["TypeErrorTypeError", True]
+    complaints = desk.visitor.witness.complaints
+    assert all("TrustedScript" in each or "TrustedHTML" in each for each in complaints), complaints
+    complaints.clear()

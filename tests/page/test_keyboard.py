@@ -1,0 +1,88 @@
+"""Without a mouse, and for whoever listens: every step by keys, and the focus where the news is."""
+
+from playwright.async_api import expect
+
+from tests.page.visitor import PHONE
+
+NAME = "at => at.name || at.textContent.trim() || at.ariaLabel || at.id"
+REACHABLE = f"""[...document.querySelectorAll("a, button, input, select, textarea, [tabindex='0']")]
+  .filter(at => !at.disabled && at.checkVisibility()).map({NAME})"""
+
+
+async def test_a_record_by_keys_alone(site, desk, models):
+    """The skip link first, then the measurements in the order of the model, and Enter asks."""
+    await desk.page.keyboard.press("Tab")
+    await desk.page.keyboard.press("Enter")
+    record = models.record(number=2)
+    for _ in range(12):
+        await desk.page.keyboard.press("Tab")
+        if await desk.page.evaluate("document.activeElement.name") == next(iter(record)):
+            break
+    for place, (feature, value) in enumerate(record.items()):
+        await expect(desk.field(feature)).to_be_focused()
+        await desk.page.keyboard.insert_text(str(value))
+        await desk.page.keyboard.press("Tab" if place < len(record) - 1 else "Enter")
+    await expect(desk.prediction).to_have_text("malignant")
+
+
+async def test_everything_is_reached_in_its_order_and_the_focus_is_seen(desk, models):
+    """Nothing is for the mouse only, and nothing holds the focus."""
+    expected = await desk.page.evaluate(REACHABLE)
+    assert [name for name in expected if name in models.benign] == list(models.benign)
+    found = []
+    for _ in expected:
+        await desk.page.keyboard.press("Tab")
+        found.append(await desk.page.evaluate(f"({NAME})(document.activeElement)"))
+        style = (
+            "getComputedStyle(document.activeElement.closest('label') ?? document.activeElement)"
+        )
+        at = desk.page.locator(":focus")
+        await expect(at).to_be_visible()
+        assert await desk.page.evaluate(f"{style}.outlineStyle") != "none", found[-1]
+    assert found == expected
+
+
+async def test_rows_are_pasted_into_the_text_area_by_keys(desk, models):
+    """For whoever has no clipboard at hand but a text: it is opened, filled, used."""
+    opener = desk.button("Paste rows")
+    await opener.focus()
+    await desk.page.keyboard.press("Enter")
+    await expect(opener).to_have_attribute("aria-expanded", "true")
+    area = desk.page.get_by_label("Rows from a spreadsheet")
+    await expect(area).to_be_focused()
+    await desk.page.keyboard.insert_text("\t".join(map(str, models.benign.values())))
+    await desk.button("Use these rows").press("Enter")
+    await expect(desk.field("mean_radius")).to_have_value(str(models.benign["mean_radius"]))
+
+
+async def test_what_happens_is_said_to_whoever_listens(desk):
+    """News politely, in a status; the answer in a live region; faults with their fields."""
+    for place in (desk.news, desk.page.locator("#progress")):
+        await expect(place).to_have_attribute("role", "status")
+    for place in (desk.notices, desk.page.locator("#answer")):
+        await expect(place).to_have_attribute("aria-live", "polite")
+    described = await desk.field("mean_area").get_attribute("aria-describedby")
+    for each in described.split():
+        await expect(desk.page.locator(f"#{each}")).to_be_attached()
+
+
+async def test_motion_is_reduced_for_whoever_asks_for_it(site, visit):
+    """No transition and no animation runs."""
+    page = (await visit(site.url, reduced_motion="reduce")).page
+    await expect(page.locator("body")).to_have_attribute("data-state", "ready")
+    await page.locator("#model-version").evaluate("badge => badge.classList.add('changed')")
+    running = "document.getAnimations().filter(each => each.effect.getTiming().duration > 1).length"
+    assert await page.evaluate(running) == 0
+
+
+async def test_on_a_phone_nothing_is_cut_off_and_fingers_hit(site, visit, models):
+    """No scrolling sideways; what is touched is at least 24 pixels high and wide."""
+    page = (await visit(site.url, **PHONE)).page
+    await expect(page.locator("body")).to_have_attribute("data-state", "ready")
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert await page.evaluate(wide) <= 0
+    small = """[...document.querySelectorAll("button, input, select, a")]
+      .filter(each => each.checkVisibility() && !each.matches(".skip, [type=file]"))
+      .map(each => [each.textContent || each.name, each.getBoundingClientRect()])
+      .filter(([, { width, height }]) => width < 24 || height < 24).map(([name]) => name)"""
+    assert await page.evaluate(small) == []
