@@ -12,7 +12,7 @@ PredictorError
 ├── NothingServing       there is no version that may answer
 ├── Overloaded           more is asked than can be answered in good time
 ├── NoStream             no further client can be told of events
-├── NotInTime            an explanation took too long, because the machine is busy
+├── NotInTime            an explanation took too long: `explanation_errors.py`
 └── RequestError         what a client sent cannot be answered
     ├── Unauthorized          it has no key that may ask this
     ├── MalformedBody         not JSON
@@ -21,8 +21,8 @@ PredictorError
     ├── InvalidRecord         JSON, but not the record that the serving model takes
     ├── InvalidInference      a tensor that the model does not take: `inference_errors.py`
     ├── UnknownModel          a model or version that does not serve: the same
-    ├── NoBackground          the serving version has nothing that answers are explained against
-    ├── NotExplainable        the serving version's answers are of a kind that is not explained
+    ├── NoBackground          nothing to explain answers against: `explanation_errors.py`
+    ├── NotExplainable        answers of a kind that is not explained: the same
     └── DeliveryRefused       a webhook's delivery that changes nothing: `delivery_errors.py`
 
 None of them knows an HTTP status; `http/problems.py` has the one table for that.
@@ -123,13 +123,6 @@ class NoStream(PredictorError):
     """No further client can be told of events as they happen; the message says why."""
 
 
-class NotInTime(PredictorError):
-    """An explanation took too long; later the machine may be less busy."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"not explained within {seconds:g} s of computing; try again later")
-
-
 class RequestError(PredictorError):
     """What a client sent cannot be answered."""
 
@@ -186,17 +179,3 @@ class InvalidRecord(RequestError):
         return InvalidRecord(
             [FieldError(f"{place}.{e.field}" if e.field else place, e.message) for e in self.errors]
         )
-
-
-class NoBackground(RequestError):
-    """The serving version has nothing that answers could be explained against."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "this version carries no background, the rows that answers are explained against; "
-            "export it with one, as this project's trainer does: `background` in the graph's metadata"
-        )
-
-
-class NotExplainable(RequestError):
-    """The serving version's answers are of a kind that is not explained; the message says why."""

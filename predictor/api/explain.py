@@ -4,8 +4,9 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from predictor.errors import BodyTooLarge, NoBackground, NotInTime, Overloaded
+from predictor.errors import BodyTooLarge, Overloaded
 from predictor.explanation.explainer import Explainer
+from predictor.explanation.explanation_errors import NoBackground, NotInTime
 from predictor.explanation.plan import MOST_SECONDS
 from predictor.http.body import read_json_body
 from predictor.http.headers import NO_STORE

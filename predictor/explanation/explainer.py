@@ -11,9 +11,9 @@ import numpy as np
 from msgspec import UNSET
 
 from predictor.computing import Run
-from predictor.errors import NoBackground
 from predictor.explanation import plan
 from predictor.explanation.explained import Baseline, Explained, Explanation, largest_first
+from predictor.explanation.explanation_errors import NoBackground
 from predictor.explanation.linear import Linear, table
 from predictor.explanation.mixed import Mixed
 from predictor.explanation.output import Output

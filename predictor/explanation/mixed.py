@@ -5,7 +5,8 @@ from time import perf_counter
 
 import numpy as np
 
-from predictor.errors import FieldError, InvalidRecord, NotInTime
+from predictor.errors import FieldError, InvalidRecord
+from predictor.explanation.explanation_errors import NotInTime
 from predictor.explanation.mixtures import Feed, Mask, Mixtures
 from predictor.explanation.output import Output
 from predictor.explanation.sampling import Floats, Integers

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.errors import NotExplainable
+from predictor.explanation.explanation_errors import NotExplainable
 from predictor.records.answers import Answer
 from predictor.signature import Signature, label_name
 

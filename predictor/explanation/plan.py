@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from predictor.errors import NotExplainable
+from predictor.explanation.explanation_errors import NotExplainable
 from predictor.explanation.sampling import Integers
 
 SECONDS = 0.25

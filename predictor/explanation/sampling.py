@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.errors import NotInTime
+from predictor.explanation.explanation_errors import NotInTime
 from predictor.explanation.mixtures import Mask
 
 Floats = NDArray[np.float64]

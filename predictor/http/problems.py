@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from predictor import errors
+from predictor.explanation import explanation_errors
 from predictor.open_inference import inference_errors
 from predictor.webhooks import delivery_errors
 
@@ -33,15 +34,15 @@ STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
     errors.InvalidRecord: HTTPStatus.UNPROCESSABLE_ENTITY,
     inference_errors.InvalidInference: HTTPStatus.BAD_REQUEST,
     inference_errors.UnknownModel: HTTPStatus.NOT_FOUND,
-    errors.NoBackground: HTTPStatus.CONFLICT,
-    errors.NotExplainable: HTTPStatus.CONFLICT,
+    explanation_errors.NoBackground: HTTPStatus.CONFLICT,
+    explanation_errors.NotExplainable: HTTPStatus.CONFLICT,
     errors.NothingServing: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     delivery_errors.DeliveryMalformed: HTTPStatus.BAD_REQUEST,
     delivery_errors.DeliveryNotSigned: HTTPStatus.FORBIDDEN,
     delivery_errors.DeliveryStale: HTTPStatus.FORBIDDEN,
     delivery_errors.DeliveryRepeated: HTTPStatus.CONFLICT,
-    errors.NotInTime: HTTPStatus.SERVICE_UNAVAILABLE,
+    explanation_errors.NotInTime: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NoStream: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

@@ -15,9 +15,10 @@ from sklearn.linear_model import SGDRegressor
 from sklearn.neural_network import MLPClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from predictor.errors import InvalidRecord, NoBackground, NotExplainable, NotInTime
+from predictor.errors import InvalidRecord
 from predictor.explanation import plan
 from predictor.explanation.explainer import Explainer
+from predictor.explanation.explanation_errors import NoBackground, NotExplainable, NotInTime
 from predictor.loading.cost import Cost
 from tests.predictor.explanation.parts import adds_up, by_name, explained
 from tests.predictor.graphs import (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from predictor.errors import NotExplainable
+from predictor.explanation.explanation_errors import NotExplainable
 from predictor.explanation.plan import LEAST_PAIRS, MOST_ROUNDS, SECONDS, Plan
 
 

@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from predictor.errors import NotInTime
+from predictor.explanation.explanation_errors import NotInTime
 from predictor.explanation.mixtures import Mixtures
 from predictor.explanation.sampling import sample
 

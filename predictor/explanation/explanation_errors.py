@@ -1,0 +1,24 @@
+"""Why an answer is not explained. `errors.py` draws the whole tree."""
+
+from predictor.errors import PredictorError, RequestError
+
+
+class NotInTime(PredictorError):
+    """An explanation took too long; later the machine may be less busy."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"not explained within {seconds:g} s of computing; try again later")
+
+
+class NoBackground(RequestError):
+    """The serving version has nothing that answers could be explained against."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this version carries no background, the rows that answers are explained against; "
+            "export it with one, as this project's trainer does: `background` in the graph's metadata"
+        )
+
+
+class NotExplainable(RequestError):
+    """The serving version's answers are of a kind that is not explained; the message says why."""
