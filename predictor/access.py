@@ -18,6 +18,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 KINDS: tuple[Kind, ...] = ("api_keys_file", "operations_keys_file")
 _OPEN = {"/", "/web/{name}", "/docs", "/web/docs/{name}", "/openapi.json", "/health", "/ready"}
+_OPEN |= {"/ping", "/version"}
 _OPEN |= {f"/inference.GRPCInferenceService/{name}" for name in ("ServerLive", "ServerReady")}
 _OPEN |= {"/v2/health/live", "/v2/health/ready"}
 _SIGNED = {"/webhooks/mlflow"}  # each request has a signature of its own

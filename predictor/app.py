@@ -13,6 +13,7 @@ from predictor.api import (
     events,
     explain,
     health,
+    invocations,
     model,
     open_inference,
     page,
@@ -25,9 +26,13 @@ from predictor.http.cors import Cors
 from predictor.http.instrument import Instrument
 from predictor.http.named import Named
 from predictor.openapi.documents import Documents
+from predictor.scoring.dialect import scoring_error
 from predictor.service import Service
 
-_DIALECTS: Mapping[str, problems.Dialect] = {"/v2": open_inference.error}
+_DIALECTS: Mapping[str, problems.Dialect] = {
+    "/v2": open_inference.error,
+    **dict.fromkeys(("/invocations", "/ping", "/version"), scoring_error),
+}
 """Protocols that write their errors otherwise, by the path that they are below."""
 
 
@@ -46,6 +51,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(predict.routes(service))
     app.include_router(explain.routes(service))
     app.include_router(open_inference.routes(service))
+    app.include_router(invocations.routes(service))
     app.include_router(model.routes(service))
     app.include_router(health.routes(service))
     app.include_router(events.routes(service))

@@ -23,6 +23,9 @@ PredictorError
     ├── UnknownModel          a model or version that does not serve: the same
     ├── NoBackground          nothing to explain answers against: `explanation_errors.py`
     ├── NotExplainable        answers of a kind that is not explained: the same
+    ├── InvalidInput          what MLflow's scoring protocol does not take: `scoring_errors.py`
+    ├── SchemaNotMet          a table that the signature does not allow: the same
+    ├── NoMlflowVersion       MLmodel does not say it: the same
     └── DeliveryRefused       a webhook's delivery that changes nothing: `delivery_errors.py`
 
 None of them knows an HTTP status; `http/problems.py` has the one table for that.

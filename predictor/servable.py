@@ -14,6 +14,7 @@ from predictor.explanation.linear import Linear
 from predictor.loading.artifact import Artifact, Fetched
 from predictor.loading.cost import Cost
 from predictor.loading.interrupt import Interrupt
+from predictor.loading.python_function import PythonFunction
 from predictor.model_version import ModelVersion
 from predictor.records.answers import Answers, read_answers
 from predictor.records.decoder import RowDecoder
@@ -52,6 +53,7 @@ class Servable:
     examples: tuple[RecordedExample, ...] = field(default=(), repr=False)
     profiles: tuple[FeatureProfile, ...] = field(default=(), repr=False)
     background: tuple[tuple[Value, ...], ...] = field(default=(), repr=False)
+    python_function: PythonFunction = field(default_factory=PythonFunction)
     loaded_at: float = field(default_factory=time.time)
     load_seconds: float = 0.0
     cost: Cost = field(default_factory=Cost)
@@ -61,6 +63,12 @@ class Servable:
     def rows_on_loop(self) -> int:
         """How many rows may be answered on the event loop at once; 0 where one takes too long."""
         return self.cost.rows_on_loop(len(self.signature.features))
+
+    @cached_property
+    def value_in_table(self) -> bool:
+        """Whether the graph gives a regressor's values as a table, and not as a list."""
+        value = self.signature.outputs.value
+        return any(port.name == value and len(port.shape) > 1 for port in self.signature.results)
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from predictor import errors
 from predictor.explanation import explanation_errors
 from predictor.open_inference import inference_errors
+from predictor.scoring import scoring_errors
 from predictor.webhooks import delivery_errors
 
 CONTENT_TYPE = "application/problem+json"
@@ -44,6 +45,9 @@ STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
     delivery_errors.DeliveryRepeated: HTTPStatus.CONFLICT,
     explanation_errors.NotInTime: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NoStream: HTTPStatus.SERVICE_UNAVAILABLE,
+    scoring_errors.InvalidInput: HTTPStatus.BAD_REQUEST,
+    scoring_errors.SchemaNotMet: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scoring_errors.NoMlflowVersion: HTTPStatus.NOT_FOUND,
 }
 
 Dialect = Callable[[HTTPStatus, str, Mapping[str, str]], Response]

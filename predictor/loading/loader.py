@@ -1,7 +1,7 @@
 """Loading: files become a servable that has proved, on recorded examples, that it answers right."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -18,6 +18,7 @@ from predictor.loading.graph_signature import MlflowSignature, read_features, re
 from predictor.loading.interrupt import Interrupt
 from predictor.loading.mlmodel import read_mlmodel
 from predictor.loading.onnx_graph import Labels, read_graph
+from predictor.loading.python_function import PythonFunction
 from predictor.loading.warm_up import blank_row, warm_up
 from predictor.model_version import ModelVersion
 from predictor.records.answers import Answer
@@ -61,7 +62,9 @@ def load(
         session = open_session(fetched, interrupt)
     with during("signature"):
         metadata = _metadata(session)
-        signature = _signature(session, metadata, fetched)
+        mlmodel = read_mlmodel(fetched.mlmodel)
+        python_function = PythonFunction.read(mlmodel)
+        signature = _signature(session, metadata, fetched, mlmodel)
         check_profiles(metadata.feature_profiles, signature.features)
         background = read_background(metadata.background, signature.features)
         usual = usual_ranges(signature.features, metadata.feature_profiles)
@@ -69,7 +72,7 @@ def load(
         version, fetched.artifact, signature,
         RowDecoder(signature.features, signature.pack, usual), session,
         interruptible(interrupt), tuple(metadata.recorded_examples),
-        tuple(metadata.feature_profiles), background,
+        tuple(metadata.feature_profiles), background, python_function,
     )  # fmt: skip
     rows = [_row(servable, example) for example in servable.examples]
     with during("warm_up"):
@@ -98,8 +101,9 @@ def _metadata(session: Any) -> _Metadata:
         raise LoadError("signature", f"the graph's metadata is not readable: {error}") from error
 
 
-def _signature(session: Any, metadata: _Metadata, fetched: Fetched) -> Signature:
-    mlmodel = read_mlmodel(fetched.mlmodel)
+def _signature(
+    session: Any, metadata: _Metadata, fetched: Fetched, mlmodel: Mapping[str, Any]
+) -> Signature:
     ports = tuple(_port(node) for node in session.get_inputs())
     given = tuple(_port(node) for node in session.get_outputs())
     outputs = read_outputs(given)

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from predictor.http.problems import CONTENT_TYPE
-from predictor.openapi import open_inference, refusals
+from predictor.openapi import open_inference, refusals, scoring
 from predictor.openapi.examples import Examples
 from predictor.openapi.explanation import EXPLANATION
 from predictor.openapi.features import record
@@ -27,6 +27,7 @@ documents (RFC 9457) unless a protocol has its own. Every answer has an `X-Reque
 _TAGS = {
     "predictions": "Records in, predictions out.",
     "open inference": "The Open Inference Protocol V2: tensors in, tensors out.",
+    "MLflow scoring": "What `mlflow models serve` takes and answers, and SageMaker's contract.",
     "operations": "What serves, what should, and how the service is.",
 }
 _REQUEST_ID = "X-Request-ID"
@@ -99,6 +100,7 @@ def _schemas(servable: Servable | None, examples: Examples) -> dict[str, Any]:
         "Records": several,
         **predictions(servable, examples.answer),
         **open_inference.schemas(servable, examples.record),
+        **scoring.schemas(servable),
         **EXPLANATION,
         **FIXED,
         **SERVED,

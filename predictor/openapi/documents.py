@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from predictor.access import Access, needs
 from predictor.http.conditional import Validator
+from predictor.openapi import scoring
 from predictor.openapi.document import document
 from predictor.openapi.operations import problems_with
 from predictor.servable import Servable
@@ -76,4 +77,5 @@ def _ask_for_keys(written: dict[str, Any], access: Access) -> None:
         }
         for operation in operations.values():
             operation["security"] = [{name: []}]
-            operation["responses"]["401"] = problems_with(401)[401]
+            refused = scoring.REFUSED if path == "/invocations" else problems_with(401)[401]
+            operation["responses"]["401"] = refused

@@ -60,7 +60,7 @@ def _instances_faults(parsed: Any, features: Sequence[Feature]) -> Iterator[Fiel
         return
     names = [name for name, _ in parsed]
     yield from (
-        FieldError(_short(n), "unknown field") for n in dict.fromkeys(names) if n != "instances"
+        FieldError(short_name(n), "unknown field") for n in dict.fromkeys(names) if n != "instances"
     )
     if names.count("instances") != 1:
         yield FieldError("instances", "given twice" if "instances" in names else "missing")
@@ -95,7 +95,7 @@ def _record_faults(parsed: Any, features: Sequence[Feature], place: str) -> Iter
             yield FieldError(field, message)
     for name in values:
         if name not in known:
-            yield FieldError(prefix + _short(name), "unknown feature")
+            yield FieldError(prefix + short_name(name), "unknown feature")
 
 
 def _value_fault(value: Any, feature: Feature) -> str | None:
@@ -141,7 +141,8 @@ def _kind(value: Any) -> str:
     return "a string" if isinstance(value, str) else "a number"
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
+    """A name that a client gave, fit to be told: of bounded length, and Unicode."""
     # A lone surrogate cannot be written as UTF-8, so it is shown as its escape.
     plain = name.encode("utf-8", "backslashreplace").decode()
     return plain if len(plain) <= _LONGEST_NAME else plain[:_LONGEST_NAME] + "…"

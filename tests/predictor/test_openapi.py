@@ -120,6 +120,11 @@ async def test_the_document_is_whole(live, model):
             assert answer["description"]
             if code not in {"200", "304"}:
                 kind = "json" if path.startswith("/v2") else "problem+json"
+                if path in {"/ping", "/version", "/invocations"}:
+                    kind = "json"
+                if (path, code) == ("/invocations", "415"):
+                    assert list(answer["content"]) == ["text/plain"]
+                    continue
                 assert list(answer["content"]) == [f"application/{kind}"]
     for path in ("/predict", "/predict/batch"):
         operation = found["paths"][path]["post"]

@@ -1,0 +1,35 @@
+"""Errors as MLflow's scoring server writes them: `MlflowException.serialize_as_json`, and plain text for 415."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+from fastapi import Response
+
+_BAD_REQUEST = {
+    "error_code": "BAD_REQUEST",
+    "sqlstate": "KAM00",
+    "error_class": "INVALID_PARAMETER_VALUE",
+}
+_CODES: dict[HTTPStatus, dict[str, str]] = {
+    HTTPStatus.UNPROCESSABLE_ENTITY: {
+        "error_code": "INVALID_PARAMETER_VALUE",
+        "sqlstate": "KAM01",
+        "error_class": "SCHEMA_ENFORCEMENT_FAILED",
+    },
+    # MLflow's server gives none of these; the codes are those of its table from code to status.
+    HTTPStatus.UNAUTHORIZED: {"error_code": "UNAUTHENTICATED"},
+    HTTPStatus.NOT_FOUND: {"error_code": "ENDPOINT_NOT_FOUND"},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"error_code": "TEMPORARILY_UNAVAILABLE"},
+    HTTPStatus.INTERNAL_SERVER_ERROR: {"error_code": "INTERNAL_ERROR"},
+}
+
+
+def scoring_error(status: HTTPStatus, detail: str, headers: Mapping[str, str]) -> Response:
+    """One error. MLflow has 400 for what is 422 elsewhere here."""
+    if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        return Response(detail, status, dict(headers), "text/plain")
+    body = {**_CODES.get(status, _BAD_REQUEST), "message": detail}
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        status = HTTPStatus.BAD_REQUEST
+    return Response(msgspec.json.encode(body), status, dict(headers), "application/json")

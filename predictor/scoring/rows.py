@@ -1,0 +1,91 @@
+"""From a table to the rows of the version that serves: MLflow's schema enforcement, and our own rules.
+
+Columns go by their names wherever names say which is which; only a version that names no columns takes
+them by position. https://mlflow.org/docs/latest/ml/model/signatures/#signature-enforcement
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from predictor.records.faults import short_name
+from predictor.scoring.scoring_errors import InvalidInput, SchemaNotMet
+from predictor.scoring.tables import ABSENT, Table
+from predictor.scoring.values import convert
+from predictor.servable import Servable
+from predictor.signature import Feature, Port, Row
+
+_MOST_EXTRA = 20  # names that an error lists
+
+
+def rows_of(table: Table, servable: Servable) -> list[Row]:
+    """The rows, in the order of the table's. Raises InvalidInput or SchemaNotMet."""
+    features = servable.signature.features
+    chosen = _columns(table, servable)
+    if not table.count:
+        raise InvalidInput("Invalid input. There is no row in it; at least one is needed")
+    values = [
+        convert(column, feature, texts=table.texts)
+        for column, feature in zip(chosen, features, strict=True)
+    ]
+    return [*zip(*values, strict=True)]
+
+
+def _columns(table: Table, servable: Servable) -> list[list[Any]]:
+    """One column of the table for each feature, in their order."""
+    features, declared = servable.signature.features, servable.python_function.inputs
+    known = set(table.names)
+    missing = [feature.name for feature in features if feature.name not in known]
+    ports = servable.signature.ports
+    _check_once(table.names, [*(f.name for f in features), *(p.name for p in ports)])
+    if declared in {"none", "tensors"} and known >= {port.name for port in ports}:
+        return _of_tensors(table, ports, len(features))
+    if not missing:
+        return [table.column(feature.name) for feature in features]
+    if declared in {"columns", "tensors"} or _partly_known(known, features):
+        extra = _extra(table.names, features)
+        also = f" Note that there were extra inputs: {extra}." if extra else ""
+        raise SchemaNotMet(f"Model is missing inputs {missing}.{also}")
+    if len(table.names) != len(features):
+        shape = f"({table.count}, {len(table.names)})"
+        reason = f"Shape of input {shape} does not match expected shape {(-1, len(features))}."
+        raise (
+            InvalidInput(f"Invalid input. {reason}") if declared == "none" else SchemaNotMet(reason)
+        )
+    if len(set(table.names)) < len(table.names):
+        raise InvalidInput("Invalid input. Two columns have the same name")
+    return [table.column(name) for name in table.names]
+
+
+def _partly_known(known: set[Hashable], features: Sequence[Feature]) -> bool:
+    """Whether some names are those of features: then the others cannot go by position."""
+    return any(feature.name in known for feature in features)
+
+
+def _check_once(names: Sequence[Hashable], wanted: Sequence[str]) -> None:
+    if len(set(names)) == len(names):
+        return
+    given = Counter(names)
+    if twice := [name for name in dict.fromkeys(wanted) if given[name] > 1]:
+        raise SchemaNotMet(f"These columns are given twice: {twice}.")
+
+
+def _extra(names: Sequence[Hashable], features: Sequence[Feature]) -> list[Hashable]:
+    wanted = {feature.name for feature in features}
+    extra = [name for name in dict.fromkeys(names) if name not in wanted][:_MOST_EXTRA]
+    return [short_name(name) if isinstance(name, str) else name for name in extra]
+
+
+def _of_tensors(table: Table, ports: Sequence[Port], width: int) -> list[list[Any]]:
+    """The columns of a table that has one column for each input of the graph, [N] or [N, width] each."""
+    columns = []
+    for port in ports:
+        cells = table.column(port.name)
+        wide = port.width or width
+        rows = [[cell] if wide == 1 and not isinstance(cell, list) else cell for cell in cells]
+        if not all(isinstance(row, list) and len(row) == wide for row in rows):
+            if ABSENT in rows:
+                raise InvalidInput(f"Invalid input. A row has no {port.name}")
+            raise SchemaNotMet(f"Shape of input {port.name} does not match {(-1, wide)}.")
+        columns += [[row[place] for row in rows] for place in range(wide)]
+    return columns
