@@ -133,7 +133,7 @@ def _add_infer(router: APIRouter, service: Service, path: str, suffix: str) -> N
         Tensors may follow the JSON as bytes, with `Inference-Header-Content-Length`.
         """
         addressed = _addressed(service, asked)
-        length = asked.headers.get(_LENGTH)
+        length = _json_length(asked)
         _check_type(asked)
         body = await read_body(asked, most)
         if len(body) > LARGE:
@@ -149,6 +149,11 @@ def _in_thread(
     """Read, compute and write: none of it is for the event loop where there is much of it."""
     read = request.read(body, length, addressed)
     return response.write(read, read.inference.compute(servable, run))
+
+
+def _json_length(asked: Request) -> str | None:
+    """What the header field says; given twice, no number at all (RFC 9110, section 5.3)."""
+    return ", ".join(asked.headers.getlist(_LENGTH)) if _LENGTH in asked.headers else None
 
 
 def _check_type(asked: Request) -> None:

@@ -9,6 +9,7 @@ from predictor.grpc_service.open_inference_pb2 import ModelInferRequest, ModelIn
 from predictor.open_inference.datatypes import to_bytes
 from predictor.open_inference.inference import Addressed, Inference, Inferred
 from predictor.open_inference.inference_errors import InvalidInference, quoted
+from predictor.open_inference.parameters import check_offered
 from predictor.open_inference.tensors import Tensor
 
 M = TypeVar("M", bound=Message)
@@ -38,6 +39,7 @@ def addressed(name: str, version: str) -> Addressed:
 
 def inference(request: ModelInferRequest) -> Inference:
     """What is asked for. Raises InvalidInference for elements that are not where they should be."""
+    _check_parameters(request)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InvalidInference(
@@ -49,6 +51,13 @@ def inference(request: ModelInferRequest) -> Inference:
     ]
     names = [output.name for output in request.outputs]
     return Inference(addressed(request.model_name, request.model_version), tensors, names)
+
+
+def _check_parameters(request: ModelInferRequest) -> None:
+    check_offered(request.parameters, "")
+    for place, listed in (("inputs", request.inputs), ("outputs", request.outputs)):
+        for number, each in enumerate(listed):
+            check_offered(each.parameters, f"{place}[{number}]")
 
 
 def _raw(tensor: Any, raw: bytes) -> bytes:

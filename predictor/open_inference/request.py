@@ -15,13 +15,12 @@ from predictor.open_inference.inference import Addressed, Inference
 from predictor.open_inference.inference_errors import InvalidInference, quoted
 from predictor.open_inference.members import check_members
 from predictor.open_inference.nested import flat
+from predictor.open_inference.parameters import check_offered
 from predictor.open_inference.tensors import Tensor
 
 Parameters = dict[str, Any]
 _Dimension = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
-# What would change the answer, or where its tensors are: to leave it out in silence would be wrong.
-_NOT_OFFERED = ("classification", "shared_memory_region")
 
 
 class _Input(msgspec.Struct, forbid_unknown_fields=True):
@@ -176,10 +175,7 @@ def _data(given: _Input, place: str) -> list[Any]:
 def _offered(parameters: Parameters | UnsetType, place: str) -> Parameters:
     """The parameters, none of which asks for what is not offered."""
     given = parameters or {}
-    for name in _NOT_OFFERED:
-        if name in given:
-            where = f"{place}.parameters.{name}".removeprefix(".")
-            raise InvalidInference(f"{where}: not offered here")
+    check_offered(given, place)
     return given
 
 

@@ -42,7 +42,21 @@ def too_large_for_int8():
     return made
 
 
+def classified():
+    made = infer(outputs=outputs("probabilities"))
+    made.outputs[0].parameters["classification"].int64_param = 1
+    return made
+
+
+def elsewhere():
+    made = infer()
+    made.inputs[0].parameters["shared_memory_region"].string_param = "region"
+    return made
+
+
 WRONG = {
+    "classification": (classified(), "outputs[0].parameters.classification: not offered here"),
+    "shared memory": (elsewhere(), "inputs[0].parameters.shared_memory_region: not offered here"),
     "no inputs": (pb.ModelInferRequest(model_name="m"), "input `X` is missing"),
     "unknown input": (infer(name="Y"), "unknown input `Y`"),
     "input twice": (two_inputs(infer(), infer()), "input `X` is given twice"),

@@ -211,6 +211,15 @@ async def test_a_header_that_does_not_add_up(live, length):
     assert LENGTH in said or "not valid JSON" in said
 
 
+async def test_a_header_that_is_given_twice(live):
+    """Where the JSON ends must not depend on who reads the header."""
+    head = json.dumps({"inputs": [binary()]}).encode()
+    twice = [(LENGTH, str(len(head))), (LENGTH, str(len(head)))]
+    answer = await live.client.post(INFER, content=head + ROW, headers=twice)
+    assert answer.status_code == 400
+    assert LENGTH in answer.json()["error"]
+
+
 async def test_who_is_not_served_is_told_who_is(live):
     """404 for another model and for a version that does not serve."""
     for path in ("/v2/models/n", "/v2/models/m/versions/8", "/v2/models/m/versions/07"):
