@@ -9,6 +9,7 @@ export PREDICTOR_PYTHON = $(abspath $(PREDICTOR_VENV))/bin/python
 # Clients of the protocols that the service speaks, for the tests only.
 CLIENTS_VENV   = $(VENV)-clients
 export CLIENTS_PYTHON = $(abspath $(CLIENTS_VENV))/bin/python
+TYPESCRIPT     = tests/clients/typescript
 
 MLFLOW_PORT    ?= 5000
 PREDICTOR_PORT ?= 8000
@@ -24,7 +25,7 @@ help: ## what can be made
 demo: environments ## train, promote and serve; stays up until Ctrl-C (MLFLOW_PORT=, PREDICTOR_PORT=)
 	@$(BIN)/python -m demo --mlflow-port $(MLFLOW_PORT) --predictor-port $(PREDICTOR_PORT)
 
-test: environments $(CLIENTS_VENV)/installed ## every test, the end-to-end ones included, in two processes (WORKERS=)
+test: environments $(CLIENTS_VENV)/installed $(TYPESCRIPT)/node_modules/installed ## every test, the end-to-end ones included, in two processes (WORKERS=)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
 
 screenshots: environments ## the main states of the page as pictures, for docs/screenshots
@@ -101,6 +102,13 @@ $(CLIENTS_VENV)/installed: requirements/clients.txt $(VENV)/installed
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(CLIENTS_PYTHON) --require-hashes requirements/clients.txt
 	@touch $@
 
+# What generates and compiles a client in TypeScript. Without npm the test of it is skipped, but in CI.
+$(TYPESCRIPT)/node_modules/installed: $(TYPESCRIPT)/package-lock.json
+	@if command -v npm >/dev/null; then \
+		echo "Installing what generates a TypeScript client into $(TYPESCRIPT)/node_modules"; \
+		npm ci --silent --prefix $(TYPESCRIPT) && touch $@; \
+	else echo "npm is not installed: no TypeScript client is generated"; fi
+
 # Hashes, but no download address: whoever installs chooses where from.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
@@ -114,6 +122,7 @@ lock: ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) pyproject.toml --extra trainer --extra postgresql -c requirements/predictor.txt -o requirements/trainer.txt $(ARGS)
 	$(COMPILE) pyproject.toml --extra trainer --extra postgresql --extra traces --extra grpc --extra dev -c requirements/trainer.txt -o requirements/dev.txt $(ARGS)
 	$(COMPILE) requirements/clients.in -o requirements/clients.txt $(ARGS)
+	cd $(TYPESCRIPT) && npm install --silent --package-lock-only && node lock.cjs
 
 # Each peer by itself: what one pins is no reason for another.
 lock-peers: ## the same for the servers of `make bench-peers`
@@ -131,4 +140,4 @@ swagger-ui: ## the files of Swagger UI that /docs needs, from npm (SWAGGER_UI=ve
 	rm -r .swagger-ui
 
 clean: ## remove the environments and what the demo wrote
-	rm -rf $(VENV) $(PREDICTOR_VENV) $(CLIENTS_VENV) .demo .bench
+	rm -rf $(VENV) $(PREDICTOR_VENV) $(CLIENTS_VENV) $(TYPESCRIPT)/node_modules .demo .bench

@@ -149,11 +149,13 @@ def schemas(servable: Servable | None, record: Mapping[str, Any] | None) -> dict
 
 
 def _name(servable: Servable | None) -> dict[str, Any]:
+    """No enumeration: names that differ in little have no two names in a generated client."""
     if servable is None:
         return _TEXT
     signature = servable.signature
     names = [port.name for port in signature.ports] + [each.name for each in signature.features]
-    return {"type": "string", "enum": list(dict.fromkeys(names))}
+    named = ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+    return {**_TEXT, "description": f"One of {named}."}
 
 
 def _examples(servable: Servable, record: Mapping[str, Any]) -> dict[str, Any]:
