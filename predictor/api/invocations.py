@@ -20,7 +20,7 @@ from predictor.service import Service
 
 def routes(service: Service) -> APIRouter:
     """The routes of MLflow's scoring protocol, but `/health`, which is ours."""
-    router = APIRouter(tags=["MLflow scoring"])
+    router = APIRouter(tags=["mlflow scoring"])
     most, batcher = service.settings.max_body_bytes, service.batcher
 
     @router.get("/ping", operation_id="ping", summary="Whether a version serves", responses=PING)
@@ -31,7 +31,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.get(
         "/version",
-        operation_id="mlflow_version",
+        operation_id="get_mlflow_version",
         summary="Which MLflow logged the version that serves",
         responses=VERSION,
     )
@@ -44,7 +44,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.post(
         "/invocations",
-        operation_id="invocations",
+        operation_id="invoke",
         summary="Predict as `mlflow models serve` does",
         openapi_extra=TAKES,
         responses=INVOCATIONS,

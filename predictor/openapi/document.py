@@ -27,7 +27,7 @@ documents (RFC 9457) unless a protocol has its own. Every answer has an `X-Reque
 _TAGS = {
     "predictions": "Records in, predictions out.",
     "open inference": "The Open Inference Protocol V2: tensors in, tensors out.",
-    "MLflow scoring": "What `mlflow models serve` takes and answers, and SageMaker's contract.",
+    "mlflow scoring": "What `mlflow models serve` takes and answers, and SageMaker's contract.",
     "operations": "What serves, what should, and how the service is.",
 }
 _REQUEST_ID = "X-Request-ID"

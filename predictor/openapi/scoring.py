@@ -96,7 +96,9 @@ FIXED: dict[str, Any] = {
         "type": "object",
         "description": "What MLflow's `python_function` answers for the same version: a list of labels or "
         "values, or of objects of outputs, or one object of lists of outputs.",
-        "properties": {"predictions": {"type": ["array", "object"]}},
+        "properties": {
+            "predictions": {"anyOf": [{"type": "array", "items": {}}, {"type": "object"}]}
+        },
         "required": ["predictions"],
     },
 }
@@ -145,7 +147,7 @@ def _split(features: tuple[Feature, ...]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
-            "columns": {"const": names},
+            "columns": {"type": "array", "items": _TEXT, "enum": [names]},
             "data": {"type": "array", "minItems": 1, "items": row},
         },
         "required": ["columns", "data"],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -68,7 +69,11 @@ def generate_python(python, document, folder):
         python, *GENERATE, "--config", "settings.yaml", "--output-path", "client", *document,
         folder=folder,
     )  # fmt: skip
-    assert "arning" not in told, told
+    # The forms that MLflow takes are for its own clients; this generator cannot say them all.
+    left_out = set(
+        re.findall(r"^(?:WARNING parsing|Unable to \w+ schema) (.*?)(?: within.*)?$", told, re.M)
+    )
+    assert left_out <= {"POST /invocations", "/components/schemas/Invocation"}, told
     run(python, "-m", "compileall", "-q", "client", folder=folder)
 
 
