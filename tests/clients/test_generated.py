@@ -71,7 +71,9 @@ def generate_python(python, document, folder):
     )  # fmt: skip
     # The forms that MLflow takes are for its own clients; this generator cannot say them all.
     left_out = set(
-        re.findall(r"^(?:WARNING parsing|Unable to \w+ schema) (.*?)(?: within.*)?$", told, re.M)
+        re.findall(
+            r"^(?:WARNING parsing|Unable to \w+ schema) (.*?)(?: within.*)?$", told, re.MULTILINE
+        )
     )
     assert left_out <= {"POST /invocations", "/components/schemas/Invocation"}, told
     run(python, "-m", "compileall", "-q", "client", folder=folder)
