@@ -1,8 +1,9 @@
 """The service at one address, as whoever runs it sees it: versions come and go, and so may the service."""
 
 import itertools
-import time
+import json
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,12 @@ class Site:
     async def promote(self, number: int, model: bytes) -> None:
         """A version serves, once it is loaded; one whose file is no model does not."""
         self._graphs[str(number)] = (model, None)
-        now = int(time.time() * 1000)
+        now = datetime.now(UTC)
+        promoted = json.dumps({"to": "Production", "when": now.isoformat()})
+        tags = {f"transition.{now:%Y%m%dT%H%M%S%fZ}": promoted}
+        source = f"mlflow-artifacts:/{number}"
         await self._say(
-            ModelVersion(
-                NAME, str(number), f"mlflow-artifacts:/{number}", number, f"run{number}", now
-            )
+            ModelVersion(NAME, str(number), source, number, f"run{number}", number, tags)
         )
 
     async def demote(self) -> None:
