@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.hostile.parts import Target
 
-EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "36"))
 SLOW = {"/invocations": 6}  # to make an example of its five forms takes so many times as long
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 
