@@ -57,8 +57,9 @@ def set_up(level: str, **said: int) -> None:
     root.setLevel(level.upper())
     logging.captureWarnings(True)
     # These tell of every single request and job, which metrics do better; APScheduler also warns
-    # of each look that is left out because the one before still waits for the registry.
-    for chatty in ("httpx", "httpcore"):
+    # of each look that is left out because the one before still waits for the registry. gRPC's library
+    # quotes the method of a call that was cancelled, which is a client's own text.
+    for chatty in ("httpx", "httpcore", "grpc"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     # A look that stopping cancels before it began never gets to say so itself.

@@ -1,23 +1,28 @@
 """What a client sends is nowhere but in its answer: not in the log, the metrics, or what ops ask for."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
+import grpc
 import numpy as np
 import pytest
 import yaml
 from onnx import TensorProto, helper
 
-from demo.processes import Child
+from demo.processes import Child, free_port
 from docs.logs import is_documented
+from predictor.grpc_service import open_inference_pb2 as pb
 from tests.end_to_end.parts import Registry, Service
 from tests.hostile.parts import Target
 from tests.hostile.wire import converse, post, request
 from tests.predictor.conftest import Registered
 from tests.predictor.graphs import graph, tensor, with_metadata
 
-TEXT, NUMBER = "Kowalska7351", "123.456789"
-LEFT_BEHIND = ("kowalska", "7351", "123.456")  # in any case, and as float32 writes the number
+TEXT, NUMBER = "Kowalska73519264", "123.456789"
+# In any case, and as float32 writes the number; so long that no measured time has these digits by chance.
+LEFT_BEHIND = ("kowalska", "73519264", "123.456")
 FAR = f"99{NUMBER}"  # the model has no row for it
 PATHS = ("/", "/health", "/ready", "/model", "/metrics", "/openapi.json", "/docs")
 MARKED = {
@@ -56,12 +61,63 @@ WEBHOOKS = [
     [line.split(":")[0] + f": {TEXT}" for line in SIGNED],
     [*SIGNED, "Content-Type: application/json"],
 ]
+ROWS = "/invocations"
+INFER = "/v2/models/{model}/infer"
+TENSOR = '{"name": "mean_radius", "shape": [1], "datatype": "FP64", "data": [%s]}'
+CODE = '{"name": "code", "shape": [1], "datatype": "BYTES", "data": [%s]}'
+
+
+def tensors(*inputs: str, more: str = "") -> bytes:
+    return f'{{"inputs": [{", ".join(inputs)}]{more}}}'.encode()
+
+
+CSV = [
+    f"code,mean_radius\n{code},{radius}".encode()
+    for code, radius in (
+        ("1", NUMBER),
+        (TEXT, NUMBER),
+        ("1", FAR),
+        ("1", TEXT),
+        (f'"{TEXT}', NUMBER),
+    )
+]
+INFERENCES = [
+    tensors(CODE % '"1"', TENSOR % NUMBER, more=f', "id": "{TEXT}", "parameters": {{"{TEXT}": 1}}'),
+    tensors(CODE % f'"{TEXT}"', TENSOR % NUMBER),
+    tensors(CODE % '"1"', TENSOR % FAR),
+    tensors(CODE % f'"{TEXT}"', TENSOR % f'"{NUMBER}"'),
+    tensors(CODE % f'"{TEXT}"', TENSOR % f"{NUMBER}e300"),
+    tensors(CODE % f'"{TEXT}"'),
+    tensors(CODE % '"1"', TENSOR % NUMBER, more=f', "outputs": [{{"name": "{TEXT}"}}]'),
+    tensors(CODE % '"1"', TENSOR % NUMBER, more=f', "{TEXT}": "{NUMBER}"'),
+    tensors(CODE % f'"{TEXT}"', TENSOR.replace("FP64", TEXT) % NUMBER),
+    tensors(CODE % f'"{TEXT}", "{TEXT}"', TENSOR % NUMBER),
+    tensors(CODE % f'"{TEXT * 2000}"', TENSOR % NUMBER),
+]
+"""Requests of the Open Inference Protocol, good ones and others."""
 SENT = [
     *(post(body, *HEAD[:4]) for body in BODIES.values()),  # by the fast lane, where they are small
     *(post(body, *HEAD, path=f"/predict?{TEXT}") for body in BODIES.values()),
     *(post(body, path="/predict/explain") for body in BODIES.values()),
     *(post(b'{"instances": [%b]}' % body, path="/predict/batch") for body in BODIES.values()),
     post(f'{{"{TEXT}": [{NUMBER}]}}'.encode(), path="/predict/batch"),
+    *(post(body, *HEAD, path=INFER) for body in (*BODIES.values(), *INFERENCES)),
+    post(
+        INFERENCES[0] + TEXT.encode(),
+        f"Inference-Header-Content-Length: {len(INFERENCES[0])}",
+        path=INFER,
+    ),
+    post(INFERENCES[0], f"Inference-Header-Content-Length: {TEXT}", path=INFER),
+    post(INFERENCES[0], path=f"/v2/models/{TEXT}/infer"),
+    post(INFERENCES[0], path=INFER.replace("/infer", f"/versions/{TEXT}/infer")),
+    request("GET", f"/v2/{TEXT}", *HEAD),
+    *(
+        post(b'{"%b": [%b]}' % (form, body), *HEAD, path=ROWS)
+        for body in BODIES.values()
+        for form in (b"dataframe_records", b"instances", b"inputs")
+    ),
+    *(post(body, *HEAD, path=ROWS) for body in BODIES.values()),
+    *(request("POST", ROWS, "Content-Type: text/csv", body=body) for body in CSV),
     post(record(), "Content-Encoding: " + TEXT),
     post(record(), "Expect: " + TEXT),
     post(record(), "Connection: upgrade", "Upgrade: " + TEXT),
@@ -128,26 +184,65 @@ def registry(mlflow_server: Child, tmp_path: Path) -> Registry:
     return Registry(mlflow_server.url, name, client=None)  # type: ignore[arg-type]
 
 
+def called(port: int, name: str) -> set[grpc.StatusCode]:
+    """Ask by gRPC for the like of INFERENCES; the statuses."""
+    metadata = [(name.lower(), value) for name, value in MARKED.items()]
+    bodies = [f"{TEXT} {NUMBER}".encode()]
+    for code, radius in (("1", NUMBER), (TEXT, NUMBER), ("1", FAR), (TEXT * 2000, NUMBER)):
+        made = pb.ModelInferRequest(model_name=name, id=TEXT)
+        made.parameters[TEXT].string_param = NUMBER
+        made.inputs.add(name="code", datatype="BYTES", shape=[1]).contents.bytes_contents.append(
+            code.encode()
+        )
+        tensor = made.inputs.add(name="mean_radius", datatype="FP64", shape=[1])
+        tensor.contents.fp64_contents.append(float(radius))
+        bodies.append(made.SerializeToString())
+        tensor.name = TEXT
+        bodies.append(made.SerializeToString())
+        made.model_name = TEXT
+        bodies.append(made.SerializeToString())
+    statuses = set()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for body in bodies:
+            for method in ("ModelInfer", "ModelMetadata", TEXT):
+                call = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+                try:
+                    call(body, metadata=metadata, timeout=20)
+                    statuses.add(grpc.StatusCode.OK)
+                except grpc.RpcError as error:
+                    statuses.add(error.code())
+    return statuses
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_nothing_that_a_client_sent_is_left_anywhere(
-    registry: Registry, serve: Callable[..., Service], tmp_path: Path, workers: str
-) -> None:
+    registry: Registry, serve: Callable[..., Service], tmp_path: Path, workers: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """At the level that logs most, by every way, in good requests and in what is none."""
     secret = tmp_path / "secret"
     secret.write_text("a")
+    monkeypatch.setenv("PREDICTOR_PYTHON", sys.executable)  # which has grpcio
+    grpc_port = free_port()
     service = serve(
         registry, PREDICTOR_LOG_LEVEL="debug", PREDICTOR_WORKERS=workers,
         PREDICTOR_BODY_SECONDS="1", PREDICTOR_HEADER_SECONDS="1",
-        PREDICTOR_WEBHOOK_SECRET_FILE=str(secret),
+        PREDICTOR_WEBHOOK_SECRET_FILE=str(secret), PREDICTOR_GRPC_PORT=str(grpc_port),
     )  # fmt: skip
     service.until_serving("1")
     address = Target(service, None, "1", {}).address  # type: ignore[arg-type]
     for path in PATHS:
         head = service.http.head(path, params={TEXT: NUMBER}, headers=MARKED)
         assert len(head.headers["x-request-id"]) == 32
-    got = [converse(address, sent, answers=1) for sent in SENT]
-    got.append(converse(address, *SENT[:8], answers=8))
-    got += [converse(address, sent) for sent in BROKEN]
+    model_name = quote(registry.name).encode()
+    sent = [each.replace(b"{model}", model_name) for each in SENT]
+    got = [converse(address, each, answers=1) for each in sent]
+    got.append(converse(address, *sent[:8], answers=8))
+    got += [converse(address, each) for each in BROKEN]
+    codes = grpc.StatusCode
+    assert called(grpc_port, registry.name) == {
+        codes.OK, codes.INVALID_ARGUMENT, codes.NOT_FOUND, codes.UNIMPLEMENTED, codes.INTERNAL
+    }  # fmt: skip
     answers = [response for each in got for response in each.responses]
     assert {200, 400, 404, 405, 408, 413, 414, 415, 422, 431, 500} <= {a.status for a in answers}
     paths = ("/metrics", "/model", "/openapi.json", "/ready")
@@ -160,6 +255,7 @@ def test_nothing_that_a_client_sent_is_left_anywhere(
     lines = service.log_lines()
     logged = {line["event"].strip() for line in lines}
     assert {"Exception in the fast lane", "Exception in ASGI application"} <= logged
+    assert "Exception in a call" in logged
     assert {"internal_error", "request_refused", "webhook_refused"} <= logged
     assert [event for event in logged if not is_documented(event)] == []
     for status, events in ((500, 2), (408, 1), (431, 1)):
