@@ -100,22 +100,23 @@ class Batcher:
         """What the question's `told` returned. Raises RequestError, NothingServing or Overloaded."""
         return await self._in_tick(question)
 
-    async def compute(self, work: Work[T]) -> T:
+    async def compute(self, work: Work[T], *, yields: bool = False) -> T:
         """What `work` returned, in a thread, with the one servable that it was given.
 
+        Work that `yields` takes at most half of the places, and leaves the others to what does not.
         Raises what it raises, NothingServing or Overloaded.
         """
-        return await self._in_thread(work)
+        return await self._in_thread(work, yields=yields)
 
     async def _in_tick(self, asked: bytes | Question) -> Result:
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self.ask(asked, partial(_settle, future))
         return await future
 
-    async def _in_thread(self, work: Work[T]) -> T:
+    async def _in_thread(self, work: Work[T], *, yields: bool = False) -> T:
         """Decode, run and encode in a thread: a thousand rows must not hold up the single ones."""
         servable = self._serving()
-        if not self._batches.free:
+        if self._batches.free <= (self._batches.most // 2 if yields else 0):
             raise Overloaded(self._batches.used, "batches")
         tell = asyncio.get_running_loop().call_soon_threadsafe
 

@@ -47,7 +47,7 @@ def routes(service: Service) -> APIRouter:
         causes what.
         """
         body = await read_json_body(request, most)
-        explained = await service.batcher.compute(partial(explainer.explain, body))
+        explained = await service.batcher.compute(partial(explainer.explain, body), yields=True)
         return Response(explained, headers=NO_STORE, media_type="application/json")
 
     return router

@@ -95,7 +95,7 @@ class TracedBatcher(Batcher):
             finally:
                 span.say({**by.version, "rows": 1})
 
-    async def compute(self, work: Work[T]) -> T:
+    async def compute(self, work: Work[T], *, yields: bool = False) -> T:
         """As Batcher.compute."""
         version: dict[str, str] = {}
 
@@ -105,7 +105,7 @@ class TracedBatcher(Batcher):
 
         with self._tracing.span("predict", serves=True) as span:
             try:
-                return await super().compute(seen)
+                return await super().compute(seen, yields=yields)
             finally:
                 span.say(version)
 

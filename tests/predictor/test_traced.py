@@ -119,7 +119,7 @@ async def test_other_protocols_are_traced_too(traced):
         return json.dumps({f.name: f.blank for f in servable.signature.features}).encode()
 
     await traced.batcher.ask_about(Asked())
-    await traced.batcher.compute(lambda servable, run: None)
+    await traced.batcher.compute(lambda servable, run: None, yields=True)
     for span in traced.spans("predict"):
         assert span.attributes["model_name"] == "m"
         assert span.attributes["model_version"] == "1"
