@@ -20,7 +20,7 @@ def check_traces(settings: Settings) -> None:
         if not _installed(name):
             raise SettingsError(
                 f"OTEL_TRACES_EXPORTER is {exporter}, and {name} is not installed; "
-                "`pip install 'mlflow-hotswap[traces]'` or requirements/traces.txt has it"
+                "requirements/traces.txt has it"
             )
     for variable in _PROTOCOLS:
         if exporter == "otlp" and os.environ.get(variable, _SPOKEN) not in {_SPOKEN, ""}:
@@ -32,7 +32,7 @@ def check_grpc(settings: Settings) -> None:
     if settings.grpc_port is not None and not _installed("grpc"):
         raise SettingsError(
             f"PREDICTOR_GRPC_PORT is {settings.grpc_port}, and grpcio is not installed; "
-            "`pip install 'mlflow-hotswap[grpc]'` or requirements/grpc.txt has it"
+            "requirements/grpc.txt has it"
         )
 
 
