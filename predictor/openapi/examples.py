@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from predictor.errors import InvalidRecord
+from predictor.openapi.invocations import Bodies, invocations
 from predictor.servable import Servable
 from predictor.signature import label_name
 
@@ -13,6 +14,7 @@ Record = Mapping[str, Any]
 
 _VERSION = {"model_name", "model_version"}
 _BLANK = "blank"
+_IN_FORM = "The examples of `/predict`, as `{}`"
 
 
 class Examples:
@@ -26,10 +28,13 @@ class Examples:
         self._servable = servable
         self.records: dict[str, Record] = {}
         self.answers: dict[str, Any] = {}
+        self._invocations: Bodies = {}
         if servable is not None:
             self.records = dict(_records(servable, recorded=recorded))
             computed = {name: _answered(servable, each) for name, each in self.records.items()}
             self.answers = {name: each for name, each in computed.items() if each is not None}
+            answered = [self.records[name] for name in self.answers]
+            self._invocations = invocations(servable, answered)
 
     @property
     def record(self) -> Record | None:
@@ -50,8 +55,13 @@ class Examples:
             "Prediction": self.answers,
             "Records": {"several": {"instances": [*self.records.values()]}},
             "Predictions": {"several": self._several()},
+            **self._invocations,
         }.get(schema, {})
-        return {name: {"summary": _summary(name), "value": each} for name, each in found.items()}
+        of_form = schema in self._invocations
+        return {
+            name: {"summary": _IN_FORM.format(name) if of_form else _summary(name), "value": each}
+            for name, each in found.items()
+        }
 
     def refused(self, schema: str) -> InvalidRecord | None:
         """What is said of a record that lacks its first feature and whose last one is null."""

@@ -8,14 +8,11 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from predictor.records.faults import short_name
 from predictor.scoring.scoring_errors import InvalidInput, SchemaNotMet
 from predictor.scoring.tables import ABSENT, Table
 from predictor.scoring.values import convert
 from predictor.servable import Servable
 from predictor.signature import Feature, Port, Row
-
-_MOST_EXTRA = 20  # names that an error lists
 
 
 def rows_of(table: Table, servable: Servable) -> list[Row]:
@@ -43,9 +40,7 @@ def _columns(table: Table, servable: Servable) -> list[list[Any]]:
     if not missing:
         return [table.column(feature.name) for feature in features]
     if declared in {"columns", "tensors"} or _partly_known(known, features):
-        extra = _extra(table.names, features)
-        also = f" Note that there were extra inputs: {extra}." if extra else ""
-        raise SchemaNotMet(f"Model is missing inputs {missing}.{also}")
+        raise SchemaNotMet(f"Model is missing inputs {missing}.{_extra(known, features)}")
     if len(table.names) != len(features):
         shape = f"({table.count}, {len(table.names)})"
         reason = f"Shape of input {shape} does not match expected shape {(-1, len(features))}."
@@ -70,10 +65,23 @@ def _check_once(names: Sequence[Hashable], wanted: Sequence[str]) -> None:
         raise SchemaNotMet(f"These columns are given twice: {twice}.")
 
 
-def _extra(names: Sequence[Hashable], features: Sequence[Feature]) -> list[Hashable]:
-    wanted = {feature.name for feature in features}
-    extra = [name for name in dict.fromkeys(names) if name not in wanted][:_MOST_EXTRA]
-    return [short_name(name) if isinstance(name, str) else name for name in extra]
+def _extra(known: set[Hashable], features: Sequence[Feature]) -> str:
+    """How many names are no feature's. They are not repeated: in CSV without names, they are a patient's values."""
+    extra = known - {feature.name for feature in features}
+    if not extra:
+        return ""
+    asked = " Is the row of names missing?" if any(map(_reads_as_number, extra)) else ""
+    return f" Note that there were extra inputs: {len(extra)}.{asked}"
+
+
+def _reads_as_number(name: Hashable) -> bool:
+    if not isinstance(name, str):
+        return False
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _of_tensors(table: Table, ports: Sequence[Port], width: int) -> list[list[Any]]:

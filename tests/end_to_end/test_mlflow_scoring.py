@@ -69,10 +69,14 @@ def codes(answer: httpx.Response) -> list[Any]:
 
 
 def own_text(message: str) -> str:
-    """MLflow's own part of a message: what it says the error is, without the data and without its hints."""
+    """MLflow's own part of a message: what it says the error is, without the data and without its hints.
+
+    Of inputs that are too many, MLflow tells the names, and the predictor the number.
+    """
     if "Failed to enforce schema of data" in message:
         message = "Failed to enforce schema. Error: " + message.rpartition("Error: ")[2]
     message = re.sub(r"\{('[a-z_]+'(, )?)+\}", "{the forms}", message)  # a set, in no order
+    message = re.sub(r"(extra inputs: ).*", r"\1…", message)
     message = message.replace(", 'application/vnd.apache.parquet'", "")
     return re.split(r"IMPORTANT: |\nInput: ", message)[0].strip()
 

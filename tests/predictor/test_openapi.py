@@ -10,6 +10,7 @@ from tests.predictor.live import Live
 from tests.predictor.parts import version
 
 METHODS = {"get", "post"}
+FORMS = {"dataframe_split", "dataframe_records", "instances", "inputs"}
 
 
 @pytest.fixture
@@ -71,6 +72,35 @@ async def test_the_example_works_as_it_is(live, model):
     assert response.json() == schemas["Prediction"]["example"]
     many = {"instances": [schemas["Record"]["example"]]}
     assert (await live.client.post("/predict/batch", json=many)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("model", "forms"),
+    [
+        (OURS, {*FORMS, "csv"}),
+        (regressor(targets=2), {*FORMS, "csv"}),
+        (classifier(metadata={"feature_names": ["a,b", 'say "hi"']}), {*FORMS, "csv"}),
+        (one_input_per_column(), FORMS),  # blank, a text is empty, which CSV cannot say
+    ],
+)
+async def test_every_example_of_a_scoring_body_works_as_it_is(live, model, forms):
+    """In each form that the version takes, as many records as `/predict/batch` shows."""
+    await live.serve(1, model)
+    found = await document(live)
+    content = found["paths"]["/invocations"]["post"]["requestBody"]["content"]
+    answers = {}
+    for kind, media in content.items():
+        for form, example in media.get("examples", {}).items():
+            body = example["value"] if kind == "text/csv" else json.dumps(example["value"])
+            sent = {"content": body, "headers": {"content-type": kind}}
+            answer = await live.client.post("/invocations", **sent)
+            assert answer.status_code == 200, answer.text
+            answers[form] = answer.json()["predictions"]
+    assert answers.keys() == forms
+    batch = found["paths"]["/predict/batch"]["post"]["requestBody"]["content"]["application/json"]
+    rows = len(batch["examples"]["several"]["value"]["instances"])
+    for given in answers.values():
+        assert len(given if isinstance(given, list) else next(iter(given.values()))) == rows
 
 
 async def test_it_changes_with_the_version(live):
