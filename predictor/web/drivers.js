@@ -55,7 +55,7 @@ function line(label, measured, contribution, widest, scale) {
   const bar = put(element("span", { class: "driver-bar", "aria-hidden": "true" }, element("i")), "--part", `${(50 * Math.abs(contribution)) / widest}%`);
   return element(
     "tr",
-    { class: contribution < 0 ? "against" : "towards" },
+    { class: contribution < 0 && "against" },
     element(
       "th",
       { scope: "row" },

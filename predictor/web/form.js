@@ -27,7 +27,8 @@ export class RecordForm {
       const before = kept.get(field.feature.name);
       if (before?.feature.type === field.feature.type) field.value = before.value;
     }
-    fill(this.#place, ...this.#groups());
+    const legend = features.some(({ range }) => range) && "● value, | median, line: range of the training data";
+    fill(this.#place, legend && element("p", { class: "soft small", "aria-hidden": "true" }, legend), ...this.#groups());
     this.#fields.find(({ feature }) => feature.name === focused)?.input.focus();
     this.#look();
   }

@@ -2,7 +2,7 @@
 
 import { get, open, Problem, Unreachable } from "./api.js";
 import { EventReader } from "./sse.js";
-import { UNKNOWN, after, ofReady, sameVersion } from "./standing.js";
+import { UNKNOWN, after, ofReady } from "./standing.js";
 
 const POLL_MS = 3_000;
 const FIRST_MS = 1_000; // until a lost service is asked again; doubled up to the longest
@@ -88,7 +88,9 @@ export class Watch {
       return;
     }
     for await (const text of this.#texts(body)) {
-      for (const { name, payload } of this.#reader.take(text)) await this.#event(name, payload);
+      for (const { name, payload } of this.#reader.take(text)) this.#take(after(this.standing, name, payload), payload.reason);
+      // At a mere sign of life too: the tag with the date comes after the move.
+      if (this.standing.serving) await this.#date();
     }
   }
 
@@ -103,12 +105,6 @@ export class Watch {
     }
   }
 
-  async #event(name, payload) {
-    const next = after(this.standing, name, payload);
-    if (next.serving && !sameVersion(next.serving, this.dates?.version)) await this.#date();
-    this.#take(next, payload.reason);
-  }
-
   // With several workers another one may answer, which serves the version before: then it has no date.
   async #date() {
     try {
@@ -116,11 +112,13 @@ export class Watch {
     } catch {
       this.dates = null;
     }
+    this.#take(this.standing);
   }
 
   #take(next, reason) {
     const before = this.standing;
     this.standing = next;
+    if (!next.serving) this.dates = null;
     this.#changed(before, reason);
   }
 }

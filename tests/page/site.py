@@ -58,10 +58,13 @@ class Site:
         await self.live.reconciler.close()
         await self.live.client.aclose()
 
-    async def promote(self, number: int, model: bytes) -> None:
-        """A version serves, once it is loaded; one whose file is no model does not."""
+    async def promote(self, number: int, model: bytes, when: datetime | None = None) -> None:
+        """A version serves, once it is loaded; one whose file is no model does not.
+
+        `when` is what its tag says, now unless told.
+        """
         self._graphs[str(number)] = (model, None)
-        now = datetime.now(UTC)
+        now = when or datetime.now(UTC)
         promoted = json.dumps({"to": "Production", "when": now.isoformat()})
         tags = {f"transition.{now:%Y%m%dT%H%M%S%fZ}": promoted}
         source = f"mlflow-artifacts:/{number}"

@@ -1,6 +1,7 @@
 """What changes while the page is open: versions, the registry, the service itself. Never a reload."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest_asyncio
 from playwright.async_api import expect
@@ -62,6 +63,22 @@ async def test_no_version_may_serve_and_then_one_may(site, desk, models, stays):
     await desk.is_in_state("ready")
     await desk.predict()
     await expect(desk.prediction).to_have_text("benign")
+
+
+async def test_the_same_version_comes_back_with_the_date_of_its_new_promotion(
+    site, desk, models, stays
+):
+    """Also where the tag comes after the move: then at the next that is heard."""
+    dates = desk.page.locator("#model-dates")
+    await expect(dates).not_to_contain_text("2021")
+    await site.demote()
+    await desk.is_in_state("none")
+    await expect(dates).to_be_empty()
+    await site.promote(7, models.logistic, when=datetime(2021, 3, 15, 12, tzinfo=UTC))
+    await expect(dates).to_contain_text("promoted 15 Mar 2021")
+    await site.promote(7, models.logistic, when=datetime(2022, 4, 16, 12, tzinfo=UTC))
+    await site.registry(down=True)
+    await expect(dates).to_contain_text("promoted 16 Apr 2022")
 
 
 async def test_opened_while_none_serves_the_form_comes_with_the_first(site, visit, models):
