@@ -1,14 +1,12 @@
-# Two commands do everything: `make demo` and `make test`. Each builds what it needs first.
+# Two commands show everything: `make demo` and `make test`. Each builds what it needs first.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-# The predictor runs in an environment of its own, so that nothing it lacks in production is there by chance.
-PREDICTOR_VENV = $(VENV)-predictor
-export PREDICTOR_PYTHON = $(abspath $(PREDICTOR_VENV))/bin/python
-# Clients of the protocols that the service speaks, for the tests only.
-CLIENTS_VENV   = $(VENV)-clients
-export CLIENTS_PYTHON = $(abspath $(CLIENTS_VENV))/bin/python
+# $(VENV)-NAME has what requirements/NAME.txt pins, and nothing else: the predictor runs without anything that it
+# lacks in production, and clients as other people install them.
+export PREDICTOR_PYTHON = $(abspath $(VENV)-predictor)/bin/python
+export CLIENTS_PYTHON = $(abspath $(VENV)-clients)/bin/python
 TYPESCRIPT     = tests/clients/typescript
 
 MLFLOW_PORT    ?= 5000
@@ -17,7 +15,7 @@ REQUESTS       ?= 100000
 WORKERS        ?= 2
 SBOM           ?= sbom.json
 
-.PHONY: demo test screenshots fuzz scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables grpc dashboard swagger-ui clean help
+.PHONY: demo test test-all screenshots fuzz scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables grpc dashboard swagger-ui clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -25,7 +23,10 @@ help: ## what can be made
 demo: environments ## train, promote and serve; stays up until Ctrl-C (MLFLOW_PORT=, PREDICTOR_PORT=)
 	@$(BIN)/python -m demo --mlflow-port $(MLFLOW_PORT) --predictor-port $(PREDICTOR_PORT)
 
-test: environments $(CLIENTS_VENV)/installed $(TYPESCRIPT)/node_modules/installed ## every test, the end-to-end ones included, in two processes (WORKERS=)
+test: environments $(VENV)-clients/installed ## what needs nothing but Python: about five minutes on two cores (WORKERS=, ARGS=)
+	$(BIN)/python -m pytest -m "not whole" --numprocesses $(WORKERS) $(ARGS)
+
+test-all: environments $(VENV)-clients/installed $(TYPESCRIPT)/node_modules/installed ## every test: needs root and the packages of .ci/run; names what it skips
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
 
 screenshots: environments ## the main states of the page as pictures, for docs/screenshots
@@ -46,7 +47,7 @@ scale: environments ## how many replicas behave, simulated from measured costs (
 fuzz: environments ## 100,000 requests of odd bytes and thousands from the document, with their figures (REQUESTS=)
 	FUZZ_REQUESTS=$(REQUESTS) SCHEMA_EXAMPLES=500 $(BIN)/python -m pytest -s tests/hostile/test_fuzz.py tests/hostile/test_document.py
 
-tables: environments ## write the README's tables of settings and metrics from the code
+tables: environments ## write the tables of settings and metrics from the code
 	$(BIN)/python -m docs
 
 grpc: environments ## write the Python of the gRPC protocol's messages from predictor/grpc_service/*.proto
@@ -79,7 +80,7 @@ stack: ## everything in containers, with Docker: PostgreSQL, MLflow, predictor, 
 	$(PYTHON) deploy/stack_secrets.py
 	docker compose -f deploy/compose.yaml up --build
 
-environments: $(VENV)/installed $(PREDICTOR_VENV)/installed ## the two virtual environments
+environments: $(VENV)/installed $(VENV)-predictor/installed ## the two virtual environments
 
 $(VENV)/installed: requirements/dev.txt requirements/uv.txt
 	@echo "Installing training, serving and development tools into $(VENV)"
@@ -89,17 +90,10 @@ $(VENV)/installed: requirements/dev.txt requirements/uv.txt
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/uv.txt requirements/dev.txt
 	@touch $@
 
-$(PREDICTOR_VENV)/installed: requirements/predictor.txt $(VENV)/installed
-	@echo "Installing what serving needs, and nothing more, into $(PREDICTOR_VENV)"
-	@$(PYTHON) -m venv --without-pip $(PREDICTOR_VENV)
-	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(PREDICTOR_PYTHON) --require-hashes requirements/predictor.txt
-	@touch $@
-
-# What other people's clients need, as they install it: nothing of the service's is there to help them.
-$(CLIENTS_VENV)/installed: requirements/clients.txt $(VENV)/installed
-	@echo "Installing the clients that the service is tested with into $(CLIENTS_VENV)"
-	@$(PYTHON) -m venv --without-pip $(CLIENTS_VENV)
-	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(CLIENTS_PYTHON) --require-hashes requirements/clients.txt
+$(VENV)-%/installed: requirements/%.txt $(VENV)/installed
+	@echo "Installing requirements/$*.txt, and nothing more, into $(VENV)-$*"
+	@$(PYTHON) -m venv --without-pip $(VENV)-$*
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(VENV)-$*/bin/python --require-hashes requirements/$*.txt
 	@touch $@
 
 # What generates and compiles a client in TypeScript. Without npm the test of it is skipped, but in CI.
@@ -140,4 +134,4 @@ swagger-ui: ## the files of Swagger UI that /docs needs, from npm (SWAGGER_UI=ve
 	rm -r .swagger-ui
 
 clean: ## remove the environments and what the demo wrote
-	rm -rf $(VENV) $(PREDICTOR_VENV) $(CLIENTS_VENV) $(TYPESCRIPT)/node_modules .demo .bench
+	rm -rf $(VENV) $(wildcard $(VENV)-*) $(TYPESCRIPT)/node_modules .demo .bench

@@ -1,4 +1,4 @@
-"""What a run found as grids of text, for a terminal and for the README alike."""
+"""What a run found as grids of text, for a terminal and for docs/speed.md alike."""
 
 from collections.abc import Iterator
 from statistics import median
@@ -14,7 +14,6 @@ from benchmarks.results import Results
 from benchmarks.sample import Sample, cpu, middle, p50, p99, rate, ratio
 from benchmarks.servers import EMPTY, PREDICTOR
 
-BARS = "Bars"
 _LOAD = ("requests/s", "CPU µs per request", "p50 µs", "p99 µs")
 
 
@@ -22,7 +21,7 @@ def grids(results: Results) -> Iterator[Grid]:
     """One for each part that was run."""
     if found := bars(results):
         rows = [(bar.what, bar.measured, bar.asked, bar.verdict) for bar in found]
-        yield Grid(BARS, ("figure", "measured", "bar", ""), rows, texts=4)
+        yield Grid("Bars", ("figure", "measured", "bar", ""), rows, texts=4)
     if https := [http for http in (results.http, *results.models) if http is not None]:
         yield _http(https)
     if results.swap is not None:

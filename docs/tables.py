@@ -1,18 +1,40 @@
-"""The README's tables that repeat the code: written from it, by `make tables`, and never by hand."""
+"""The documents' tables that repeat the code: written from it, by `make tables`, and never by hand."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from pydantic import SecretStr
 
 from predictor.counting.families import FAMILIES
 from predictor.settings import Settings, variable
 
+# The settings that most users change: README.md has these, docs/settings.md all.
+COMMON = (
+    "MLFLOW_TRACKING_URI",
+    "PREDICTOR_MODEL_URI",
+    "PREDICTOR_HOST",
+    "PREDICTOR_PORT",
+    "PREDICTOR_WORKERS",
+    "PREDICTOR_POLL_SECONDS",
+    "PREDICTOR_WHEN_NONE",
+    "PREDICTOR_API_KEYS_FILE",
+)
 
-def rewritten(text: str) -> str:
-    """The same text with each table behind its `<!-- NAME: … -->` as the code has it now."""
-    for name, rows in {"settings": settings(), "metrics": metrics()}.items():
-        text = _replaced(text, name, rows)
-    return text
+
+def write(root: Path) -> None:
+    """Write the table of each page anew."""
+    for name in PAGES:
+        file = root / name
+        file.write_text(rewritten(name, file.read_text()))
+
+
+def rewritten(name: str, text: str) -> str:
+    """The text of this page, with its table as the code has it now.
+
+    Raises ValueError where the text has no such table.
+    """
+    table, rows = PAGES[name]
+    return _replaced(text, table, rows())
 
 
 def settings() -> list[list[str]]:
@@ -23,12 +45,26 @@ def settings() -> list[list[str]]:
     ]
 
 
+def common_settings() -> list[list[str]]:
+    """The rows of `COMMON`. Raises KeyError where there is no such setting."""
+    rows = {row[0]: row for row in settings()}
+    return [rows[f"`{name}`"] for name in COMMON]
+
+
 def metrics() -> list[list[str]]:
     """Each metric's name, type, labels and meaning."""
     return [
         [f"`{f.name}`", f.kind, ", ".join(f"`{label}`" for label in f.labels), f.help]
         for f in FAMILIES
     ]
+
+
+# Each page, the name of its table, and the rows.
+PAGES = {
+    "README.md": ("common settings", common_settings),
+    "docs/settings.md": ("settings", settings),
+    "docs/metrics.md": ("metrics", metrics),
+}
 
 
 def _default(value: object) -> str:

@@ -13,7 +13,7 @@ from predictor.tracking_settings import TrackingSettings
 
 
 class Settings(TrackingSettings):
-    """The service's settings. The README's table says the same, and a test compares them."""
+    """The service's settings. docs/settings.md is written from them."""
 
     model_config = SettingsConfigDict(
         env_prefix="PREDICTOR_",

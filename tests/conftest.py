@@ -13,6 +13,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from demo.processes import Child, free_port, running, start_mlflow
+from tests import required
 
 # How long an example takes says how busy the machine is, and nothing of what is tested.
 settings.register_profile(
@@ -46,6 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, so that all workers end at nearly the same time."""
     rank = {folder: place for place, folder in enumerate(FIRST)}
     items.sort(key=lambda item: rank.get(item.path.parent.name, len(FIRST)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tell `required.program` whether this test may need one."""
+    required.whole = item.get_closest_marker("whole") is not None
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,14 @@ import shutil
 
 import pytest
 
+whole = True
+"""Whether the test that runs is marked `whole`; conftest.py sets it."""
+
 
 def program(name: str) -> str:
-    """The path of an installed program."""
+    """The path of an installed program. Only tests that are marked `whole` may need one."""
+    if not whole:
+        pytest.fail(f"mark this test with pytest.mark.whole: it needs {name}")
     path = shutil.which(name)
     if path is None and os.environ.get("CI"):
         pytest.fail(f"{name} is not installed; .ci/run installs it")

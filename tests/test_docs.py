@@ -1,23 +1,49 @@
-"""The README says what the code does: its tables are compared with the code."""
+"""The documents say what the code does: their tables, links and commands are compared with it."""
 
 import re
 
 import pytest
 
 from demo.processes import ROOT
-from docs.tables import rewritten
+from docs import tables
+from predictor.counting.families import FAMILIES
+from predictor.settings import Settings, variable
 from predictor.workers.presence import BEAT_SECONDS
 from predictor.workers.supervisor import HUNG_BEATS
 
-README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")]
+DOCS = ROOT / "docs"
+WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")]
+PAGES = [*WRITTEN, ROOT / "CHANGELOG.md", *(ROOT / "deploy").rglob("*.md")]
+README_LINES = 150
 
 
-def test_the_tables_of_settings_and_metrics_are_what_the_code_says():
+@pytest.mark.parametrize("name", tables.PAGES)
+def test_the_tables_of_settings_and_metrics_are_what_the_code_says(name):
     """A setting that is not documented does not exist for whoever runs the service."""
-    assert rewritten(README) == README, "`make tables` writes them anew"
-    for name in ("`PREDICTOR_PORT` | `8000`", "`predictor_swaps_total` | counter | `reason`"):
-        assert name in README
+    text = (ROOT / name).read_text()
+    assert tables.rewritten(name, text) == text, "`make tables` writes them anew"
+
+
+def test_every_setting_and_metric_has_a_row():
+    """With its default, its type and its labels."""
+    settings, metrics = (DOCS / "settings.md").read_text(), (DOCS / "metrics.md").read_text()
+    assert "| `PREDICTOR_PORT` | `8000` |" in settings
+    assert "| `predictor_swaps_total` | counter | `reason` |" in metrics
+    for name in Settings.model_fields:
+        assert f"| `{variable(name)}` |" in settings
+    for family in FAMILIES:
+        assert f"| `{family.name}` | {family.kind} |" in metrics
+
+
+def test_the_readme_is_short():
+    """It sells and starts; docs/ explains."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("[a-z]*.md")), ids=lambda page: page.name)
+def test_every_page_is_in_the_table_of_contents(page):
+    """A page that nothing leads to is not read."""
+    assert f"]({page.name})" in (DOCS / "README.md").read_text()
 
 
 def test_how_long_a_worker_may_hang():
@@ -64,7 +90,9 @@ def test_every_link_leads_somewhere(page):
             assert anchor in anchors, target
 
 
-@pytest.mark.parametrize("command", re.findall(r"`make ([a-z]+)", README))
-def test_every_make_target_of_the_readme_exists(command):
-    """What the README says to type can be typed."""
-    assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_every_make_target_exists(page):
+    """What a page says to type can be typed."""
+    makefile = (ROOT / "Makefile").read_text()
+    for command in re.findall(r"(?:`|^)make ([a-z][a-z-]*)", page.read_text(), re.MULTILINE):
+        assert re.search(rf"^{command}:", makefile, re.MULTILINE), command

@@ -37,7 +37,7 @@ class ServiceCollector(Collector):
         self._blocks = [own, *siblings, *([supervisor] if supervisor else [])]
 
     def collect(self) -> Iterator[Metric]:
-        """One family after the other, in the order of the README's table."""
+        """One family after the other, in the order of docs/metrics.md."""
         added = _added_up(self._blocks)
         # A worker that is not up serves nobody; what its predecessor wrote last is not so any more.
         up = [self._own, *(each for each in self._siblings if presence.pid(each))]

@@ -13,6 +13,8 @@ from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR
 from demo.processes import ROOT
 from tests.required import program
 
+pytestmark = pytest.mark.whole
+
 
 def test_a_second_of_each_server(tmp_path: Path):
     """Every figure of a part is there, and the bars have a verdict each."""

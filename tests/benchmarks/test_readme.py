@@ -1,6 +1,7 @@
 """The figures of the README and docs/speed.md are those of benchmarks/results.json, and nobody's who typed them."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_readme_without_markers_is_left_alone():
 
 def test_the_text_says_when_on_what_and_how():
     """A figure without its circumstances is none."""
-    text = readme.summary(fast(), peers()) + readme.details(fast(), peers())
+    text = readme.tables(fast(), peers())
     assert "`make bench` on 2026-11-23 12:00 UTC, in 12 minutes, commit abc1234" in text
     assert "core, or wrk's, for 0 % of a sample's time at the median and 0 % at most" in text
     assert "A processor, 2 cores, Linux 6; Python 3.11, wrk 4.1" in text
@@ -49,16 +50,31 @@ def test_the_text_says_when_on_what_and_how():
     assert "| 32 | all traces to a local collector | 1,000 | 30.0 | 100 | 200 | 0.40 |" in text
 
 
+def test_the_readme_has_one_sentence_with_its_circumstances():
+    """What was measured, beside what, on what and when."""
+    sentence = " ".join(readme.headline(fast(), peers()).split())
+    assert "On one core (A processor)" in sentence
+    assert "2,500 predictions a second over 32 connections, 12 times as many as FastAPI" in sentence
+    assert "110 µs at the median over one connection" in sentence
+    assert sentence.endswith("(`make bench` on 2026-11-23 12:00 UTC).")
+
+
+def test_a_run_without_that_part_makes_no_sentence():
+    """Nothing is written that was not measured."""
+    with pytest.raises(ValueError, match="no requests of one record"):
+        readme.headline(replace(fast(), http=None), None)
+
+
 def test_a_peer_without_figures_is_shown_with_its_reason():
     """It is not left out."""
-    text = readme.summary(fast(), peers())
+    text = readme.tables(fast(), peers())
     assert "| predictor |  | 100 | 1,000 | 200 | 90 | 1.50 |" in text
     assert "| MLServer | 1.7 | no figures: it cannot be installed |  |  |  |  |" in text
 
 
 def test_every_row_of_every_table_has_a_cell_for_each_column():
     """Else the table does not show as one."""
-    text = readme.summary(fast(), peers()) + readme.details(fast(), peers())
+    text = readme.tables(fast(), peers())
     for table in text.split("**")[2::2]:
         rows = [line for line in table.splitlines() if line.startswith("|")]
         assert len(rows) > 2

@@ -16,6 +16,8 @@ from tests.predictor.graphs import classifier, one_input_per_column
 from tests.predictor.live import Live
 from tests.required import program
 
+pytestmark = pytest.mark.whole
+
 HERE = Path(__file__).parent
 TYPESCRIPT = HERE / "typescript"
 MODULES = TYPESCRIPT / "node_modules"

@@ -109,6 +109,7 @@ def test_grafana_finds_its_dashboard_and_prometheus() -> None:
     assert "monitoring" in shared
 
 
+@pytest.mark.whole
 def test_docker_compose_takes_the_file(tmp_path: Path) -> None:
     """Debian's, which needs no engine to read it; `name` is younger than it is."""
     reader, file = program("docker-compose"), tmp_path / "compose.yaml"

@@ -19,7 +19,7 @@ from predictor.settings import Settings, variable
 
 FOLDER = ROOT / "deploy/kubernetes"
 KUBECTL = Path(sys.executable).parent / "kubectl"
-# The pause before a pod's end (preStop.sleep) is on by default since then; the README says so.
+# The pause before a pod's end (preStop.sleep) is on by default since then; docs of the manifests say so.
 OLDEST = Version("1.30")
 VERSIONS = [each for each in dict.fromkeys(all_versions()) if Version(each) >= OLDEST]
 NAME = {"app.kubernetes.io/name": "predictor"}

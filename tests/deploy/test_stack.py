@@ -16,6 +16,8 @@ from tests.deploy.stack import Database, Stack
 from tests.end_to_end.parts import wait_until
 from tests.required import program
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:

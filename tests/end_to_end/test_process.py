@@ -39,6 +39,7 @@ def test_its_own_environment_has_no_training_library(
     assert service.predict(service.example())["model_version"] == "1"
 
 
+@pytest.mark.whole
 def test_no_socket_but_the_registrys_is_opened(registry: Registry, tmp_path: Path) -> None:
     """Nothing phones home: every connection of the process and its threads is seen by strace."""
     registry.stage("2", "Production")

@@ -188,6 +188,7 @@ SCENARIOS = [
 ]  # fmt: skip
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.story)
 def test_what_fires_is_what_the_scenario_was_made_for(scenario, tmp_path):
     """And nothing else: a person who is called for nothing does not come the next time."""
@@ -204,6 +205,7 @@ def test_every_alert_has_a_scenario():
     assert fired == {alert["alert"] for alert in ALERTS}
 
 
+@pytest.mark.whole
 def test_the_rules_and_the_configuration_are_right(tmp_path):
     """As promtool reads them; the key's file is there only where Prometheus runs."""
     promtool("check", "rules", *(str(PROMETHEUS / f) for f in ("recording.yml", "alerts.yml")))

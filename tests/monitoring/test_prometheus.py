@@ -44,7 +44,7 @@ SILENT = {
 }  # fmt: skip
 
 # The first test waits for the whole day, and for the training if it is the first that needs it.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.whole, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True)

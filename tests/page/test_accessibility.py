@@ -1,10 +1,13 @@
 """axe, in every main state, light and dark, on a phone and on a desktop."""
 
+import pytest
 from axe_playwright_python.async_playwright import Axe
 
 from tests.page.desk import Desk
 from tests.page.states import states
 from tests.page.visitor import DESKTOP, PHONE
+
+pytestmark = pytest.mark.whole
 
 OF_WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}
 CONTRAST = {

@@ -3,10 +3,13 @@
 import re
 from datetime import UTC, datetime
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
 from tests.page.desk import Desk
+
+pytestmark = pytest.mark.whole
 
 # Gone with the document, so that a reload shows.
 STAYS = "document.stays = true"

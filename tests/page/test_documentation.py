@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from predictor.api import page
@@ -11,6 +12,8 @@ from predictor.keys import line_of
 from tests.predictor.graphs import OURS
 from tests.predictor.live import Live
 from tests.predictor.sockets import listening
+
+pytestmark = pytest.mark.whole
 
 
 def test_what_is_not_ours_is_as_it_was_published():

@@ -10,6 +10,8 @@ from playwright.async_api import expect
 from tests.page.desk import Desk
 from tests.page.models import IMAGE, SCRIPT, hostile
 
+pytestmark = pytest.mark.whole
+
 CELL = "<img src=http://elsewhere.example/x onerror=alert('cell')>"
 
 

@@ -1,8 +1,11 @@
 """Without a mouse, and for whoever listens: every step by keys, and the focus where the news is."""
 
+import pytest
 from playwright.async_api import expect
 
 from tests.page.visitor import PHONE
+
+pytestmark = pytest.mark.whole
 
 NAME = "at => at.name || at.textContent.trim() || at.ariaLabel || at.id"
 REACHABLE = f"""[...document.querySelectorAll("a, button, input, select, textarea, [tabindex='0']")]

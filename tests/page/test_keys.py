@@ -2,12 +2,15 @@
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from predictor.keys import line_of
 from tests.predictor.graphs import OURS
 from tests.predictor.live import Live
 from tests.predictor.sockets import listening
+
+pytestmark = pytest.mark.whole
 
 STORED = """async () => [localStorage.length, sessionStorage.length, document.cookie, location.href,
                          (await indexedDB.databases()).length, history.length]"""

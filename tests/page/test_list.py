@@ -6,6 +6,8 @@ import io
 import pytest
 from playwright.async_api import expect
 
+pytestmark = pytest.mark.whole
+
 NONE = "\N{EN DASH}"
 FORMULA = '=HYPERLINK("http://elsewhere.example/"&A1)'
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.page.node import Modules
 
+pytestmark = pytest.mark.whole
+
 FEATURES = json.dumps([{"name": name, "type": "number", "full": name} for name in "abc"])
 VERSION = {"model_name": "m", "model_version": "7"}
 

@@ -3,6 +3,8 @@
 import pytest
 from playwright.async_api import expect
 
+pytestmark = pytest.mark.whole
+
 
 def row(record, separator="\t", comma="."):
     return separator.join(str(value).replace(".", comma) for value in record.values())

@@ -11,6 +11,8 @@ from tests.page.desk import Desk
 from tests.page.states import states
 from tests.page.visitor import DESKTOP, PHONE
 
+pytestmark = pytest.mark.whole
+
 FOLDER = os.environ.get("SCREENSHOTS")
 COLOURS = 128  # more than the page has, its letters' soft edges included
 MOST_BYTES = 150_000

@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from tests.predictor.graphs import classifier
+
+pytestmark = pytest.mark.whole
 
 
 def percent(probability):
