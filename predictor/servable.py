@@ -14,6 +14,7 @@ from predictor.explanation.linear import Linear
 from predictor.loading.artifact import Artifact, Fetched
 from predictor.loading.cost import Cost
 from predictor.loading.interrupt import Interrupt
+from predictor.loading.onnx_errors import missing_locale, one_line
 from predictor.loading.python_function import PythonFunction
 from predictor.model_version import ModelVersion
 from predictor.records.answers import Answers, read_answers
@@ -138,7 +139,8 @@ def open_session(fetched: Fetched, interrupt: Interrupt) -> ort.InferenceSession
         return ort.InferenceSession(fetched.graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         path = fetched.artifact.onnx_path
-        raise LoadError("session", f"ONNX Runtime cannot load {path}: {one_line(error)}") from error
+        reason = missing_locale(error) or one_line(error)
+        raise LoadError("session", f"ONNX Runtime cannot load {path}: {reason}") from error
 
 
 def plain_run() -> ort.RunOptions:
@@ -157,8 +159,3 @@ def _cannot_compute(error: Exception) -> InvalidRecord:
     return InvalidRecord(
         [FieldError("", f"the model cannot compute this record: {one_line(error)}")]
     )
-
-
-def one_line(error: Exception) -> str:
-    """An error's message on one line of at most 300 characters: ONNX Runtime's run over many."""
-    return " ".join(str(error).split())[:300]

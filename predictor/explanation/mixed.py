@@ -10,7 +10,8 @@ from predictor.explanation.explanation_errors import NotInTime
 from predictor.explanation.mixtures import Feed, Mask, Mixtures
 from predictor.explanation.output import Output
 from predictor.explanation.sampling import Floats, Integers
-from predictor.servable import Servable, one_line
+from predictor.loading.onnx_errors import one_line
+from predictor.servable import Servable
 
 Clock = Callable[[], float]
 

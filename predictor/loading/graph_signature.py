@@ -131,18 +131,47 @@ def _column_names(
         )
     if not declared.columns or set(names) == set(declared.columns):
         return names
-    # An export may have replaced characters that its tools do not like in names.
-    by_plain_name = {_plain(column): column for column in declared.columns}
-    if set(by_plain_name) != {_plain(name) for name in names}:
-        differ = sorted(set(by_plain_name) ^ {_plain(name) for name in names})
+    return _own_names(names, declared.columns)
+
+
+def _own_names(names: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """The columns of MLflow's signature that a graph's inputs stand for, in the graph's order.
+
+    Exporters rename what is no identifier. Names that are renamed to different ones match in any
+    order; where they are not ("a b" and "a_b" become a_b and a_b1), the order tells which is which,
+    if all are in it.
+    """
+    if any([*names] == _renamed(columns, replaced) for replaced in _REPLACED):
+        return [*columns]
+    plain = [_plain(name) for name in names]
+    by_plain_name = {_plain(column): column for column in columns}
+    if set(by_plain_name) != set(plain) or not len(columns) == len(names) == len(by_plain_name):
+        differ = sorted(set(by_plain_name) ^ set(plain)) or sorted(by_plain_name)
         raise LoadError(
             "signature", f"the graph's inputs and MLflow's signature differ in {', '.join(differ)}"
         )
-    return [by_plain_name.get(_plain(name), name) for name in names]
+    return [by_plain_name[name] for name in plain]
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"\W", "_", name)
+_REPLACED = (r"[^\w+]", "[^0-9a-zA-Z]")  # by skl2onnx, by onnxmltools
+
+
+def _renamed(columns: Sequence[str], replaced: str) -> list[str]:
+    """What exporters call the inputs of these columns: as `Topology._generate_unique_name` does."""
+    taken: dict[str, None] = {}
+    for column in columns:
+        name = free = _plain(column, replaced)
+        number = 0
+        while free in taken:
+            number += 1
+            free = f"{name}{number}"
+        taken[free] = None
+    return list(taken)
+
+
+def _plain(name: str, replaced: str = r"\W") -> str:
+    identifier = re.sub(replaced, "_", name)
+    return f"_{identifier}" if identifier[:1].isdigit() else identifier
 
 
 def _feature(name: str, port: Port) -> Feature:

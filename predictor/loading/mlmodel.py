@@ -54,11 +54,32 @@ def onnx_path(content: bytes) -> str:
     try:
         path = described["flavors"]["onnx"]["data"]
     except (KeyError, TypeError) as error:
+        flavours = described.get("flavors")
         raise LoadError(
-            "fetch",
-            "MLmodel has no onnx flavour; log the model with mlflow.onnx or with our trainer",
+            "fetch", _without_onnx(flavours if isinstance(flavours, dict) else {})
         ) from error
     if not isinstance(path, str):
         # YAML may name one list a thousand million times; as a text, it would have to be written out.
         raise LoadError("fetch", "MLmodel's onnx flavour has a path (`data`) that is not a text")
     return path
+
+
+# What exports a model of each flavour; X are rows that it was fitted on.
+_EXPORTERS = {
+    "sklearn": "`skl2onnx.to_onnx(model, X[:1])`",
+    "lightgbm": "`onnxmltools.convert_lightgbm(model, initial_types=...)`",
+    "xgboost": "`onnxmltools.convert_xgboost(model, initial_types=...)`",
+    "catboost": '`model.save_model("model.onnx", format="onnx")`',
+    "pytorch": "`torch.onnx.export`",
+}
+
+
+def _without_onnx(flavours: Mapping[Any, Any]) -> str:
+    """Why a version without an ONNX graph is not served, and how to register one that is."""
+    found = [name[:50] for name in flavours if isinstance(name, str)][:10]
+    exporter = next((_EXPORTERS[name] for name in found if name in _EXPORTERS), "its exporter")
+    return (
+        f"the version has no onnx flavour, only {', '.join(found) or 'none'}. Export it with "
+        f"{exporter} and register the graph as the next version: `mlflow.onnx.log_model(graph, "
+        'name="model", signature=infer_signature(X), registered_model_name=...)`'
+    )

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.errors import LoadError
+from predictor.loading.onnx_errors import one_line
 from predictor.loading.onnx_graph import Labels
 from predictor.records.answers import are_probabilities
-from predictor.servable import Servable, one_line
+from predictor.servable import Servable
 from predictor.signature import Row, Signature
 
 

@@ -2,7 +2,13 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
+from skl2onnx import to_onnx
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from predictor.errors import LoadError
 from predictor.loading.graph_signature import MlflowSignature, read_features, read_outputs
@@ -114,6 +120,38 @@ class TestOneInputPerColumn:
         """Names that match exactly need no replacing."""
         ports = [port("a b", shape=(None, 1)), port("a_b", shape=(None, 1))]
         assert names(ports, None, columns("a_b", "a b")) == ["a b", "a_b"]
+
+    def test_names_that_begin_with_a_digit(self):
+        """They are identifiers with an underscore before them, in any order."""
+        ports = [port(n, shape=(None, 1)) for n in ("_2ndFlrSF", "LotArea", "_1stFlrSF")]
+        declared = columns("1stFlrSF", "2ndFlrSF", "LotArea")
+        assert names(ports, None, declared) == ["2ndFlrSF", "LotArea", "1stFlrSF"]
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            ("a b", "a_b", "a.b", "a-b"), ("_1st", "1st", "1st1", "x"), ("a+b", "a b", "größe", "1"),
+            ("x", "x 1", "x1", "x_1"), ("年齢", "年 齢", "年_齢", "weight (kg)"),
+        ],
+    )  # fmt: skip
+    def test_names_that_are_renamed_alike_go_by_position(self, given):
+        """As scikit-learn's exporter names them: the first keeps the name, the others get numbers."""
+        frame = pd.DataFrame(np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 0, 1]], columns=[*given])
+        model = make_pipeline(StandardScaler(), LinearRegression()).fit(frame, np.arange(6))
+        inputs = [port(p.name, shape=(None, 1)) for p in to_onnx(model, frame[:1]).graph.input]
+        assert [each.name for each in inputs] != [*given]
+        assert names(inputs, None, columns(*given)) == [*given]
+
+    def test_names_of_the_other_exporter(self):
+        """Those of onnxmltools, which replaces letters that are not ASCII too."""
+        ports = [port(n, shape=(None, 1)) for n in ("gr__e", "gr__e1")]
+        assert names(ports, None, columns("größe", "gr__e")) == ["größe", "gr__e"]
+
+    def test_names_renamed_alike_in_another_order_are_refused(self):
+        """Which of them is a_b1 is not guessed."""
+        ports = [port(n, shape=(None, 1)) for n in ("a_b1", "a_b", "c")]
+        with pytest.raises(LoadError, match="differ in a_b1"):
+            read_features(ports, None, columns("a b", "a_b", "c"))
 
     def test_names_that_cannot_be_told_apart_are_refused(self):
         """Two columns that an export may both have called a_b are not guessed."""

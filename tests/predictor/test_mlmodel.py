@@ -46,6 +46,13 @@ def test_the_path_of_the_graph():
         (merge_bomb(12), "merge key"),
         (b"a: 1", "no onnx flavour"),
         (b"flavors: {onnx: [1]}", "no onnx flavour"),
+        (b"flavors: {sklearn: {}, python_function: {}}", "only sklearn, python_function. Export"),
+        (b"flavors: {sklearn: {}}", r"skl2onnx.to_onnx\(model, X\[:1\]\)`.*mlflow.onnx.log_model"),
+        (b"flavors: {xgboost: {}}", "onnxmltools.convert_xgboost"),
+        (
+            b"flavors:\n  ? 0x" + b"f" * 9000 + b"\n  : 1\n  " + b"x" * 999 + b": 2",
+            "no onnx flavour",
+        ),
         (b"flavors: {onnx: {data: [a]}}", "not a text"),
         (alias_bomb(30), "not a text"),
     ],
