@@ -10,6 +10,48 @@ from predictor.registry_client import http_client
 from predictor.settings import Settings, variable
 
 VARIABLES = {variable(name): name for name in Settings.model_fields}
+READ = [
+    ("MLFLOW_TRACKING_URI", "https://mlflow.example/prefix/", "https://mlflow.example/prefix"),
+    ("MLFLOW_TRACKING_USERNAME", "ada", "ada"),
+    ("MLFLOW_TRACKING_INSECURE_TLS", "true", True),
+    ("MLFLOW_TRACKING_SERVER_CERT_PATH", "/ca.pem", Path("/ca.pem")),
+    ("MLFLOW_TRACKING_CLIENT_CERT_PATH", "/me.pem", Path("/me.pem")),
+    ("PREDICTOR_MODEL_URI", "models:/m@champion", "models:/m@champion"),
+    ("PREDICTOR_HOST", "0.0.0.0", "0.0.0.0"),
+    ("PREDICTOR_PORT", "0", 0),
+    ("PREDICTOR_WORKERS", "2", 2),
+    ("PREDICTOR_POLL_SECONDS", "0.5", 0.5),
+    ("PREDICTOR_CACHE_DIR", "~/x", Path("~/x").expanduser()),
+    ("PREDICTOR_WHEN_NONE", "keep", "keep"),
+    ("PREDICTOR_MAX_BODY_BYTES", "1", 1),
+    ("PREDICTOR_MAX_MODEL_BYTES", "99", 99),
+    ("PREDICTOR_API_KEYS_FILE", "/keys", Path("/keys")),
+    ("PREDICTOR_OPERATIONS_KEYS_FILE", "/keys", Path("/keys")),
+    ("PREDICTOR_ALLOW_ANONYMOUS", "true", True),
+    (
+        "PREDICTOR_CORS_ORIGINS",
+        " https://App.example , http://b.example:80, http://[::1]:8080",
+        "https://app.example,http://b.example,http://[::1]:8080",
+    ),
+    ("PREDICTOR_LOG_LEVEL", "debug", "debug"),
+    ("PREDICTOR_GRPC_PORT", "9000", 9000),
+    ("PREDICTOR_MAX_HEADER_BYTES", "2048", 2048),
+    ("PREDICTOR_MAX_CONNECTIONS", "7", 7),
+    ("PREDICTOR_MAX_QUEUED_ROWS", "8", 8),
+    ("PREDICTOR_MAX_QUEUED_BATCHES", "9", 9),
+    ("PREDICTOR_MAX_EVENT_STREAMS", "0", 0),
+    ("PREDICTOR_FAST_LANE", "false", False),
+    ("PREDICTOR_HEADER_SECONDS", "1.5", 1.5),
+    ("PREDICTOR_BODY_SECONDS", "2.5", 2.5),
+    ("PREDICTOR_KEEP_ALIVE_SECONDS", "3", 3),
+    ("PREDICTOR_SHUTDOWN_SECONDS", "4", 4),
+    ("PREDICTOR_TLS_CERTIFICATE", "/chain.pem", Path("/chain.pem")),
+    ("PREDICTOR_TLS_KEY", "/key.pem", Path("/key.pem")),
+    ("PREDICTOR_WEBHOOK_SECRET_FILE", "/secret", Path("/secret")),
+    ("PREDICTOR_LOAD_SECONDS", "5.5", 5.5),
+    ("OTEL_TRACES_EXPORTER", "otlp", "otlp"),
+]
+SECRETS = ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"]
 
 
 @pytest.fixture(autouse=True)
@@ -28,41 +70,23 @@ def test_defaults():
     assert settings.cache_dir.is_absolute()
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [
-        ("MLFLOW_TRACKING_URI", "https://mlflow.example/prefix/", "https://mlflow.example/prefix"),
-        ("MLFLOW_TRACKING_USERNAME", "ada", "ada"),
-        ("MLFLOW_TRACKING_INSECURE_TLS", "true", True),
-        ("MLFLOW_TRACKING_SERVER_CERT_PATH", "/ca.pem", Path("/ca.pem")),
-        ("MLFLOW_TRACKING_CLIENT_CERT_PATH", "/me.pem", Path("/me.pem")),
-        ("PREDICTOR_MODEL_URI", "models:/m@champion", "models:/m@champion"),
-        ("PREDICTOR_HOST", "0.0.0.0", "0.0.0.0"),
-        ("PREDICTOR_PORT", "0", 0),
-        ("PREDICTOR_WORKERS", "2", 2),
-        ("PREDICTOR_POLL_SECONDS", "0.5", 0.5),
-        ("PREDICTOR_CACHE_DIR", "~/x", Path("~/x").expanduser()),
-        ("PREDICTOR_WHEN_NONE", "keep", "keep"),
-        ("PREDICTOR_MAX_BODY_BYTES", "1", 1),
-        ("PREDICTOR_MAX_MODEL_BYTES", "99", 99),
-        ("PREDICTOR_API_KEYS_FILE", "/keys", Path("/keys")),
-        ("PREDICTOR_OPERATIONS_KEYS_FILE", "/keys", Path("/keys")),
-        ("PREDICTOR_ALLOW_ANONYMOUS", "true", True),
-        (
-            "PREDICTOR_CORS_ORIGINS",
-            " https://App.example , http://b.example:80, http://[::1]:8080",
-            "https://app.example,http://b.example,http://[::1]:8080",
-        ),
-        ("PREDICTOR_LOG_LEVEL", "debug", "debug"),
-    ],
-)
+@pytest.mark.parametrize(("name", "text", "value"), READ)
 def test_every_variable_is_read(monkeypatch, name, text, value):
     """Each variable reaches the field that it is documented for."""
     monkeypatch.setenv(name, text)
     assert getattr(Settings.read(), VARIABLES[name]) == value
 
 
-@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"])
+def test_no_setting_is_forgotten():
+    """A new one is in the lists above with a value that is not its default, and has a description."""
+    assert {*SECRETS, *(name for name, _, _ in READ)} == VARIABLES.keys()
+    for name, _, value in READ:
+        field = Settings.model_fields[VARIABLES[name]]
+        assert value != field.default
+        assert field.description
+
+
+@pytest.mark.parametrize("name", SECRETS)
 def test_secrets_are_read_and_not_shown(monkeypatch, name):
     """A settings object can be printed without giving a secret away."""
     monkeypatch.setenv(name, "s3cret")

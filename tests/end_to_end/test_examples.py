@@ -1,0 +1,146 @@
+"""The examples of README.md and docs/, pasted into a terminal beside a running demo."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from demo.processes import ROOT, answers, free_port, running, spawn
+from tests.end_to_end.parts import wait_until
+from tests.end_to_end.test_demo import demo, read_until
+
+CLIENTS = os.environ.get("CLIENTS_PYTHON") or str(ROOT / ".venv-clients/bin/python")
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """A shell beside a demo. Addresses of the pages are those of the demo, and of free ports."""
+
+    folder: Path
+    ports: dict[str, int]
+
+    def block(self, page: str, begins: str) -> str:
+        """The one block of a page that begins so, as it is pasted here."""
+        blocks = re.findall(
+            r"^```\w*\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE
+        )
+        (text,) = [block for block in blocks if block.startswith(begins)]
+        for ours, port in self.ports.items():
+            text = re.sub(rf"(?<=127\.0\.0\.1:|R_PORT=|C_PORT=){ours}\b", str(port), text)
+        return re.sub(r"(?<![/\w])(\.venv/bin/)?python\b(?!3)", sys.executable, text)
+
+    def paste(self, page: str, begins: str) -> str:
+        """What the block prints."""
+        return self.run("bash", "-ec", self.block(page, begins))
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment(), check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def environment(self) -> dict[str, str]:
+        cache = {"PREDICTOR_CACHE_DIR": str(self.folder / "cache"), "PYTHONPATH": str(ROOT)}
+        return {
+            **os.environ,
+            **cache,
+            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.ports['5000']}",
+        }
+
+    @contextmanager
+    def service(self, page: str, begins: str) -> Iterator[None]:
+        """The predictor that a block starts, until it serves; it is stopped afterwards."""
+        url = f"http://127.0.0.1:{self.ports['8001']}"
+        command = ["bash", "-ec", f"cd {self.folder}; {self.block(page, begins)}"]
+        with running(spawn(command, url, self.folder / "log", self.environment())):
+            wait_until(lambda: answers(f"{url}/ready"), "the service of the example serves")
+            yield
+
+
+@pytest.fixture(scope="module")
+def terminal(trained_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    folder = tmp_path_factory.mktemp("examples")
+    ports = {name: free_port() for name in ("5000", "8000", "8001", "9000")}
+    process = demo(shutil.copytree(trained_folder, folder / "demo"), ports["5000"], ports["8000"])
+    with ExitStack() as stack:
+        stack.callback(process.wait, 60)
+        stack.callback(process.send_signal, signal.SIGINT)
+        read_until(process, "tail -f")
+        found = Terminal(folder, ports)
+        found.paste(
+            "docs/start.md", "curl -s http://127.0.0.1:8000/openapi.json | python3 -c 'import csv"
+        )
+        yield found
+
+
+def test_the_quick_start(terminal: Terminal) -> None:
+    """A prediction, a promotion, a prediction of the promoted version, and a rollback."""
+    printed = terminal.paste("README.md", "curl -s http://127.0.0.1:8000/openapi.json")
+    before, after = re.findall(r'"model_version":"(\d+)"', printed)
+    assert before != after == "5"
+    assert f"serving: version {before} of" in printed.splitlines()[-1]
+    url = f"http://127.0.0.1:{terminal.ports['8000']}/ready"
+    wait_until(lambda: f'"{before}"' in httpx.get(url).text, f"version {before} serves again")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/own-model.md"])
+def test_a_model_of_ones_own(terminal: Terminal, page: str) -> None:
+    """Logged, promoted and served by what the page says."""
+    (terminal.folder / "own.py").write_text(terminal.block(page, "import mlflow"))
+    terminal.run(sys.executable, "own.py")
+    with terminal.service(page, "PREDICTOR_MODEL_URI=models:/iris/Production"):
+        printed = terminal.paste("docs/own-model.md", "curl -s http://127.0.0.1:8001/predict")
+    assert '"prediction":1' in printed
+    assert '"model_name":"iris"' in printed
+
+
+@pytest.mark.parametrize(
+    ("page", "begins", "printed"),
+    [
+        ("docs/start.md", "curl -s http://127.0.0.1:8000/openapi.json", '{"prediction":"benign","probability":0.99'),
+        ("docs/predictions.md", "curl -s http://127.0.0.1:8000/predict", '{"prediction":"benign","probability":0.99'),
+        ("docs/predictions.md", "echo", '{"predictions":[{"prediction":"benign"'),
+        ("docs/explanations.md", "curl", '"explanation":{"output":"malignant","scale":"probability"'),
+        ("docs/open-inference.md", "curl", '{"name":"label","datatype":"BYTES","shape":[1],"data":["benign"]}'),
+        ("docs/mlflow-scoring.md", "curl", '{"predictions":["benign"]}'),
+    ],
+)  # fmt: skip
+def test_a_request(terminal: Terminal, page: str, begins: str, printed: str) -> None:
+    """Each protocol answers the demo's record as its page says."""
+    assert printed in terminal.paste(page, begins)
+
+
+def test_stock_clients(terminal: Terminal) -> None:
+    """Scripts for Triton's client, over REST and over gRPC."""
+    rest = terminal.block("docs/open-inference.md", "import json")
+    assert "[b'benign'] [[9.998" in terminal.run(CLIENTS, "-c", rest)
+    with terminal.service("docs/grpc.md", "MLFLOW_TRACKING_URI=http://127.0.0.1:5000"):
+        grpc = terminal.block("docs/grpc.md", "import numpy")
+        assert "[b'malignant' b'malignant']" in terminal.run(CLIENTS, "-c", grpc)
+
+
+def test_keys(terminal: Terminal) -> None:
+    """A service with the keys that the commands make answers those who have them."""
+    with terminal.service("docs/security.md", "umask"):
+        printed = terminal.paste("docs/security.md", "curl -s http://127.0.0.1:8001/predict")
+    assert printed.startswith('{"prediction":"benign"')
+    assert "predictor_model_version{" in printed
+
+
+def test_webhooks(terminal: Terminal) -> None:
+    """MLflow reaches a service that has the secret."""
+    with terminal.service("docs/webhooks.md", "export MLFLOW_TRACKING_URI"):
+        command = "export MLFLOW_TRACKING_URI=http://127.0.0.1:5000\npython -m trainer webhook"
+        printed = terminal.paste("docs/webhooks.md", command)
+    assert "202" in printed
