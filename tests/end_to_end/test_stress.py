@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from stress.run import Plan, run
 from stress.scenarios import VERSIONS
 
 
+@pytest.mark.whole
 def test_fifty_swaps_under_load_lose_nothing_and_get_nothing_wrong(
     own_trained_folder: Path, tmp_path: Path
 ) -> None:

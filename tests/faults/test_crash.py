@@ -149,6 +149,7 @@ def operations_of_a_load(sabotaged: Sabotaged) -> list[str]:
         return re.findall(r"^operation \d+ (\S+)", child.log.read_text(), re.MULTILINE)
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(400)
 def test_killed_at_every_file_operation_of_a_load(sabotaged: Sabotaged, warmed: Warmed) -> None:
     """The cache is whole after each kill, and the next start serves.

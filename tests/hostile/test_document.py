@@ -27,6 +27,7 @@ def _examples(operation: Any) -> int:
     return EXAMPLES // SLOW.get(operation.path, 1)
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(3600)
 def test_every_operation_keeps_its_word(target: Target) -> None:
     """Codes, types and shapes are those of the document; valid is accepted, invalid refused."""

@@ -1,4 +1,4 @@
-"""Bytes that nobody thought of, over every endpoint: `make fuzz` sends 100,000, `make test` thousands.
+"""Bytes that nobody thought of, over every endpoint: `make fuzz` sends 100,000, `make test-all` thousands.
 
 Some are whole and valid, and must be answered rightly; the rest may be answered with 4xx or closed.
 """
@@ -107,6 +107,7 @@ def odd_bodies(draw: st.DrawFn, record: dict[str, float]) -> bytes:
     return post(json.dumps(body).encode(), path=path)
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(3600)
 def test_no_bytes_make_it_fail(target: Target) -> None:
     """No 5xx, no half answer, no error of another shape, and valid records answered rightly."""
