@@ -24,9 +24,11 @@ demo: environments ## train, promote and serve; stays up until Ctrl-C (MLFLOW_PO
 	@$(BIN)/python -m demo --mlflow-port $(MLFLOW_PORT) --predictor-port $(PREDICTOR_PORT)
 
 test: environments $(VENV)-clients/installed ## what needs nothing but Python: about five minutes on two cores (WORKERS=, ARGS=)
+	@echo "The tests that need nothing but Python, a real MLflow server included: about five minutes on two quiet cores"
 	$(BIN)/python -m pytest -m "not whole" --numprocesses $(WORKERS) $(ARGS)
 
 test-all: environments $(VENV)-clients/installed $(TYPESCRIPT)/node_modules/installed ## every test: needs root and the packages of .ci/run; names what it skips
+	@echo "All tests, those that need other programs included: about twelve minutes on two quiet cores"
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
 
 screenshots: environments ## the main states of the page as pictures, for docs/screenshots
