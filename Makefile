@@ -7,6 +7,11 @@ BIN     = $(VENV)/bin
 # lacks in production, and clients as other people install them.
 export PREDICTOR_PYTHON = $(abspath $(VENV)-predictor)/bin/python
 export CLIENTS_PYTHON = $(abspath $(VENV)-clients)/bin/python
+export MODELS_PYTHON = $(abspath $(VENV)-models)/bin/python
+export MLFLOW2_PYTHON = $(abspath $(VENV)-mlflow2)/bin/python
+export STORES_PYTHON = $(abspath $(VENV)-stores)/bin/python
+# What only tests need: each requirements/NAME.in is pinned in NAME.txt by `make lock`.
+OTHERS = $(filter-out uv,$(patsubst requirements/%.in,%,$(wildcard requirements/*.in)))
 TYPESCRIPT     = tests/clients/typescript
 
 MLFLOW_PORT    ?= 5000
@@ -27,7 +32,7 @@ test: environments $(VENV)-clients/installed ## what needs nothing but Python: a
 	@echo "The tests that need nothing but Python, a real MLflow server included: about five minutes on two quiet cores"
 	$(BIN)/python -m pytest -m "not whole" --numprocesses $(WORKERS) $(ARGS)
 
-test-all: environments $(VENV)-clients/installed $(TYPESCRIPT)/node_modules/installed ## every test: needs root and the packages of .ci/run; names what it skips
+test-all: environments $(OTHERS:%=$(VENV)-%/installed) $(TYPESCRIPT)/node_modules/installed ## every test: needs root and the packages of .ci/run; names what it skips
 	@echo "All tests, those that need other programs included: about twelve minutes on two quiet cores"
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
 
@@ -117,7 +122,7 @@ lock: ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) pyproject.toml --extra grpc -c requirements/predictor.txt -o requirements/grpc.txt $(ARGS)
 	$(COMPILE) pyproject.toml --extra trainer --extra postgresql -c requirements/predictor.txt -o requirements/trainer.txt $(ARGS)
 	$(COMPILE) pyproject.toml --extra trainer --extra postgresql --extra traces --extra grpc --extra dev -c requirements/trainer.txt -o requirements/dev.txt $(ARGS)
-	$(COMPILE) requirements/clients.in -o requirements/clients.txt $(ARGS)
+	for name in $(OTHERS); do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt $(ARGS) || exit 1; done
 	cd $(TYPESCRIPT) && npm install --silent --package-lock-only && node lock.cjs
 
 # Each peer by itself: what one pins is no reason for another.
