@@ -7,12 +7,17 @@ request waits for nothing. There is no timer.
 What would hold up the loop goes to a few threads: rows of a model that is slow (`cost.py`),
 batches, and single bodies so large that reading their faults takes a while. While the threads
 compute, what comes becomes their next call. What waits is bounded: beyond it, Overloaded.
+
+A call may have to be stopped because it takes too long (`runs.py`). Which of its records is to blame
+nobody knows, so each of them is computed alone, in a thread, and from then on every record of that
+servable.
 """
 
 import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
+from weakref import WeakSet
 
 from predictor.computing import (
     Computed,
@@ -24,7 +29,7 @@ from predictor.computing import (
     answer_one,
     calls,
 )
-from predictor.errors import Overloaded
+from predictor.errors import InferenceTimeout, Overloaded
 from predictor.records.answers import Answers
 from predictor.servable import Servable
 from predictor.threads import Threads
@@ -57,14 +62,19 @@ class Batcher:
         *,
         most_rows: int = 1024,
         most_batches: int = 32,
+        timed_out: Callable[[Servable], None] = lambda _: None,
     ) -> None:
         """`serving` gives the servable that answers now, or raises NothingServing.
 
-        `most_rows` may wait for their turn, `most_batches` for a thread or in one.
+        `most_rows` may wait for their turn, `most_batches` for a thread or in one. `timed_out` is called
+        on the event loop for each call that was stopped because it took too long.
         """
         self._serving = serving
         self._observer = observer
         self._most_rows = most_rows
+        self._timed_out = timed_out
+        self._alone: WeakSet[Servable] = WeakSet()
+        self._any_alone = False  # asking a WeakSet costs, and as a rule there is nothing in it
         self._asked: list[bytes | Question] = []
         self._replies: list[Reply] = []
         self._slow = Threads("rows")
@@ -123,7 +133,13 @@ class Batcher:
         def count(answers: Answers, seconds: float) -> None:
             tell(self._observer.ran, servable, answers, seconds)
 
-        return await self._batches.submit(partial(work, servable, partial(calls, servable, count)))
+        try:
+            return await self._batches.submit(
+                partial(work, servable, partial(calls, servable, count))
+            )
+        except InferenceTimeout:
+            self._timed_out(servable)
+            raise
 
     def _flush(self) -> None:
         """Answer what waits, on one servable: as much as the loop can afford, or in threads."""
@@ -134,13 +150,18 @@ class Batcher:
             for reply in self._take(len(self._asked))[1]:
                 reply(error)
             return
-        if not most:
+        if not most or (self._any_alone and servable in self._alone):
             self._flush_aside(servable)
             return
         asked, replies = self._take(most)
         if self._asked:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._tell(servable, replies, answer(servable, asked))
+        try:
+            computed = answer(servable, asked)
+        except InferenceTimeout:
+            self._compute_alone(servable, asked, replies)
+        else:
+            self._tell(servable, replies, computed)
 
     def _take(self, most: int) -> tuple[list[bytes | Question], list[Reply]]:
         asked, replies = self._asked, self._replies
@@ -152,18 +173,37 @@ class Batcher:
 
     def _flush_aside(self, servable: Servable) -> None:
         """Share what waits among the threads; when one has done its part, it is flushed again."""
-        share = -(-len(self._asked) // self._slow.most)
+        alone = self._any_alone and servable in self._alone
+        share = 1 if alone else min(servable.rows_a_call, -(-len(self._asked) // self._slow.most))
         while self._asked and self._slow.free:
             asked, replies = self._take(share)
             computed = self._slow.submit(partial(answer, servable, asked))
-            computed.add_done_callback(partial(self._computed, servable, replies))
+            computed.add_done_callback(partial(self._computed, servable, asked, replies))
 
     def _computed(
-        self, servable: Servable, replies: list[Reply], computed: "asyncio.Future[Computed]"
-    ) -> None:
+        self, servable: Servable, asked: list[bytes | Question], replies: list[Reply],
+        computed: "asyncio.Future[Computed]",
+    ) -> None:  # fmt: skip
         if self._asked:
             self._flush()
-        self._tell(servable, replies, computed.result())
+        error = computed.exception()
+        if error is None:
+            self._tell(servable, replies, computed.result())
+        elif len(replies) > 1:
+            self._compute_alone(servable, asked, replies)
+        else:
+            self._timed_out(servable)
+            replies[0](error)
+
+    def _compute_alone(
+        self, servable: Servable, asked: list[bytes | Question], replies: list[Reply]
+    ) -> None:
+        """Have each record of a call that was stopped computed once more, by itself."""
+        self._timed_out(servable)
+        self._alone.add(servable)
+        self._any_alone = True
+        self._asked[:0], self._replies[:0] = asked, replies
+        asyncio.get_running_loop().call_soon(self._flush)
 
     def _tell(self, servable: Servable, replies: list[Reply], computed: Computed) -> None:
         results, answers, seconds = computed

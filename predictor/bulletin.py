@@ -39,6 +39,8 @@ def _told(event: events.Event) -> tuple[str, dict[str, Any]] | None:
         return _of_registry(event)
     if isinstance(event, events.CacheFailed):
         return "cache_not_written", {"reason": _short(event.reason), **_serving(event.serving)}
+    if isinstance(event, events.InferenceTimedOut):
+        return "inference_timed_out", {"version": identity(event.version), "times": event.times}
     if isinstance(event, events.Swapped):
         return _of_swap(event)
     return _of_load(event)

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from predictor import logs
 from predictor.access import Access
@@ -22,6 +23,7 @@ from predictor.reconciler import Reconciler
 from predictor.registry import Registry
 from predictor.registry_client import http_client
 from predictor.registry_source import RegistrySource
+from predictor.runs import WatchedRuns
 from predictor.service import Service
 from predictor.settings import Settings
 from predictor.traces.spans import Spans
@@ -60,7 +62,7 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
     )
     reconciler = Reconciler(
         spans.source(source),
-        spans.load,
+        partial(spans.load, runs=WatchedRuns(settings.inference_seconds)),
         observe,
         when_none=settings.when_none,
         retry_seconds=settings.poll_seconds,
@@ -74,6 +76,7 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
             metrics,
             most_rows=settings.max_queued_rows,
             most_batches=settings.max_queued_batches,
+            timed_out=reconciler.timed_out,
         ),
         metrics=metrics,
         exposition=Exposition(uri.name, company.own, company.siblings, company.supervisor),

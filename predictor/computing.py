@@ -8,7 +8,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
-from predictor.errors import RequestError
+from predictor.errors import InferenceTimeout, RequestError
 from predictor.records.answers import Answer, Answers
 from predictor.records.ranges import Warnings
 from predictor.servable import Servable
@@ -25,7 +25,6 @@ Count = Callable[[Answers, float], None]
 Computed = tuple[list[Result], Answers | None, float]
 """What each who asked is told, the answers of the call that was made, and its seconds."""
 
-_ROWS_A_CALL = 512  # of a batch: between two calls, the loop has its turn
 _BODIES = frozenset([bytes])
 
 
@@ -40,7 +39,7 @@ class Question(Protocol):
 
 
 def answer(servable: Servable, asked: list[Any]) -> Computed:
-    """Decode, run and encode. What goes wrong is the result of those whom it concerns."""
+    """Decode, run and encode. Errors are returned per row, but for InferenceTimeout, which is raised."""
     try:
         bodies_only = _BODIES.issuperset(map(type, asked))
         rows, faults, warnings = _read(servable, asked, bodies_only=bodies_only)
@@ -48,6 +47,8 @@ def answer(servable: Servable, asked: list[Any]) -> Computed:
             return [faults[number] for number in range(len(asked))], None, 0.0
         answers, seconds = _run(servable, rows)
         results: list[Result] = [*servable.encoder.each(answers, warnings)]
+    except InferenceTimeout:
+        raise
     except Exception as error:  # noqa: BLE001  every client that waits must hear of it
         return [error] * len(asked), None, 0.0
     if not bodies_only:
@@ -110,8 +111,9 @@ def _run(servable: Servable, rows: Sequence[Row]) -> tuple[Answers, float]:
 
 def calls(servable: Servable, count: Count, rows: Sequence[Row]) -> Iterator[tuple[int, Answers]]:
     """Run, and count: a `Run`, once the others are given."""
-    for start in range(0, len(rows), _ROWS_A_CALL):
-        answers, seconds = _run(servable, rows[start : start + _ROWS_A_CALL])
+    most = servable.rows_a_call
+    for start in range(0, len(rows), most):
+        answers, seconds = _run(servable, rows[start : start + most])
         count(answers, seconds)
         yield start, answers
 

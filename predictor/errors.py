@@ -11,6 +11,7 @@ PredictorError
 ├── CacheError           the cache could not be written; what serves goes on serving, from memory
 ├── NothingServing       there is no version that may answer
 ├── Overloaded           more is asked than can be answered in good time
+├── InferenceTimeout     a computation took too long and was ended
 ├── NoStream             no further client can be told of events
 ├── NotInTime            an explanation took too long: `explanation_errors.py`
 └── RequestError         what a client sent cannot be answered
@@ -38,6 +39,8 @@ from typing import ClassVar, Literal, get_args
 Stage = Literal["fetch", "digest", "session", "signature", "warm_up", "examples", "internal"]
 """How far a version came that could not be made ready; `internal` is a fault of our own."""
 LOAD_STAGES: tuple[Stage, ...] = get_args(Stage)
+INFERENCE = "inference"
+"""In place of a stage, for a version that serves and whose computation had to be ended."""
 
 
 class PredictorError(Exception):
@@ -120,6 +123,17 @@ class Overloaded(PredictorError):
 
     def __init__(self, waiting: int, what: str) -> None:
         super().__init__(f"{waiting} {what} wait already; try again later")
+
+
+class InferenceTimeout(PredictorError):
+    """The model took longer than it may, and its computation was ended."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the model did not finish within {seconds:g} s and was stopped "
+            "(PREDICTOR_INFERENCE_SECONDS); send fewer rows, or other values: the same would take as "
+            "long again"
+        )
 
 
 class NoStream(PredictorError):

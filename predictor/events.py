@@ -69,6 +69,17 @@ class Swapped:
 
 
 @dataclass(frozen=True)
+class InferenceTimedOut:
+    """A computation of a version was stopped because it took too long; the version goes on serving.
+
+    `times` is how often that happened to it so far.
+    """
+
+    version: ModelVersion
+    times: int
+
+
+@dataclass(frozen=True)
 class CacheFailed:
     """What serves, or that nothing may, could not be written to the cache."""
 
@@ -100,6 +111,7 @@ Event = (
     | LoadFailed
     | LoadSuperseded
     | Swapped
+    | InferenceTimedOut
     | CacheFailed
     | KeysRead
     | KeysNotRead

@@ -1,9 +1,9 @@
 """What the reconciler knows: the registry's last word, and the last version that failed."""
 
-import time
 from dataclasses import dataclass, replace
 from typing import Self
 
+from predictor import clock
 from predictor.errors import LoadError, RegistryError
 from predictor.model_version import ModelVersion
 
@@ -12,7 +12,7 @@ from predictor.model_version import ModelVersion
 class Failure:
     """The last failed load: which version, at which revision, why, how often, and when next.
 
-    `failed_at` is in seconds since the epoch, `retry_at` on the event loop's clock. `listing` is
+    `failed_at` is a moment of `clock.now`, `retry_at` one of the event loop's clock. `listing` is
     what the version's files looked like after the failure, None where nobody could tell.
     """
 
@@ -35,7 +35,7 @@ class Failure:
         again = before is not None and before.version == version
         attempts = before.attempts + 1 if before is not None and again else 1
         retry_at = now + retry_delay(attempts, first)
-        return cls(version, error.stage, error.reason, attempts, time.time(), retry_at)
+        return cls(version, error.stage, error.reason, attempts, clock.now(), retry_at)
 
     def outdated_by(self, aspired: ModelVersion, listing: str | None) -> bool:
         """Whether the version or its files changed since: a reason to try again at once."""
@@ -48,7 +48,7 @@ class Failure:
 class Knowledge:
     """What is known of the registry.
 
-    Its last answer, when that was (seconds since the epoch, None for never), the fault of the last
+    Its last answer, when that was (a moment of `clock.now`, None for never), the fault of the last
     try, if it failed, and why the last answer named no version, if it did not.
     """
 
@@ -60,7 +60,7 @@ class Knowledge:
 
     def answered(self, aspired: ModelVersion | None, absence: str = "") -> "Knowledge":
         """What is known after an answer that came just now."""
-        return Knowledge(aspired, time.time(), absence="" if aspired else absence)
+        return Knowledge(aspired, clock.now(), absence="" if aspired else absence)
 
     def failed(self, error: RegistryError) -> "Knowledge":
         """What is known after a question that got no usable answer."""

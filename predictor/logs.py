@@ -92,11 +92,8 @@ def write(event: events.Event) -> None:
             log.info("load_started", **_version(version))
         case events.LoadSuperseded(version):
             log.info("load_superseded", **_version(version))
-        case events.LoadFailed(version, stage, reason, attempts, retry_seconds, serving):
-            log.error(
-                "load_failed", **_version(version), stage=stage, reason=reason, attempts=attempts,
-                retry_seconds=retry_seconds, **_named("serving", serving),
-            )  # fmt: skip
+        case events.LoadFailed() | events.InferenceTimedOut():
+            _write_of_failure(event)
         case events.CacheFailed() | events.KeysRead() | events.KeysNotRead():
             _write_of_files(event)
         case events.Swapped(previous, None, reason):
@@ -106,6 +103,17 @@ def write(event: events.Event) -> None:
                 "swapped", **_version(serving), reason=reason, **_named("previous", previous),
                 load_seconds=round(load_seconds, 4),
             )  # fmt: skip
+
+
+def _write_of_failure(event: events.LoadFailed | events.InferenceTimedOut) -> None:
+    match event:
+        case events.LoadFailed(version, stage, reason, attempts, retry_seconds, serving):
+            log.error(
+                "load_failed", **_version(version), stage=stage, reason=reason, attempts=attempts,
+                retry_seconds=retry_seconds, **_named("serving", serving),
+            )  # fmt: skip
+        case events.InferenceTimedOut(version, times):
+            log.error("inference_timed_out", **_version(version), times=times)
 
 
 def _write_of_files(event: events.CacheFailed | events.KeysRead | events.KeysNotRead) -> None:

@@ -70,9 +70,14 @@ class Metrics:
             case events.LoadFailed(version, stage):
                 self._add(families.LOAD_FAILURES, stage)
                 self._presence.failed(version)
+            case events.InferenceTimedOut(version):
+                self._add(families.INFERENCE_TIMEOUTS, version.version)
+                self._presence.failed(version)
             case events.Swapped(_, serving, reason, seconds, digest):
                 self._add(families.SWAPS, reason)
                 self._presence.serves(serving, digest)
+                if serving:
+                    self._place(families.INFERENCE_TIMEOUTS, serving.version)
                 if serving and reason != "restored":
                     family = families.LOAD_SECONDS
                     self._observe(self._place(family), family.buckets, seconds)

@@ -101,6 +101,10 @@ class Reconciler:
             if changed and self._serving is None and aspired is None:
                 self._aside(self._memory.record())
 
+    def timed_out(self, servable: Servable) -> None:
+        """Show a version as failed: a computation of it was stopped. It goes on serving."""
+        self._retries.timed_out(servable.model_version)
+
     async def settled(self) -> None:
         """Return when no load is in progress, and what it led to is written down."""
         while pending := {*self._asides, *([self._loading[1]] if self._loading else [])}:

@@ -1,10 +1,12 @@
 """Retries: the version whose load failed last, and what is known for trying it again."""
 
 import asyncio
+import math
 from dataclasses import replace
 
-from predictor.errors import LoadError
-from predictor.events import LoadFailed, Observe
+from predictor import clock
+from predictor.errors import INFERENCE, LoadError
+from predictor.events import InferenceTimedOut, LoadFailed, Observe
 from predictor.knowledge import Failure
 from predictor.model_version import ModelVersion
 from predictor.source import Source
@@ -33,6 +35,17 @@ class Retries:
         )
         return failure
 
+    def timed_out(self, version: ModelVersion) -> None:
+        """Count and tell a computation that was stopped; nothing is tried again because of it."""
+        before = self.failure
+        times = before.attempts + 1 if before is not None and self.last_failed(version) else 1
+        if before is None or self.last_failed(version):
+            reason = "a computation took longer than it may, and was stopped; it goes on serving"
+            self.failure = Failure(
+                version, INFERENCE, reason, times, clock.now(), retry_at=math.inf
+            )
+        self._observe(InferenceTimedOut(version, times))
+
     def loaded(self, version: ModelVersion) -> None:
         """Forget the failure of a version that could be loaded after all."""
         if self.last_failed(version):
@@ -55,4 +68,6 @@ class Retries:
         """
         if self.failure is not None and self.failure.version != aspired:
             self.failure = None
-        return await self._source.listing(self.failure.version) if self.failure else None
+        if self.failure is None or self.failure.stage == INFERENCE:
+            return None
+        return await self._source.listing(self.failure.version)

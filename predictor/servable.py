@@ -1,7 +1,7 @@
 """Servable: a loaded model version that never changes. The only import of ONNX Runtime."""
 
+import math
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from predictor.errors import FieldError, InvalidRecord, LoadError
+from predictor import clock
+from predictor.errors import FieldError, InferenceTimeout, InvalidRecord, LoadError
 from predictor.explanation.linear import Linear
 from predictor.loading.artifact import Artifact, Fetched
 from predictor.loading.cost import Cost
@@ -28,6 +29,14 @@ from predictor.signature import Row, Signature, Value
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime as ort
 
+Run = Callable[[list[str], Mapping[str, Any], ort.RunOptions], Sequence[Any]]
+"""ONNX Runtime's own call: names of outputs, tensors, options."""
+Runs = Callable[[Run, list[str], Mapping[str, Any]], Sequence[Any]]
+"""What makes such a call, with options of its choice."""
+
+MAX_ROWS_A_CALL = 512  # of a batch: between two calls, the loop has its turn
+_CALL_SECONDS = 1.0  # that a call of many rows should take at most
+
 
 class RecordedExample(msgspec.Struct, frozen=True):
     """A record and the answer that scikit-learn gave for it when the model was exported."""
@@ -41,7 +50,7 @@ class RecordedExample(msgspec.Struct, frozen=True):
 class Servable:
     """One model version, ready to answer. Two requests may run on it at the same time.
 
-    `profiles`, in the order of the features, and `background`, training rows that never leave the
+    `loaded_at` is a moment of `clock.now`. `profiles`, in the order of the features, and `background`, training rows that never leave the
     service, are empty where the artifact has none.
     """
 
@@ -50,12 +59,12 @@ class Servable:
     signature: Signature
     decoder: RowDecoder
     session: ort.InferenceSession = field(repr=False)
-    run_options: ort.RunOptions = field(repr=False)
+    runs: Runs = field(repr=False)
     examples: tuple[RecordedExample, ...] = field(default=(), repr=False)
     profiles: tuple[FeatureProfile, ...] = field(default=(), repr=False)
     background: tuple[tuple[Value, ...], ...] = field(default=(), repr=False)
     python_function: PythonFunction = field(default_factory=PythonFunction)
-    loaded_at: float = field(default_factory=time.time)
+    loaded_at: float = field(default_factory=clock.now)
     load_seconds: float = 0.0
     cost: Cost = field(default_factory=Cost)
     linear: Linear | None = field(default=None, repr=False)
@@ -64,6 +73,13 @@ class Servable:
     def rows_on_loop(self) -> int:
         """How many rows may be answered on the event loop at once; 0 where one takes too long."""
         return self.cost.rows_on_loop(len(self.signature.features))
+
+    @cached_property
+    def rows_a_call(self) -> int:
+        """How many rows of a batch are computed at once: fewer of a slow model, or none would finish."""
+        # What a row takes in a batch is not known of a slow model: at most as long as one alone.
+        row = self.cost.row or self.cost.call
+        return max(1, int(min(MAX_ROWS_A_CALL, _CALL_SECONDS / row if row else math.inf)))
 
     @cached_property
     def value_in_table(self) -> bool:
@@ -82,11 +98,16 @@ class Servable:
         return Ranges(self.signature, self.profiles)
 
     def answer(self, rows: Sequence[Row]) -> Answers:
-        """One answer per row, in order; a row that the model cannot compute gets its error instead."""
+        """One answer per row, in order; a row that the model cannot compute gets its error instead.
+
+        Raises InferenceTimeout.
+        """
         if len(rows) > 1 and self.signature.one_row_at_a_time:
             return self._answer_one_by_one(rows)
         try:
             outputs = self.run(rows)
+        except InferenceTimeout:
+            raise
         except Exception as error:  # noqa: BLE001  ONNX Runtime raises a dozen types, all its own
             if len(rows) > 1:
                 # One row may have failed them all: each is asked alone.
@@ -103,15 +124,14 @@ class Servable:
 
     def compute(self, names: list[str], feed: Mapping[str, Any]) -> Sequence[Any]:
         """The outputs of these names, for tensors as `Signature.feed` makes them. Raises as `run`."""
-        outputs: Sequence[Any] = self._run(names, feed, self.run_options)
-        return outputs
+        return self.runs(self._run, names, feed)
 
     @cached_property
-    def _run(self) -> Callable[..., Sequence[Any]]:
+    def _run(self) -> Run:
         # What Python wraps around it looks at the names and types of what is fed, which the
         # signature settled when the version was loaded, and takes a quarter of the time of a row.
         compiled = getattr(self.session, "_sess", self.session)
-        run: Callable[..., Sequence[Any]] = compiled.run
+        run: Run = compiled.run
         return run
 
 
@@ -143,16 +163,25 @@ def open_session(fetched: Fetched, interrupt: Interrupt) -> ort.InferenceSession
         raise LoadError("session", f"ONNX Runtime cannot load {path}: {reason}") from error
 
 
-def plain_run() -> ort.RunOptions:
-    """Options for runs that nothing interrupts; without any, ONNX Runtime makes new ones for each."""
+def new_options() -> ort.RunOptions:
+    """Options for calls, which end at the next node of the graph once `terminate` is set."""
     return ort.RunOptions()
 
 
-def interruptible(interrupt: Interrupt) -> ort.RunOptions:
-    """Options for runs that end, at the next node of the graph, when `interrupt` is thrown."""
+def unwatched() -> Runs:
+    """Calls that nothing interrupts; without any options, ONNX Runtime makes new ones for each."""
+    return _with(ort.RunOptions())
+
+
+def interruptible(interrupt: Interrupt) -> Runs:
+    """Calls that end, at the next node of the graph, when `interrupt` is thrown."""
     options = ort.RunOptions()
     interrupt.on_raise(lambda: setattr(options, "terminate", True))
-    return options
+    return _with(options)
+
+
+def _with(options: ort.RunOptions) -> Runs:
+    return lambda run, names, feed: run(names, feed, options)
 
 
 def _cannot_compute(error: Exception) -> InvalidRecord:

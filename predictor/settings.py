@@ -96,6 +96,13 @@ class Settings(TrackingSettings):
     shutdown_seconds: Annotated[
         int, Field(ge=1, le=3600, description="time for what is in flight after SIGTERM")
     ] = 25
+    inference_seconds: Annotated[
+        float,
+        Field(
+            gt=0, le=3600,
+            description="a computation of the model that takes longer is stopped; its records get 503",
+        ),
+    ] = 10  # fmt: skip
     tls_certificate: Annotated[
         Path | None, Field(description="certificate chain (PEM) to serve https with")
     ] = None

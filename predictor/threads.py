@@ -8,6 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_LEAST = 2  # one that a computation holds must not hold up all others
 _MOST = 4  # each holds a batch's rows in memory
 
 
@@ -16,7 +17,7 @@ class Threads:
 
     def __init__(self, name: str, most: int | None = None) -> None:
         """Without `most`, as many as there are threads: then no work waits for another."""
-        threads = min(_MOST, _cores())
+        threads = max(_LEAST, min(_MOST, _cores()))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self.most = most or threads
         self.used = 0

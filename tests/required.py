@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -19,3 +20,12 @@ def program(name: str) -> str:
     if path is None:
         pytest.skip(f"{name} is not installed")
     return path
+
+
+def library(name: str, package: str) -> str:
+    """The path of a shared library of a Debian package, for LD_PRELOAD."""
+    program(package)
+    found = sorted(Path("/usr/lib").glob(f"*/{package}/{name}"))
+    if not found:
+        pytest.skip(f"{name} is not installed")
+    return str(found[0])

@@ -4,7 +4,7 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from predictor.errors import BodyTooLarge, Overloaded
+from predictor.errors import BodyTooLarge, InferenceTimeout, Overloaded
 from predictor.explanation.explainer import Explainer
 from predictor.explanation.explanation_errors import NoBackground, NotInTime
 from predictor.explanation.plan import MOST_SECONDS
@@ -35,6 +35,7 @@ def routes(service: Service) -> APIRouter:
             422,
             NOTHING_SERVING,
             Overloaded(service.settings.max_queued_batches, "batches"),
+            InferenceTimeout(service.settings.inference_seconds),
             NotInTime(MOST_SECONDS),
             says="The prediction, and what each feature contributed to it.",
         ),

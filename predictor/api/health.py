@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Response
 
+from predictor import clock
 from predictor.bulletin import iso
 from predictor.http.headers import NO_STORE
 from predictor.openapi.operations import answers_with
@@ -68,7 +69,7 @@ def _standing(reconciler: Reconciler) -> dict[str, str]:
     return {
         "model_name": version.name,
         "model_version": version.version,
-        "serving_since": iso(servable.loaded_at),
+        "serving_since": iso(clock.wall(servable.loaded_at)),
         **({"promoted_at": iso(promoted)} if promoted is not None else {}),
     }
 

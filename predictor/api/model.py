@@ -1,11 +1,11 @@
 """`GET /model`: which version serves, and which should; for who asks again and again, too."""
 
-import time
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from predictor import clock
 from predictor.bulletin import identity, iso
 from predictor.http.conditional import Seen, answer
 from predictor.http.headers import NO_CACHE
@@ -58,15 +58,15 @@ def describe(reconciler: Reconciler, model_uri: str) -> dict[str, Any]:
             "stage": failure.stage,
             "reason": failure.reason,
             "attempts": failure.attempts,
-            "failed_at": iso(failure.failed_at),
+            "failed_at": iso(clock.wall(failure.failed_at)),
         }
         if failure
         else None,
         "cache": {"fault": reconciler.cache_fault},
         "registry": {
             "reachable": known.fault is None and known.answered_at is not None,
-            "last_answer_at": iso(known.answered_at) if known.answered_at else None,
-            "last_answer_age_seconds": round(time.time() - known.answered_at, 3)
+            "last_answer_at": iso(clock.wall(known.answered_at)) if known.answered_at else None,
+            "last_answer_age_seconds": round(clock.now() - known.answered_at, 3)
             if known.answered_at
             else None,
             "fault": known.fault,
@@ -80,7 +80,7 @@ def _serving(servable: Servable) -> dict[str, Any]:
     return {
         **identity(servable.model_version),
         "digest": f"sha256:{servable.artifact.onnx_sha256}",
-        "loaded_at": iso(servable.loaded_at),
+        "loaded_at": iso(clock.wall(servable.loaded_at)),
         "load_seconds": round(servable.load_seconds, 4),
         "metrics": dict(servable.artifact.metrics),
         "signature": {

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from predictor.errors import BodyTooLarge, FieldError, InvalidRecord, Overloaded
+from predictor.errors import BodyTooLarge, FieldError, InferenceTimeout, InvalidRecord, Overloaded
 from predictor.http.body import read_json_body
 from predictor.http.headers import NO_STORE
 from predictor.openapi.operations import answers_with, takes
@@ -17,6 +17,7 @@ def routes(service: Service) -> APIRouter:
     settings = service.settings
     most = settings.max_body_bytes
     too_large = BodyTooLarge(most)
+    too_long = InferenceTimeout(settings.inference_seconds)
 
     @router.post(
         "/predict",
@@ -31,6 +32,7 @@ def routes(service: Service) -> APIRouter:
             422,
             NOTHING_SERVING,
             Overloaded(settings.max_queued_rows, "records"),
+            too_long,
             says="The prediction for the record.",
         ),
     )
@@ -51,6 +53,7 @@ def routes(service: Service) -> APIRouter:
             422,
             NOTHING_SERVING,
             Overloaded(settings.max_queued_batches, "batches"),
+            too_long,
             says="The predictions, one for each record, in their order.",
         ),
     )

@@ -1,6 +1,5 @@
 """ServiceCollector: the counts of every worker, added up, as prometheus_client wants to be told them."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client.core import (
@@ -12,6 +11,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from predictor import clock
 from predictor.counting import families, standing
 from predictor.counting.counts import Counts
 from predictor.counting.families import FAMILIES, Family
@@ -71,13 +71,18 @@ def _gauges(standings: Sequence[Standing], model_name: str) -> dict[str, _Series
         families.VERSION.name: {(model_name,): [serving.version]},
         families.ASPIRED.name: {(model_name,): [standing.aspired(standings)]},
         families.FAILED.name: {(model_name,): [standing.failed(standings)]},
-        families.SINCE.name: {(): [standing.since(standings)]},
+        families.SINCE.name: {(): [_wall(standing.since(standings))]},
         families.INFO.name: {serving.identity: [1]} if serving.identity else {},
-        families.ANSWERED_AT.name: {(): [standing.answered_at(standings)]},
+        families.ANSWERED_AT.name: {(): [_wall(standing.answered_at(standings))]},
         families.WORKERS.name: {(v,): [n] for v, n in standing.workers(standings).items()},
-        families.SWAP_SKEW.name: {(): [standing.skew(standings, time.monotonic())]},
+        families.SWAP_SKEW.name: {(): [standing.skew(standings, clock.now())]},
         families.STREAMS.name: {(): [standing.streams(standings)]},
     }
+
+
+def _wall(moment: float) -> float:
+    """Seconds since the epoch; 0 for never."""
+    return clock.wall(moment) if moment else 0.0
 
 
 def _gauge(family: Family, series: _Series) -> Metric:

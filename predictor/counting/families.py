@@ -34,7 +34,7 @@ ASPIRED = Family(
 )  # fmt: skip
 FAILED = Family(
     "predictor_failed_model_version", "gauge",
-    "Model version that could not be made ready and is tried again; 0 for none.", ("model_name",),
+    "Model version that could not be made ready, or whose computation had to be stopped; 0 for none.", ("model_name",),
 )  # fmt: skip
 SINCE = Family(
     "predictor_serving_since_timestamp_seconds", "gauge",
@@ -62,6 +62,10 @@ BATCH_ROWS = Family(
 INFERENCE_SECONDS = Family(
     "predictor_inference_duration_seconds", "histogram", "Seconds in one ONNX Runtime call.",
     (), _INFERENCE,
+)  # fmt: skip
+INFERENCE_TIMEOUTS = Family(
+    "predictor_inference_timeouts_total", "counter",
+    "ONNX Runtime calls that were stopped because they took too long.", ("model_version",),
 )  # fmt: skip
 SWAPS = Family(
     "predictor_swaps_total", "counter", "Swaps of the serving version.", ("reason",)
@@ -120,7 +124,7 @@ KEY_FILE_FAILURES = Family(
 
 FAMILIES = (
     VERSION, ASPIRED, FAILED, SINCE, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, BATCH_ROWS,
-    INFERENCE_SECONDS, SWAPS, LOAD_FAILURES, CACHE_FAILURES, LOAD_SECONDS, POLLS, ANSWERED_AT,
+    INFERENCE_SECONDS, INFERENCE_TIMEOUTS, SWAPS, LOAD_FAILURES, CACHE_FAILURES, LOAD_SECONDS, POLLS, ANSWERED_AT,
     WORKERS, SWAP_SKEW, RESTARTS, STREAMS, LAG, COUNTS_FULL, DELIVERIES,
     KEY_FILE_FAILURES,
 )  # fmt: skip

@@ -14,11 +14,10 @@ NONE = "none"
 class Standing:
     """One worker's. Versions are numbers, 0 for none.
 
-    `identity` is name, version, run and digest of what serves. `answered_at` is in seconds since
-    the epoch, `swapped_at` in seconds of the monotonic clock that all processes share; 0 for never.
-    `streams` is how many clients it tells of events.
-    `since` is when that version took over here, in seconds since the epoch; `failed` the version
-    whose load failed last and is tried again.
+    `identity` is name, version, run and digest of what serves. `answered_at`
+    is when the registry last answered, `swapped_at` when it last swapped and `since` when its version
+    took over: moments of `clock.now`, which all processes share; 0 for never. `streams` is how many
+    clients it tells of events; `failed` the version whose load failed last and is tried again.
     """
 
     identity: tuple[str, str, str, str] | None = None

@@ -5,7 +5,7 @@ from time import perf_counter
 
 import numpy as np
 
-from predictor.errors import FieldError, InvalidRecord
+from predictor.errors import FieldError, InferenceTimeout, InvalidRecord
 from predictor.explanation.explanation_errors import NotInTime
 from predictor.explanation.mixtures import Feed, Mask, Mixtures
 from predictor.explanation.output import Output
@@ -47,6 +47,8 @@ class Mixed:
             parts = [{port: each[row : row + 1] for port, each in feed.items()} for row in rows]
         try:
             given = [self._servable.compute(self._output.names, part) for part in parts]
+        except InferenceTimeout:
+            raise
         except Exception as error:  # ONNX Runtime raises a dozen types, all its own
             raise _refused(f"fails: {one_line(error)}") from error
         answers = np.concatenate([self._output.read(outputs) for outputs in given])

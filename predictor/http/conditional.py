@@ -54,7 +54,8 @@ class Validator:
         if len(dates) != 1 or second is None:
             return False
         try:
-            return second <= parsedate_to_datetime(dates[0]).timestamp()
+            # Exactly, as nginx compares: where the clock was set back, a later date says nothing.
+            return second == parsedate_to_datetime(dates[0]).timestamp()
         except (ValueError, OverflowError):
             return False
 

@@ -39,6 +39,7 @@ STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
     explanation_errors.NotExplainable: HTTPStatus.CONFLICT,
     errors.NothingServing: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.InferenceTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
     delivery_errors.DeliveryMalformed: HTTPStatus.BAD_REQUEST,
     delivery_errors.DeliveryNotSigned: HTTPStatus.FORBIDDEN,
     delivery_errors.DeliveryStale: HTTPStatus.FORBIDDEN,

@@ -1,14 +1,17 @@
 """Server: uvicorn with this service's bounds and TLS, and an end that nothing can put off."""
 
+import contextlib
 import os
+import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.server import HANDLED_SIGNALS
 
 from predictor.http.headers import NOSNIFF
 from predictor.http.limits import Limits
@@ -38,13 +41,24 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, leaving: Callable[[], None]) -> None:
         super().__init__(config)
         self._leaving = leaving
+        self._bounded = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve; from now on the end is bounded though the event loop stands still."""
+        await super().startup(sockets)
+        if threading.current_thread() is threading.main_thread():
+            hear(HANDLED_SIGNALS, self._bound_the_end)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the end, and bound it."""
-        if not self.should_exit:
+        self._bound_the_end()
+        super().handle_exit(sig, frame)
+
+    def _bound_the_end(self) -> None:
+        if not self._bounded:
+            self._bounded = True
             grace = self.config.timeout_graceful_shutdown or 0
             _end_after(grace + 2 * _LAST_SECONDS, 1, "requests or the service's parts did not end")
-        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is in flight, and then wait for no thread for long."""
@@ -107,6 +121,27 @@ def missing_names(stock: type) -> list[str]:
     """What BoundedProtocol relies on, and this class of uvicorn's does not have."""
     made = set(stock.__init__.__code__.co_names)  # type: ignore[misc]
     return sorted((_RELIED_ON - made) | {name for name in _CALLED if not hasattr(stock, name)})
+
+
+def hear(signals: Collection[int], act: Callable[[], None]) -> None:
+    """Call `act` in a thread once the process gets one of these signals. To be called on a running loop.
+
+    Python calls a signal's handler in the main thread, which may be inside a call that does not return.
+    The numbers of all signals are passed on to the event loop, which waits for them, too.
+    """
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    loop = signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
+
+    def read() -> None:
+        while numbers := os.read(reads, 64):
+            if loop != -1:
+                with contextlib.suppress(OSError):  # it is closed, or has enough to read
+                    os.write(loop, numbers)
+            if not set(signals).isdisjoint(numbers):
+                act()
+
+    threading.Thread(target=read, name="signals", daemon=True).start()
 
 
 def _end_after(seconds: float, code: int, reason: str) -> None:

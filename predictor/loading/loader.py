@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from predictor import clock
 from predictor.errors import LoadError, RequestError, Stage
 from predictor.explanation.proven import proven_linear
 from predictor.loading.artifact import Fetched
@@ -25,7 +26,14 @@ from predictor.records.answers import Answer
 from predictor.records.decoder import RowDecoder
 from predictor.records.profile import FeatureProfile, check_profiles, read_background
 from predictor.records.ranges import usual as usual_ranges
-from predictor.servable import RecordedExample, Servable, interruptible, open_session, plain_run
+from predictor.servable import (
+    RecordedExample,
+    Runs,
+    Servable,
+    interruptible,
+    open_session,
+    unwatched,
+)
 from predictor.signature import Outputs, Port, Row, Signature, label_name
 
 During = Callable[[Stage], AbstractContextManager[object]]
@@ -48,11 +56,17 @@ class _Metadata(msgspec.Struct, frozen=True):
 
 
 def load(
-    version: ModelVersion, fetched: Fetched, interrupt: Interrupt, *, during: During = _nobody
+    version: ModelVersion,
+    fetched: Fetched,
+    interrupt: Interrupt,
+    *,
+    during: During = _nobody,
+    runs: Runs | None = None,
 ) -> Servable:
     """Build a servable and prove that it answers. Blocks for as long as the model is large.
 
-    Each stage is done within `during(stage)`.
+    Each stage is done within `during(stage)`. `runs` makes the calls of what serves; by default nothing
+    bounds them.
 
     Raises LoadError with the stage: `session`, `signature`, `warm_up` or `examples`. It ends soon,
     with any of them, once `interrupt` is thrown.
@@ -83,8 +97,8 @@ def load(
     cost = measure(servable.answer, rows[0] if rows else blank_row(signature))
     seconds = time.perf_counter() - started
     return replace(
-        servable, cost=cost, linear=linear, load_seconds=seconds, loaded_at=time.time(),
-        run_options=plain_run(),
+        servable, cost=cost, linear=linear, load_seconds=seconds, loaded_at=clock.now(),
+        runs=runs or unwatched(),
     )  # fmt: skip
 
 

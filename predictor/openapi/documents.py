@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from fastapi import FastAPI
 
+from predictor import clock
 from predictor.access import Access, needs
 from predictor.http.conditional import Validator
 from predictor.openapi import scoring
@@ -59,7 +60,7 @@ class Documents:
         written = document(self._app, servable, recorded=recorded)
         _ask_for_keys(written, self._access)
         content = msgspec.json.encode(written)
-        took_over = servable.loaded_at if servable else None
+        took_over = clock.wall(servable.loaded_at) if servable else None
         return Document(content, Validator.of(content, took_over))
 
 

@@ -25,7 +25,7 @@ EXPLAINED = {
     413: "The body is larger than the limit.",
     415: "The body's type or encoding is not read.",
     422: "JSON, but not what the serving version takes; every fault with its field.",
-    503: "No version serves, or too much is asked; the detail says which. Try again after "
+    503: "No version serves, too much is asked, or the model took too long; the detail says which. Try again after "
     "`Retry-After` seconds.",
 }
 
@@ -53,7 +53,7 @@ _USUAL: dict[int, tuple[PredictorError, ...]] = {
     413: (errors.BodyTooLarge(1_048_576),),
     415: (_media_refused(),),
     422: (errors.InvalidRecord([errors.FieldError("age", "missing")]),),
-    503: (NOTHING_SERVING, errors.Overloaded(1024, "records")),
+    503: (NOTHING_SERVING, errors.Overloaded(1024, "records"), errors.InferenceTimeout(10)),
 }
 """What a code means for most routes that answer with it."""
 

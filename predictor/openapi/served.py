@@ -1,6 +1,6 @@
 """The schemas of what `GET /model` answers."""
 
-from predictor.errors import LOAD_STAGES
+from predictor.errors import INFERENCE, LOAD_STAGES
 from predictor.openapi.operations import ref
 from predictor.openapi.schemas import VERSION, Schema, an_object, number, or_null, text
 
@@ -44,12 +44,12 @@ SERVED: dict[str, Schema] = {
     "FailedVersion": an_object(
         {
             **_RUN,
-            "stage": text("How far it came.", enum=list(LOAD_STAGES)),
-            "reason": text("Why it could not be made ready."),
-            "attempts": {"type": "integer", "description": "How often it was tried."},
-            "failed_at": text("When it was last tried.", **_MOMENT),
+            "stage": text("How far it came; `inference` for one that serves and had to be stopped.", enum=[*LOAD_STAGES, INFERENCE]),
+            "reason": text("What went wrong."),
+            "attempts": {"type": "integer", "description": "How often that happened."},
+            "failed_at": text("When it last happened.", **_MOMENT),
         },
-        "A version that should serve, and could not be made ready. It is tried again.",
+        "A version that could not be made ready and is tried again, or that took too long to answer.",
     ),
     "Cache": an_object(
         {

@@ -8,9 +8,9 @@ from typing import Any
 from predictor.access import Headers
 from predictor.batcher import Batcher
 from predictor.events import Observe
-from predictor.loading.builder import Loader
 from predictor.loading.loader import load
 from predictor.reconciler import Reconciler
+from predictor.servable import Servable
 from predictor.settings import Settings
 from predictor.source import Source
 
@@ -36,7 +36,7 @@ class Spans:
     """Each field gives a part, or takes one and gives what stands in its place. The defaults are the parts."""
 
     source: Callable[[Source], Source] = _itself
-    load: Loader = load
+    load: Callable[..., Servable] = load
     batcher: Callable[..., Batcher] = Batcher
     reconcile: Callable[[Reconciler], Callable[[], Awaitable[None]]] = _reconcile
     app: Callable[[Any], Any] = _itself

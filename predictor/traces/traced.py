@@ -6,7 +6,7 @@ even whether they are. No span carries a feature's value.
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,12 +15,11 @@ from predictor.computing import Question, Result, Run, Work
 from predictor.events import Event, Swapped
 from predictor.http.instrument import App, Receive, Scope, Send
 from predictor.loading.artifact import Fetched
-from predictor.loading.builder import Loader
 from predictor.loading.interrupt import Interrupt
 from predictor.loading.loader import load
 from predictor.model_version import ModelVersion
 from predictor.reconciler import Reconciler
-from predictor.servable import Servable
+from predictor.servable import Runs, Servable
 from predictor.signature import Row
 from predictor.source import Source
 from predictor.traces.spans import Spans
@@ -71,11 +70,10 @@ class TracedBatcher(Batcher):
         tracing: Tracing,
         serving: Callable[[], Servable],
         observer: BatchObserver,
-        *,
-        most_rows: int,
-        most_batches: int,
+        **bounds: Any,
     ) -> None:
-        super().__init__(serving, observer, most_rows=most_rows, most_batches=most_batches)
+        """`bounds` are the other arguments of Batcher."""
+        super().__init__(serving, observer, **bounds)
         self._tracing = tracing
 
     async def predict(self, body: bytes) -> bytes:
@@ -186,12 +184,14 @@ def _traced_reconcile(tracing: Tracing, reconciler: Reconciler) -> Callable[[], 
     return reconcile
 
 
-def _traced_load(tracing: Tracing) -> Loader:
+def _traced_load(tracing: Tracing) -> Callable[..., Servable]:
     inner = partial(load, during=tracing.span)
 
-    def traced(version: ModelVersion, fetched: Fetched, interrupt: Interrupt) -> Servable:
+    def traced(
+        version: ModelVersion, fetched: Fetched, interrupt: Interrupt, *, runs: Runs | None = None
+    ) -> Servable:
         with tracing.span("load", _named(version)):
-            return inner(version, fetched, interrupt)
+            return inner(version, fetched, interrupt, runs=runs)
 
     return traced
 

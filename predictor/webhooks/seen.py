@@ -24,7 +24,7 @@ class Seen:
         if abs(now - timestamp) > self._window:
             raise DeliveryStale(now - timestamp, self._window)
         while self._oldest_first and self._oldest_first[0][0] < now - self._window:
-            self._forget_the_oldest()
+            self._forgotten_up_to = max(self._forgotten_up_to, self._forget_the_oldest())
         if identity in self._ids:
             raise DeliveryRepeated
         if len(self._ids) >= self._most:

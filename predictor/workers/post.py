@@ -9,7 +9,7 @@ class Post:
     """A worker's place. It is handed on as one argument, so that a list of processes shows it.
 
     `listener`, `memory` and `line` are descriptors; `since` is when the first turn to look at the
-    registry began, in seconds since the epoch.
+    registry began, in seconds of the monotonic clock.
     """
 
     worker: int

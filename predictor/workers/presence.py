@@ -1,8 +1,8 @@
 """Presence: what one process tells of itself in its block, and how the others read it."""
 
 import os
-import time
 
+from predictor import clock
 from predictor.counting import families
 from predictor.counting.counts import Counts
 from predictor.counting.standing import Standing
@@ -42,7 +42,7 @@ class Presence:
             self._first_word, self._heard = aspired, True
         self._heard_another |= aspired != self._first_word
         self._set(_ASPIRED, aspired.number if aspired else 0)
-        self._set(_ANSWERED_AT, time.time())
+        self._set(_ANSWERED_AT, clock.now())
         if aspired != self._failed:
             self.failed(None)
 
@@ -54,10 +54,10 @@ class Presence:
     def serves(self, version: ModelVersion | None, digest: str) -> None:
         """Another version, or none, answers from now on."""
         # The first load after a start is no swap that others have made with it.
-        self._set(_SWAPPED_AT, time.monotonic() if self._heard_another else 0)
+        self._set(_SWAPPED_AT, clock.now() if self._heard_another else 0)
         identity = (version.name, version.version, version.run_id, digest) if version else None
         self._set(_SERVING, self._counts.place(families.INFO.name, *identity) if identity else 0)
-        self._set(_SINCE, time.time() if version else 0)
+        self._set(_SINCE, clock.now() if version else 0)
         if version == self._failed:
             self.failed(None)
 

@@ -6,12 +6,12 @@ one. It serves nobody, and imports nothing that serving needs.
 
 import asyncio
 import contextlib
-import random
 import signal
 import socket
 import time
 from functools import partial
 
+from predictor.clock import some_time_ago
 from predictor.counting import families
 from predictor.logs import log
 from predictor.settings import Settings
@@ -47,7 +47,7 @@ class Supervisor:
         self._workers: dict[int, WorkerProcess] = {}
         self._stopping = asyncio.Event()
         self._code = 0
-        self._since = time.time() - random.random() * 3600  # noqa: S311  nobody is to guess it
+        self._since = some_time_ago()
 
     async def run(self) -> int:
         """Start, keep and end the workers."""

@@ -127,6 +127,55 @@ def endless() -> bytes:
     return graph(nodes, [tensor("X")], [tensor("Y")], constants)
 
 
+def counting(**metadata: Any) -> bytes:
+    """The sum of the columns of `X`; it loops as often as the largest value of all rows says."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["still"]),
+            helper.make_node("Add", ["so_far", "one"], ["more"]),
+        ],
+        "body",
+        [tensor("i", "int64", []), tensor("go_on", "bool", []), tensor("so_far", shape=(1,))],
+        [tensor("still", "bool", []), tensor("more", shape=(1,))],
+    )
+    nodes = [
+        helper.make_node("ReduceMax", ["X"], ["largest"], keepdims=0),
+        helper.make_node("Cast", ["largest"], ["times"], to=TensorProto.INT64),
+        helper.make_node("Loop", ["times", "yes", "zero"], ["looped"], body=body),
+        helper.make_node("Mul", ["looped", "zero"], ["nothing"]),
+        helper.make_node("ReduceSum", ["X", "axes"], ["sum"], keepdims=1),
+        helper.make_node("Add", ["sum", "nothing"], ["value"]),
+    ]
+    constants = {
+        "yes": np.bool_(True), "zero": np.zeros(1, np.float32), "one": np.ones(1, np.float32),
+        "axes": np.array([1]),
+    }  # fmt: skip
+    return graph(nodes, [tensor("X")], [tensor("value", shape=(None, 1))], constants, metadata)
+
+
+def one_long_node(**metadata: Any) -> bytes:
+    """The sum of the columns of `X`, and a node that takes the square of the largest value in time.
+
+    ONNX Runtime cannot leave it before its end: 300,000 is about a minute.
+    """
+    nodes = [
+        helper.make_node("ReduceMax", ["X"], ["largest"], keepdims=0),
+        helper.make_node("Cast", ["largest"], ["n"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["n", "single"], ["boxes"]),
+        helper.make_node("Concat", ["single", "boxes", "four"], ["shape"], axis=0),
+        helper.make_node("Concat", ["single", "single", "boxes"], ["shape_of_scores"], axis=0),
+        helper.make_node("ConstantOfShape", ["shape"], ["corners"]),
+        helper.make_node("ConstantOfShape", ["shape_of_scores"], ["scores"]),
+        helper.make_node("NonMaxSuppression", ["corners", "scores", "boxes"], ["chosen"]),
+        helper.make_node("ReduceMin", ["chosen"], ["least"], keepdims=0),
+        helper.make_node("Cast", ["least"], ["nothing"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["X", "axes"], ["sum"], keepdims=1),
+        helper.make_node("Add", ["sum", "nothing"], ["value"]),
+    ]
+    constants = {"single": np.array([1]), "four": np.array([4]), "axes": np.array([1])}
+    return graph(nodes, [tensor("X")], [tensor("value", shape=(None, 1))], constants, metadata)
+
+
 def with_metadata(model: bytes, *, as_text: Mapping[str, str] | None = None, **said: Any) -> bytes:
     """The model with these metadata: `said` is written as JSON, `as_text` as it is."""
     proto = onnx.load_from_string(model)

@@ -59,7 +59,7 @@ class Live:
             metrics=self.metrics,
             exposition=self.exposition,
             # Its turn came a second ago: none comes while a test runs.
-            watcher=Watcher(self.reconciler.reconcile, 3600, Turn(since=time.time() - 1)),
+            watcher=Watcher(self.reconciler.reconcile, 3600, Turn(since=time.monotonic() - 1)),
             journal=self.journal,
             deliveries=Deliveries(WebhookSecrets(chosen.webhook_secret_file), "m")
             if chosen.webhook_secret_file

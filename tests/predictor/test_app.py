@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from predictor import clock
 from predictor.bulletin import iso
 from tests.predictor.graphs import (
     GOOD,
@@ -286,7 +287,7 @@ class TestOperations:
     async def test_ready_names_the_version(self, live):
         """200 while something serves; since when it does is said, too."""
         response = await live.client.get("/ready")
-        since = iso(live.reconciler.serving.loaded_at)
+        since = iso(clock.wall(live.reconciler.serving.loaded_at))
         named = {"model_name": "m", "model_version": "7", "serving_since": since}
         assert response.json() == {"status": "ok", **named}
 

@@ -41,6 +41,7 @@ class Slow:
         self.reached = threading.Event()
         self.signature = servable.signature
         self.rows_on_loop = rows_on_loop
+        self.rows_a_call = 512
         self.encoder = servable.encoder
         self.ranges = servable.ranges
         self._answer = servable.answer

@@ -87,7 +87,6 @@ async def test_a_build_that_is_given_up_ends_its_thread(builder_of):
 async def test_what_serves_is_not_interrupted_later(builder_of):
     """The options that end a build are not those that answer requests."""
     servable, fetched = await builder_of(60).build(version(1))
-    assert not servable.run_options.terminate
     interrupt = Interrupt()
     again = load(version(1), fetched, interrupt)
     interrupt.throw()

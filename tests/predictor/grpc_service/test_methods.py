@@ -2,13 +2,16 @@
 
 import asyncio
 import struct
+from functools import partial
 
 import grpc
 import numpy as np
 import pytest
 
 from predictor.grpc_service import open_inference_pb2 as pb
-from tests.predictor.graphs import OURS, classifier, one_input_per_column, regressor
+from predictor.loading.loader import load
+from predictor.runs import WatchedRuns
+from tests.predictor.graphs import OURS, classifier, counting, one_input_per_column, regressor
 from tests.predictor.grpc_service.parts import called, infer
 
 OK = grpc.StatusCode.OK
@@ -148,3 +151,13 @@ async def test_single_rows_go_through_the_batcher_of_predict(service):
     samples = service.live.samples()
     assert samples["predictor_batch_rows_sum",] == 40
     assert samples["predictor_predictions_total", "1", "malignant"] == 40
+
+
+async def test_a_call_that_does_not_end_is_stopped(tmp_path):
+    """With the status that says to try elsewhere; the next one is answered."""
+    watched = partial(load, runs=WatchedRuns(1))
+    async with called(tmp_path, counting(), load=watched) as service:
+        refused = await service.client.ask(infer((1e15, 1.0)))
+        assert refused.code == grpc.StatusCode.UNAVAILABLE
+        assert "PREDICTOR_INFERENCE_SECONDS" in refused.detail
+        assert (await service.client.ask(infer((3.0, 1.0)))).code == OK
