@@ -18,6 +18,7 @@ from tests.faults.parts import POLL_SECONDS, World
 from tests.predictor.graphs import GOOD
 from tests.required import library
 
+pytestmark = pytest.mark.whole  # faketime
 SetClock = Callable[[int], None]
 HOUR, DAY = 3600, 86_400
 
