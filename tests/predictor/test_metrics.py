@@ -1,7 +1,7 @@
 """Every metric by its name, from the start, with labels that nobody outside can multiply."""
 
-import mmap
 import asyncio
+import mmap
 import time
 
 import pytest
