@@ -1,20 +1,23 @@
 """RegistrySource: a version's files, from the cache or from the registry, checked against their digest."""
 
 import asyncio
+import contextlib
 from pathlib import PurePosixPath
 
 import httpx
 import structlog
 
 from predictor.errors import CacheError, LoadError, RegistryError
-from predictor.loading.artifact import MLMODEL, Fetched
+from predictor.loading.artifact import INPUT_EXAMPLE, MLMODEL, Fetched
 from predictor.loading.artifact_files import checked, open_files
 from predictor.loading.cache import Cache
+from predictor.loading.mlmodel import names_example
 from predictor.loading.mlmodel import onnx_path as path_of_graph
 from predictor.loading.onnx_graph import read_graph
 from predictor.model_version import ModelVersion
 from predictor.registry import Registry
 
+_EXAMPLE_BYTES, _EXAMPLE_SECONDS = 1_000_000, 10
 log = structlog.get_logger()
 
 
@@ -96,6 +99,11 @@ class RegistrySource:
         graph = await bring(onnx_path)
         for path in await asyncio.to_thread(_external_files, graph, onnx_path):
             await bring(path)
+        if await asyncio.to_thread(names_example, contents[MLMODEL], INPUT_EXAMPLE):
+            # It only saves inventing a row: a version is served without it.
+            with contextlib.suppress(LoadError, TimeoutError):
+                async with asyncio.timeout(_EXAMPLE_SECONDS):
+                    contents[INPUT_EXAMPLE] = await files.read(INPUT_EXAMPLE, _EXAMPLE_BYTES)
         metrics = await self._metrics(version)
         return await asyncio.to_thread(Fetched.of, onnx_path, contents, metrics)
 

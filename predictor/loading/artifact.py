@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from predictor.errors import LoadError
 
 MLMODEL = "MLmodel"
+INPUT_EXAMPLE = "input_example.json"
+"""Rows that MLflow keeps for whoever logged a model with an input example. It need not be there."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,15 @@ class Fetched:
         return self.contents[MLMODEL]
 
     @property
+    def input_example(self) -> bytes | None:
+        """MLflow's input example, in JSON, where it was fetched."""
+        return self.contents.get(INPUT_EXAMPLE)
+
+    @property
     def external_data(self) -> dict[str, bytes]:
         """The other files, by their path relative to the graph's folder: weights kept outside it."""
         folder = self.artifact.onnx_path.rpartition("/")[0]
-        own = {MLMODEL, self.artifact.onnx_path}
+        own = {MLMODEL, INPUT_EXAMPLE, self.artifact.onnx_path}
         return {
             path.removeprefix(f"{folder}/") if folder else path: content
             for path, content in self.contents.items()

@@ -1,7 +1,7 @@
 """Loading: files become a servable that has proved, on recorded examples, that it answers right."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -15,12 +15,14 @@ from predictor.explanation.proven import proven_linear
 from predictor.loading.artifact import Fetched
 from predictor.loading.cost import measure
 from predictor.loading.declared_outputs import DeclaredOutputs
+from predictor.loading.first_rows import first_rows
+from predictor.loading.graph_categories import refuses_values
 from predictor.loading.graph_signature import MlflowSignature, read_features, read_outputs
 from predictor.loading.interrupt import Interrupt
 from predictor.loading.mlmodel import read_mlmodel
 from predictor.loading.onnx_graph import Labels, read_graph
 from predictor.loading.python_function import PythonFunction
-from predictor.loading.warm_up import blank_row, warm_up
+from predictor.loading.warm_up import first_computed, unproved, warm_up
 from predictor.model_version import ModelVersion
 from predictor.records.answers import Answer
 from predictor.records.decoder import RowDecoder
@@ -90,16 +92,33 @@ def load(
     )  # fmt: skip
     rows = [_row(servable, example) for example in servable.examples]
     with during("warm_up"):
-        servable = warm_up(servable, rows)
+        servable, row = _warmed_up(servable, rows, fetched)
     with during("examples"):
         _replay(servable)
     linear = proven_linear(servable, fetched.graph)
-    cost = measure(servable.answer, rows[0] if rows else blank_row(signature))
+    cost = measure(servable.answer, row)
     seconds = time.perf_counter() - started
     return replace(
         servable, cost=cost, linear=linear, load_seconds=seconds, loaded_at=clock.now(),
         runs=runs or unwatched(),
     )  # fmt: skip
+
+
+def _warmed_up(
+    servable: Servable, recorded: Sequence[Row], fetched: Fetched
+) -> tuple[Servable, Row]:
+    """The servable that knows its outputs, and a row that it computes, if one is known."""
+    if recorded:
+        return warm_up(servable, recorded, recorded[0]), recorded[0]
+    signature, graph = servable.signature, fetched.graph
+    rows = first_rows(signature, servable.decoder, servable.profiles, graph, fetched.input_example)
+    row, fault = first_computed(servable, rows)
+    if fault is None:
+        return warm_up(servable, (), row), row
+    values = any(feature.type in {"string", "integer"} for feature in signature.features)
+    if values or refuses_values(graph):
+        return unproved(servable, fault), row
+    raise fault
 
 
 def _metadata(session: Any) -> _Metadata:

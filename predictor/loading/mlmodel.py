@@ -84,6 +84,17 @@ def onnx_path(content: bytes) -> str:
     return path
 
 
+def names_example(content: bytes, name: str) -> bool:
+    """Whether the description says that rows of input are beside it in a file of this name.
+
+    Raises LoadError (stage `fetch`).
+    """
+    if name.encode() not in content:  # reading YAML is slow, and most have none
+        return False
+    saved = read_mlmodel(content).get("saved_input_example_info")
+    return isinstance(saved, dict) and saved.get("artifact_path") == name
+
+
 # What exports a model of each flavour; X are rows that it was fitted on.
 _EXPORTERS = {
     "sklearn": "`skl2onnx.to_onnx(model, X[:1])`",
@@ -99,7 +110,7 @@ def _without_onnx(flavours: Mapping[Any, Any]) -> str:
     found = [name[:50] for name in flavours if isinstance(name, str)][:10]
     exporter = next((_EXPORTERS[name] for name in found if name in _EXPORTERS), "its exporter")
     return (
-        f"the version has no onnx flavour, only {', '.join(found) or 'none'}. Export it with "
+        f"MLmodel has no onnx flavour, only {', '.join(found) or 'none'}. Export it with "
         f"{exporter} and register the graph as the next version: `mlflow.onnx.log_model(graph, "
         'name="model", signature=infer_signature(X), registered_model_name=...)`'
     )

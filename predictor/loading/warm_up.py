@@ -1,6 +1,6 @@
 """Warming up: the first rows, which are the slow ones, show what a graph's outputs mean."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,36 +15,40 @@ from predictor.servable import Servable
 from predictor.signature import Row, Signature
 
 
-def warm_up(servable: Servable, rows: Sequence[Row]) -> Servable:
-    """The servable that knows what its outputs mean. Without `rows`, a blank one is run.
+def first_computed(servable: Servable, rows: Iterable[Row]) -> tuple[Row, LoadError | None]:
+    """The first of these rows that the graph computes; where it computes none, the last, and why."""
+    row, fault = blank_row(servable.signature), None
+    for row in rows:
+        try:
+            _try(servable, row)
+        except LoadError as error:
+            fault = error
+        else:
+            return row, None
+    return row, fault
+
+
+def warm_up(servable: Servable, recorded: Sequence[Row], row: Row) -> Servable:
+    """The servable that knows what its outputs mean, from `recorded` rows or, without any, from `row`.
 
     Raises LoadError, with stage `signature` or `warm_up`.
     """
     signature = servable.signature
-    if not rows and _may_refuse_blanks(signature):
-        try:
-            _try(servable, blank_row(signature))
-        except LoadError as error:
-            return _unproved(servable, error)
-    tried = [_try(servable, row) for row in rows or [blank_row(signature)]]
+    tried = [_try(servable, each) for each in recorded or [row]]
     if signature.outputs.label is not None and any(np.size(outputs[0]) != 1 for outputs in tried):
         raise LoadError("signature", "the model gives several labels for one row; one is served")
     if signature.outputs.probabilities is not None:
         scores = [_scores(signature, outputs) for outputs in tried]
-        if endless := [n for n, row in enumerate(scores, 1) if not np.isfinite(row).all()]:
-            return _not_finite(servable, endless[0] if rows else None)
+        if endless := [n for n, each in enumerate(scores, 1) if not np.isfinite(each).all()]:
+            return _not_finite(servable, endless[0] if recorded else None)
         signature = _settled(signature, scores, tried)
     servable = replace(servable, signature=signature)
-    _answer_several(servable, [*rows, blank_row(signature)][:1] * 2)
+    _answer_several(servable, [row] * 2)
     return servable
 
 
-def _may_refuse_blanks(signature: Signature) -> bool:
-    return any(feature.type in {"string", "integer"} for feature in signature.features)
-
-
-def _unproved(servable: Servable, error: LoadError) -> Servable:
-    """The servable whose graph refuses a blank row: "" or 0 need not be a category that it knows.
+def unproved(servable: Servable, error: LoadError) -> Servable:
+    """The servable whose graph refuses every row of ours: "" or 0 need not be a category that it knows.
 
     Raises `error` where the answers to come could not be read without a row that runs.
     """
@@ -60,7 +64,7 @@ def _not_finite(servable: Servable, example: int | None) -> Servable:
     """The servable whose scores of a blank row are not finite, which says nothing of real rows."""
     if example is not None:
         raise LoadError("examples", f"recorded example {example} fails: it has no finite answer")
-    return _unproved(servable, LoadError("warm_up", "a blank row has no finite answer"))
+    return unproved(servable, LoadError("warm_up", "a blank row has no finite answer"))
 
 
 def _scores(signature: Signature, outputs: Sequence[Any]) -> NDArray[Any]:

@@ -107,6 +107,38 @@ async def test_what_mlflow_itself_logs(tracked, source_of, signed):
     assert names == (["a b", "c"] if signed == "a data frame" else ["feature_0", "feature_1"])
 
 
+async def test_an_input_example_comes_with_its_version(tracked, source_of):
+    """MLflow keeps it beside the graph; so does the cache, and the graph is not told of it."""
+    rows = pd.DataFrame([[1.0, 2.0]], columns=["a b", "c"], dtype=np.float32)
+    with mlflow.start_run():
+        mlflow.onnx.log_model(
+            onnx.load_from_string(regressor()), name="model", registered_model_name="example",
+            signature=infer_signature(rows), input_example=rows, pip_requirements=[],
+        )  # fmt: skip
+    source = source_of(tracked, "models:/example/1")
+    version = await source.aspired()
+    fetched = await source.fetch(version)
+    assert json.loads(fetched.input_example) == {"columns": ["a b", "c"], "data": [[1.0, 2.0]]}
+    assert fetched.external_data == {}
+    assert load(version, fetched, Interrupt()).answer([(1.0, 2.0)])[0].prediction == 3.0
+    await source.remember(version, fetched)
+    assert await source.fetch(version) == fetched
+
+
+@pytest.mark.parametrize("content", [None, b" " * 2_000_000])
+async def test_an_input_example_that_cannot_be_read_is_done_without(source_of, tmp_path, content):
+    """It is missing, or larger than a few rows are."""
+    write_artifact(tmp_path / "store")
+    described = {
+        "flavors": {"onnx": {"data": "model.onnx"}},
+        "saved_input_example_info": {"artifact_path": "input_example.json", "type": "dataframe"},
+    }
+    (tmp_path / "store" / "MLmodel").write_text(yaml.safe_dump(described))
+    if content is not None:
+        (tmp_path / "store" / "input_example.json").write_bytes(content)
+    assert (await stored(source_of, tmp_path)).input_example is None
+
+
 async def test_a_version_without_files(mlflow_server, registered, source_of, tmp_path):
     """Registered, and nothing uploaded: the error has the address that answers 404."""
     name = registered.model(1)
