@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property, partial
 
 from predictor import events
 from predictor.counting import families
@@ -15,7 +16,7 @@ from predictor.webhooks.delivery_errors import REFUSALS
 from predictor.workers.presence import Presence
 
 _FEW = 16  # rows: beyond these, adding up by class first takes less time
-_MOST_LABELS = 50  # a model of more classes is counted under "other" beyond these
+_MOST_LABELS = 50  # classes with a series of their own; further ones are counted as "other"
 _ENDPOINTS = ("/predict", "/predict/batch", "/predict/explain")
 _CODES = (200, 422, 500, 503)
 _ENDPOINT = families.REQUEST_SECONDS.buckets
@@ -25,20 +26,30 @@ _LAG = families.LAG.buckets
 
 
 class _Places(dict[object, int]):
-    """The slot of each class of one version, or of all those that are too many to tell apart."""
+    """The slot of each class that one version lists, and one of all other predictions.
+
+    Only listed classes become label values: a graph may repeat what a client sent.
+    """
 
     def __init__(self, counts: Counts, servable: Servable) -> None:
-        self._counts = counts
-        self._version = servable.model_version.version
+        self.signature = servable.signature
+        version = servable.model_version.version
+        labels = self.signature.class_labels
         # From the start: of a series that comes with its first count, that count is no increase.
-        for label in servable.signature.class_labels[:_MOST_LABELS]:
-            self[label]
+        for label in labels[:_MOST_LABELS]:
+            self[label] = counts.place(families.PREDICTIONS.name, version, str(label))
+        others = "value" if self.signature.outputs.value is not None else "other"
+        self._place_others = partial(counts.place, families.PREDICTIONS.name, version, others)
+        if len(self) < len(labels) or not labels:
+            self._place_others()
+
+    @cached_property
+    def others(self) -> int:
+        """The slot of predictions that are no listed class: numbers, lists, free text."""
+        return self._place_others()
 
     def __missing__(self, prediction: object) -> int:
-        label = str(prediction) if len(self) < _MOST_LABELS else "other"
-        place = self._counts.place(families.PREDICTIONS.name, self._version, label)
-        self[prediction] = place
-        return place
+        return self.others
 
 
 class Metrics:
@@ -91,10 +102,11 @@ class Metrics:
         slots, rows = self._slots, len(answers)
         self._observe(self._batch_rows, _ROWS, rows)
         self._observe(self._inference, _INFERENCE, seconds)
-        version = servable.model_version.version
-        classes = self._classes.get(version) or self._classes_of(servable)
-        if servable.signature.outputs.label is None:
-            slots[classes["value"]] += rows - len(answers.faults)
+        classes = self._classes.get(servable.model_version.version)
+        if classes is None or classes.signature is not servable.signature:
+            classes = self._classes_of(servable)
+        if not classes:
+            slots[classes.others] += rows - len(answers.faults)
             return
         if rows > _FEW and not answers.faults:
             for prediction, count in Counter(answers.predictions).items():
@@ -159,7 +171,8 @@ class Metrics:
 
     def _classes_of(self, servable: Servable) -> _Places:
         places = _Places(self._counts, servable)
-        return self._classes.setdefault(servable.model_version.version, places)
+        self._classes[servable.model_version.version] = places
+        return places
 
     def _place(self, family: Family, *labels: str) -> int:
         # A histogram has one more bucket than bounds, and its sum behind them.

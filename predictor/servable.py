@@ -42,7 +42,7 @@ class RecordedExample(msgspec.Struct, frozen=True):
     """A record and the answer that scikit-learn gave for it when the model was exported."""
 
     record: dict[str, Any]
-    prediction: str | int | float
+    prediction: str | int | float | bool | list[str | int | float | bool]
     probabilities: dict[str, float] = {}
 
 
@@ -80,12 +80,6 @@ class Servable:
         # What a row takes in a batch is not known of a slow model: at most as long as one alone.
         row = self.cost.row or self.cost.call
         return max(1, int(min(MAX_ROWS_A_CALL, _CALL_SECONDS / row if row else math.inf)))
-
-    @cached_property
-    def value_in_table(self) -> bool:
-        """Whether the graph gives a regressor's values as a table, and not as a list."""
-        value = self.signature.outputs.value
-        return any(port.name == value and len(port.shape) > 1 for port in self.signature.results)
 
     @cached_property
     def encoder(self) -> Encoder:

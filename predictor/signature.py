@@ -21,7 +21,7 @@ for a moment cost half as much as those that wait for the other rows.
 """
 
 FLOATS = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
-_INTEGERS = {
+INTEGERS = {
     f"tensor({name})": np.dtype(name)
     for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 }
@@ -53,8 +53,8 @@ class Port:
         """The NumPy dtype to feed. Raises LoadError for a type that a JSON value cannot fill."""
         if self.type in FLOATS:
             return np.dtype(FLOATS[self.type])
-        if self.type in _INTEGERS:
-            return _INTEGERS[self.type]
+        if self.type in INTEGERS:
+            return INTEGERS[self.type]
         if self.type == "tensor(bool)":
             return np.dtype(np.bool_)
         if self.type == "tensor(string)":
@@ -82,12 +82,30 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class ExtraOutput:
+    """An output beside the prediction and its probabilities; answers have its rows under `outputs`.
+
+    The rows are on `axis` 0, or on 1 where the graph gives one entry per target: [T, N, …], or a
+    sequence of T tensors [N, …].
+    """
+
+    name: str
+    axis: Literal[0, 1] = 0
+
+
+@dataclass(frozen=True)
 class Outputs:
     """Which of the graph's outputs make the answer.
 
     A classifier has `label`, and `probabilities` where it gives them ([N, C] in the order of
-    `class_labels`, or a list of maps where `mapped`). A regressor has `value`. `unproved` says
-    that no row was there to show whether `probabilities` are probabilities: each answer shows it.
+    `class_labels`, or a list of maps where `mapped`). Without `label`, its prediction is the class of
+    the largest probability; one column is the probability of the second of two classes. A regressor
+    has `value`.
+
+    `several` says that `label` has several targets, so that a prediction is a list; `indexed` that it
+    is an index into `class_labels`; `label_axis` is that of its rows; `unproved` that no row was there to show whether `probabilities`
+    are probabilities: each answer shows it. `omitted` are the names of outputs that no answer has,
+    and why.
     """
 
     label: str | None = None
@@ -95,18 +113,35 @@ class Outputs:
     mapped: bool = False
     value: str | None = None
     unproved: bool = False
+    several: bool = False
+    indexed: bool = False
+    label_axis: Literal[0, 1] = 0
+    extra: tuple[ExtraOutput, ...] = ()
+    omitted: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def main(self) -> list[str]:
+        """The outputs that make the prediction and its probabilities, in this order."""
+        return [name for name in (self.label, self.probabilities, self.value) if name is not None]
+
+    def axis_of(self, name: str) -> int:
+        """The axis of the rows in an output."""
+        if name == self.label:
+            return self.label_axis
+        return next((extra.axis for extra in self.extra if extra.name == name), 0)
 
     @cached_property
     def names(self) -> list[str]:
         """The outputs to ask ONNX Runtime for, in this order."""
-        return [name for name in (self.label, self.probabilities, self.value) if name is not None]
+        return [*self.main, *(extra.name for extra in self.extra)]
 
 
 @dataclass(frozen=True)
 class Signature:
     """What a record must hold, how rows become tensors, and what comes out.
 
-    `ports` are the graph's inputs, `results` its outputs, those that no answer needs among them.
+    `ports` are the graph's inputs, `results` its outputs, with the shapes that the first rows had.
+    `hints` are sentences about what the graph's metadata could add.
     """
 
     features: tuple[Feature, ...]
@@ -115,6 +150,7 @@ class Signature:
     class_labels: Labels = ()
     positive_class: str | None = None
     results: tuple[Port, ...] = ()
+    hints: tuple[str, ...] = ()
 
     @cached_property
     def one_row_at_a_time(self) -> bool:
@@ -153,6 +189,14 @@ class Signature:
     def label_columns(self) -> dict[str | int | bool, int]:
         """Which column of the probabilities is that of a label."""
         return {label: column for column, label in enumerate(self.class_labels)}
+
+    def result(self, name: str) -> Port:
+        """The output of this name."""
+        return self._results.get(name) or Port(name, "", ())
+
+    @cached_property
+    def _results(self) -> dict[str, Port]:
+        return {port.name: port for port in self.results}
 
     @property
     def _is_one_table(self) -> bool:

@@ -13,6 +13,7 @@ from predictor.openapi.operations import ASKED_AGAIN, NOT_MODIFIED, answers_with
 from predictor.reconciler import Reconciler
 from predictor.servable import Servable
 from predictor.service import Service
+from predictor.signature import Port, Signature
 
 _VOLATILE = {"last_answer_at", "last_answer_age_seconds"}  # of `registry`: other at each poll
 
@@ -89,5 +90,25 @@ def _serving(servable: Servable) -> dict[str, Any]:
             ],
             "class_labels": list(signature.class_labels),
             "positive_class": signature.positive_class,
+            "outputs": [_output(signature, port) for port in signature.results],
+            "hints": list(signature.hints),
         },
+    }
+
+
+def _output(signature: Signature, port: Port) -> dict[str, Any]:
+    """One output of the graph: `role` is where responses have it, and `omitted_because` why none does."""
+    read = signature.outputs
+    roles: dict[str | None, str] = {
+        read.label: "prediction",
+        read.probabilities: "probabilities",
+        read.value: "prediction",
+        **{extra.name: "outputs" for extra in read.extra},
+    }
+    return {
+        "name": port.name,
+        "type": port.type,
+        "shape": list(port.shape),
+        "role": roles.get(port.name),
+        "omitted_because": dict(read.omitted).get(port.name),
     }

@@ -1,7 +1,7 @@
 """Explained: the answer to one record, and why it is that; as JSON."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -54,6 +54,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     prediction: Prediction
     probability: float | UnsetType = UNSET
     probabilities: dict[str, float] | UnsetType = UNSET
+    outputs: dict[str, Any] | UnsetType = UNSET
     warnings: Sequence[OutOfRange] | UnsetType = UNSET
     explanation: Explanation
     model_name: str

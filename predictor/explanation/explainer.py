@@ -57,6 +57,7 @@ class Explainer:
                 prediction=answer.prediction,
                 probability=answer.probability,
                 probabilities=answer.probabilities,
+                outputs=answer.outputs,
                 warnings=servable.ranges.outside([row]).get(0, UNSET),
                 explanation=explanation,
                 model_name=version.name,

@@ -32,6 +32,8 @@ class Output:
             if isinstance(answer.prediction, list):
                 raise NotExplainable("this version gives several numbers for a record, not one")
             return cls(signature, None)
+        if isinstance(answer.prediction, list):
+            raise NotExplainable("this version gives several classes for a record, not one")
         if answer.probabilities is msgspec.UNSET:
             raise NotExplainable("this version gives a class without probabilities")
         predicted = label_name(answer.prediction)  # type: ignore[arg-type]
@@ -63,6 +65,9 @@ class Output:
             return np.reshape(given, (len(given), -1))[:, 0].astype(np.float64)
         if self.signature.outputs.mapped:
             named = ({label_name(k): p for k, p in row.items()} for row in given)
-            return np.array([row[self.label] for row in named], np.float64)
+            return np.array([row[self.label] for row in named], np.float64).clip(0, 1)
         column = self.signature.label_names.index(self.label)
-        return np.asarray(given)[:, column].astype(np.float64)
+        table = np.reshape(given, (len(given), -1)).astype(np.float64).clip(0, 1)
+        if table.shape[1] < len(self.signature.label_names):  # of the second of two classes
+            return table[:, 0] if column else 1 - table[:, 0]
+        return table[:, column]

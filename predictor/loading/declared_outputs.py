@@ -4,14 +4,14 @@ MLflow's signature describes what `python_function` answers, which is often less
 gives. So only what cannot both be true is a contradiction: text from a graph that gives none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import msgspec
 
 from predictor.errors import LoadError
-from predictor.signature import Port
+from predictor.signature import Signature
 
 _NUMBERS = ("double", "float", "long", "int", "uint", "bool")  # beginnings of MLflow's type names
 
@@ -38,16 +38,22 @@ class DeclaredOutputs:
         text = any(name in {"string", "str"} for name in types)
         return cls(text, any(name.startswith(_NUMBERS) for name in types), width)
 
-    def check(self, ports: Sequence[Port]) -> None:
-        """Raise LoadError where a graph of these outputs cannot answer what is declared."""
-        texts = [port for port in ports if "string" in port.type]
-        only_texts = [port for port in ports if port.type == "tensor(string)"]
+    def check(self, signature: Signature) -> None:
+        """Raise LoadError where a graph of this signature cannot answer what is declared.
+
+        The shapes of its results are those that a run has shown, as far as one has.
+        """
+        ports = signature.results
+        classes = any(isinstance(label, str) for label in signature.class_labels)
+        texts = classes or any("string" in port.type for port in ports)
+        only_texts = all(port.type == "tensor(string)" for port in ports)
         if self.text and not texts:
             raise LoadError("signature", "the signature says text, the graph only gives numbers")
-        if self.numbers and not self.text and len(only_texts) == len(ports):
+        if self.numbers and not self.text and only_texts:
             raise LoadError("signature", "the signature says numbers, the graph only gives text")
         widths = {None if port.type.startswith("seq") else port.width for port in ports}
-        if self.width is not None and self.width > 1 and not widths & {None, self.width}:
+        shown = not signature.outputs.unproved  # else shapes are what an exporter declared
+        if shown and self.width is not None and self.width > 1 and not widths & {None, self.width}:
             listed = ", ".join(str(width) for width in sorted(w for w in widths if w is not None))
             raise LoadError(
                 "signature",

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from predictor.errors import LoadError
-from predictor.signature import FLOATS, Feature, Outputs, Port
+from predictor.signature import Feature, Port
 
 
 @dataclass(frozen=True)
@@ -187,22 +187,3 @@ def _feature(name: str, port: Port) -> Feature:
     return (
         Feature(name, "boolean", "bool") if dtype.kind == "b" else Feature(name, "string", "string")
     )
-
-
-def read_outputs(ports: Sequence[Port]) -> Outputs:
-    """Tell a classifier's label and probabilities from a regressor's value. Raises LoadError for neither."""
-    labels = [
-        p
-        for p in ports
-        if p.type in {"tensor(string)", "tensor(int64)", "tensor(int32)", "tensor(bool)"}
-    ]
-    maps = [p for p in ports if p.type.startswith("seq(map(")]
-    floats = [p for p in ports if p.type in FLOATS]
-    if labels:
-        wide = [p for p in floats if len(p.shape) == 2]  # noqa: PLR2004
-        named = [p for p in wide if "prob" in p.name.lower()] or wide
-        scores = (maps or named)[:1]
-        return Outputs(labels[0].name, scores[0].name if scores else None, mapped=bool(maps))
-    if floats:
-        return Outputs(value=floats[0].name)
-    raise LoadError("signature", "the graph gives neither a label nor a number")

@@ -17,7 +17,8 @@ from predictor.loading.cost import measure
 from predictor.loading.declared_outputs import DeclaredOutputs
 from predictor.loading.first_rows import first_rows
 from predictor.loading.graph_categories import refuses_values
-from predictor.loading.graph_signature import MlflowSignature, read_features, read_outputs
+from predictor.loading.graph_outputs import Claims, read_outputs
+from predictor.loading.graph_signature import MlflowSignature, read_features
 from predictor.loading.interrupt import Interrupt
 from predictor.loading.mlmodel import read_mlmodel
 from predictor.loading.onnx_graph import Labels, read_graph
@@ -36,9 +37,10 @@ from predictor.servable import (
     open_session,
     unwatched,
 )
-from predictor.signature import Outputs, Port, Row, Signature, label_name
+from predictor.signature import Port, Row, Signature, label_name
 
 During = Callable[[Stage], AbstractContextManager[object]]
+_SMALL_GRAPH = 16 << 20  # bytes; reading a larger one for a hint would take too long
 _TOLERANCE = 1e-5  # absolute, on probabilities; relative on regressed values
 
 
@@ -80,7 +82,7 @@ def load(
         metadata = _metadata(session)
         mlmodel = read_mlmodel(fetched.mlmodel)
         python_function = PythonFunction.read(mlmodel)
-        signature = _signature(session, metadata, fetched, mlmodel)
+        signature, claims = _signature(session, metadata, fetched, mlmodel)
         check_profiles(metadata.feature_profiles, signature.features)
         background = read_background(metadata.background, signature.features)
         usual = usual_ranges(signature.features, metadata.feature_profiles)
@@ -92,7 +94,8 @@ def load(
     )  # fmt: skip
     rows = [_row(servable, example) for example in servable.examples]
     with during("warm_up"):
-        servable, row = _warmed_up(servable, rows, fetched)
+        servable, row = _warmed_up(servable, rows, fetched, claims)
+    DeclaredOutputs.read(mlmodel).check(servable.signature)
     with during("examples"):
         _replay(servable)
     linear = proven_linear(servable, fetched.graph)
@@ -105,16 +108,16 @@ def load(
 
 
 def _warmed_up(
-    servable: Servable, recorded: Sequence[Row], fetched: Fetched
+    servable: Servable, recorded: Sequence[Row], fetched: Fetched, claims: Claims
 ) -> tuple[Servable, Row]:
     """The servable that knows its outputs, and a row that it computes, if one is known."""
     if recorded:
-        return warm_up(servable, recorded, recorded[0]), recorded[0]
+        return warm_up(servable, recorded, recorded[0], claims), recorded[0]
     signature, graph = servable.signature, fetched.graph
     rows = first_rows(signature, servable.decoder, servable.profiles, graph, fetched.input_example)
     row, fault = first_computed(servable, rows)
     if fault is None:
-        return warm_up(servable, (), row), row
+        return warm_up(servable, (), row, claims), row
     values = any(feature.type in {"string", "integer"} for feature in signature.features)
     if values or refuses_values(graph):
         return unproved(servable, fault), row
@@ -136,25 +139,33 @@ def _metadata(session: Any) -> _Metadata:
 
 def _signature(
     session: Any, metadata: _Metadata, fetched: Fetched, mlmodel: Mapping[str, Any]
-) -> Signature:
+) -> tuple[Signature, Claims]:
+    """The signature as it is declared, and what the graph says of its outputs."""
     ports = tuple(_port(node) for node in session.get_inputs())
     given = tuple(_port(node) for node in session.get_outputs())
-    outputs = read_outputs(given)
-    DeclaredOutputs.read(mlmodel).check(given)
-    features = read_features(ports, metadata.feature_names, MlflowSignature.read(mlmodel))
     labels: Labels = tuple(metadata.class_labels or ())
-    if not labels and outputs.label is not None:
-        labels = read_graph(fetched.graph).class_labels
-    _check_classes(metadata, outputs, labels)
-    return Signature(features, ports, outputs, labels, metadata.positive_class, given)
+    outputs = read_outputs(given, labels)
+    features = read_features(ports, metadata.feature_names, MlflowSignature.read(mlmodel))
+    operators: Mapping[str, str] = {}
+    if not labels and (outputs.label is not None or len(fetched.graph) <= _SMALL_GRAPH):
+        facts = read_graph(fetched.graph)
+        labels = facts.class_labels if outputs.label is not None else ()
+        operators = facts.operators
+    _check_classes(labels, metadata.positive_class)
+    signature = Signature(features, ports, outputs, labels, metadata.positive_class, given)
+    return signature, Claims(tuple(metadata.class_labels or ()), operators)
 
 
-def _check_classes(metadata: _Metadata, outputs: Outputs, labels: Labels) -> None:
-    if metadata.class_labels and outputs.label is None:
-        raise LoadError("signature", "the graph has class_labels, and gives no label")
-    positive = metadata.positive_class
-    if positive is not None and labels and positive not in map(label_name, labels):
-        raise LoadError("signature", f"positive_class {positive!r} is not among the class labels")
+def _check_classes(labels: Labels, positive_class: str | None) -> None:
+    """Raise LoadError for labels that are not distinct, also as JSON keys, or of several types."""
+    if len({type(label) for label in labels}) > 1:
+        raise LoadError("signature", "class_labels has texts and numbers; they must be of one type")
+    names = [label_name(label) for label in labels]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise LoadError("signature", f"class_labels has {', '.join(twice)} more than once")
+    if positive_class is not None and names and positive_class not in names:
+        reason = f"positive_class {positive_class!r} is not among the class labels"
+        raise LoadError("signature", reason)
 
 
 def _port(node: Any) -> Port:
@@ -191,14 +202,21 @@ def _row(servable: Servable, example: RecordedExample) -> Row:
 
 
 def _agrees(example: RecordedExample, answer: Answer) -> bool:
-    if isinstance(answer.prediction, float) and not isinstance(example.prediction, str):
-        return bool(
-            np.isclose(answer.prediction, example.prediction, rtol=_TOLERANCE, atol=_TOLERANCE)
-        )
-    if answer.prediction != example.prediction:
+    given, recorded = answer.prediction, example.prediction
+    if isinstance(given, list) and isinstance(recorded, list):
+        if len(given) != len(recorded) or not all(map(_same, given, recorded)):
+            return False
+    elif not _same(given, recorded):
         return False
-    given = answer.probabilities or {}
+    probabilities = answer.probabilities or {}
     return all(
-        abs(given.get(label, np.inf) - p) <= _TOLERANCE
+        abs(probabilities.get(label, np.inf) - p) <= _TOLERANCE
         for label, p in example.probabilities.items()
     )
+
+
+def _same(given: object, recorded: object) -> bool:
+    """Whether two predictions are the same: values up to rounding, labels exactly."""
+    if isinstance(given, float) and isinstance(recorded, int | float):
+        return bool(np.isclose(given, recorded, rtol=_TOLERANCE, atol=_TOLERANCE))
+    return given == recorded

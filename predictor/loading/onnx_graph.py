@@ -3,7 +3,7 @@
 Read through the few fields of ONNX's schema that matter here (`onnx_schema.py`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,19 +13,23 @@ from predictor.loading.onnx_schema import parse
 
 _RAW_DTYPES = {6: "<i4", 7: "<i8"}  # TensorProto.DataType: INT32, INT64
 
+_RESHAPING = {"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
+
 Labels = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class GraphFacts:
-    """What a graph says of its classes and files.
+    """What a graph says of its classes, files and outputs.
 
     Class labels are in the order of the probability columns, and empty where no node lists them;
-    external files are relative paths, sorted.
+    external files are relative paths, sorted. `operators` are the types of the nodes that make the
+    outputs, by the outputs' names; nodes that only reshape are passed over.
     """
 
     class_labels: Labels
     external_files: tuple[str, ...]
+    operators: Mapping[str, str]
 
 
 def read_graph(model: bytes) -> GraphFacts:
@@ -41,7 +45,20 @@ def read_graph(model: bytes) -> GraphFacts:
         for entry in tensor.external_data
         if entry.key == "location"
     }
-    return GraphFacts(_class_labels(parsed.graph), tuple(sorted(files)))
+    return GraphFacts(_class_labels(parsed.graph), tuple(sorted(files)), _operators(parsed.graph))
+
+
+def _operators(graph: Any) -> dict[str, str]:
+    producers = {name: node for node in graph.node for name in node.output}
+    found = {}
+    for output in graph.output:
+        node, passed = producers.get(output.name), set()
+        while node is not None and node.op_type in _RESHAPING and node.output[0] not in passed:
+            passed.add(node.output[0])
+            node = producers.get(node.input[0])
+        if node is not None:
+            found[output.name] = str(node.op_type)
+    return found
 
 
 def _class_labels(graph: Any) -> Labels:

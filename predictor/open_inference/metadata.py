@@ -3,7 +3,7 @@
 import msgspec
 
 from predictor.open_inference.datatypes import DATATYPES
-from predictor.open_inference.outputs import result
+from predictor.open_inference.outputs import datatype, shape, tensor_names
 from predictor.open_inference.tensors import port_width
 from predictor.signature import Signature
 
@@ -32,10 +32,8 @@ def inputs(signature: Signature) -> list[TensorMetadata]:
 
 
 def outputs(signature: Signature) -> list[TensorMetadata]:
-    """The outputs that make an answer, in the order of an answer to a request that names none."""
-    described = []
-    for name in signature.outputs.names:
-        datatype, dimensions, columns = result(signature, name)
-        shape = [-1] if dimensions == 1 else [-1, columns or -1]
-        described.append(TensorMetadata(name, datatype, shape))
-    return described
+    """The graph's outputs, in the order of a response to a request that names none."""
+    return [
+        TensorMetadata(name, datatype(signature, name) or "", shape(signature, name))
+        for name in tensor_names(signature)
+    ]

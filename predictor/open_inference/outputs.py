@@ -1,24 +1,51 @@
 """Answers to output tensors, by the names that the graph gives its outputs."""
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
-
-from msgspec import UNSET
 
 from predictor.open_inference.datatypes import DATATYPES
 from predictor.open_inference.inference_errors import InvalidInference, quoted
 from predictor.open_inference.tensors import Tensor
-from predictor.records.answers import Answer
-from predictor.signature import Port, Signature
+from predictor.records.answers import Answer, graph_row
+from predictor.signature import Signature
+
+
+def tensor_names(signature: Signature) -> list[str]:
+    """The outputs that are tensors: first those that make the answer, then the others."""
+    return [name for name in signature.outputs.names if datatype(signature, name)]
+
+
+def datatype(signature: Signature, name: str) -> str | None:
+    """The datatype of an output; None where it is not a tensor.
+
+    A sequence of tensors of one shape is a tensor, its first axis that of the sequence. Maps of
+    probabilities are a table of FP32, as their numbers are.
+    """
+    if name == signature.outputs.probabilities and signature.outputs.mapped:
+        return "FP32"
+    port = signature.result(name)
+    if port.type.startswith("seq(") and port.shape:
+        return DATATYPES.get(port.type.removeprefix("seq(").removesuffix(")"))
+    return DATATYPES.get(port.type)
+
+
+def shape(signature: Signature, name: str) -> list[int]:
+    """The shape of an output; -1 for the rows, and for a dimension that varies."""
+    port, read = signature.result(name), signature.outputs
+    if name == read.probabilities and (read.mapped or read.label):
+        return [-1, len(signature.class_labels) or port.width or -1]
+    if not port.shape:
+        return [-1] if name == read.label else [-1, -1]
+    rows = signature.outputs.axis_of(name)
+    return [-1 if size is None or axis == rows else size for axis, size in enumerate(port.shape)]
 
 
 def requested(signature: Signature, names: Sequence[str]) -> list[str]:
-    """The outputs to tell, in the order they were named in; all of them where none was.
+    """The outputs of a response, in the order of the request; all of them where it names none.
 
     Raises InvalidInference for one that is unknown or named twice.
     """
-    known = signature.outputs.names
+    known = tensor_names(signature)
     for number, name in enumerate(names):
         if name not in known:
             listed = ", ".join(map(quoted, known))
@@ -33,58 +60,45 @@ def outputs_of(
 ) -> list[Tensor]:
     """These outputs of the answers, which are one version's, in the order of the rows.
 
-    Elements are Python values. Where none was requested, probabilities that turned out to be none are left
-    out; where they were, it raises InvalidInference.
+    Elements are Python values, in row-major order. An output that some row has not, or in another
+    shape than the other rows, is left out; where it was requested, it raises InvalidInference.
     """
+    rows = [graph_row(signature, answer) for answer in answers]
     tensors = []
     for name in requested(signature, names):
-        if name == signature.outputs.probabilities:
-            if any(answer.probabilities is UNSET for answer in answers):
-                if names:
-                    raise InvalidInference(
-                        f"output {quoted(name)} holds no probabilities of these rows"
-                    )
-                continue
-            table = [_scores(signature, answer) for answer in answers]
-        else:
-            table = [_listed(answer.prediction) for answer in answers]
-        tensors.append(_tensor(signature, name, table))
+        tensor = _tensor(signature, name, [row.get(name) for row in rows])
+        if tensor is not None:
+            tensors.append(tensor)
+        elif names:
+            raise InvalidInference(
+                f"output {quoted(name)} is not a tensor for these rows: some have no value of it, or "
+                "values of different shapes"
+            )
     return tensors
 
 
-def result(signature: Signature, name: str) -> tuple[str, int, int | None]:
-    """Of an output by its name: the datatype, 1 or 2 dimensions, and columns (None where they vary)."""
-    port = next((port for port in signature.results if port.name == name), Port(name, "", ()))
+def _tensor(signature: Signature, name: str, values: list[Any]) -> Tensor | None:
+    kind = datatype(signature, name)
+    assert kind is not None  # noqa: S101  see `tensor_names`
     if name == signature.outputs.probabilities:
-        # Maps of each row's probabilities become a table of FP32, which their numbers are.
-        datatype = DATATYPES.get(port.type, "FP32")
-        return datatype, 2, len(signature.class_labels) or port.width
-    if name == signature.outputs.label or len(port.shape) == 1:
-        return DATATYPES[port.type], max(1, min(len(port.shape), 2)), 1
-    return DATATYPES[port.type], 2, _columns(port)
-
-
-def _columns(port: Port) -> int | None:
-    columns = 1
-    for dimension in port.shape[1:] or (None,):
-        if dimension is None:
+        values = [_in_order(signature, each) for each in values]
+    if any(value is None for value in values):
+        return None
+    if signature.outputs.axis_of(name) == 1:
+        values = [list(each) for each in zip(*values, strict=True)]
+    sizes, flat = [len(values)], values
+    while flat and isinstance(flat[0], list):
+        size = len(flat[0])
+        if any(len(each) != size for each in flat):
             return None
-        columns *= dimension
-    return columns
+        sizes.append(size)
+        flat = [value for each in flat for value in each]
+    return Tensor(name, kind, sizes, flat)
 
 
-def _scores(signature: Signature, answer: Answer) -> list[Any]:
-    assert answer.probabilities is not UNSET  # noqa: S101  looked at before
-    if signature.outputs.mapped and signature.label_names:
-        return [answer.probabilities[name] for name in signature.label_names]
-    return list(answer.probabilities.values())
-
-
-def _listed(prediction: Any) -> list[Any]:
-    return prediction if isinstance(prediction, list) else [prediction]
-
-
-def _tensor(signature: Signature, name: str, table: Sequence[list[Any]]) -> Tensor:
-    datatype, dimensions, _ = result(signature, name)
-    shape = [len(table)] if dimensions == 1 else [len(table), len(table[0])]
-    return Tensor(name, datatype, shape, list(chain.from_iterable(table)))
+def _in_order(signature: Signature, scores: Any) -> Any:
+    """A map of probabilities as a list, in the order of the class labels where these are known."""
+    if not isinstance(scores, dict):
+        return scores
+    labels = signature.label_names or [*scores]
+    return [scores[label] for label in labels] if scores.keys() >= {*labels} else None

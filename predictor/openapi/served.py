@@ -30,8 +30,31 @@ SERVED: dict[str, Schema] = {
                 "description": "In the order of the model's probabilities; empty for a regressor.",
             },
             "positive_class": or_null({"type": "string"}, "The class that is looked for."),
+            "outputs": {"type": "array", "items": ref("ServingOutput")},
+            "hints": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "What the graph's metadata could add.",
+            },
         },
         "What the version takes and gives.",
+    ),
+    "ServingOutput": an_object(
+        {
+            "name": text(),
+            "type": text("ONNX Runtime's, such as `tensor(float)`."),
+            "shape": {
+                "type": "array",
+                "items": {"type": ["integer", "null"]},
+                "description": "Null for the rows, and for a dimension that varies; empty where it has none.",
+            },
+            "role": or_null(
+                text(enum=["prediction", "probabilities", "outputs"]),
+                "The member of a prediction that has it; null for an output that none has.",
+            ),
+            "omitted_because": or_null({"type": "string"}, "Why no prediction has it."),
+        },
+        "One output of the graph.",
     ),
     "ServingFeature": an_object(
         {

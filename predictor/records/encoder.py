@@ -78,7 +78,7 @@ class _Writer:
         return bodies
 
     def _write(self, answers: Answers) -> list[bytes]:
-        if answers.scores is None or answers.faults:
+        if answers.scores is None or answers.faults or answers.outputs:
             return [self._write_one(answer) for answer in answers]
         frames = self._frames
         # [[0.25,0.75],[0.5,0.5]] -> 0.25,0.75 and 0.5,0.5

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from predictor.records.answers import Answer
+from predictor.records.answers import Answer, graph_row
 from predictor.servable import Servable
 
 _ONNX = "mlflow.onnx"
@@ -23,7 +23,7 @@ def predictions(servable: Servable, answers: Iterable[Answer], *, tensors: bool)
     """
     function = servable.python_function
     if function.loader_module == _ONNX:
-        return _outputs(servable, [*answers]) if tensors else [*map(_record(servable), answers)]
+        return _outputs(servable, [*answers]) if tensors else _records(servable, answers)
     if function.predict_fn == "predict_proba":
         return [_chances(answer) for answer in answers]
     return [answer.prediction for answer in answers]
@@ -34,23 +34,31 @@ def _chances(answer: Answer) -> Any:
     return answer.prediction if chances is UNSET else [*chances.values()]
 
 
-def _record(servable: Servable) -> Any:
-    outputs = servable.signature.outputs
+def _records(servable: Servable, answers: Iterable[Answer]) -> list[dict[str, Any]]:
+    """Each row's outputs by name: one value where there is one column, as a DataFrame's cells are."""
+    signature = servable.signature
+    names = [port.name for port in signature.results]
+    records = []
+    for answer in answers:
+        row = graph_row(signature, answer)
+        records.append({name: _cell(row[name]) for name in names if name in row})
+    return records
 
-    def record(answer: Answer) -> dict[str, Any]:
-        named: dict[str, Any] = {str(outputs.label or outputs.value): answer.prediction}
-        if outputs.probabilities is not None and answer.probabilities is not UNSET:
-            chances = answer.probabilities
-            named[outputs.probabilities] = chances if outputs.mapped else [*chances.values()]
-        return named
 
-    return record
+def _cell(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _outputs(servable: Servable, answers: list[Answer]) -> dict[str, list[Any]]:
-    records = [*map(_record(servable), answers)]
-    columns = {name: [record.get(name) for record in records] for name in records[0]}
-    value = servable.signature.outputs.value
-    if value is not None and servable.value_in_table:
-        columns[value] = [v if isinstance(v, list) else [v] for v in columns[value]]
+    """Each output as the graph shapes it."""
+    signature = servable.signature
+    rows = [graph_row(signature, answer) for answer in answers]
+    columns = {
+        port.name: [row.get(port.name) for row in rows]
+        for port in signature.results
+        if any(port.name in row for row in rows)
+    }
+    for name, values in columns.items():
+        if signature.outputs.axis_of(name) == 1 and None not in values:
+            columns[name] = [list(each) for each in zip(*values, strict=True)]
     return columns

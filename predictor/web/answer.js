@@ -38,7 +38,7 @@ export class AnswerPanel {
     this.#record = record;
     this.#notes.replaceChildren();
     this.#place.parentElement.classList.remove("old");
-    const { prediction, probability, probabilities, warnings = [] } = answer;
+    const { prediction, probability, probabilities, outputs = {}, warnings = [] } = answer;
     fill(
       this.#place,
       element(
@@ -52,6 +52,7 @@ export class AnswerPanel {
           element("span", { class: "probability" }, element("b", {}, percent(probability)), " probability"),
       ),
       probabilities && picture(prediction, probabilities),
+      Object.keys(outputs).length > 0 && told(outputs),
       warnings.length > 0 && warned(warnings, labelOf),
       this.#notes,
     );
@@ -98,6 +99,14 @@ export class AnswerPanel {
     this.#version = this.#record = null;
     this.#place.parentElement.classList.remove("old");
   }
+}
+
+// What the graph gives beside the prediction: numbers, or lists of them, by name.
+function told(outputs) {
+  const items = Object.entries(outputs).map(([name, value]) =>
+    element("li", {}, `${name}: ${typeof value === "object" ? JSON.stringify(value) : written(value)}`),
+  );
+  return element("ul", { class: "small" }, ...items);
 }
 
 function warned(warnings, labelOf) {

@@ -314,6 +314,20 @@ class TestOperations:
             "features": [{"name": n, "type": "number", "dtype": "float32"} for n in NAMES],
             "class_labels": ["malignant", "benign"],
             "positive_class": "malignant",
+            "outputs": [
+                {
+                    "name": name,
+                    "type": f"tensor({kind})",
+                    "shape": shape,
+                    "role": role,
+                    "omitted_because": None,
+                }
+                for name, kind, shape, role in (
+                    ("label", "string", [None], "prediction"),
+                    ("probabilities", "float", [None, 2], "probabilities"),
+                )
+            ],
+            "hints": [],
         }
         assert body["aspired"]["model_version"] == "8"
         assert body["last_failure"]["stage"] == "session"

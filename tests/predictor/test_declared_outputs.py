@@ -6,7 +6,7 @@ import pytest
 
 from predictor.errors import LoadError
 from predictor.loading.declared_outputs import DeclaredOutputs
-from predictor.signature import Port
+from predictor.signature import Outputs, Port, Signature
 
 LABEL = Port("label", "tensor(string)", (None,))
 NUMBERED = Port("label", "tensor(int64)", (None,))
@@ -43,7 +43,7 @@ def declared(*outputs):
 )
 def test_what_both_can_be_true(outputs, ports):
     """MLflow's signature often says less than the graph gives, and of it only a part."""
-    declared(*outputs).check(ports)
+    declared(*outputs).check(Signature((), (), Outputs(), results=tuple(ports)))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_what_both_can_be_true(outputs, ports):
 def test_what_cannot_both_be_true_is_refused(outputs, ports, words):
     """The reason names both."""
     with pytest.raises(LoadError, match=words) as caught:
-        declared(*outputs).check(ports)
+        declared(*outputs).check(Signature((), (), Outputs(), results=tuple(ports)))
     assert caught.value.stage == "signature"
 
 

@@ -13,7 +13,7 @@ from predictor.errors import InvalidRecord
 from predictor.records.answers import Answer, Answers, read_answers
 from predictor.records.encoder import Encoder
 from predictor.records.ranges import OutOfRange
-from predictor.signature import Outputs, Signature
+from predictor.signature import ExtraOutput, Outputs, Signature
 from tests.predictor.parts import version
 
 LABELS = ("malignant", 'odd "%s" \\ name', "ü,],[")
@@ -80,6 +80,19 @@ def test_other_models(kind, outputs):
     answers = read_answers(kind, outputs)
     assert encoder(kind).each(answers) == [by_msgspec(answer) for answer in answers]
     assert b"null" not in b"".join(encoder(kind).each(answers))
+
+
+def test_other_outputs_are_members_of_their_own():
+    """Behind the probabilities, null where a number is not finite; and before warnings."""
+    kind = signature(Outputs("l", "p", extra=(ExtraOutput("scores"),)), (3, 7))
+    scores = np.array([[0.25, math.inf], [1.5, 2.0]], np.float32)
+    answers = read_answers(kind, [np.array([3, 7]), np.array([[0.5, 0.5]] * 2), scores])
+    first, second = encoder(kind).each(answers, {1: WARNINGS})
+    assert first == (
+        b'{"prediction":3,"probability":0.5,"probabilities":{"3":0.5,"7":0.5},'
+        b'"outputs":{"scores":[0.25,null]},"model_name":"m","model_version":"7"}'
+    )
+    assert list(json.loads(second))[3:] == ["outputs", "warnings", "model_name", "model_version"]
 
 
 def test_a_fault_takes_the_place_of_its_body():

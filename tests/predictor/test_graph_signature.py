@@ -11,7 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from predictor.errors import LoadError
-from predictor.loading.graph_signature import MlflowSignature, read_features, read_outputs
+from predictor.loading.graph_outputs import read_outputs
+from predictor.loading.graph_signature import MlflowSignature, read_features
 from predictor.signature import Port
 
 NOTHING = MlflowSignature()

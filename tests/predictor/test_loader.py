@@ -11,7 +11,6 @@ from onnx import TensorProto, helper
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
@@ -248,13 +247,6 @@ class TestUnfit:
     def test_missing_external_data(self, tmp_path):
         """A graph without its weights."""
         assert refused(tmp_path, with_external_data()).stage == "session"
-
-    def test_several_labels_for_one_row(self, tmp_path):
-        """A multi-output classifier has no single prediction."""
-        rows, targets = np.eye(4), np.array([[0, 1], [1, 0], [1, 1], [0, 0]])
-        estimator = KNeighborsClassifier(1).fit(rows, targets)
-        error = refused(tmp_path, converted(estimator, 4, zipmap=False))
-        assert (error.stage, "several labels" in error.reason) == ("signature", True)
 
     def test_classes_that_nothing_lists_are_not_guessed_against_the_evidence(self, tmp_path):
         """Labels 1 and 2 beside two columns: which is whose is asked, not assumed."""

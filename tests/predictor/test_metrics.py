@@ -4,7 +4,9 @@ import asyncio
 import mmap
 import time
 
+import numpy as np
 import pytest
+from onnx import helper
 from prometheus_client.parser import text_string_to_metric_families
 
 from predictor import events
@@ -13,7 +15,7 @@ from predictor.counting.exposition import Exposition
 from predictor.errors import LOAD_STAGES, FieldError, InvalidRecord
 from predictor.metrics import Metrics
 from predictor.records.answers import Answer, Answers
-from tests.predictor.graphs import classifier, regressor
+from tests.predictor.graphs import classifier, graph, regressor, tensor
 from tests.predictor.live import Live
 from tests.predictor.parts import servable_of, version
 
@@ -213,16 +215,55 @@ def test_numbers_do_not_become_labels(live, tmp_path):
 
 def test_many_classes_do_not_become_many_series(live, tmp_path):
     """Beyond fifty they are counted together."""
-    servable = servable_of(tmp_path, classifier())
-    answers = [Answer(i) for i in range(1000)]
-    live.metrics.ran(servable, Answers.of(servable.signature, answers), 0.001)
-    again = servable_of(tmp_path, classifier(), number=2)
-    live.metrics.ran(again, Answers.of(again.signature, answers[:51]), 0.001)
-    for number, others in (("1", 952), ("2", 3)):
-        series = {k: v for k, v in live.samples().items() if k[0] == "predictor_predictions_total"}
-        of_version = {k[2]: v for k, v in series.items() if k[1] == number}
-        assert len(of_version) == 51
-        assert of_version["other"] == others
+    nodes = [
+        helper.make_node("Softmax", ["X"], ["probabilities"], axis=1),
+        helper.make_node("ArgMax", ["X"], ["label"], axis=1, keepdims=0),
+    ]
+    outputs = [tensor("label", "int64", (None,)), tensor("probabilities", shape=(None, 1000))]
+    servable = servable_of(tmp_path, graph(nodes, [tensor("X", shape=(None, 1000))], outputs))
+    answers = servable.answer([tuple(row) for row in np.eye(1000)])
+    live.metrics.ran(servable, answers, 0.001)
+    assert of_version(live, "1") == {**{str(i): 1 for i in range(50)}, "other": 950}
+
+
+def of_version(live, number):
+    series = {k: v for k, v in live.samples().items() if k[0] == "predictor_predictions_total"}
+    return {k[2]: v for k, v in series.items() if k[1] == number}
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_what_clients_send_does_not_become_a_label_value(live, tmp_path, rows):
+    """A graph may give back a text of the record: it is counted with all others that no list names."""
+    node = helper.make_node("Identity", ["name"], ["label"])
+    shape = (None, 1)
+    model = graph([node], [tensor("name", "string", shape)], [tensor("label", "string", shape)])
+    servable = servable_of(tmp_path, model)
+    answers = servable.answer([(f"patient {i}",) for i in range(rows)])
+    assert answers[0] == Answer("patient 0")
+    live.metrics.ran(servable, answers, 0.001)
+    assert of_version(live, "1") == {"other": rows}
+    assert "patient" not in live.exposition.render().decode()
+
+
+def test_several_targets_are_one_series(live, tmp_path):
+    """Each combination of labels would be one else."""
+    node = helper.make_node("ArgMax", ["X"], ["label"], axis=2, keepdims=0)
+    split = helper.make_node("Reshape", ["Y", "to"], ["X"])
+    model = graph(
+        [split, node], [tensor("Y", shape=(None, 4))], [tensor("label", "int64", (None, 2))],
+        {"to": np.array([-1, 2, 2])},
+    )  # fmt: skip
+    servable = servable_of(tmp_path, model)
+    live.metrics.ran(servable, servable.answer([(0.0, 1.0, 1.0, 0.0)] * 3), 0.001)
+    assert of_version(live, "1") == {"other": 3}
+
+
+def test_a_version_that_is_loaded_again_with_other_classes_is_counted_by_those(live, tmp_path):
+    """The list that counts is that of the graph that answered."""
+    for labels in (("a", "b"), ("a", "c")):
+        servable = servable_of(tmp_path, classifier(labels=labels))
+        live.metrics.ran(servable, servable.answer([(-1.0, 0.0)]), 0.001)
+    assert of_version(live, "1") == {"a": 0, "b": 1, "c": 1}
 
 
 def test_each_class_is_there_with_the_first_answer_of_a_version(live, tmp_path):
@@ -266,13 +307,13 @@ def test_a_row_without_an_answer_is_in_the_batch_and_in_no_class(live, tmp_path)
     fault = InvalidRecord([FieldError("", "not finite")])
     for servable, answers in (
         (servable_of(tmp_path, regressor()), [Answer(1.0), fault]),
-        (servable_of(tmp_path, classifier(), number=2), [fault, Answer("b")]),
+        (servable_of(tmp_path, classifier(), number=2), [fault, Answer("benign")]),
     ):
         live.metrics.ran(servable, Answers.of(servable.signature, answers), 0.1)
     samples = live.samples()
     assert samples[("predictor_batch_rows_sum",)] == 4
     assert samples["predictor_predictions_total", "1", "value"] == 1
-    assert samples["predictor_predictions_total", "2", "b"] == 1
+    assert samples["predictor_predictions_total", "2", "benign"] == 1
 
 
 def test_what_was_refused_is_counted(live):

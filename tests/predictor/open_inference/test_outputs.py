@@ -9,8 +9,8 @@ from predictor.open_inference.datatypes import from_bytes, to_bytes
 from predictor.open_inference.inference_errors import InvalidInference
 from predictor.open_inference.outputs import outputs_of, requested
 from predictor.open_inference.tensors import Tensor
-from predictor.records.answers import read_answers
-from predictor.signature import Outputs, Port, Signature
+from predictor.records.answers import Answer, read_answers
+from predictor.signature import ExtraOutput, Outputs, Port, Signature
 
 STRINGS = Port("label", "tensor(string)", (None,))
 WIDE = Port("probabilities", "tensor(float)", (None, 2))
@@ -72,11 +72,11 @@ def told(signature, raw, names=()):
         ),
         (
             signature(Outputs(value="y"), Port("y", "tensor(float)", ())), [np.array([0.5])],
-            [Tensor("y", "FP32", [1, 1], [0.5])], [[-1, -1]],
+            [Tensor("y", "FP32", [1], [0.5])], [[-1, -1]],
         ),
         (
             signature(Outputs(value="y"), Port("y", "tensor(float)", (None, 3, 2))), [np.zeros((1, 3, 2))],
-            [Tensor("y", "FP32", [1, 6], [0.0] * 6)], [[-1, 6]],
+            [Tensor("y", "FP32", [1, 3, 2], [0.0] * 6)], [[-1, 3, 2]],
         ),
         (
             signature(Outputs(value="y"), Port("y", "tensor(float)", (None, None))), [np.array([[1, 2]])],
@@ -117,13 +117,66 @@ def test_outputs_that_cannot_be_requested(names, reason):
         requested(classifier(), names)
 
 
-def test_scores_that_are_no_probabilities_are_left_out_or_refused():
-    """As `/predict` leaves them out; whoever asks for them hears why."""
+def test_scores_that_are_no_probabilities_are_told_all_the_same():
+    """A tensor promises no more than numbers."""
     unproved = classifier(Outputs("label", "probabilities", unproved=True))
     raw = [np.array(["B"]), np.array([[-3.0, 4.0]])]
-    assert [tensor.name for tensor in told(unproved, raw)] == ["label"]
-    with pytest.raises(InvalidInference, match="holds no probabilities"):
-        told(unproved, raw, ["probabilities"])
+    assert told(unproved, raw)[1] == Tensor("probabilities", "FP32", [1, 2], [-3.0, 4.0])
+
+
+def test_other_outputs_are_tensors_as_the_graph_has_them():
+    """Each with its datatype and shape, in row-major order; sequences of even tensors too."""
+    ports = (
+        Port("l", "tensor(int64)", (None, 2)), Port("score", "tensor(double)", (None, 1)),
+        Port("cube", "tensor(uint8)", (None, 2, 3)), Port("by_target", "tensor(float)", (2, None, 2)),
+        Port("even", "seq(tensor(float))", (2, None, 2)), Port("uneven", "seq(tensor(float))", ()),
+    )  # fmt: skip
+    extra = (
+        ExtraOutput("score"), ExtraOutput("cube"), ExtraOutput("by_target", 1),
+        ExtraOutput("even", 1), ExtraOutput("uneven", 1),
+    )  # fmt: skip
+    kind = signature(Outputs("l", several=True, extra=extra), *ports)
+    cube, targets = np.arange(6, dtype=np.uint8), np.arange(4.0, dtype=np.float32)
+    raw = [
+        np.array([[3, 4]]), np.array([[0.5]]), cube.reshape(1, 2, 3), targets.reshape(2, 1, 2),
+        [*targets.reshape(2, 1, 2)], [np.zeros((1, 2)), np.zeros((1, 3))],
+    ]  # fmt: skip
+    assert told(kind, raw) == [
+        Tensor("l", "INT64", [1, 2], [3, 4]),
+        Tensor("score", "FP64", [1, 1], [0.5]),
+        Tensor("cube", "UINT8", [1, 2, 3], [0, 1, 2, 3, 4, 5]),
+        Tensor("by_target", "FP32", [2, 1, 2], [0.0, 1.0, 2.0, 3.0]),
+        Tensor("even", "FP32", [2, 1, 2], [0.0, 1.0, 2.0, 3.0]),
+    ]
+    assert [each.shape for each in metadata.outputs(kind)] == [
+        [-1, 2], [-1, 1], [-1, 2, 3], [2, -1, 2], [2, -1, 2],
+    ]  # fmt: skip
+
+
+def test_rows_of_different_shapes_are_no_tensor():
+    """Left out; who asks for it by name hears why."""
+    kind = signature(
+        Outputs(value="y", extra=(ExtraOutput("found"),)),
+        Port("y", "tensor(float)", (None,)),
+        Port("found", "tensor(int64)", (None, None)),
+    )
+    answers = [Answer(1.0, outputs={"found": [1]}), Answer(1.0, outputs={"found": [1, 2]})]
+    assert [tensor.name for tensor in outputs_of(kind, answers, ())] == ["y"]
+    with pytest.raises(InvalidInference, match="`found` is not a tensor for these rows"):
+        outputs_of(kind, answers, ["found"])
+
+
+def test_the_graphs_own_output_stands_for_a_label_that_has_a_name():
+    """An index is told as the index, and one column of probabilities as one column."""
+    index = signature(
+        Outputs("l", indexed=True), Port("l", "tensor(int64)", (None,)), labels=("M", "B")
+    )
+    assert told(index, [np.array([1, 0])]) == [Tensor("l", "INT64", [2], [1, 0])]
+    sigmoid = signature(
+        Outputs(probabilities="p"), Port("p", "tensor(float)", (None, 1)), labels=("M", "B")
+    )
+    assert told(sigmoid, [np.array([[0.25]])]) == [Tensor("p", "FP32", [1, 1], [0.25])]
+    assert metadata.outputs(sigmoid)[0].shape == [-1, 1]
 
 
 @pytest.mark.parametrize(

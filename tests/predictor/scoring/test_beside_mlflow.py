@@ -18,12 +18,17 @@ from mlflow.pyfunc.scoring_server import init
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import IsolationForest
+from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from predictor.loading.artifact import Fetched
+from tests.predictor.graphs import OPSETS
 from tests.predictor.live import Live
 from tests.predictor.parts import version
 
@@ -40,6 +45,15 @@ PER_COLUMN = to_onnx(
 CLASSIFIER = LogisticRegression().fit(X, SICK)
 MAPS = to_onnx(CLASSIFIER, X[:1])
 TABLE = to_onnx(CLASSIFIER, X[:1], options={"zipmap": False})
+BOTH = np.c_[SICK, X[:, 1] > 3].astype(int)
+OUTLIERS = to_onnx(
+    IsolationForest(n_estimators=5, random_state=0).fit(X), X[:1], target_opset=OPSETS
+)
+CLUSTERS = to_onnx(KMeans(3, n_init=1, random_state=0).fit(X), X[:1])
+DEVIATION = GaussianProcessRegressor(alpha=1.0).fit(X, SUM)
+DEVIATION = to_onnx(DEVIATION, X[:1], options={id(DEVIATION): {"return_std": True}})
+TARGETS = to_onnx(MultiOutputClassifier(CLASSIFIER).fit(X, BOTH), X[:1], options={"zipmap": False})
+VALUES = to_onnx(LinearRegression().fit(X, BOTH), X[:1])
 TENSORS = Schema([TensorSpec(np.dtype("float32"), (-1, 1), name) for name in NAMES])
 PARAMS = ParamSchema([ParamSpec("n", "long", 1), ParamSpec("t", "double", 0.5)])
 BY_NAME = infer_signature(FRAME, SUM)
@@ -52,6 +66,15 @@ VERSIONS = {
     "a table, no signature": (TABLE, None),
     "a table, columns": (TABLE, BY_NAME),
     "a table, a tensor": (TABLE, infer_signature(X, SICK)),
+    "an outlier detector, no signature": (OUTLIERS, None),
+    "an outlier detector, columns": (OUTLIERS, BY_NAME),
+    "an outlier detector, a tensor": (OUTLIERS, infer_signature(X, SICK)),
+    "a deviation, no signature": (DEVIATION, None),
+    "a deviation, columns": (DEVIATION, BY_NAME),
+    "clusters, a tensor": (CLUSTERS, infer_signature(X, SICK)),
+    "several targets, a tensor": (TARGETS, infer_signature(X, BOTH)),
+    "several targets, no signature": (TARGETS, None),
+    "several values, a tensor": (VALUES, infer_signature(X, BOTH.astype(np.float32))),
     "one input per column, tensors": (PER_COLUMN, ModelSignature(TENSORS)),
 }
 ROWS = [[30.5, 2.0], [70.25, 5.5]]
