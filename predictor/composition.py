@@ -62,7 +62,11 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
     )
     reconciler = Reconciler(
         spans.source(source),
-        partial(spans.load, runs=WatchedRuns(settings.inference_seconds)),
+        partial(
+            spans.load,
+            runs=WatchedRuns(settings.inference_seconds),
+            ignore_unknown=settings.extra_fields == "ignore",
+        ),
         observe,
         when_none=settings.when_none,
         retry_seconds=settings.poll_seconds,

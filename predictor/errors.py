@@ -18,6 +18,7 @@ PredictorError
     ├── Unauthorized          it has no key that may ask this
     ├── MalformedBody         not JSON
     ├── BodyTooLarge          more bytes than the limit
+    ├── TooManyRows           more rows than are computed at a time
     ├── UnsupportedMedia      a content type or encoding that is not read
     ├── InvalidRecord         JSON, but not the record that the serving model takes
     ├── InvalidInference      a tensor that the model does not take: `inference_errors.py`
@@ -170,6 +171,16 @@ class BodyTooLarge(RequestError):
         super().__init__(f"the body is larger than {limit} bytes; send fewer rows at a time")
 
 
+class TooManyRows(RequestError):
+    """A body that means more rows than are computed at a time, whatever its length."""
+
+    def __init__(self, rows: int, features: int) -> None:
+        super().__init__(
+            f"{rows} rows of {features} features are more than are computed at a time; "
+            "send fewer rows at a time"
+        )
+
+
 class UnsupportedMedia(RequestError):
     """A content type or encoding that is not read."""
 
@@ -183,16 +194,24 @@ class FieldError:
 
 
 class InvalidRecord(RequestError):
-    """JSON, but not what the serving model takes. Carries every fault found, each with its field."""
+    """JSON, but not what the serving model takes. Carries every fault found, each with its field.
 
-    def __init__(self, errors: Sequence[FieldError]) -> None:
+    `hint` is a sentence on what the caller probably meant, or empty.
+    """
+
+    def __init__(self, errors: Sequence[FieldError], hint: str = "") -> None:
         super().__init__(
             "; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors)
         )
         self.errors = tuple(errors)
+        self.hint = hint
 
     def at(self, place: str) -> "InvalidRecord":
         """The same faults, each with its place in front."""
         return InvalidRecord(
-            [FieldError(f"{place}.{e.field}" if e.field else place, e.message) for e in self.errors]
+            [
+                FieldError(f"{place}.{e.field}" if e.field else place, e.message)
+                for e in self.errors
+            ],
+            self.hint,
         )

@@ -56,6 +56,12 @@ class Settings(TrackingSettings):
             "`keep` goes on with the last one"
         ),
     ] = "stop"
+    extra_fields: Annotated[
+        Literal["refuse", "ignore"],
+        Field(
+            description="unknown fields of a record: `refuse` answers 422, `ignore` leaves them out"
+        ),
+    ] = "refuse"
     max_body_bytes: Annotated[
         int, Field(ge=1, description="larger request bodies are refused with 413")
     ] = 1_048_576

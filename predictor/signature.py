@@ -66,13 +66,18 @@ class Port:
 
 @dataclass(frozen=True)
 class Feature:
-    """One named value of a record: its JSON type and, for numbers, the inclusive range that fits."""
+    """One named value of a record: its JSON type and, for numbers, the inclusive range that fits.
+
+    `dtype` is that of the graph's input. A boolean may be fed as a number: true is 1. Where a feature
+    is not `required`, a missing value is NaN; only a graph that takes floats there can be fed that.
+    """
 
     name: str
     type: Literal["number", "integer", "boolean", "string"]
     dtype: str
     minimum: float | int | None = None
     maximum: float | int | None = None
+    required: bool = True
 
     @property
     def blank(self) -> Value:
@@ -142,6 +147,7 @@ class Signature:
 
     `ports` are the graph's inputs, `results` its outputs, with the shapes that the first rows had.
     `hints` are sentences about what the graph's metadata could add.
+    `ignored` are columns of MLflow's signature that the graph does not take: a record may have them.
     """
 
     features: tuple[Feature, ...]
@@ -151,6 +157,12 @@ class Signature:
     positive_class: str | None = None
     results: tuple[Port, ...] = ()
     hints: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    @cached_property
+    def may_be_missing(self) -> tuple[str, ...]:
+        """The names of the features that are not required."""
+        return tuple(feature.name for feature in self.features if not feature.required)
 
     @cached_property
     def one_row_at_a_time(self) -> bool:

@@ -86,8 +86,10 @@ def _serving(servable: Servable) -> dict[str, Any]:
         "metrics": dict(servable.artifact.metrics),
         "signature": {
             "features": [
-                {"name": f.name, "type": f.type, "dtype": f.dtype} for f in signature.features
+                {"name": f.name, "type": f.type, "dtype": f.dtype, "required": f.required}
+                for f in signature.features
             ],
+            "ignored": list(signature.ignored),
             "class_labels": list(signature.class_labels),
             "positive_class": signature.positive_class,
             "outputs": [_output(signature, port) for port in signature.results],

@@ -95,6 +95,7 @@ def _add_model(router: APIRouter, service: Service, path: str, suffix: str) -> N
         """The graph's own inputs, the outputs of an answer, and the version that serves."""
         servable = _serving(service, asked)
         version = servable.model_version
+        parameters = metadata.parameters(servable.signature)
         return _json(
             {
                 "name": version.name,
@@ -102,6 +103,7 @@ def _add_model(router: APIRouter, service: Service, path: str, suffix: str) -> N
                 "platform": metadata.PLATFORM,
                 "inputs": metadata.inputs(servable.signature),
                 "outputs": metadata.outputs(servable.signature),
+                **({"parameters": parameters} if parameters else {}),
             }
         )
 

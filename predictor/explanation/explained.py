@@ -16,10 +16,13 @@ Floats = NDArray[np.float64]
 
 
 class Contribution(msgspec.Struct, frozen=True):
-    """What one feature's value added to the answer, or took from it, against the baseline."""
+    """What one feature's value added to the answer, or took from it, against the baseline.
+
+    `value` is None where it is missing.
+    """
 
     feature: str
-    value: Value
+    value: Value | None
     contribution: float
     standard_error: float
 
@@ -62,7 +65,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def largest_first(
-    names: Sequence[str], values: Sequence[Value], contributions: Floats, errors: Floats
+    names: Sequence[str], values: Sequence[Value | None], contributions: Floats, errors: Floats
 ) -> list[Contribution]:
     """The contributions of the features, which come in the signature's order."""
     listed = map(Contribution, names, values, contributions.tolist(), errors.tolist())

@@ -20,6 +20,7 @@ from predictor.explanation.output import Output
 from predictor.explanation.plan import Plan
 from predictor.explanation.sampling import rows_a_call, sample
 from predictor.records.answers import Answer
+from predictor.records.faults import settled
 from predictor.servable import Servable
 from predictor.signature import Row, Value
 
@@ -66,7 +67,12 @@ class Explainer:
         )
 
     def _by_sampling(
-        self, servable: Servable, output: Output, answer: Answer, row: Row, values: Sequence[Value]
+        self,
+        servable: Servable,
+        output: Output,
+        answer: Answer,
+        row: Row,
+        values: Sequence[Value | None],
     ) -> Explanation:
         record, rows = (servable.signature.feed(each) for each in ([row], servable.background))
 
@@ -113,7 +119,7 @@ def _planned(servable: Servable, mixed: Mixed) -> Plan:
 
 
 def _exactly(
-    servable: Servable, output: Output, linear: Linear, row: Row, values: Sequence[Value]
+    servable: Servable, output: Output, linear: Linear, row: Row, values: Sequence[Value | None]
 ) -> Explanation:
     record, rows = (table(servable.signature, each) for each in ([row], servable.background))
     contributions = linear.contributions(record[0], rows)
@@ -132,10 +138,8 @@ def _names(servable: Servable) -> list[str]:
     return [feature.name for feature in servable.signature.features]
 
 
-def _values(servable: Servable, body: bytes) -> list[Value]:
-    """The values that a body has, once it is known to be a record: as they were sent, unrounded."""
+def _values(servable: Servable, body: bytes) -> list[Value | None]:
+    """The values that a body has, once it is known to be a record: unrounded; None where one is missing."""
     record = msgspec.json.decode(body)
-    return [
-        float(record[feature.name]) if feature.type == "number" else record[feature.name]
-        for feature in servable.signature.features
-    ]
+    given = ((record.get(each.name), each) for each in servable.signature.features)
+    return [None if value is None else settled(value, feature) for value, feature in given]

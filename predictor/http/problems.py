@@ -31,6 +31,7 @@ STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
     errors.MalformedBody: HTTPStatus.BAD_REQUEST,
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.TooManyRows: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.InvalidRecord: HTTPStatus.UNPROCESSABLE_ENTITY,
     inference_errors.InvalidInference: HTTPStatus.BAD_REQUEST,
@@ -104,7 +105,8 @@ def of(error: Exception, endpoint: str) -> Response:
     status, detail = said(error, endpoint)
     if isinstance(error, errors.InvalidRecord):
         faults = [{"field": e.field, "message": e.message} for e in error.errors]
-        return problem(status, f"{len(faults)} fault(s) in the body", errors=faults)
+        hint = f"; {error.hint}" if error.hint else ""
+        return problem(status, f"{len(faults)} fault(s) in the body{hint}", errors=faults)
     return problem(status, detail, _HEADERS.get(status))
 
 

@@ -6,23 +6,31 @@ refused, because a number in the wrong column is a wrong answer.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from predictor.errors import LoadError
-from predictor.signature import Feature, Port
+from predictor.signature import FLOATS, Feature, Port
+
+_FLOAT_NAMES = {np.dtype(each).name for each in FLOATS.values()}
 
 
 @dataclass(frozen=True)
 class MlflowSignature:
-    """The inputs of MLflow's signature: column names, or the width of a tensor, or neither."""
+    """The inputs of MLflow's signature: column names, or the width of a tensor, or neither.
+
+    `optional` and `boolean` are the columns that need not be given, and those of type boolean: by
+    their places among all columns.
+    """
 
     columns: tuple[str, ...] = ()
     width: int | None = None
+    optional: frozenset[int] = frozenset()
+    boolean: frozenset[int] = frozenset()
 
     @classmethod
     def read(cls, mlmodel: Mapping[str, Any]) -> "MlflowSignature":
@@ -41,9 +49,15 @@ class MlflowSignature:
         if len(inputs) == 1 and inputs[0]["type"] == "tensor":
             # A name here is the tensor's, not a column's.
             return cls(width=_width(inputs[0]["tensor-spec"]["shape"]))
-        if not all("name" in each for each in inputs):
-            return cls(width=len(inputs))
-        return cls(columns=tuple(name for each in inputs for name in _columns(each)))
+        named = all("name" in each for each in inputs)
+        columns = [name for each in inputs for name in _columns(each)] if named else []
+        width = None if named else len(inputs)
+        if any(each["type"] == "tensor" for each in inputs):
+            return cls(tuple(columns), width)
+        places = range(len(inputs))
+        optional = frozenset(place for place in places if _is_optional(inputs[place]))
+        boolean = frozenset(place for place in places if inputs[place]["type"] == "boolean")
+        return cls(tuple(columns), width, optional, boolean)
 
 
 def _columns(declared: Mapping[str, Any]) -> list[str]:
@@ -51,6 +65,11 @@ def _columns(declared: Mapping[str, Any]) -> list[str]:
     if declared["type"] != "tensor":
         return [name]
     return _spread(name, _width(declared["tensor-spec"]["shape"]) or 1)
+
+
+def _is_optional(declared: Mapping[str, Any]) -> bool:
+    # Older versions of MLflow wrote `optional` where newer ones write `required`.
+    return declared.get("required") is False or declared.get("optional") is True
 
 
 def _width(shape: Sequence[int]) -> int | None:
@@ -63,11 +82,17 @@ def _spread(name: str, width: int) -> list[str]:
 
 
 def read_features(
-    ports: Sequence[Port], feature_names: Sequence[str] | None, declared: MlflowSignature
+    ports: Sequence[Port],
+    feature_names: Sequence[str] | None,
+    declared: MlflowSignature,
+    optional: Sequence[str] = (),
 ) -> tuple[Feature, ...]:
     """The features, in the order of the ports' columns.
 
-    Raises LoadError where the graph's inputs, `feature_names` and MLflow's signature disagree.
+    `optional` are the names of features that may be missing, as the graph's metadata have them.
+
+    Raises LoadError where the graph's inputs, `feature_names`, `optional` and MLflow's signature
+    disagree.
     """
     if not ports:
         raise LoadError("signature", "the graph takes no input")
@@ -88,18 +113,43 @@ def read_features(
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise LoadError("signature", f"two features have the same name: {', '.join(twice)}")
+    if unknown := sorted(set(optional) - set(names)):
+        raise LoadError(
+            "signature", f"the graph's optional_features are not its features: {', '.join(unknown)}"
+        )
     wide = [port for port in ports for _ in range(port.width or len(names))]
-    return tuple(_feature(name, port) for name, port in zip(names, wide, strict=True))
+    features = [_feature(name, port) for name, port in zip(names, wide, strict=True)]
+    return tuple(_as_declared(features, declared, set(optional)))
+
+
+def _as_declared(
+    features: Sequence[Feature], declared: MlflowSignature, optional: Container[str]
+) -> Iterator[Feature]:
+    """The features, with what MLflow's signature says of their columns."""
+    places = {name: place for place, name in enumerate(declared.columns)}
+    for number, feature in enumerate(features):
+        place = places.get(feature.name, -1) if places else number
+        missing = feature.name in optional or place in declared.optional
+        if place in declared.boolean and feature.type in {"number", "integer"}:
+            feature = Feature(feature.name, "boolean", feature.dtype)  # noqa: PLW2901
+        # There is no NaN among integers, booleans and texts.
+        yield replace(feature, required=not (missing and feature.dtype in _FLOAT_NAMES))
 
 
 def _tensor_names(
     port: Port, feature_names: Sequence[str] | None, declared: MlflowSignature
 ) -> list[str]:
-    if feature_names and declared.columns and list(feature_names) != list(declared.columns):
-        raise LoadError(
-            "signature", "the graph's feature_names and MLflow's signature name different columns"
-        )
+    if feature_names and declared.columns:
+        # Further columns of the signature are ignored, as they are where the graph has an input each.
+        own = [column for column in declared.columns if column in set(feature_names)]
+        if own != list(feature_names):
+            raise LoadError(
+                "signature",
+                "the graph's feature_names and MLflow's signature name different columns",
+            )
     names = list(feature_names or declared.columns)
+    if port.width == 1 and port.name in names:
+        names = [port.name]
     width = port.width or len(names) or declared.width
     if width is None:
         raise LoadError(
@@ -139,14 +189,15 @@ def _own_names(names: Sequence[str], columns: Sequence[str]) -> list[str]:
 
     Exporters rename what is no identifier. Names that are renamed to different ones match in any
     order; where they are not ("a b" and "a_b" become a_b and a_b1), the order tells which is which,
-    if all are in it.
+    if all are in it. Columns that no input stands for are ignored.
     """
     if any([*names] == _renamed(columns, replaced) for replaced in _REPLACED):
         return [*columns]
     plain = [_plain(name) for name in names]
-    by_plain_name = {_plain(column): column for column in columns}
-    if set(by_plain_name) != set(plain) or not len(columns) == len(names) == len(by_plain_name):
-        differ = sorted(set(by_plain_name) ^ set(plain)) or sorted(by_plain_name)
+    own = [column for column in columns if _plain(column) in plain]
+    by_plain_name = {_plain(column): column for column in own}
+    if not len(own) == len(names) == len(by_plain_name):
+        differ = sorted(set(plain) ^ {_plain(column) for column in columns}) or sorted(plain)
         raise LoadError(
             "signature", f"the graph's inputs and MLflow's signature differ in {', '.join(differ)}"
         )
@@ -177,7 +228,7 @@ def _plain(name: str, replaced: str = r"\W") -> str:
 def _feature(name: str, port: Port) -> Feature:
     dtype = port.dtype
     if dtype.kind == "f":
-        limit = float(np.finfo(dtype).max)
+        limit = largest(dtype)
         return Feature(name, "number", dtype.name, -limit, limit)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
@@ -187,3 +238,17 @@ def _feature(name: str, port: Port) -> Feature:
     return (
         Feature(name, "boolean", "bool") if dtype.kind == "b" else Feature(name, "string", "string")
     )
+
+
+def largest(dtype: np.dtype[Any]) -> float:
+    """The largest float64 that is a finite number once it is rounded to this dtype.
+
+    Other languages print the largest float32 in the fewest digits that mean it, 3.4028235e38, which is a
+    little more than it is.
+    """
+    limits = np.finfo(dtype)
+    if dtype.itemsize >= np.dtype(np.float64).itemsize:
+        return float(limits.max)
+    # Half a step beyond the largest rounds to even, which is infinity.
+    half_a_step = 2.0 ** (int(limits.maxexp) - int(limits.nmant) - 2)
+    return float(np.nextafter(float(limits.max) + half_a_step, 0.0))

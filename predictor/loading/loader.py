@@ -52,6 +52,7 @@ class _Metadata(msgspec.Struct, frozen=True):
     """What our exporter writes into the graph's metadata. Other graphs have none of it."""
 
     feature_names: list[str] | None = None
+    optional_features: list[str] = []
     class_labels: list[str | int] | None = None
     positive_class: str | None = None
     recorded_examples: list[RecordedExample] = []
@@ -66,11 +67,12 @@ def load(
     *,
     during: During = _nobody,
     runs: Runs | None = None,
+    ignore_unknown: bool = False,
 ) -> Servable:
     """Build a servable and prove that it answers. Blocks for as long as the model is large.
 
     Each stage is done within `during(stage)`. `runs` makes the calls of what serves; by default nothing
-    bounds them.
+    bounds them. With `ignore_unknown`, records may have further fields.
 
     Raises LoadError with the stage: `session`, `signature`, `warm_up` or `examples`. It ends soon,
     with any of them, once `interrupt` is thrown.
@@ -88,7 +90,10 @@ def load(
         usual = usual_ranges(signature.features, metadata.feature_profiles)
     servable = Servable(
         version, fetched.artifact, signature,
-        RowDecoder(signature.features, signature.pack, usual), session,
+        RowDecoder(
+            signature.features, signature.pack, usual, signature.ignored,
+            ignore_unknown=ignore_unknown,
+        ), session,
         interruptible(interrupt), tuple(metadata.recorded_examples),
         tuple(metadata.feature_profiles), background, python_function,
     )  # fmt: skip
@@ -145,14 +150,19 @@ def _signature(
     given = tuple(_port(node) for node in session.get_outputs())
     labels: Labels = tuple(metadata.class_labels or ())
     outputs = read_outputs(given, labels)
-    features = read_features(ports, metadata.feature_names, MlflowSignature.read(mlmodel))
+    declared = MlflowSignature.read(mlmodel)
+    features = read_features(ports, metadata.feature_names, declared, metadata.optional_features)
+    taken = {feature.name for feature in features}
+    ignored = tuple(column for column in declared.columns if column not in taken)
     operators: Mapping[str, str] = {}
     if not labels and (outputs.label is not None or len(fetched.graph) <= _SMALL_GRAPH):
         facts = read_graph(fetched.graph)
         labels = facts.class_labels if outputs.label is not None else ()
         operators = facts.operators
     _check_classes(labels, metadata.positive_class)
-    signature = Signature(features, ports, outputs, labels, metadata.positive_class, given)
+    signature = Signature(
+        features, ports, outputs, labels, metadata.positive_class, given, ignored=ignored
+    )
     return signature, Claims(tuple(metadata.class_labels or ()), operators)
 
 

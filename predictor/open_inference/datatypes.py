@@ -5,6 +5,7 @@ and, for bytes, Triton's extension:
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
 """
 
+import math
 from collections.abc import Sequence
 from struct import Struct
 from typing import Any
@@ -38,6 +39,7 @@ DATATYPES: dict[str, str] = {
 }  # fmt: skip
 """The datatype of each type of ONNX Runtime's."""
 
+_NOT_FINITE = "not a finite number"
 _LENGTH = Struct("<I")  # before each element of BYTES
 _TYPES: dict[str, tuple[set[type], str]] = {
     "b": ({bool}, "true or false"),
@@ -60,7 +62,10 @@ class Unfit(Exception):
 
 
 def from_bytes(datatype: str, raw: bytes, count: int) -> Array:
-    """`count` elements, [count] of the datatype's dtype, of their little-endian bytes. Raises Unfit."""
+    """`count` elements, [count] of the datatype's dtype, of their little-endian bytes. Raises Unfit.
+
+    NaN is an element, and infinity is none.
+    """
     dtype = DTYPES[datatype]
     if dtype.kind == "O":
         return _texts(_split(raw, count))
@@ -70,16 +75,20 @@ def from_bytes(datatype: str, raw: bytes, count: int) -> Array:
         check(np.frombuffer(raw, np.uint8) <= 1, "neither 0 nor 1")
     elements = np.frombuffer(raw, dtype)
     if dtype.kind == "f":
-        check(np.isfinite(elements), "not a finite number")
+        check(~np.isinf(elements), _NOT_FINITE)
     return elements
 
 
-def from_sequence(datatype: str, data: Sequence[Any], count: int) -> Array:
+def from_sequence(
+    datatype: str, data: Sequence[Any], count: int, *, nullable: bool = False
+) -> Array:
     """The same of Python values: numbers, booleans, or texts (`bytes` are read as UTF-8). Raises Unfit.
 
-    A number that FP32 holds only rounded is rounded, as in a record; an integer must be one.
+    Where they are `nullable`, None is NaN. A number that FP32 holds only rounded is rounded, as in a record; an integer must be one.
     """
     dtype = DTYPES[datatype]
+    if nullable and dtype.kind == "f":
+        data = [math.nan if each is None else each for each in data]
     if datatype == "FP16":
         raise Unfit("FP16 is taken as bytes only; send them, or FP32")
     if len(data) != count:
@@ -111,14 +120,14 @@ def to_bytes(datatype: str, data: Sequence[Any]) -> bytes:
 
 def narrowed(elements: Array, dtype: np.dtype[Any]) -> Array:
     """Floats in this dtype, rounded where they must be. Raises Unfit for one that is beyond its range."""
-    if dtype.itemsize > elements.dtype.itemsize:
-        return elements.astype(dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = elements.astype(dtype)
     limit = float(np.finfo(dtype).max)
     check(
-        np.abs(elements) <= limit,  # neither for infinity nor for NaN
+        ~np.isinf(rounded),
         f"not a finite number that fits {dtype.name}: expected {-limit} to {limit}",
     )
-    return elements.astype(dtype)
+    return rounded
 
 
 def check(good: Array, reason: str) -> None:

@@ -31,6 +31,12 @@ def inputs(signature: Signature) -> list[TensorMetadata]:
     ]
 
 
+def parameters(signature: Signature) -> dict[str, list[str]]:
+    """What the protocol has no field for: names of features that may be missing, and of ignored columns."""
+    found = {"may_be_missing": signature.may_be_missing, "ignored": signature.ignored}
+    return {name: list(names) for name, names in found.items() if names}
+
+
 def outputs(signature: Signature) -> list[TensorMetadata]:
     """The graph's outputs, in the order of a response to a request that names none."""
     return [

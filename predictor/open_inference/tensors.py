@@ -17,11 +17,13 @@ from predictor.open_inference.datatypes import (
     DTYPES,
     Array,
     Unfit,
+    check,
     from_bytes,
     from_sequence,
 )
 from predictor.open_inference.inference_errors import InvalidInference, quoted
-from predictor.signature import Port, Row, Signature
+from predictor.records.faults import Fields, check_size
+from predictor.signature import Feature, Port, Row, Signature
 
 MOST_ROWS = 65_536
 """Of one request: a byte may be a row, and an answer takes hundreds of them."""
@@ -43,14 +45,19 @@ def rows(signature: Signature, tensors: Sequence[Tensor]) -> list[Row]:
     Raises InvalidInference, which names the input: missing, unknown, given twice, of another shape,
     datatype or number of elements, or with an element that the model cannot take.
     """
-    form = _form(signature, given := _by_name(tensors))
-    blocks = {
-        name: _block(given[name], port, 1 if len(names) > 1 else port_width(signature, port))
-        for port, names in form
-        for name in names
-    }
-    _check_lengths(blocks)
-    tables = [_joined([blocks[name] for name in names]) for _, names in form]
+    given = _by_name([each for each in tensors if each.name not in signature.ignored])
+    form = _form(signature, given)
+    blocks = {name: _block(given[name], form[name]) for name in form if name in given}
+    count = _count(blocks)
+    if len(blocks) < len(form):
+        written = sum(block.size for block in blocks.values())
+        check_size(count, len(signature.features), written)
+    parts: dict[str, list[Array]] = {}
+    for name, part in form.items():
+        blank = (count, len(part.features))
+        block = blocks[name] if name in blocks else np.full(blank, np.nan, part.port.dtype)
+        parts.setdefault(part.port.name, []).append(block)
+    tables = [*map(_joined, parts.values())]
     if signature.pack is not None:
         return _packed(tables[0])
     return [tuple(chain(*row)) for row in zip(*(table.tolist() for table in tables), strict=True)]
@@ -70,23 +77,35 @@ def _by_name(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
     return given
 
 
-def _form(signature: Signature, given: Mapping[str, Any]) -> list[tuple[Port, list[str]]]:
-    """Each port, and the names of the inputs that make it. Each of them is given, and no other."""
-    whole = [(port, [port.name]) for port in signature.ports]
-    columns, start = [], 0
-    names = [feature.name for feature in signature.features]
+@dataclass(frozen=True)
+class _Part:
+    """What one input of a request is: features of one port, as its columns."""
+
+    port: Port
+    features: Sequence[Feature]
+
+
+def _form(signature: Signature, given: Mapping[str, Any]) -> dict[str, _Part]:
+    """By their names, the inputs that make the rows. All that are given are among them.
+
+    One that is not given has no feature that is required.
+    """
+    whole: dict[str, _Part] = {}
+    columns: dict[str, _Part] = {}
+    start = 0
     for port in signature.ports:
         stop = start + port_width(signature, port)
-        columns.append((port, names[start:stop]))
+        features = signature.features[start:stop]
+        whole[port.name] = _Part(port, features)
+        columns |= {feature.name: _Part(port, [feature]) for feature in features}
         start = stop
-    is_whole = not given.keys().isdisjoint(port.name for port in signature.ports)
-    form = whole if is_whole or given.keys().isdisjoint(names) else columns
-    asked = [name for _, listed in form for name in listed]
+    is_whole = not given.keys().isdisjoint(whole)
+    form = whole if is_whole or given.keys().isdisjoint(columns) else columns
     for name in given:
-        if name not in asked:
-            _refuse_unknown(signature, name, known=name in names)
-    for name in asked:
-        if name not in given:
+        if name not in form:
+            _refuse_unknown(signature, name, known=name in columns)
+    for name, part in form.items():
+        if name not in given and (not given or any(each.required for each in part.features)):
             hint = "" if given else _takes(signature)
             raise InvalidInference(f"input {quoted(name)} is missing{hint}")
     return form
@@ -98,7 +117,9 @@ def _refuse_unknown(signature: Signature, name: str, *, known: bool) -> None:
             f"input {quoted(name)} is one of a feature's, and others are the graph's own: "
             "give all inputs in one form"
         )
-    raise InvalidInference(f"unknown input {quoted(name)}{_takes(signature)}")
+    alike = Fields(signature.features).misspelt([name], ())
+    hint = "".join(f"; send {quoted(meant)}, which only differs in spelling" for _, meant in alike)
+    raise InvalidInference(f"unknown input {quoted(name)}{hint or _takes(signature)}")
 
 
 def _takes(signature: Signature) -> str:
@@ -110,9 +131,9 @@ def _takes(signature: Signature) -> str:
     return f"; the model takes {listed}{more}, or one input per feature by its name"
 
 
-def _block(tensor: Tensor, port: Port, width: int) -> Array:
+def _block(tensor: Tensor, part: _Part) -> Array:
     """A tensor as a table of [N, width], in the port's dtype."""
-    place = f"input {quoted(tensor.name)}"
+    place, width = f"input {quoted(tensor.name)}", len(part.features)
     length = _length(tensor, width, place)
     if tensor.datatype not in DTYPES:
         known = ", ".join(DTYPES)
@@ -120,16 +141,35 @@ def _block(tensor: Tensor, port: Port, width: int) -> Array:
             f"{place}: unknown datatype {quoted(tensor.datatype)}; there are {known}"
         )
     try:
-        elements = _elements(tensor, length * width)
-        return convert(elements, port.dtype).reshape(length, width)
+        elements = _elements(tensor, length * width, part)
+        table = convert(elements, part.port.dtype).reshape(length, width)
+        _check_values(table, part.features)
     except Unfit as error:
         raise InvalidInference(f"{place}: {error}") from None
+    return table
 
 
-def _elements(tensor: Tensor, count: int) -> Array:
+def _elements(tensor: Tensor, count: int, part: _Part) -> Array:
     if isinstance(tensor.data, bytes):
-        return from_bytes(tensor.datatype, tensor.data, count)
-    return from_sequence(tensor.datatype, tensor.data, count)
+        elements = from_bytes(tensor.datatype, tensor.data, count)
+    else:
+        nullable = not all(feature.required for feature in part.features)
+        elements = from_sequence(tensor.datatype, tensor.data, count, nullable=nullable)
+    if tensor.datatype == "BOOL" and all(each.type == "boolean" for each in part.features):
+        return elements.astype(part.port.dtype)  # true is 1, where the graph takes a number
+    return elements
+
+
+def _check_values(table: Array, features: Sequence[Feature]) -> None:
+    """Raise Unfit for NaN where no value may be missing, and for a number that is no boolean."""
+    if table.dtype.kind == "f":
+        required = np.array([feature.required for feature in features])
+        missing = np.isnan(table) & required
+        check(~missing.reshape(-1), "not a finite number: NaN, and this value may not be missing")
+    booleans = np.array([feature.type == "boolean" for feature in features])
+    if table.dtype.kind in "iuf" and booleans.any():
+        good = (table == 0) | (table == 1) | (table != table) | ~booleans  # noqa: PLR0124
+        check(good.reshape(-1), "expected 0 or 1, for a boolean")
 
 
 def _length(tensor: Tensor, width: int, place: str) -> int:
@@ -150,13 +190,15 @@ def _shown(shape: Sequence[int]) -> str:
     return f"[{listed}{',…' if len(shape) > most else ''}]"
 
 
-def _check_lengths(blocks: Mapping[str, Array]) -> None:
+def _count(blocks: Mapping[str, Array]) -> int:
+    """How many rows all of them have."""
     first = next(iter(blocks))
     for name, block in blocks.items():
         if len(block) != len(blocks[first]):
             raise InvalidInference(
                 f"input {quoted(name)} has {len(block)} rows; {quoted(first)} has {len(blocks[first])}"
             )
+    return len(blocks[first])
 
 
 def _joined(blocks: Sequence[Array]) -> Array:

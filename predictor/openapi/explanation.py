@@ -11,7 +11,10 @@ EXPLANATION: dict[str, Any] = {
         "description": "What one feature's value added to the answer, or took from it.",
         "properties": {
             "feature": _NAME,
-            "value": {"type": ["number", "string", "boolean"]},
+            "value": {
+                "type": ["number", "string", "boolean", "null"],
+                "description": "Null where it is missing.",
+            },
             "contribution": _NUMBER,
             "standard_error": {**_NUMBER, "minimum": 0, "description": "0 where it is exact."},
         },

@@ -8,6 +8,11 @@ from predictor.records.profile import FeatureProfile
 from predictor.servable import Servable
 from predictor.signature import Feature
 
+_IGNORED: Schema = {
+    "type": ["string", "number", "boolean", "null"],
+    "description": "Ignored by this version: a column of its signature that the model does not take.",
+}
+
 
 def record(servable: Servable | None) -> Schema:
     """A record of the serving version: every feature, in the order in which the model has them.
@@ -20,13 +25,18 @@ def record(servable: Servable | None) -> Schema:
     features, profiles = servable.signature.features, servable.profiles
     profile_of = {profile.name: profile for profile in profiles}
     properties = {f.name: _property(f, profile_of.get(f.name)) for f in features}
+    signature = servable.signature
+    properties |= dict.fromkeys(signature.ignored, _IGNORED)
+    optional = signature.may_be_missing
     groups = _groups(profiles)
     named = ", ".join(f"{group} ({len(names)})" for group, names in groups.items())
-    many = f"{len(features)} features, all of them required"
+    required = f"{len(optional)} of which may be missing" if optional else "all of them required"
+    many = f"{len(features)} features, {required}"
     described = an_object(
         properties,
         f"{many}, in groups: {named}." if groups else f"{many}.",
-        additionalProperties=False,
+        optional=[*optional, *signature.ignored],
+        additionalProperties=servable.decoder.fields.ignore_unknown,
     )
     if groups:
         described["x-groups"] = [{"name": g, "features": names} for g, names in groups.items()]
@@ -42,7 +52,7 @@ def _groups(profiles: Sequence[FeatureProfile]) -> dict[str, list[str]]:
 
 
 def _property(feature: Feature, profile: FeatureProfile | None) -> Schema:
-    described: Schema = {"type": feature.type}
+    described: Schema = {"type": feature.type if feature.required else [feature.type, "null"]}
     if feature.minimum is not None:
         described |= {"minimum": feature.minimum, "maximum": feature.maximum}
     sentences = [*_said(profile), *_fits(feature)]
@@ -68,6 +78,8 @@ def _said(profile: FeatureProfile | None) -> Iterable[str]:
 def _fits(feature: Feature) -> Iterable[str]:
     if feature.type == "number":
         yield f"Finite, and within the range of {feature.dtype}."
+    if not feature.required:
+        yield "May be missing: absent, or null."
 
 
 def _extensions(profile: FeatureProfile) -> dict[str, Any]:

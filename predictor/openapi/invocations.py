@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from predictor.errors import RequestError
+from predictor.records.faults import settled
 from predictor.scoring.invocation import Invocation
 from predictor.scoring.media import Media
 from predictor.servable import Servable
@@ -18,7 +19,7 @@ Bodies = dict[str, dict[str, Any]]
 def invocations(servable: Servable, records: Iterable[Mapping[str, Any]]) -> Bodies:
     """By the name of the body's schema, then by that of the form; only those that are read back as the rows."""
     names = [feature.name for feature in servable.signature.features]
-    rows = [[record[name] for name in names] for record in records]
+    rows = [[record.get(name) for name in names] for record in records]
     return {
         "Invocation": dict(_readable(servable, "json", rows, _forms(names, rows))),
         "InvocationCsv": dict(_readable(servable, "csv", rows, {"csv": _csv(names, rows)})),
@@ -43,11 +44,13 @@ def _readable(
     servable: Servable, media: Media, rows: list[list[Any]], bodies: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any]]:
     """Without those that the form has no way to say: an empty text in CSV is a missing one."""
+    features = servable.signature.features
+    expected = [[*map(settled, row, features)] for row in rows]
     for form, body in bodies.items():
         content = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
         try:
             read = Invocation(media, content).rows(servable)
         except RequestError:
             continue
-        if [*map(list, read)] == rows:
+        if repr([*map(list, read)]) == repr(expected):  # a missing value, NaN, equals nothing
             yield form, body

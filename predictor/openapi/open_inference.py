@@ -12,6 +12,7 @@ from predictor.open_inference.datatypes import DTYPES
 from predictor.open_inference.outputs import outputs_of
 from predictor.openapi.operations import ref
 from predictor.servable import Servable
+from predictor.signature import Feature
 
 _EXPLAINED = {
     400: "Malformed, or not what the serving version takes; the message names the place.",
@@ -23,6 +24,15 @@ _EXPLAINED = {
 _NAMED = {"model": "The registered model's name.", "version": "Its version, which must serve."}
 _TEXT = {"type": "string"}
 _PARAMETERS = {"type": "object", "additionalProperties": True}
+_NAMES = {"type": "array", "items": _TEXT}
+_FEATURES = {
+    "type": "object",
+    "description": "Absent where it would be empty.",
+    "properties": {
+        "may_be_missing": {**_NAMES, "description": "Features whose value may be NaN or absent."},
+        "ignored": {**_NAMES, "description": "Inputs that may be sent and are ignored."},
+    },
+}
 _SHAPE = {"type": "array", "items": {"type": "integer"}}
 
 
@@ -111,7 +121,9 @@ def schemas(servable: Servable | None, record: Mapping[str, Any] | None) -> dict
                 "platform": {"type": "string", "const": metadata.PLATFORM},
                 "inputs": _several("V2Tensor"),
                 "outputs": _several("V2Tensor"),
-            }
+                "parameters": _FEATURES,
+            },
+            "name", "versions", "platform", "inputs", "outputs",
         ),
         "V2Input": {
             **_object(
@@ -161,7 +173,7 @@ def _name(servable: Servable | None) -> dict[str, Any]:
 def _examples(servable: Servable, record: Mapping[str, Any]) -> dict[str, Any]:
     """One row in the graph's own inputs, and its answer; nothing where the row has none."""
     signature = servable.signature
-    values = [record[feature.name] for feature in signature.features]
+    values = [_element(record.get(feature.name), feature) for feature in signature.features]
     inputs = []
     for port in metadata.inputs(signature):
         width = port.shape[-1] if len(port.shape) > 1 else 1
@@ -181,6 +193,11 @@ def _examples(servable: Servable, record: Mapping[str, Any]) -> dict[str, Any]:
         "request": {"id": "1", "inputs": inputs},
         "response": {**said, "outputs": outputs},
     }
+
+
+def _element(value: Any, feature: Feature) -> Any:
+    """In a tensor of numbers, true is 1."""
+    return int(value) if isinstance(value, bool) and feature.dtype != "bool" else value
 
 
 def _example(examples: Mapping[str, Any], name: str) -> dict[str, Any]:

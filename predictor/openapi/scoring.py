@@ -109,12 +109,11 @@ def schemas(servable: Servable | None) -> dict[str, Any]:
     if servable is None:
         return {**FIXED, "Invocation": {"type": "object"}, "InvocationCsv": _TEXT}
     features = servable.signature.features
-    names = [feature.name for feature in features]
     record = {
         "type": "object",
         "description": "Further members are ignored.",
         "properties": {feature.name: _value(feature) for feature in features},
-        "required": names,
+        "required": [feature.name for feature in features if feature.required],
     }
     records = {"type": "array", "minItems": 1, "items": ref("ScoringRecord")}
     forms = {
@@ -159,7 +158,10 @@ def _csv(features: tuple[Feature, ...]) -> dict[str, Any]:
     header = StringIO()
     csv.writer(header, lineterminator="\n").writerow(feature.name for feature in features)
     plain = re.sub(r"([.*+?^${}()|\[\]\\/])", r"\\\1", header.getvalue())
-    row = ",".join(_CELLS[feature.type] for feature in features)
+    row = ",".join(
+        _CELLS[feature.type] if feature.required else f"({_CELLS[feature.type]})?"
+        for feature in features
+    )
     return {
         **_TEXT,
         "description": "A header with the names, in any order, then rows; such as these.",
@@ -168,7 +170,7 @@ def _csv(features: tuple[Feature, ...]) -> dict[str, Any]:
 
 
 def _value(feature: Feature) -> dict[str, Any]:
-    kind: dict[str, Any] = {"type": feature.type}
+    kind: dict[str, Any] = {"type": feature.type if feature.required else [feature.type, "null"]}
     if feature.minimum is not None:
         kind |= {"minimum": feature.minimum, "maximum": feature.maximum}
         return {"anyOf": [kind, _NUMBER_IN_TEXT]} if feature.type == "number" else kind

@@ -24,6 +24,11 @@ SERVED: dict[str, Schema] = {
     "ServingSignature": an_object(
         {
             "features": {"type": "array", "items": ref("ServingFeature")},
+            "ignored": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Columns of MLflow's signature that may be sent and are ignored.",
+            },
             "class_labels": {
                 "type": "array",
                 "items": {"anyOf": [{"type": kind} for kind in ("string", "integer", "boolean")]},
@@ -61,6 +66,7 @@ SERVED: dict[str, Schema] = {
             "name": text(),
             "type": text("Its JSON type.", enum=["number", "integer", "boolean", "string"]),
             "dtype": text("What the graph computes with, such as `float32`."),
+            "required": {"type": "boolean", "description": "False where it may be missing."},
         },
         "One value of a record.",
     ),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from predictor.errors import LoadError
-from predictor.records.decoder import json_type
+from predictor.records.faults import Unfit, settled
 from predictor.signature import Feature, Value
 
 _MOST_ROWS = 1000  # of a background; what explains an answer computes with all of them
@@ -49,7 +49,7 @@ def check_profiles(profiles: Sequence[FeatureProfile], features: Sequence[Featur
 def _fault(profile: FeatureProfile, feature: Feature) -> str | None:
     low, middle, high = profile.minimum, profile.median, profile.maximum
     given = [value for value in (low, middle, high) if value is not None]
-    if given and feature.type not in {"number", "integer"}:
+    if given and feature.dtype in {"bool", "string"}:
         return f"a {feature.type} has no minimum, median or maximum"
     if (low is None) != (high is None):
         return "it has one of minimum and maximum without the other"
@@ -70,11 +70,26 @@ def read_background(
     """
     if len(rows) > _MOST_ROWS:
         raise LoadError("signature", f"the graph's background has over {_MOST_ROWS} rows")
-    row: Any = tuple[tuple(map(json_type, features))]  # type: ignore[misc]
-    try:
-        return msgspec.convert(rows, tuple[row, ...])
-    except msgspec.ValidationError as error:
-        # Its message says where and what is expected, and not the value, which is a patient's.
+    return tuple(_background_row(row, features, number) for number, row in enumerate(rows, 1))
+
+
+def _background_row(
+    row: Sequence[Any], features: Sequence[Feature], number: int
+) -> tuple[Value, ...]:
+    if len(row) != len(features):
         raise LoadError(
-            "signature", f"the graph's background is not rows of its features: {error}"
-        ) from error
+            "signature",
+            f"the graph's background is not rows of its features: row {number} has {len(row)} values",
+        )
+    values = []
+    for value, feature in zip(row, features, strict=True):
+        try:
+            values.append(settled(value, feature))
+        except Unfit as fault:
+            # It says what is expected, and not the value, which is a patient's.
+            raise LoadError(
+                "signature",
+                f"the graph's background is not rows of its features: row {number}, "
+                f"{feature.name!r}: {fault}",
+            ) from None
+    return tuple(values)

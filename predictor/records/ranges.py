@@ -42,9 +42,9 @@ Warnings = dict[int, list[OutOfRange]]
 def usual(features: Sequence[Feature], profiles: Sequence[FeatureProfile]) -> tuple[Feature, ...]:
     """The features, each with the range of what is within its training values once it is a float32.
 
-    Empty where they are not all float32, of which alone a decoder can tell.
+    Empty where they are not all numbers that become float32, of which alone a decoder can tell.
     """
-    if not profiles or any(feature.dtype != "float32" for feature in features):
+    if not profiles or any((f.type, f.dtype) != ("number", "float32") for f in features):
         return ()
     return tuple(map(_usual, features, profiles))
 
@@ -98,8 +98,10 @@ class Ranges:
             rounded = _ROUNDS.get(fed_as, _as_it_is)
             low, high = rounded(profile.minimum), rounded(profile.maximum)
             for number, row in enumerate(rows):
-                if not low <= rounded(row[column]) <= high:
-                    yield number, column, row[column]
+                given: Any = row[column]
+                value = rounded(given)
+                if value < low or value > high:  # neither for a missing value, which is NaN
+                    yield number, column, given + 0  # of true, 1
 
 
 def _bounds(values: Sequence[float | None], none: float) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ an index and shift the others.
 import csv
 from io import StringIO
 
+from predictor.records.faults import check_size
 from predictor.scoring.scoring_errors import InvalidInput
 from predictor.scoring.tables import ABSENT, Table, of_lists
 
@@ -19,7 +20,7 @@ MISSING = frozenset(
 
 
 def read_csv(body: bytes) -> Table:
-    """The table of one body. Raises InvalidInput, with the line."""
+    """The table of one body. Raises InvalidInput, with the line, or TooManyRows."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -40,6 +41,7 @@ def read_csv(body: bytes) -> Table:
                     f"Expected {len(names)} fields in line {lines.line_num}, saw {len(fields)}"
                 )
             else:
+                check_size(len(rows) + 1, 1, len(body))
                 rows.append([ABSENT if field in MISSING else field for field in fields])
     except csv.Error as error:
         raise _not_csv(f"line {lines.line_num}: {error}") from None

@@ -73,10 +73,10 @@ class Invocation:
 
     def _read(self, servable: Servable) -> list[Row]:
         if self._media == "csv":
-            return rows_of(read_csv(self._body), servable)
+            return rows_of(read_csv(self._body), servable, len(self._body))
         if self._asked is None:
             self._asked = read_json(self._body)
-        rows = rows_of(_table(self._asked, servable), servable)
+        rows = rows_of(_table(self._asked, servable), servable, len(self._body))
         check_params(self._asked.params, servable.python_function.params)
         return rows
 

@@ -1,12 +1,12 @@
 """JSON bodies of `/invocations`: exactly one of four forms, and perhaps `params`."""
 
 import json
-import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from predictor.records.faults import short_name
+from predictor.records.json_text import JsonText
 from predictor.scoring.scoring_errors import InvalidInput
 
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -16,7 +16,6 @@ _LLM = {
     "prompt",
     "input",
 }  # MLflow takes such a body for one that asks a language model
-_LONGEST_INTEGER = 400  # digits; the largest float64 has 309
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,9 @@ def read_json(body: bytes) -> Asked:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body, object_pairs_hook=_once, parse_int=_integer)
+        # As `json.loads` decodes bytes.
+        text = body.decode(json.detect_encoding(body), "surrogatepass")
+        return JsonText(text, _once).whole()
     except RecursionError:
         reason = "it is nested too deeply"
     except json.JSONDecodeError as error:
@@ -67,7 +68,3 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in members if given[name] > 1)
         raise InvalidInput(f"Invalid input. {short_name(twice)} is given twice in one JSON object")
     return members
-
-
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _LONGEST_INTEGER else math.inf

@@ -5,9 +5,10 @@ them by position. https://mlflow.org/docs/latest/ml/model/signatures/#signature-
 """
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Container, Hashable, Sequence
 from typing import Any
 
+from predictor.records.faults import Fields, check_size
 from predictor.scoring.scoring_errors import InvalidInput, SchemaNotMet
 from predictor.scoring.tables import ABSENT, Table
 from predictor.scoring.values import convert
@@ -15,9 +16,13 @@ from predictor.servable import Servable
 from predictor.signature import Feature, Port, Row
 
 
-def rows_of(table: Table, servable: Servable) -> list[Row]:
-    """The rows, in the order of the table's. Raises InvalidInput or SchemaNotMet."""
+def rows_of(table: Table, servable: Servable, body_bytes: int) -> list[Row]:
+    """The rows, in the order of the table's, of a body of so many bytes.
+
+    Raises InvalidInput, SchemaNotMet or TooManyRows.
+    """
     features = servable.signature.features
+    check_size(table.count, len(features), body_bytes)
     chosen = _columns(table, servable)
     if not table.count:
         raise InvalidInput("Invalid input. There is no row in it; at least one is needed")
@@ -32,15 +37,24 @@ def _columns(table: Table, servable: Servable) -> list[list[Any]]:
     """One column of the table for each feature, in their order."""
     features, declared = servable.signature.features, servable.python_function.inputs
     known = set(table.names)
-    missing = [feature.name for feature in features if feature.name not in known]
+    named = _partly_known(known, features)
+    missing = [
+        feature.name
+        for feature in features
+        # A table of other names only is not one of missing values.
+        if feature.name not in known and (feature.required or (known and not named))
+    ]
     ports = servable.signature.ports
     _check_once(table.names, [*(f.name for f in features), *(p.name for p in ports)])
     if declared in {"none", "tensors"} and known >= {port.name for port in ports}:
         return _of_tensors(table, ports, len(features))
-    if not missing:
-        return [table.column(feature.name) for feature in features]
-    if declared in {"columns", "tensors"} or _partly_known(known, features):
-        raise SchemaNotMet(f"Model is missing inputs {missing}.{_extra(known, features)}")
+    misspelt = _misspelt(table, known, servable.decoder.fields)
+    if not missing and not misspelt:
+        return [_column(table, feature.name, known) for feature in features]
+    if declared in {"columns", "tensors"} or named:
+        missing = missing or [meant for _, meant in misspelt]
+        hint = "".join(f" Send {m!r}, not {n!r}." for n, m in misspelt[:1])
+        raise SchemaNotMet(f"Model is missing inputs {missing}.{_extra(known, features)}{hint}")
     if len(table.names) != len(features):
         shape = f"({table.count}, {len(table.names)})"
         reason = f"Shape of input {shape} does not match expected shape {(-1, len(features))}."
@@ -50,6 +64,18 @@ def _columns(table: Table, servable: Servable) -> list[list[Any]]:
     if len(set(table.names)) < len(table.names):
         raise InvalidInput("Invalid input. Two columns have the same name")
     return [table.column(name) for name in table.names]
+
+
+def _column(table: Table, name: str, known: Container[Hashable]) -> list[Any]:
+    return table.column(name) if name in known else [ABSENT] * table.count
+
+
+def _misspelt(table: Table, known: set[Hashable], fields: Fields) -> list[tuple[str, str]]:
+    """Names that are those of features that are not there, but for their spelling."""
+    if known >= fields.places.keys():
+        return []
+    texts = [name for name in table.names if isinstance(name, str) and name not in fields.places]
+    return fields.misspelt(texts, known)
 
 
 def _partly_known(known: set[Hashable], features: Sequence[Feature]) -> bool:

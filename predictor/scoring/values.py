@@ -1,9 +1,11 @@
 """Values of a column, as the feature takes them: what MLflow converts without loss is converted too."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from predictor.records.faults import Unfit, whole
 from predictor.scoring.scoring_errors import InvalidInput
 from predictor.scoring.tables import ABSENT
 from predictor.signature import Feature, Value
@@ -33,8 +35,13 @@ def convert(values: Sequence[Any], feature: Feature, *, texts: bool) -> Sequence
     if plain and all(low <= value <= high for value in values):
         return values
     one = _CONVERT[feature.type]
-    converted = []
+    if feature.type == "boolean" and feature.dtype != "bool":
+        one = _truth
+    converted: list[Value] = []
     for row, value in enumerate(values):
+        if not feature.required and (value is ABSENT or value is None or value != value):  # noqa: PLR0124
+            converted.append(math.nan)
+            continue
         try:
             converted.append(_within(one(value, texts), feature))
         except _Refused as refused:
@@ -47,6 +54,8 @@ def convert(values: Sequence[Any], feature: Feature, *, texts: bool) -> Sequence
 
 def _within(value: Value, feature: Feature) -> Value:
     low, high = feature.minimum, feature.maximum
+    if value != value and not feature.required:  # noqa: PLR0124  NaN, of a text
+        return value
     if low is not None and high is not None and not low <= value <= high:  # type: ignore[operator]
         raise _Refused(f"not finite, or does not fit {feature.dtype}")
     return value
@@ -76,10 +85,10 @@ def _integer(value: Any, texts: bool) -> int:
                 return int(value)
         except ValueError:
             pass  # it may be a number that ends in .0
-    whole = _number(value, texts)
-    if not whole.is_integer():
-        raise _Refused("expected an integer, got a number with a fraction")
-    return int(whole)
+    try:
+        return whole(_number(value, texts))
+    except Unfit as fault:
+        raise _Refused(str(fault)) from None
 
 
 def _boolean(value: Any, texts: bool) -> bool:
@@ -87,6 +96,15 @@ def _boolean(value: Any, texts: bool) -> bool:
         return value
     if texts and isinstance(value, str) and value in _TRUTHS:
         return _TRUTHS[value]
+    raise _other(value, "boolean")
+
+
+def _truth(value: Any, texts: bool) -> bool:
+    """Of a boolean that the graph takes as a number, which may be 0 or 1."""
+    if isinstance(value, bool) or (texts and isinstance(value, str) and value in _TRUTHS):
+        return _boolean(value, texts)
+    if (number := _number(value, texts)) in (0, 1):
+        return bool(number)
     raise _other(value, "boolean")
 
 

@@ -19,7 +19,7 @@ from predictor.loading.interrupt import Interrupt
 from predictor.loading.loader import load
 from predictor.model_version import ModelVersion
 from predictor.reconciler import Reconciler
-from predictor.servable import Runs, Servable
+from predictor.servable import Servable
 from predictor.signature import Row
 from predictor.source import Source
 from predictor.traces.spans import Spans
@@ -188,10 +188,10 @@ def _traced_load(tracing: Tracing) -> Callable[..., Servable]:
     inner = partial(load, during=tracing.span)
 
     def traced(
-        version: ModelVersion, fetched: Fetched, interrupt: Interrupt, *, runs: Runs | None = None
+        version: ModelVersion, fetched: Fetched, interrupt: Interrupt, **options: Any
     ) -> Servable:
         with tracing.span("load", _named(version)):
-            return inner(version, fetched, interrupt, runs=runs)
+            return inner(version, fetched, interrupt, **options)
 
     return traced
 

@@ -311,7 +311,10 @@ class TestOperations:
         digest = live.reconciler.serving.artifact.onnx_sha256
         assert serving["digest"] == f"sha256:{digest}"
         assert serving["signature"] == {
-            "features": [{"name": n, "type": "number", "dtype": "float32"} for n in NAMES],
+            "features": [
+                {"name": n, "type": "number", "dtype": "float32", "required": True} for n in NAMES
+            ],
+            "ignored": [],
             "class_labels": ["malignant", "benign"],
             "positive_class": "malignant",
             "outputs": [

@@ -104,12 +104,12 @@ def test_numbers_for_what_is_no_number_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("background", "said"),
     [
-        ([[123.5]], "length 2"),
-        ([[123.5, 1.0, 1.0]], "length 2"),
-        ([[1.0, 0.0], [1.0, "123.5"]], r"$[1][1]"),
-        ([[123.5, None]], r"$[0][1]"),
+        ([[123.5]], "row 1 has 1 values"),
+        ([[123.5, 1.0, 1.0]], "row 1 has 3 values"),
+        ([[1.0, 0.0], [1.0, "123.5"]], "row 2, 'mean_texture'"),
+        ([[123.5, None]], "row 1, 'mean_texture'"),
         ([[123.5, float("nan")]], "not readable"),
-        ([[123.5, 1e39]], r"$[0][1]"),
+        ([[123.5, 1e39]], "row 1, 'mean_texture'"),
         ([123.5], "not readable"),
         ({"mean_radius": 123.5}, "not readable"),
         ([[0.0, 0.0]] * 1001, "over 1000 rows"),

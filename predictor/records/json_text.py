@@ -1,0 +1,134 @@
+"""JSON texts, read piece by piece: while the standard library reads one, no other thread runs.
+
+Objects and lists that are long are read member by member, and lists of short elements a few thousand
+characters at a time. What is read, and what is refused, is as `json.loads` has it.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_PIECE = 16_384  # characters: about a quarter of a millisecond
+_ENDS = {"[": "],", "{": "},"}  # of an element that begins so, with the comma behind it
+_LONGEST_INTEGER = 400  # digits; the largest float64 has 309
+
+Pairs = list[tuple[str, Any]]
+
+
+class JsonText:
+    """A text and a place in it, from which the next value is read.
+
+    Its methods raise ValueError where the text is not JSON, with the place, and RecursionError where it
+    is nested too deeply.
+    """
+
+    def __init__(self, text: str, pairs_hook: Callable[[Pairs], Any]) -> None:
+        """`pairs_hook` makes an object of its members, in their order and duplicates included."""
+        self._text = text
+        self._at = _skip(text, 0)
+        self._hook = pairs_hook
+        self._decoder = json.JSONDecoder(object_pairs_hook=pairs_hook, parse_int=_integer)
+
+    def whole(self) -> Any:
+        """The only value of the text."""
+        value = self.value()
+        self.end()
+        return value
+
+    def end(self) -> None:
+        """Check that nothing follows."""
+        if self._at < len(self._text):
+            raise self._error("Extra data")
+
+    def starts(self, sign: str) -> bool:
+        """Whether the next value begins with this character, such as `[`."""
+        return self._text.startswith(sign, self._at)
+
+    def value(self) -> Any:
+        """The next value."""
+        if not self._text.startswith(("{", "["), self._at):
+            return self._scan()
+        short = self._text[self._at : self._at + _PIECE]
+        try:
+            value, end = self._decoder.raw_decode(short)
+        except json.JSONDecodeError:
+            if len(self._text) - self._at <= _PIECE:
+                return self._scan()  # which says where it is wrong
+        else:
+            self._at = _skip(self._text, self._at + end)
+            return value
+        if self.starts("{"):
+            return self._hook([(name, self.value()) for name in self.members()])
+        values: list[Any] = []
+        together = True
+        for _ in self.elements():
+            while together and (together := self._several(values)):
+                pass
+            values.append(self.value())
+        return values
+
+    def members(self) -> Iterator[str]:
+        """The names of the object that is next; whoever takes one reads its value before the next."""
+        for _ in self._items("}"):
+            if not self.starts('"'):
+                raise self._error("Expecting property name enclosed in double quotes")
+            name = self._scan()
+            self._take(":", "Expecting ':' delimiter")
+            yield name
+
+    def elements(self) -> Iterator[None]:
+        """Stops at each element of the list that is next; whoever is stopped there reads it."""
+        return self._items("]")
+
+    def _items(self, last: str) -> Iterator[None]:
+        self._at = _skip(self._text, self._at + 1)
+        if self.starts(last):
+            self._at = _skip(self._text, self._at + 1)
+            return
+        while True:
+            yield
+            if self.starts(last):
+                self._at = _skip(self._text, self._at + 1)
+                return
+            self._take(",", "Expecting ',' delimiter")
+
+    def _several(self, values: list[Any]) -> bool:
+        """Read some elements of a list and the comma behind them at once; False where that cannot be.
+
+        `[a]` is a list if, and only if, `a` is whole elements: a comma within one leaves it open.
+        """
+        last = _ENDS.get(self._text[self._at : self._at + 1], ",")
+        cut = self._text.rfind(last, self._at, self._at + _PIECE) + len(last) - 1
+        if cut <= self._at:
+            return False
+        try:
+            values += self._decoder.decode(f"[{self._text[self._at : cut]}]")
+        except json.JSONDecodeError:
+            return False
+        self._at = _skip(self._text, cut + 1)
+        return True
+
+    def _scan(self) -> Any:
+        value, end = self._decoder.raw_decode(self._text, self._at)
+        self._at = _skip(self._text, end)
+        return value
+
+    def _take(self, sign: str, otherwise: str) -> None:
+        if not self.starts(sign):
+            raise self._error(otherwise)
+        self._at = _skip(self._text, self._at + 1)
+
+    def _error(self, message: str) -> json.JSONDecodeError:
+        return json.JSONDecodeError(message, self._text, self._at)
+
+
+def _skip(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else math.inf
