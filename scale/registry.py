@@ -41,7 +41,7 @@ class Asked:
     def promote(self, version: int) -> None:
         """Move this version, and no other, to Production."""
         with warnings.catch_warnings():
-            # Stages are the default here for a reason that the README gives.
+            # Stages are the default here: docs/architecture.md says why.
             warnings.simplefilter("ignore", FutureWarning)
             MlflowClient(self.server.url).transition_model_version_stage(
                 self.uri.name, str(version), "Production", archive_existing_versions=True
