@@ -20,7 +20,7 @@ REQUESTS       ?= 100000
 WORKERS        ?= 2
 SBOM           ?= sbom.json
 
-.PHONY: demo test test-all screenshots fuzz scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables grpc dashboard swagger-ui clean help
+.PHONY: demo test test-all screenshots fuzz models scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables grpc dashboard swagger-ui clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ bench: environments ## the predictor's speed beside its references; needs wrk an
 
 bench-peers: environments ## other servers with the same model, each in an environment of its own below .bench
 	$(BIN)/python -m benchmarks peers $(ARGS)
+
+models: environments $(VENV)-models/installed ## serve models of other libraries, and write docs/models.md (ARGS=--help)
+	$(BIN)/python -m compatibility --python $(MODELS_PYTHON) $(ARGS)
 
 scale: environments ## how many replicas behave, simulated from measured costs (ARGS=--help)
 	$(BIN)/python -m scale $(ARGS)

@@ -1,10 +1,12 @@
-"""Programs that some tests need: missing, they fail the test in CI and skip it elsewhere."""
+"""What some tests need beside Python: missing, it fails the test in CI and skips it elsewhere."""
 
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+
+from demo.processes import ROOT
 
 whole = True
 """Whether the test that runs is marked `whole`; conftest.py sets it."""
@@ -15,11 +17,9 @@ def program(name: str) -> str:
     if not whole:
         pytest.fail(f"mark this test with pytest.mark.whole: it needs {name}")
     path = shutil.which(name)
-    if path is None and os.environ.get("CI"):
-        pytest.fail(f"{name} is not installed; .ci/run installs it")
     if path is None:
-        pytest.skip(f"{name} is not installed")
-    return path
+        _missing(f"{name} is not installed", "; .ci/run installs it")
+    return str(path)
 
 
 def library(name: str, package: str) -> str:
@@ -27,5 +27,19 @@ def library(name: str, package: str) -> str:
     program(package)
     found = sorted(Path("/usr/lib").glob(f"*/{package}/{name}"))
     if not found:
-        pytest.skip(f"{name} is not installed")
+        _missing(f"{name} is not installed", f"; it is part of {package}")
     return str(found[0])
+
+
+def environment(name: str) -> str:
+    """The Python of the environment that has requirements/NAME.txt and nothing else."""
+    python = os.environ.get(f"{name.upper()}_PYTHON") or str(ROOT / f".venv-{name}/bin/python")
+    if not Path(python).exists():
+        _missing(f"there is no {python}", f"; `make .venv-{name}/installed` makes it")
+    return python
+
+
+def _missing(what: str, remedy: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(what + remedy)
+    pytest.skip(what + remedy)

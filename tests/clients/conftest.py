@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-MISSING = "CLIENTS_PYTHON names no Python; `make test` builds the environment of the clients"
+from tests.required import environment
 
 
 @dataclass
@@ -33,10 +32,7 @@ class Script:
 @pytest.fixture(scope="session")
 def clients_python() -> str:
     """The Python of the clients' environment."""
-    path = os.environ.get("CLIENTS_PYTHON", "")
-    if not Path(path).is_file():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING)
-    return path
+    return environment("clients")
 
 
 @pytest.fixture

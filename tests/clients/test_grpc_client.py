@@ -1,7 +1,6 @@
 """`tritonclient.grpc`, as it installs, against real predictors: its answers, a swap, workers, the end."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,13 +10,14 @@ from typing import Any, Self
 
 import pytest
 
-from demo.processes import ROOT, free_port
+from demo.processes import free_port
 from predictor.grpc_service import open_inference_pb2 as pb
 from tests.clients.message_fields import described
 from tests.end_to_end.parts import Registry, Service
 from tests.end_to_end.test_workers import until_all_serve
 from tests.hostile.parts import Target
 from tests.hostile.test_shutdown import terminated
+from tests.required import environment
 
 SCRIPT = Path(__file__).with_name("grpc_client.py")
 
@@ -26,9 +26,8 @@ class StockClient:
     """A process with nothing but a client in it."""
 
     def __init__(self, port: int) -> None:
-        python = os.environ.get("CLIENTS_PYTHON") or str(ROOT / ".venv-clients/bin/python")
         self.process = subprocess.Popen(
-            [python, str(SCRIPT), f"127.0.0.1:{port}"],
+            [environment("clients"), str(SCRIPT), f"127.0.0.1:{port}"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 

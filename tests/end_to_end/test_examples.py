@@ -17,9 +17,9 @@ import pytest
 from demo.processes import ROOT, answers, free_port, running, spawn
 from tests.end_to_end.parts import wait_until
 from tests.end_to_end.test_demo import demo, read_until
+from tests.required import environment
 
 pytestmark = pytest.mark.whole
-CLIENTS = os.environ.get("CLIENTS_PYTHON") or str(ROOT / ".venv-clients/bin/python")
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,10 @@ def test_a_request(terminal: Terminal, page: str, begins: str, printed: str) -> 
 def test_stock_clients(terminal: Terminal) -> None:
     """Scripts for Triton's client, over REST and over gRPC."""
     rest = terminal.block("docs/open-inference.md", "import json")
-    assert "[b'benign'] [[9.998" in terminal.run(CLIENTS, "-c", rest)
+    assert "[b'benign'] [[9.998" in terminal.run(environment("clients"), "-c", rest)
     with terminal.service("docs/grpc.md", "MLFLOW_TRACKING_URI=http://127.0.0.1:5000"):
         grpc = terminal.block("docs/grpc.md", "import numpy")
-        assert "[b'malignant' b'malignant']" in terminal.run(CLIENTS, "-c", grpc)
+        assert "[b'malignant' b'malignant']" in terminal.run(environment("clients"), "-c", grpc)
 
 
 def test_keys(terminal: Terminal) -> None:
