@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from predictor import clock
 from predictor.errors import FieldError, InferenceTimeout, InvalidRecord, LoadError
@@ -51,7 +52,8 @@ class Servable:
     """One model version, ready to answer. Two requests may run on it at the same time.
 
     `loaded_at` is a moment of `clock.now`. `profiles`, in the order of the features, and `background`, training rows that never leave the
-    service, are empty where the artifact has none.
+    service, are empty where the artifact has none. `categories` are those that the graph cannot do
+    without, by the places of the features.
     """
 
     model_version: ModelVersion
@@ -68,6 +70,7 @@ class Servable:
     load_seconds: float = 0.0
     cost: Cost = field(default_factory=Cost)
     linear: Linear | None = field(default=None, repr=False)
+    categories: Mapping[int, frozenset[Value]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def rows_on_loop(self) -> int:
@@ -106,8 +109,23 @@ class Servable:
             if len(rows) > 1:
                 # One row may have failed them all: each is asked alone.
                 return self._answer_one_by_one(rows)
-            return Answers.of(self.signature, [_cannot_compute(error)])
+            return Answers.of(self.signature, [self._not_computed(rows[0], error)])
         return read_answers(self.signature, outputs)
+
+    def _not_computed(self, row: Row, error: Exception) -> InvalidRecord:
+        """Why a row has no answer: the categories in it that are not known, or ONNX Runtime's reason."""
+        values = np.frombuffer(row, np.float32).tolist() if isinstance(row, bytes) else row
+        unknown = [
+            FieldError(
+                self.signature.features[place].name, "not a category that this version knows"
+            )
+            for place, known in self.categories.items()
+            if _as_category(values[place]) not in known
+        ]
+        if unknown:
+            return InvalidRecord(unknown)
+        reason = f"the model cannot compute this record: {one_line(error)}"
+        return InvalidRecord([FieldError("", reason)])
 
     def _answer_one_by_one(self, rows: Sequence[Row]) -> Answers:
         return Answers.of(self.signature, [a for row in rows for a in self.answer([row])])
@@ -178,7 +196,6 @@ def _with(options: ort.RunOptions) -> Runs:
     return lambda run, names, feed: run(names, feed, options)
 
 
-def _cannot_compute(error: Exception) -> InvalidRecord:
-    return InvalidRecord(
-        [FieldError("", f"the model cannot compute this record: {one_line(error)}")]
-    )
+def _as_category(value: Value) -> Value:
+    # Encoders of integers take them from floats; NaN is none.
+    return int(value) if isinstance(value, float) and math.isfinite(value) else value

@@ -5,7 +5,7 @@ knows makes a row that can be computed. Only the first layer is followed: casts,
 together and taken apart again, and encoders.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,8 @@ _SAME = {
     "Flatten",
     "Squeeze",
     "Unsqueeze",
-    "Imputer",
-    "StringNormalizer",
 }
+_CHANGED = {"Imputer", "StringNormalizer"}
 _ENCODERS = {"OneHotEncoder", "LabelEncoder", "CategoryMapper"}
 _LISTS = ("cats_strings", "cats_int64s", "keys_strings", "keys_int64s", "keys_floats")
 
@@ -52,6 +51,38 @@ def refuses_values(model: bytes) -> bool:
 
 def known_categories(model: bytes, ports: Sequence[Port]) -> Categories:
     """The categories of a serialised model; none where no encoder can be followed to its inputs."""
+    known: dict[int, Value] = {}
+    for node, place in _encoders(model, ports, _SAME | _CHANGED):
+        listed = _first_listed(node)
+        if listed is not None:
+            known.setdefault(place, listed)
+    return known
+
+
+def only_categories(model: bytes, ports: Sequence[Port]) -> Mapping[int, frozenset[Value]]:
+    """By the place of a feature, the categories without which a serialised model fails.
+
+    Those of one-hot encoders that refuse what they do not know; of features whose values reach them
+    unchanged, but for a cast to an integer.
+    """
+    if b"OneHotEncoder" not in model:
+        return {}
+    only: dict[int, frozenset[Value]] = {}
+    for node, place in _encoders(model, ports, _SAME):
+        given = {attribute.name: attribute for attribute in node.attribute}
+        if node.op_type != "OneHotEncoder" or "zeros" not in given or given["zeros"].i:
+            continue
+        texts = given["cats_strings"].strings if "cats_strings" in given else ()
+        numbers = given["cats_int64s"].ints if "cats_int64s" in given else ()
+        listed = frozenset([*(text.decode(errors="replace") for text in texts), *numbers])
+        only[place] = only.get(place, listed) & listed
+    return only
+
+
+def _encoders(
+    model: bytes, ports: Sequence[Port], same: Container[str]
+) -> Iterator[tuple[Any, int]]:
+    """The encoders of single features, each with the feature's place. Nodes in `same` are looked through."""
     graph = parse(model).graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     columns: dict[str, Columns] = {}
@@ -60,25 +91,22 @@ def known_categories(model: bytes, ports: Sequence[Port]) -> Categories:
         width = port.width or 1
         columns[port.name] = [*range(start, start + width)]
         start += width
-    known: dict[int, Value] = {}
     for node in graph.node[:_MAX_NODES]:  # each after those that it takes from
         if node.op_type in _ENCODERS:
-            listed = _first_listed(node)
-            places = columns.get(node.input[0], [])
-            if listed is not None and len(places) == 1:
-                known.setdefault(places[0], listed)
-        elif (led := _led_on(node, columns, constants)) and node.output:
+            places = columns.get(node.input[0], []) if node.input else []
+            if len(places) == 1:
+                yield node, places[0]
+        elif (led := _led_on(node, columns, constants, same)) and node.output:
             columns[node.output[0]] = led
-    return known
 
 
 def _led_on(
-    node: Any, columns: Mapping[str, Columns], constants: Mapping[str, Any]
+    node: Any, columns: Mapping[str, Columns], constants: Mapping[str, Any], same: Container[str]
 ) -> Columns | None:
     """The features of a node's output; None where they are not simply those of its inputs."""
     if not node.input or node.input[0] not in columns:
         return None
-    if node.op_type in _SAME:
+    if node.op_type in same:
         return columns[node.input[0]]
     if node.op_type == "Concat" and all(name in columns for name in node.input):
         together = sum(len(columns[name]) for name in node.input)

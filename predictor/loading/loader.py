@@ -16,7 +16,7 @@ from predictor.loading.artifact import Fetched
 from predictor.loading.cost import measure
 from predictor.loading.declared_outputs import DeclaredOutputs
 from predictor.loading.first_rows import first_rows
-from predictor.loading.graph_categories import refuses_values
+from predictor.loading.graph_categories import only_categories, refuses_values
 from predictor.loading.graph_outputs import Claims, read_outputs
 from predictor.loading.graph_signature import MlflowSignature, read_features
 from predictor.loading.interrupt import Interrupt
@@ -104,11 +104,12 @@ def load(
     with during("examples"):
         _replay(servable)
     linear = proven_linear(servable, fetched.graph)
+    categories = only_categories(fetched.graph, signature.ports)
     cost = measure(servable.answer, row)
     seconds = time.perf_counter() - started
     return replace(
         servable, cost=cost, linear=linear, load_seconds=seconds, loaded_at=clock.now(),
-        runs=runs or unwatched(),
+        runs=runs or unwatched(), categories=categories,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from predictor.signature import Feature
 _IGNORED: Schema = {
     "type": ["string", "number", "boolean", "null"],
     "description": "Ignored by this version: a column of its signature that the model does not take.",
+    "x-ignored": True,
 }
 
 

@@ -43,7 +43,7 @@ export function showDrivers(place, explanation, labelOf) {
         "tbody",
         {},
         edge(`Baseline: mean of ${baseline.rows} training rows`, baseline.value, scale),
-        ...top.map((each) => line(labelOf(each.feature), each.value, each.contribution, widest, scale)),
+        ...top.map((each) => line(labelOf(each.feature), each.value ?? "missing", each.contribution, widest, scale)),
         rest.length > 0 && line(`${rest.length} others together`, null, sum, widest, scale),
         edge("This answer", value, scale),
       ),

@@ -1,17 +1,19 @@
 // What the OpenAPI document says of the serving version: its features, examples and classes. Pure.
 
 // What follows in a description is shown otherwise, or of no use to a person.
-const REST = / ?(?:Group: |Unit: |In the training data: |Finite, and )/;
+const REST = / ?(?:Group: |Unit: |In the training data: |Finite, and |May be missing: )/;
 const FEWEST = 3; // features that share a word make a group
 
 export function readDocument(document) {
   const { schemas } = document.components;
   const { post } = document.paths["/predict"];
-  const described = Object.entries(schemas.Record?.properties ?? {});
+  const described = Object.entries(schemas.Record?.properties ?? {}).filter(([, schema]) => !schema["x-ignored"]);
+  const required = schemas.Record?.required ?? described.map(([name]) => name);
   const groups = groupsOf(described);
   const features = described.map(([name, schema], i) => ({
     name,
-    type: schema.type,
+    type: [schema.type].flat()[0],
+    required: required.includes(name),
     group: groups[i],
     description: (schema.description ?? "").split(REST)[0],
     unit: schema["x-unit"] ?? null,
@@ -80,5 +82,5 @@ function examplesOf(post, schemas, features) {
     const answered = schemas.Prediction?.example?.prediction;
     found.push({ label: typeof answered === "string" ? answered : null, record: single });
   }
-  return found.filter(({ record }) => record && features.every(({ name }) => Object.hasOwn(record, name)));
+  return found.filter(({ record }) => record && features.every(({ name, required }) => !required || Object.hasOwn(record, name)));
 }

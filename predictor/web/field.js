@@ -15,7 +15,7 @@ export class Field {
     const attributes = { id, name: feature.name, "aria-describedby": `${id}-about ${id}-warning ${id}-fault` };
     this.input =
       feature.type === "boolean"
-        ? element("select", attributes, ...["", "true", "false"].map((value) => element("option", { value }, value || "choose")))
+        ? element("select", attributes, ...["", "true", "false"].map((value) => element("option", { value }, value || (feature.required === false ? "none" : "choose"))))
         : element("input", {
             ...attributes,
             type: "text",
@@ -33,7 +33,7 @@ export class Field {
     this.row = element(
       "div",
       { class: "row" },
-      element("label", { for: id }, feature.label),
+      element("label", { for: id }, feature.label, feature.required === false && element("span", { class: "soft small" }, " (may be empty)")),
       element("span", { class: "entry" }, this.input, this.gauge),
       element("span", { id: `${id}-about`, class: "unseen" }, this.about),
       this.warning,

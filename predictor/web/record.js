@@ -25,11 +25,16 @@ function normal(text) {
   return (sign === "-" ? "-" : "") + digits + (part && `.${part}`) + exponent;
 }
 
+// What pandas and spreadsheets write for a missing number.
+const NONE = /^(#?n\/?a|nan|null|none)$/i;
+
+const isMissing = ({ type, required }, typed) => required === false && type !== "string" && NONE.test(typed.trim());
+
 // One record as JSON, from typed values in the order of the features. An empty one is left out.
 export function recordText(features, typed) {
   const members = [];
   features.forEach((feature, i) => {
-    const value = literal(feature.type, typed[i]);
+    const value = isMissing(feature, typed[i]) ? null : literal(feature.type, typed[i]);
     if (value !== null) members.push(`${JSON.stringify(feature.name)}: ${value}`);
   });
   return `{${members.join(", ")}}`;
@@ -38,8 +43,10 @@ export function recordText(features, typed) {
 // What is surely wrong with one, in the service's words: thousands of rows are not sent to be told so.
 export function faultsOf(features, typed) {
   const found = [];
-  features.forEach(({ name, type }, i) => {
+  features.forEach((feature, i) => {
+    const { name, type, required } = feature;
     const value = literal(type, typed[i]);
+    if (required === false && (value === null || isMissing(feature, typed[i]))) return;
     if (value === null) found.push({ field: name, message: "missing" });
     else if (type !== "string" && value.startsWith('"')) {
       found.push({ field: name, message: `expected ${type === "boolean" ? "true or false" : "a number"}` });

@@ -57,7 +57,7 @@ const sorted = (name) => words(name).sort().join(" ");
 
 function withHeader(rows, columns, features) {
   const [names, ...body] = rows;
-  const missing = features.filter((_, i) => !columns.includes(i)).map(({ name }) => name);
+  const missing = features.filter(({ required }, i) => required !== false && !columns.includes(i)).map(({ name }) => name);
   if (missing.length > 0) return { fault: `The columns lack ${listed(missing)}. ${NOTHING}` };
   const twice = columns.find((i, at) => i >= 0 && columns.indexOf(i) !== at);
   if (twice !== undefined) return { fault: `Two columns are ${features[twice].name}. ${NOTHING}` };
@@ -68,7 +68,7 @@ function withHeader(rows, columns, features) {
       fault: `There are ${names.length} columns, and row ${wrong + 1} has ${body[wrong].length} values. ${NOTHING}`,
     };
   }
-  const ordered = body.map((row) => features.map((_, i) => row[columns.indexOf(i)]));
+  const ordered = body.map((row) => features.map((_, i) => row[columns.indexOf(i)] ?? ""));
   const others = names.map((_, at) => at).filter((at) => columns[at] < 0);
   return sheetOf(ordered, features, {
     names: others.map((at) => names[at]),

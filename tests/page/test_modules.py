@@ -239,6 +239,39 @@ def test_a_list_is_sorted_by_any_column_with_what_has_no_value_last(modules):
     assert {row["model_version"] for row in table} == {"7"}
 
 
+def test_what_may_be_missing_is_left_out_and_no_fault(modules):
+    """An empty field, a column that is not there, or what pandas writes for nothing."""
+    properties = {
+        "a": {"type": "number"},
+        "b": {"type": ["number", "null"]},
+        "id": {"type": ["string", "null"], "x-ignored": True},
+    }
+    described = document(properties)
+    described["components"]["schemas"]["Record"]["required"] = ["a"]
+    (read_features,) = modules.compute(
+        "features.js", f"m.readDocument({json.dumps(described)}).features"
+    )
+    assert [(f["name"], f["type"], f["required"]) for f in read_features] == [
+        ("a", "number", True), ("b", "number", False),
+    ]  # fmt: skip
+    given = json.dumps(read_features)
+    for typed, text in (
+        (["1", ""], '{"a": 1}'),
+        (["1", "NaN"], '{"a": 1}'),
+        (["1", "2"], '{"a": 1, "b": 2}'),
+    ):
+        sent, faults = modules.compute(
+            "record.js",
+            f"m.recordText({given}, {json.dumps(typed)})",
+            f"m.faultsOf({given}, {json.dumps(typed)})",
+        )
+        assert (sent, faults) == (text, [])
+    (faults,) = modules.compute("record.js", f'm.faultsOf({given}, ["NA", "x"])')
+    assert [each["field"] for each in faults] == ["a", "b"]
+    (found,) = modules.compute("sheet.js", f'm.readSheet("a,c\\n1,2\\n", {given})')
+    assert found["rows"] == [["1", ""]]
+
+
 def read(text: str) -> str:
     return f"m.readSheet({json.dumps(text)}, {FEATURES})"
 

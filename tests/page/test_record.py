@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.predictor.graphs import classifier
+from tests.predictor.test_missing_values import GRAPH
 
 pytestmark = pytest.mark.whole
 
@@ -46,6 +47,18 @@ async def test_a_value_that_training_never_saw_is_warned_about(desk, models):
     await expect(desk.answer).to_contain_text(
         re.compile(r"mean area: (99999|100000)", re.IGNORECASE)
     )
+
+
+async def test_a_value_may_be_left_out_where_the_version_says_so(site, desk):
+    """The field says it, the answer comes, and what is missing is called so among what drove it."""
+    await site.live.serve(9, GRAPH)
+    await desk.page.reload()
+    await expect(desk.page.locator(".row", has=desk.field("dose"))).to_contain_text("may be empty")
+    await expect(desk.page.locator(".row", has=desk.field("age"))).not_to_contain_text("empty")
+    await desk.type({"age": 0.25})
+    await desk.predict()
+    await expect(desk.prediction).to_be_visible()
+    await expect(desk.answer).to_contain_text(re.compile("dose missing", re.IGNORECASE))
 
 
 async def test_what_drove_the_answer_is_what_the_service_explains(site, desk, models):
