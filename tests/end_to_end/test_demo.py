@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from demo.processes import ROOT, Child, free_port, port_in_use
 from tests.end_to_end.parts import wait_until
+
+pytestmark = pytest.mark.whole
 
 
 def demo(folder: Path, mlflow_port: int, predictor_port: int) -> subprocess.Popen[str]:
