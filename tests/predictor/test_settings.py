@@ -49,6 +49,8 @@ READ = [
     ("PREDICTOR_TLS_KEY", "/key.pem", Path("/key.pem")),
     ("PREDICTOR_WEBHOOK_SECRET_FILE", "/secret", Path("/secret")),
     ("PREDICTOR_LOAD_SECONDS", "5.5", 5.5),
+    ("PREDICTOR_INFERENCE_SECONDS", "6.5", 6.5),
+    ("PREDICTOR_EXTRA_FIELDS", "ignore", "ignore"),
     ("OTEL_TRACES_EXPORTER", "otlp", "otlp"),
 ]
 SECRETS = ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"]
