@@ -25,7 +25,9 @@ settings.load_profile("unhurried")
 ATTACKS = {f"tests/hostile/test_{name}.py" for name in ("attacks", "document", "fuzz")}
 # The folders with the longest tests. `faults` begins, because one of the two files that begin needs
 # no trained versions: it goes on while they are trained for the other.
-FIRST = ("faults", "end_to_end", "deploy", "benchmarks", "hostile", "page", "trainer")
+FIRST = (
+    "faults", "compatibility", "end_to_end", "deploy", "benchmarks", "hostile", "page", "trainer",
+)  # fmt: skip
 
 
 class ByFile(LoadFileScheduling):
