@@ -54,7 +54,9 @@ REQUEST_SECONDS = Family(
 )  # fmt: skip
 PREDICTIONS = Family(
     "predictor_predictions_total", "counter",
-    "Rows answered, by the version and the class it gave.", ("model_version", "prediction"),
+    "Rows answered, by the version and the class it gave; `value` for a regressor, `other` for what no list of "
+    "the version's classes has.",
+    ("model_version", "prediction"),
 )  # fmt: skip
 BATCH_ROWS = Family(
     "predictor_batch_rows", "histogram", "Rows in one ONNX Runtime call.", (), _ROWS

@@ -245,6 +245,40 @@ def test_what_clients_send_does_not_become_a_label_value(live, tmp_path, rows):
     assert "patient" not in live.exposition.render().decode()
 
 
+@pytest.mark.parametrize("door", ["asgi", "fast lane"])
+async def test_nothing_that_a_request_says_is_in_the_metrics(live, door):
+    """Of paths, models, versions, outputs, headers and records, no text is in a label."""
+    node = helper.make_node("Identity", ["name"], ["label"])
+    shape = (None, 1)
+    model = graph([node], [tensor("name", "string", shape)], [tensor("label", "string", shape)])
+    await live.serve(1, model)
+    record = {"name": "marked"}
+    row = {"name": "name", "shape": [1], "datatype": "BYTES", "data": ["marked"]}
+    async with live.behind(door):
+        ask = live.client.request
+        assert (await ask("POST", "/predict", json=record)).json()["prediction"] == "marked"
+        await ask("POST", "/predict?marked=marked", json=record, headers={"x-request-id": "marked"})
+        await ask("POST", "/predict/batch", json={"instances": [record] * 20})
+        await ask("POST", "/v2/models/m/infer", json={"inputs": [row], "id": "marked"})
+        await ask("POST", "/v2/models/marked/versions/marked/infer", json={"inputs": [row]})
+        await ask("POST", "/invocations", json={"inputs": [record]})
+        await ask("MARKED", "/predict")
+        for path in (
+            "/marked",
+            "/v2/models/marked",
+            "/predict/marked",
+            "/docs/marked",
+            "/marked.js",
+        ):
+            await ask("GET", path)
+        await asyncio.sleep(0)  # counting waits until the answer is sent
+        text = (await live.client.get("/metrics")).text
+    assert "predictor_requests_total" in text
+    assert "marked" not in text.lower()
+    assert of_version(live, "1") == {"other": 24}
+    await live.reconciler.close()
+
+
 def test_several_targets_are_one_series(live, tmp_path):
     """Each combination of labels would be one else."""
     node = helper.make_node("ArgMax", ["X"], ["label"], axis=2, keepdims=0)
