@@ -107,7 +107,7 @@ class LoadError(PredictorError):
 class CacheError(PredictorError):
     """The cache folder could not be written."""
 
-    def __init__(self, what: Literal["written", "cleared"], cause: OSError) -> None:
+    def __init__(self, what: Literal["written", "cleared"], cause: Exception) -> None:
         consequence = {
             "written": "this version serves from memory; a start without the registry cannot serve it",
             "cleared": "a start without the registry could serve a version that was withdrawn",

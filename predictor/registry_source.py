@@ -10,6 +10,7 @@ import structlog
 from predictor.errors import CacheError, LoadError, RegistryError
 from predictor.loading.artifact import INPUT_EXAMPLE, MLMODEL, Fetched
 from predictor.loading.artifact_files import checked, open_files
+from predictor.loading.blocking import Blocking
 from predictor.loading.cache import Cache
 from predictor.loading.mlmodel import names_example
 from predictor.loading.mlmodel import onnx_path as path_of_graph
@@ -31,6 +32,8 @@ class RegistrySource:
         self._client = client
         self._cache = cache
         self._max_bytes = max_bytes
+        self._files = Blocking("readings of versions' files")
+        self._writes = Blocking("writes to the cache", 4)
 
     async def aspired(self) -> ModelVersion | None:
         """As Registry.aspired."""
@@ -43,7 +46,10 @@ class RegistrySource:
 
     async def fetch(self, version: ModelVersion) -> Fetched:
         """The files of a version. Raises LoadError (stage `fetch`, `session` or `digest`)."""
-        fetched = await asyncio.to_thread(self._cache.find, version)
+        try:
+            fetched = await self._files.run(self._cache.find, version)
+        except OSError:
+            fetched = None  # writing to it, later, tells why
         # A tag that is not the kept file's speaks of another file, which may be there by now.
         if fetched is None or version.expected_sha256 not in (None, fetched.artifact.onnx_sha256):
             fetched = await self._download(version)
@@ -61,20 +67,24 @@ class RegistrySource:
 
     async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
         """What served last by the registry's word, if its files are still what they were."""
-        return await asyncio.to_thread(self._cache.last_verified)
+        try:
+            return await self._files.run(self._cache.last_verified)
+        except (LoadError, OSError) as error:
+            log.warning("cache_not_read", reason=str(error))
+            return None
 
     async def remember(self, version: ModelVersion, fetched: Fetched) -> None:
         """Keep a verified version for a start without the registry. Raises CacheError."""
         try:
-            await asyncio.to_thread(self._cache.remember, version, fetched)
-        except OSError as error:
+            await self._writes.run(self._cache.remember, version, fetched)
+        except (OSError, LoadError) as error:
             raise CacheError("written", error) from error
 
     async def forget(self) -> None:
         """Serve nothing at the next start unless the registry says so. Raises CacheError."""
         try:
-            await asyncio.to_thread(self._cache.forget)
-        except OSError as error:
+            await self._writes.run(self._cache.forget)
+        except (OSError, LoadError) as error:
             raise CacheError("cleared", error) from error
 
     async def close(self) -> None:
@@ -95,17 +105,17 @@ class RegistrySource:
             return contents[path]
 
         # Off the loop: reading 2 MB of YAML takes seconds.
-        onnx_path = checked(await asyncio.to_thread(path_of_graph, await bring(MLMODEL)))
+        onnx_path = checked(await self._files.run(path_of_graph, await bring(MLMODEL)))
         graph = await bring(onnx_path)
-        for path in await asyncio.to_thread(_external_files, graph, onnx_path):
+        for path in await self._files.run(_external_files, graph, onnx_path):
             await bring(path)
-        if await asyncio.to_thread(names_example, contents[MLMODEL], INPUT_EXAMPLE):
+        if await self._files.run(names_example, contents[MLMODEL], INPUT_EXAMPLE):
             # It only saves inventing a row: a version is served without it.
             with contextlib.suppress(LoadError, TimeoutError):
                 async with asyncio.timeout(_EXAMPLE_SECONDS):
                     contents[INPUT_EXAMPLE] = await files.read(INPUT_EXAMPLE, _EXAMPLE_BYTES)
         metrics = await self._metrics(version)
-        return await asyncio.to_thread(Fetched.of, onnx_path, contents, metrics)
+        return await self._files.run(Fetched.of, onnx_path, contents, metrics)
 
     async def _metrics(self, version: ModelVersion) -> dict[str, float]:
         try:

@@ -168,7 +168,11 @@ def open_session(fetched: Fetched, interrupt: Interrupt) -> ort.InferenceSession
         )
     interrupt.on_raise(lambda: options.set_load_cancellation_flag(True))
     try:
-        return ort.InferenceSession(fetched.graph, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(fetched.graph, options, providers=["CPUExecutionProvider"])
+        # Kept to open the session anew with other providers, which nobody asks for: as large as the file.
+        if hasattr(session, "_model_bytes"):
+            session._model_bytes = b""
+        return session
     except Exception as error:
         path = fetched.artifact.onnx_path
         reason = missing_locale(error) or one_line(error)

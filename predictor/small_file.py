@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _READ_SECONDS = 0.5
@@ -16,6 +17,8 @@ class SmallFile:
         self.path = path
         self._most_bytes = most_bytes
         self._reading: asyncio.Future[bytes] | None = None
+        # Its own: who may ask is not to depend on what other work holds the threads of a shared pool.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="small-file")
 
     def read(self) -> bytes:
         """What it holds now. Raises OSError."""
@@ -35,7 +38,8 @@ class SmallFile:
         One that hangs is told of as a fault each time, and holds one thread, however often it is asked.
         """
         if self._reading is None:
-            self._reading = asyncio.ensure_future(asyncio.to_thread(self.read))
+            loop = asyncio.get_running_loop()
+            self._reading = loop.run_in_executor(self._thread, self.read)
         done, _ = await asyncio.wait({self._reading}, timeout=_READ_SECONDS)
         if not done:
             raise TimeoutError(errno.ETIMEDOUT, f"not read within {_READ_SECONDS} seconds")

@@ -10,10 +10,12 @@ from urllib.parse import quote, unquote, urlsplit
 import httpx
 
 from predictor.errors import LoadError
+from predictor.loading.blocking import Blocking
 
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _CHUNK = 1 << 20  # bytes
 _LISTING_SECONDS, _LISTING_BYTES = 2, 1_000_000  # it is asked for between two polls
+_STORES = Blocking("readings of artifact stores")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure"}
 
 
@@ -89,7 +91,7 @@ class StoredFiles:
 
     async def read(self, path: str, most: int) -> bytes:
         """As ArtifactFiles.read."""
-        file = await asyncio.to_thread(self._open, checked(path))
+        file = await _STORES.run(self._open, checked(path))
         with contextlib.closing(file):
             return await _gather(self._chunks(file, path), path, most)
 
@@ -97,7 +99,7 @@ class StoredFiles:
         """As ArtifactFiles.listing: whatever the store tells of each file, times included."""
         try:
             async with asyncio.timeout(_LISTING_SECONDS):
-                return await asyncio.to_thread(self._list)
+                return await _STORES.run(self._list)
         except TimeoutError as error:
             reason = f"cannot list {self._uri}: no answer in {_LISTING_SECONDS:g} s"
             raise LoadError("fetch", reason) from error
@@ -129,7 +131,7 @@ class StoredFiles:
     async def _chunks(self, file: Any, path: str) -> AsyncIterator[bytes]:
         while True:
             try:
-                chunk = await asyncio.to_thread(file.read, _CHUNK)
+                chunk = await _STORES.run(file.read, _CHUNK)
             except Exception as error:
                 raise LoadError("fetch", f"cannot read {self._uri}/{path}: {error}") from error
             if not chunk:

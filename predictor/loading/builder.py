@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 
 from predictor.errors import LoadError, Stage
 from predictor.loading.artifact import Fetched
+from predictor.loading.give_back import give_back_after, give_back_soon
 from predictor.loading.interrupt import Interrupt
 from predictor.model_version import ModelVersion
 from predictor.servable import Servable
@@ -14,17 +15,28 @@ from predictor.servable import Servable
 Fetch = Callable[[ModelVersion], Awaitable[Fetched]]
 Loader = Callable[[ModelVersion, Fetched, Interrupt], Servable]
 
+_END_SECONDS = 5.0  # for a build that was given up
+_MAX_STUCK = 3  # builds that were given up and do not end
+
 
 class Builder:
     """Fetches a version's files and turns them into a servable."""
 
-    def __init__(self, fetch: Fetch, load: Loader, seconds: float) -> None:
-        """`seconds` bounds one build, from the first byte to the last recorded example."""
+    def __init__(
+        self, fetch: Fetch, load: Loader, seconds: float, end_seconds: float = _END_SECONDS
+    ) -> None:
+        """`seconds` bounds one build, from the first byte to the last recorded example.
+
+        One that was given up has `end_seconds` to end before the next begins beside it.
+        """
+        self._end_seconds = end_seconds
         self._fetch = fetch
         self._load = load
         self._seconds = seconds
-        # One thread: two large models are never built side by side.
+        # One thread: two large models are not built side by side, unless one hangs.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="builder")
+        self._building: Future[Servable] | None = None
+        self._stuck: list[Future[Servable]] = []
 
     async def build(
         self, version: ModelVersion, fetched: Fetched | None = None
@@ -53,12 +65,42 @@ class Builder:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _in_thread(self, version: ModelVersion, fetched: Fetched) -> Servable:
+        await self._have_a_thread()
         interrupt = Interrupt()
-        loop = asyncio.get_running_loop()
+        self._building = self._thread.submit(
+            copy_context().run, self._build, version, fetched, interrupt
+        )
         try:
-            return await loop.run_in_executor(
-                self._thread, copy_context().run, self._load, version, fetched, interrupt
-            )
+            return await asyncio.wrap_future(self._building)
         except asyncio.CancelledError:
             interrupt.throw()
             raise
+
+    def _build(self, version: ModelVersion, fetched: Fetched, interrupt: Interrupt) -> Servable:
+        try:
+            servable = self._load(version, fetched, interrupt)
+            give_back_after(servable)
+            return servable
+        finally:
+            give_back_soon()  # building takes several times what the servable keeps
+
+    async def _have_a_thread(self) -> None:
+        """Wait for the build before to end, as it was told to; if it does not, leave it its thread.
+
+        Raises LoadError where too many do not end.
+        """
+        before = self._building
+        if before is None or before.done():
+            return
+        await asyncio.wait({asyncio.wrap_future(before)}, timeout=self._end_seconds)
+        if before.done():
+            return
+        self._stuck = [each for each in self._stuck if not each.done()]
+        if len(self._stuck) >= _MAX_STUCK:
+            raise LoadError(
+                "internal",
+                f"{_MAX_STUCK + 1} builds of other versions do not end; restart the service",
+            )
+        self._stuck.append(before)
+        self._thread.shutdown(wait=False)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="builder")

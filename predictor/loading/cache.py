@@ -4,28 +4,34 @@
     versions/<key>.json         which digest a verified version has, so that it is fetched once
     verified/<key>.json         what to serve when the registry is down at start-up
 
-Only what was verified gets here, and whole or not at all, so a second predictor on the same folder,
+The three folders are this user's own: a link in place of one, or one that others may write to, is
+neither read nor written. Only what was verified gets here, and whole or not at all, so a second predictor on the same folder,
 or the next start after a crash, sees nothing that is half-written.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import msgspec
 
+from predictor.errors import LoadError
 from predictor.loading.artifact import Artifact, Fetched, sha256
-from predictor.loading.durable import remove, write_file, write_folder
+from predictor.loading.artifact_files import checked
+from predictor.loading.durable import check_own, read_file, remove, write_file, write_folder
 from predictor.model_version import ModelVersion
 
 _KEPT = 8  # artifacts beside those that a pointer in verified/ names
 _KEPT_VERSIONS = 64
 _MANIFEST = "manifest.json"
 _ABANDONED_SECONDS = 86_400  # age at which a half-written entry is nobody's work any more
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 T = TypeVar("T")
 
 
@@ -55,12 +61,18 @@ class Cache:
         self._scope = scope
 
     def find(self, version: ModelVersion) -> Fetched | None:
-        """The files of a version, or None where they are not here, or not intact."""
+        """The files of a version, or None where they are not here, or not intact. Raises OSError."""
+        self._check()
         pointer = _read(self._version_file(version), _Pointer)
         return self._fetched(pointer.digest) if pointer else None
 
     def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
-        """What served last by the registry's word, or None where that is unknown or not intact."""
+        """What served last by the registry's word, or None where that is unknown or not intact.
+
+        Raises OSError where the cache is not this user's own, and LoadError where the files are not
+        those that the version's tag names.
+        """
+        self._check()
         pointer = _read(self._verified_file, _Pointer)
         fetched = self._fetched(pointer.digest) if pointer else None
         if pointer is None or fetched is None:
@@ -69,6 +81,7 @@ class Cache:
             pointer.name, pointer.version, pointer.source, pointer.created_ms, pointer.run_id,
             tags=pointer.tags,
         )  # fmt: skip
+        fetched.artifact.check(version.expected_sha256)
         return version, fetched
 
     def remember(self, version: ModelVersion, fetched: Fetched) -> None:
@@ -82,17 +95,29 @@ class Cache:
             dict(version.tags), digest,
         )  # fmt: skip
         try:
+            self._check()
             self._keep(fetched)
             write_file(self._version_file(version), msgspec.json.encode(pointer))
             write_file(self._verified_file, msgspec.json.encode(pointer))
         except OSError:
-            self.forget()
+            with contextlib.suppress(OSError):
+                self.forget()
             raise
         self._prune(digest)
 
     def forget(self) -> None:
         """Serve nothing at the next start, unless the registry says what. Raises OSError."""
+        check_own(self._verified_file.parent)
         self._verified_file.unlink(missing_ok=True)
+
+    def _check(self) -> None:
+        """Raise OSError where somebody else could have written what is here."""
+        for folder in self._own:
+            check_own(folder)
+
+    @property
+    def _own(self) -> tuple[Path, ...]:
+        return (self._artifacts, self._folder / "versions", self._folder / "verified")
 
     @property
     def _artifacts(self) -> Path:
@@ -108,12 +133,14 @@ class Cache:
 
     def _fetched(self, digest: str) -> Fetched | None:
         folder = self._artifacts / digest
+        if not _DIGEST.fullmatch(digest) or folder.is_symlink():
+            return None
         manifest = _read(folder / _MANIFEST, _Manifest)
         if manifest is None:
             return None
         try:
-            contents = {path: (folder / path).read_bytes() for path in manifest.digests}
-        except OSError:
+            contents = {path: _read_inside(folder, path) for path in manifest.digests}
+        except (OSError, LoadError):
             return None
         intact = all(sha256(contents[path]) == known for path, known in manifest.digests.items())
         artifact = Artifact(manifest.onnx_path, manifest.digests, manifest.metrics)
@@ -148,8 +175,10 @@ class Cache:
                 path.unlink(missing_ok=True)
 
     def _abandoned(self) -> Iterator[Path]:
+        # Files have the wall clock's time. A day forward costs another process what it is writing.
         before = time.time() - _ABANDONED_SECONDS
-        return (path for path in self._folder.glob("*/.writing-*") if _modified(path) < before)
+        writing = (path for folder in self._own for path in folder.glob(".writing-*"))
+        return (path for path in writing if _modified(path) < before)
 
 
 def _key(*parts: str) -> str:
@@ -158,13 +187,21 @@ def _key(*parts: str) -> str:
 
 def _modified(path: Path) -> float:
     try:
-        return path.stat().st_mtime
+        return path.lstat().st_mtime
     except FileNotFoundError:  # removed by another predictor
         return 0
 
 
+def _read_inside(folder: Path, path: str) -> bytes:
+    """A file of an artifact. Raises LoadError or OSError for one outside its folder, also by a link."""
+    place = folder / checked(path)
+    if place.parent.resolve() != folder.resolve() / PurePosixPath(path).parent:
+        raise OSError(errno.ELOOP, "reached by a link", str(place))
+    return read_file(place)
+
+
 def _read(path: Path, kind: type[T]) -> T | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(read_file(path), type=kind)
     except (OSError, msgspec.DecodeError):
         return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from predictor.loading.onnx_schema import parse
+from predictor.loading.onnx_schema import parse, whole
 
 _RAW_DTYPES = {6: "<i4", 7: "<i8"}  # TensorProto.DataType: INT32, INT64
 
@@ -34,7 +34,7 @@ class GraphFacts:
 
 def read_graph(model: bytes) -> GraphFacts:
     """Read a serialised ONNX model. Raises ValueError if it is not one that can be served."""
-    parsed = parse(model)
+    parsed = parse(model, values=False)
     graphs = list(_graphs(parsed.graph))
     functions = [graph for function in parsed.functions for graph in _graphs(function)]
     _check_none_is_opened(graphs, functions)
@@ -76,10 +76,12 @@ def _class_labels(graph: Any) -> Labels:
 
 def _listed(node: Any) -> Labels:
     for attribute in node.attribute:
-        if attribute.name == "classlabels_strings" and attribute.strings:
-            return tuple(label.decode() for label in attribute.strings)
-        if attribute.name in {"classlabels_int64s", "classlabels_ints"} and attribute.ints:
-            return tuple(attribute.ints)
+        if attribute.name == "classlabels_strings" and (texts := whole(attribute).strings):
+            return tuple(label.decode() for label in texts)
+        if attribute.name in {"classlabels_int64s", "classlabels_ints"} and (
+            numbers := whole(attribute).ints
+        ):
+            return tuple(numbers)
     return ()
 
 
@@ -88,6 +90,7 @@ def _chosen_from(node: Any, constants: dict[str, Any]) -> Labels:
     tensor = constants.get(node.input[0]) if node.op_type == "ArrayFeatureExtractor" else None
     if tensor is None:
         return ()
+    tensor = whole(tensor)
     if tensor.string_data:
         return tuple(label.decode() for label in tensor.string_data)
     if tensor.raw_data and tensor.data_type in _RAW_DTYPES:

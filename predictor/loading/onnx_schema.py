@@ -67,9 +67,19 @@ _SCHEMA: dict[str, list[tuple[str, int, int | str, bool]]] = {
 }
 
 
-def parse(model: bytes) -> Any:
-    """The message of a serialised ONNX model. Raises ValueError if it is none."""
-    parsed = _message_class()()
+_VALUES = {
+    "Attribute": {"i", "s", "floats", "ints", "strings"},
+    "Tensor": {"float_data", "int32_data", "string_data", "int64_data", "raw_data", "double_data"},
+}
+"""The fields that a large model consists of. What reads none of them need not unpack them."""
+
+
+def parse(model: bytes, *, values: bool = True) -> Any:
+    """The message of a serialised ONNX model. Raises ValueError if it is none.
+
+    Without `values`, no attribute or tensor has any until it is made `whole`.
+    """
+    parsed = _message_class("Model", values=values)()
     try:
         parsed.ParseFromString(model)
     except message.DecodeError as error:
@@ -79,14 +89,29 @@ def parse(model: bytes) -> Any:
     return parsed
 
 
+def whole(part: Any) -> Any:
+    """An attribute or a tensor of a message that was read without values, with its values.
+
+    Raises ValueError where they are none.
+    """
+    read = _message_class(part.DESCRIPTOR.name, values=True)()
+    try:
+        read.ParseFromString(part.SerializeToString())
+    except message.DecodeError as error:
+        raise ValueError(f"not an ONNX model: {error}") from error
+    return read
+
+
 @cache
-def _message_class() -> Any:
+def _message_class(wanted: str, *, values: bool) -> Any:
     schema = descriptor_pb2.FileDescriptorProto(
         name="graph.proto", package="graph", syntax="proto2"
     )
     for name, fields in _SCHEMA.items():
         described = schema.message_type.add(name=name)
         for field, number, kind, repeated in fields:
+            if not values and field in _VALUES.get(name, ()):
+                continue
             described.field.add(
                 name=field,
                 number=number,
@@ -96,4 +121,4 @@ def _message_class() -> Any:
             )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(schema)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("graph.Model"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"graph.{wanted}"))

@@ -1,6 +1,7 @@
 """A build is bounded: what hangs is ended, and its thread with it."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -101,3 +102,27 @@ def test_a_message_that_comes_before_anybody_listens_is_heard():
     interrupt.throw()
     interrupt.on_raise(lambda: heard.append("late"))
     assert heard == ["early", "late"]
+
+
+async def test_builds_that_cannot_be_ended_do_not_hold_up_the_next(files, tmp_path):
+    """Up to a few; the threads of those that hang do not pile up."""
+    ends = threading.Event()
+
+    async def bring(version):
+        return files["1"]
+
+    def never(version, fetched, interrupt):
+        ends.wait(60)
+        return load(version, fetched, interrupt)
+
+    builder = Builder(bring, never, 0.1, end_seconds=0.05)
+    for _ in range(4):
+        with pytest.raises(LoadError, match="PREDICTOR_LOAD_SECONDS"):
+            await builder.build(version(1))
+    with pytest.raises(LoadError, match="4 builds of other versions do not end"):
+        await builder.build(version(1))
+    ends.set()
+    await asyncio.sleep(0.5)
+    builder._seconds = 60
+    assert (await builder.build(version(1)))[0].model_version == version(1)
+    builder.close()

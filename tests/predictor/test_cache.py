@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from predictor.errors import LoadError
+from predictor.loading.artifact import Artifact, sha256
 from predictor.loading.cache import Cache
 from tests.predictor.parts import version, write_artifact
 
@@ -265,3 +267,103 @@ def test_several_processes_on_one_folder(cache, files, tmp_path):
     assert cache.find(version(0)) is not None
     left = [path.name for path in (tmp_path / "cache").rglob(".writing-*")]
     assert not left
+
+
+FOLDERS = ("artifacts", "versions", "verified")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("spoil", ["a link", "written by a group", "written by all", "a file"])
+def test_a_folder_that_is_not_our_own_is_left_alone(cache, files, tmp_path, folder, spoil):
+    """Nothing there is served, written or removed, nor where a link leads; the reason names it."""
+    for number in range(12):
+        cache.remember(version(number + 1), files(number))
+    own, elsewhere = tmp_path / "cache" / folder, tmp_path / "elsewhere"
+    own.rename(elsewhere)
+    if spoil == "a link":
+        own.symlink_to(elsewhere)
+    elif spoil == "a file":
+        own.touch()
+    else:
+        elsewhere.rename(own)
+        own.chmod(0o770 if spoil == "written by a group" else 0o777)
+        elsewhere = own
+    before = sorted(path.name for path in elsewhere.rglob("*"))
+    for use in (lambda: cache.find(A), cache.last_verified, lambda: cache.remember(A, files(99))):
+        with pytest.raises(OSError, match=folder):
+            use()
+    assert sorted(path.name for path in elsewhere.rglob("*")) == before
+
+
+def test_what_is_pruned_is_in_its_own_folders(cache, files, tmp_path):
+    """A link beside them is not followed, nor one among the artifacts."""
+    cache.remember(A, files())
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / ".writing-old").mkdir(parents=True)
+    (elsewhere / "kept").touch()
+    os.utime(elsewhere / ".writing-old", (1, 1))
+    (tmp_path / "cache" / "link").symlink_to(elsewhere)
+    for number in range(20):
+        link = tmp_path / "cache" / "artifacts" / f"{number:064x}"
+        link.symlink_to(elsewhere)
+        os.utime(link, (1, 1), follow_symlinks=False)
+    cache.remember(version(2), files(2))
+    assert sorted(path.name for path in elsewhere.iterdir()) == [".writing-old", "kept"]
+
+
+@pytest.mark.parametrize("how", ["up", "absolute", "link", "folder link", "artifact link", "pipe"])
+def test_nothing_outside_is_read(cache, files, place, tmp_path, how):
+    """Whatever a manifest names, and wherever a link leads, even if the digests are right."""
+    fetched = files()
+    cache.remember(A, fetched)
+    folder = place(fetched)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "model.onnx").write_bytes(fetched.graph)
+    named = {"up": "../../../outside/model.onnx", "absolute": str(outside / "model.onnx")}
+    if how == "artifact link":
+        folder.rename(outside / "whole")
+        folder.symlink_to(outside / "whole")
+    elif how == "folder link":
+        (folder / "data").symlink_to(outside)
+        named[how] = "data/model.onnx"
+    else:
+        (folder / "model.onnx").unlink()
+    if how == "link":
+        (folder / "model.onnx").symlink_to(outside / "model.onnx")
+    if how == "pipe":
+        os.mkfifo(folder / "model.onnx")
+    if how in named:
+        digests = {**fetched.artifact.digests, named[how]: sha256(fetched.graph)}
+        forged = Artifact(named[how], digests, {})
+        told = {"onnx_path": named[how], "digests": digests, "metrics": {}}
+        moved = folder.with_name(forged.digest)
+        folder.rename(moved)
+        (moved / "manifest.json").write_text(json.dumps(told))
+        for pointer in (tmp_path / "cache").glob("ver*/*.json"):
+            pointer.write_text(pointer.read_text().replace(fetched.artifact.digest, forged.digest))
+    assert cache.find(A) is None
+    assert cache.last_verified() is None
+
+
+def test_what_the_tag_does_not_name_is_not_restored(cache, files):
+    """The pointer has the version's tags: another file, however whole, is not that version."""
+    fetched = files()
+    right = version(1, onnx_sha256=fetched.artifact.onnx_sha256)
+    cache.remember(right, fetched)
+    assert cache.last_verified() == (right, fetched)
+    cache.remember(version(1, onnx_sha256="0" * 64), fetched)
+    with pytest.raises(LoadError, match="tag onnx_sha256"):
+        cache.last_verified()
+
+
+def test_only_its_owner_may_read_it(cache, files, tmp_path):
+    """Whatever the umask: an artifact may hold training rows."""
+    before = os.umask(0)
+    try:
+        cache.remember(A, write_artifact(tmp_path / "made", b"not read here", a_b=b"c"))
+    finally:
+        os.umask(before)
+    found = {path.stat().st_mode & 0o777 for path in (tmp_path / "cache").rglob("*")}
+    assert found == {0o700, 0o600}
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700

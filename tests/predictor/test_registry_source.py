@@ -299,3 +299,17 @@ async def test_closing_it_lets_go_of_its_connections(source_of):
     await source.close()
     with pytest.raises(RuntimeError, match="client has been closed"):
         await source.aspired()
+
+
+async def test_a_cache_that_others_may_write_is_not_read(source_of, tmp_path):
+    """Nothing is restored from it; the log says so, under `cache_not_read`."""
+    source = source_of("http://127.0.0.1:1")
+    fetched = write_artifact(tmp_path / "made")
+    await source.remember(ONE, fetched)
+    assert await source.last_verified() == (ONE, fetched)
+    (tmp_path / "cache" / "artifacts").chmod(0o777)
+    with capture_logs() as logged:
+        assert await source.last_verified() is None
+    assert [line["event"] for line in logged] == ["cache_not_read"]
+    with pytest.raises(CacheError, match="others may write"):
+        await source.remember(ONE, fetched)
