@@ -169,14 +169,13 @@ def open_session(fetched: Fetched, interrupt: Interrupt) -> ort.InferenceSession
     interrupt.on_raise(lambda: options.set_load_cancellation_flag(True))
     try:
         session = ort.InferenceSession(fetched.graph, options, providers=["CPUExecutionProvider"])
-        # Kept to open the session anew with other providers, which nobody asks for: as large as the file.
-        if hasattr(session, "_model_bytes"):
-            session._model_bytes = b""
-        return session
     except Exception as error:
         path = fetched.artifact.onnx_path
         reason = missing_locale(error) or one_line(error)
         raise LoadError("session", f"ONNX Runtime cannot load {path}: {reason}") from error
+    # Kept to open the session anew with other providers, which nobody asks for: as large as the file.
+    vars(session).pop("_model_bytes", None)
+    return session
 
 
 def new_options() -> ort.RunOptions:

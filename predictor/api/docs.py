@@ -16,7 +16,7 @@ def routes(service: Service, documents: Documents) -> APIRouter:
     @router.get("/openapi.json")
     async def document(request: Request) -> Response:
         recorded = service.access.allows("/predict", request.scope["headers"])
-        latest = documents.latest(recorded=recorded)
+        latest = await documents.latest(recorded=recorded)
         return answer(request, latest.validator, latest.content, "application/json", NO_CACHE)
 
     return router

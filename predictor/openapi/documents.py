@@ -1,6 +1,8 @@
 """Documents: the OpenAPI document of each servable, written when it is first asked for."""
 
+import asyncio
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -41,27 +43,35 @@ class Documents:
         self._app = app
         self._reconciler = service.reconciler
         self._access = service.access
-        self._none: Document | None = None
-        # Weak, so that a servable that was swapped out is freed.
-        self._written: WeakKeyDictionary[Servable, dict[bool, Document]] = WeakKeyDictionary()
+        # That of 10,000 features takes seconds: a thread writes it, and all who ask wait for the same.
+        # By the servable, or the application while none serves; weak, so that what was swapped out is
+        # freed.
+        self._writing: WeakKeyDictionary[object, dict[bool, asyncio.Future[Document]]] = (
+            WeakKeyDictionary()
+        )
+        self._one_at_a_time = Lock()
 
-    def latest(self, *, recorded: bool = True) -> Document:
+    async def latest(self, *, recorded: bool = True) -> Document:
         """The document of the servable that serves now, with a recorded example or a blank one."""
         serving = self._reconciler.serving
-        if serving is None:
-            self._none = self._none or self._write(None, recorded=False)
-            return self._none
-        written = self._written.setdefault(serving, {})
-        if recorded not in written:
-            written[recorded] = self._write(serving, recorded=recorded)
-        return written[recorded]
+        writing = self._writing.setdefault(serving or self._app, {})
+        if recorded not in writing or _failed(writing[recorded]):
+            work = asyncio.to_thread(self._write, serving, recorded=recorded)
+            writing[recorded] = asyncio.ensure_future(work)
+        # One client that leaves does not take the document from the others.
+        return await asyncio.shield(writing[recorded])
 
     def _write(self, servable: Servable | None, *, recorded: bool) -> Document:
-        written = document(self._app, servable, recorded=recorded)
+        with self._one_at_a_time:  # FastAPI's part of it is not made for threads
+            written = document(self._app, servable, recorded=recorded and servable is not None)
         _ask_for_keys(written, self._access)
         content = msgspec.json.encode(written)
         took_over = clock.wall(servable.loaded_at) if servable else None
         return Document(content, Validator.of(content, took_over))
+
+
+def _failed(written: "asyncio.Future[Document]") -> bool:
+    return written.done() and (written.cancelled() or written.exception() is not None)
 
 
 def _ask_for_keys(written: dict[str, Any], access: Access) -> None:

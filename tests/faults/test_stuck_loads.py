@@ -1,5 +1,6 @@
 """Loads that hang hold up nothing but themselves: above all not a key's end."""
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from demo.processes import Child
 from predictor.keys import line_of
 from tests.end_to_end.parts import wait_until
 from tests.faults.conftest import Make
-from tests.faults.parts import World, linear, mlmodel
+from tests.faults.parts import World, linear, mlmodel, replied
 from tests.predictor.graphs import GOOD
+from tests.predictor.parts import http
 
 VERSIONS = 12  # more than the threads of a pool that all would share
 SECONDS = 15.0  # in which a key that was taken out works no longer; it is two where nothing is busy
@@ -41,12 +43,11 @@ def test_a_key_is_taken_out_while_loads_hang(world: World, keys: Path, tmp_path:
     """Each of many versions has a file that whoever opens it waits for; a good one still loads."""
     good = world.promote(world.version({"MLmodel": mlmodel(), "model.onnx": linear()}))
     world.service.until_serving(good)
-    for number in range(VERSIONS):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        os.mkfifo(folder / "MLmodel")
-        hangs = world.registered.version(world.name, f"file://{folder}", world.registered.run())
-        world.promote(hangs)
+    os.mkfifo(tmp_path / "MLmodel")
+    elsewhere = json.dumps({"artifact_uri": f"file://{tmp_path}"}).encode()
+    world.proxy.misbehave("get-download-uri", replied(http("200 OK", elsewhere)))
+    for _ in range(VERSIONS):
+        hangs = world.promote(world.version({"MLmodel": mlmodel()}))
         wait_until(
             lambda hangs=hangs: (world.model()["loading"] or {}).get("model_version") == hangs,
             "it loads",
@@ -59,6 +60,7 @@ def test_a_key_is_taken_out_while_loads_hang(world: World, keys: Path, tmp_path:
     wait_until(lambda: status(world, "old") == 401, "the key works no longer", SECONDS)
     print(f"\nrefused {time.monotonic() - began:.1f} s after it was taken out")
     assert status(world, "new") == 200
+    world.proxy.behave()
     better = world.promote(world.version({"MLmodel": mlmodel(), "model.onnx": linear(0.5)}))
     world.service.until_serving(better)
     tasks = Path(f"/proc/{world.service.child.process.pid}/task")

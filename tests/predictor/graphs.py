@@ -153,6 +153,21 @@ def counting(**metadata: Any) -> bytes:
     return graph(nodes, [tensor("X")], [tensor("value", shape=(None, 1))], constants, metadata)
 
 
+def forest(trees: int) -> bytes:
+    """A regressor of many trees of three nodes: about 130 bytes each in the file, and more in memory."""
+    of_three = np.tile([0, 1, 2], trees).tolist()
+    node = helper.make_node(
+        "TreeEnsembleRegressor", ["X"], ["value"], domain="ai.onnx.ml", n_targets=1,
+        nodes_treeids=np.repeat(np.arange(trees), 3).tolist(), nodes_nodeids=of_three,
+        nodes_featureids=[0] * (3 * trees), nodes_values=[0.5, 0.0, 0.0] * trees,
+        nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"] * trees,
+        nodes_truenodeids=[1, 0, 0] * trees, nodes_falsenodeids=[2, 0, 0] * trees,
+        target_treeids=np.repeat(np.arange(trees), 2).tolist(), target_nodeids=[1, 2] * trees,
+        target_ids=[0] * (2 * trees), target_weights=[1.0, 2.0] * trees,
+    )  # fmt: skip
+    return graph([node], [tensor("X")], [tensor("value", shape=(None, 1))])
+
+
 def one_long_node(**metadata: Any) -> bytes:
     """The sum of the columns of `X`, and a node that takes the square of the largest value in time.
 

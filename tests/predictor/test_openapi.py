@@ -1,6 +1,8 @@
 """The OpenAPI document says what the serving version takes, and its examples work as they are."""
 
+import asyncio
 import json
+import time
 
 import pytest
 
@@ -267,3 +269,22 @@ async def test_the_document_names_the_version(live):
     info = (await document(live))["info"]
     assert (info["x-model-name"], info["x-model-version"]) == ("m", "7")
     assert "Version 7 of `m` serves now." in info["description"]
+
+
+async def test_a_large_document_is_written_once_and_beside_the_event_loop(live):
+    """All who ask at the same time wait for the same one, and others are answered meanwhile."""
+    await live.serve(1, regressor(10_000))
+    asking = [asyncio.create_task(live.client.get("/openapi.json")) for _ in range(5)]
+    began, longest, ticks = time.perf_counter(), 0.0, 0
+    while not all(each.done() for each in asking):
+        before = time.perf_counter()
+        await asyncio.sleep(0.001)
+        longest, ticks = max(longest, time.perf_counter() - before), ticks + 1
+    took = time.perf_counter() - began
+    print(f"\n{took * 1e3:.0f} ms, the loop held for {longest * 1e3:.0f} ms at most")
+    (content,) = {each.result().content for each in asking}
+    assert len(json.loads(content)["components"]["schemas"]["Record"]["properties"]) == 10_000
+    assert ticks > 20
+    before = time.perf_counter()
+    assert (await live.client.get("/openapi.json")).content == content
+    assert time.perf_counter() - before < max(1.0, took)
