@@ -170,8 +170,14 @@ def _true_shape(
 
 
 def _labels(ports: Sequence[Port]) -> list[Port]:
-    """What may be the label, the likeliest first. skl2onnx adds `decision_path` and `decision_leaf`."""
+    """What may be the label, the likeliest first. skl2onnx adds `decision_path` and `decision_leaf`.
+
+    Several columns behind a number are a mask or a list of places rather than labels, unless they are
+    called so.
+    """
     found = [p for p in ports if p.type in _LABELS and not p.name.startswith("decision_")]
+    if ports and ports[0].type in FLOATS:
+        found = [p for p in found if "label" in p.name.lower() or p.width in {None, 1}]
     return _named(found, "label")
 
 

@@ -275,6 +275,8 @@ class TestOutputs:
                 "l", "p", True, None,
             ),
             ([port("y")], None, None, False, "y"),
+            ([port("y"), port("mask", "bool")], None, None, False, "y"),
+            ([port("p"), port("labels", "int64")], "labels", "p", False, None),
             ([port("y", "double", (None,))], None, None, False, "y"),
         ],
     )  # fmt: skip
