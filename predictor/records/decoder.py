@@ -12,6 +12,7 @@ their elements one after the other. A cut that was none (in a string, say) leave
 no list, and the body is read the slow way.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
@@ -211,8 +212,10 @@ class _LooseForm(_Form):
             values = [*given[: self._width]]
             for place, feature, plain in self._several:
                 value = values[place]
-                if type(value) is not plain:
-                    values[place] = settled(None if value is UNSET else value, feature)
+                if value is None or value is UNSET:  # as only one that may be missing can be
+                    values[place] = math.nan
+                elif type(value) is not plain:
+                    values[place] = settled(value, feature)
             rows.append(tuple(values))
         return rows, colons
 

@@ -61,23 +61,35 @@ class JsonText:
             self._at = _skip(self._text, self._at + end)
             return value
         if self.starts("{"):
-            return self._hook([(name, self.value()) for name in self.members()])
+            return self._hook(self._pairs())
         values: list[Any] = []
         together = True
         for _ in self.elements():
-            while together and (together := self._several(values)):
-                pass
+            while together and (together := (some := self._several("[", "]")) is not None):
+                values += some
             values.append(self.value())
         return values
+
+    def _pairs(self) -> Pairs:
+        pairs: Pairs = []
+        together = True
+        for _ in self._items("}"):
+            while together and (together := (some := self._several("{", "}")) is not None):
+                pairs += some.items() if isinstance(some, dict) else some
+            pairs.append((self._name(), self.value()))
+        return pairs
 
     def members(self) -> Iterator[str]:
         """The names of the object that is next; whoever takes one reads its value before the next."""
         for _ in self._items("}"):
-            if not self.starts('"'):
-                raise self._error("Expecting property name enclosed in double quotes")
-            name = self._scan()
-            self._take(":", "Expecting ':' delimiter")
-            yield name
+            yield self._name()
+
+    def _name(self) -> str:
+        if not self.starts('"'):
+            raise self._error("Expecting property name enclosed in double quotes")
+        name: str = self._scan()
+        self._take(":", "Expecting ':' delimiter")
+        return name
 
     def elements(self) -> Iterator[None]:
         """Stops at each element of the list that is next; whoever is stopped there reads it."""
@@ -95,21 +107,21 @@ class JsonText:
                 return
             self._take(",", "Expecting ',' delimiter")
 
-    def _several(self, values: list[Any]) -> bool:
-        """Read some elements of a list and the comma behind them at once; False where that cannot be.
+    def _several(self, begin: str, end: str) -> Any:
+        """Some elements or members, read at once with the comma behind them; None where that cannot be.
 
         `[a]` is a list if, and only if, `a` is whole elements: a comma within one leaves it open.
         """
         last = _ENDS.get(self._text[self._at : self._at + 1], ",")
         cut = self._text.rfind(last, self._at, self._at + _PIECE) + len(last) - 1
         if cut <= self._at:
-            return False
+            return None
         try:
-            values += self._decoder.decode(f"[{self._text[self._at : cut]}]")
+            several = self._decoder.decode(f"{begin}{self._text[self._at : cut]}{end}")
         except json.JSONDecodeError:
-            return False
+            return None
         self._at = _skip(self._text, cut + 1)
-        return True
+        return several
 
     def _scan(self) -> Any:
         value, end = self._decoder.raw_decode(self._text, self._at)

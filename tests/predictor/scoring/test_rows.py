@@ -8,10 +8,10 @@ import json
 
 import pytest
 
-from predictor.errors import RequestError
+from predictor.errors import RequestError, TooManyRows
 from predictor.scoring.invocation import Invocation
 from predictor.scoring.scoring_errors import InvalidInput, SchemaNotMet
-from tests.predictor.graphs import OURS, classifier, one_input_per_column, regressor
+from tests.predictor.graphs import OURS, classifier, one_input_per_column, regressor, with_metadata
 from tests.predictor.scoring.parts import COLUMNS, servable, tensor
 
 NAMED = servable(OURS, COLUMNS)
@@ -177,3 +177,20 @@ def test_params_are_checked_where_they_are_declared():
 
 def test_classes_that_are_numbers_take_the_same_rows():
     assert rows(servable(classifier(labels=(0, 1))), {"inputs": [[1, 2]]}) == [(1.0, 2.0)]
+
+
+WIDE = servable(with_metadata(regressor(30), feature_names=[f"f{i}" for i in range(30)]))
+
+
+def test_no_table_is_made_of_more_than_was_sent():
+    """A single value that counts for half a million rows is fifteen million values."""
+    columns = {"f0": [0] * 500_000, **{f"f{i}": 0 for i in range(1, 30)}}
+    with pytest.raises(TooManyRows, match="500000 rows of 30 features"):
+        rows(WIDE, {"inputs": columns})
+    with pytest.raises(TooManyRows):
+        rows(WIDE, {"dataframe_split": {"data": columns}})
+    with pytest.raises(TooManyRows):
+        rows(WIDE, {"instances": [{}] * 200_000})
+    with pytest.raises(TooManyRows):
+        rows(WIDE, b"f0\n" + b"1\n" * 500_000, "csv")
+    assert len(rows(WIDE, {"inputs": {**columns, "f0": [0] * 30_000}})) == 30_000
