@@ -43,6 +43,9 @@ def answer(servable: Servable, asked: list[Any]) -> Computed:
     try:
         bodies_only = _BODIES.issuperset(map(type, asked))
         rows, faults, warnings = _read(servable, asked, bodies_only=bodies_only)
+        for fault in faults.values():
+            # Their frames hold this one, and with it every client of the tick: a reference cycle.
+            fault.__traceback__ = fault.__context__ = None
         if not rows:
             return [faults[number] for number in range(len(asked))], None, 0.0
         answers, seconds = _run(servable, rows)

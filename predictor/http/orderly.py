@@ -122,8 +122,10 @@ class OrderlyProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Give a client that has sent its last the answers that it is owed, if they have an end."""
-        if self._last is not None or self.scheme == "https":  # TLS has no half-closed connection
+        if self.scheme == "https":  # TLS has no half-closed connection
             return False
+        if self._last is not None:  # it has been refused: what is owed comes first, then why
+            return self._owed > 0
         answering = self._answering
         if answering and not answering.response_complete and is_endless(answering.scope):
             return False
@@ -131,13 +133,19 @@ class OrderlyProtocol(HttpToolsProtocol):
         return not self.transport.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what waits, and tell the request that is being answered."""
+        """Tell the request that is being answered, and leave nothing behind.
+
+        Neither a timer nor a reference cycle: what is freed by the garbage collector only would stay
+        for as long as that has no reason to run, with all that the last request sent.
+        """
         self._taking.clear()
         self.pipeline.clear()
         if self._answering is not None:  # uvicorn tells the latest one only
             self._answering.disconnected = True
             self._answering.message_event.set()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn does it where there was no error only
+        self.scope = self.headers = self.cycle = self._answering = None  # type: ignore[assignment]
 
     def pause_writing(self) -> None:
         """Wait for the client to take its answers, but not for ever."""
