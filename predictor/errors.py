@@ -167,8 +167,11 @@ class MalformedBody(RequestError):
 class BodyTooLarge(RequestError):
     """The body has more bytes than the limit."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"the body is larger than {limit} bytes; send fewer rows at a time")
+    def __init__(self, limit: int, setting: str | None = "PREDICTOR_MAX_BODY_BYTES") -> None:
+        """`setting` is where the limit comes from; None for a fixed one."""
+        said = f"the body is larger than {limit} bytes"
+        named = f"{said}, which {setting} allows; send fewer rows at a time"
+        super().__init__(named if setting else said)
 
 
 class TooManyRows(RequestError):

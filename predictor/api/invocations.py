@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from predictor.batcher import LARGE
 from predictor.errors import InvalidRecord
-from predictor.http.body import read_body
+from predictor.http.body import content_type, encoding, read_body
 from predictor.http.headers import NO_STORE
 from predictor.openapi.scoring import INVOCATIONS, PING, TAKES, VERSION
 from predictor.scoring.invocation import Invocation, Scored, failed
@@ -51,9 +51,7 @@ def routes(service: Service) -> APIRouter:
     )
     async def invocations(request: Request) -> Response:
         """Rows in one of MLflow's four JSON forms, or CSV; the answers as MLflow writes them."""
-        media = media_of(
-            request.headers.get("content-type"), request.headers.get("content-encoding")
-        )
+        media = media_of(content_type(request), encoding(request))
         body = await read_body(request, most)
         asked = Invocation(media, body)
         if len(body) > LARGE or len(asked.rows(service.reconciler.require_serving())) != 1:

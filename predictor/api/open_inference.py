@@ -13,8 +13,9 @@ from fastapi import APIRouter, Request, Response
 
 from predictor.batcher import LARGE
 from predictor.computing import Run
-from predictor.http.body import check_encoding, check_media, read_body
+from predictor.http.body import content_type, encoding, read_body
 from predictor.http.headers import NO_STORE
+from predictor.media_type import MediaType, check_encoding, check_json
 from predictor.model_uri import ModelUri
 from predictor.open_inference import metadata, request, response
 from predictor.open_inference.inference import Addressed, infer
@@ -160,11 +161,11 @@ def _json_length(asked: Request) -> str | None:
 
 def _check_type(asked: Request) -> None:
     """Raise UnsupportedMedia for what neither JSON nor plain bytes are; Triton's client does not say which."""
-    kind = asked.headers.get("content-type")
-    if kind == _BYTES:
-        check_encoding(asked.headers.get("content-encoding"))
+    kind = content_type(asked)
+    if kind and MediaType.parse(kind).essence == _BYTES:
+        check_encoding(encoding(asked))
     else:
-        check_media(kind, asked.headers.get("content-encoding"))
+        check_json(kind, encoding(asked))
 
 
 def _addressed(service: Service, asked: Request) -> Addressed:

@@ -44,7 +44,7 @@ _REFUSALS = (
     DeliveryNotSigned(),
     DeliveryStale(3600, WINDOW_SECONDS),
     DeliveryRepeated(),
-    BodyTooLarge(MOST_BYTES),
+    BodyTooLarge(MOST_BYTES, setting=None),
     415,
 )
 
@@ -73,7 +73,7 @@ def routes(service: Service, deliveries: Deliveries) -> APIRouter:
         """
         try:
             delivery = Delivery.read(request.headers)
-            body = await read_json_body(request, MOST_BYTES)
+            body = await read_json_body(request, MOST_BYTES, setting=None)
             ours = await deliveries.take(delivery, body)
         except RequestError as error:
             outcome, reason = _why(error)

@@ -18,6 +18,8 @@ from predictor.logs import log
 from predictor.service import Service
 from predictor.settings import Settings
 
+_USUAL_BYTES = 4 << 20  # of a message: gRPC's own limit, where nobody sets another
+
 
 @asynccontextmanager
 async def serving(service: Service) -> AsyncIterator[int]:
@@ -68,8 +70,8 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
     return [
         # Only workers share the port: a second service that did would take some of the calls.
         ("grpc.so_reuseport", int(settings.workers > 1)),
-        # Twice what is answered: what is too large by less than that is told so as over HTTP.
-        ("grpc.max_receive_message_length", 2 * settings.max_body_bytes),
+        # More than is answered: what is too large by less than that is told so as over HTTP.
+        ("grpc.max_receive_message_length", max(2 * settings.max_body_bytes, _USUAL_BYTES)),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", settings.max_header_bytes),
         ("grpc.absolute_max_metadata_size", settings.max_header_bytes),

@@ -1,50 +1,46 @@
 """Reading a request's body: its type, its encoding and its size are checked before it is decoded."""
 
-from email.message import Message
-
 from fastapi import Request
 
-from predictor.errors import BodyTooLarge, UnsupportedMedia
+from predictor.errors import BodyTooLarge
+from predictor.media_type import check_json
+
+_SETTING = "PREDICTOR_MAX_BODY_BYTES"
 
 
-async def read_json_body(request: Request, most: int) -> bytes:
-    """The bytes of a JSON body of at most `most` bytes. Raises UnsupportedMedia or BodyTooLarge."""
-    check_media(request.headers.get("content-type"), request.headers.get("content-encoding"))
-    return await read_body(request, most)
+async def read_json_body(request: Request, limit: int, setting: str | None = _SETTING) -> bytes:
+    """The bytes of a JSON body. Raises UnsupportedMedia, else as `read_body`."""
+    check_json(content_type(request), encoding(request))
+    return await read_body(request, limit, setting)
 
 
-async def read_body(request: Request, most: int) -> bytes:
-    """The bytes of a body of at most `most` bytes, whatever they are. Raises BodyTooLarge."""
+async def read_body(request: Request, limit: int, setting: str | None = _SETTING) -> bytes:
+    """The bytes of a body, whatever they are. Raises BodyTooLarge for more than `limit`.
+
+    `setting` is where the limit comes from; None for a fixed one.
+    """
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > most:
-        raise BodyTooLarge(most)
+    if length.isdecimal() and int(length) > limit:
+        raise BodyTooLarge(limit, setting)
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > most:
-            raise BodyTooLarge(most)
+        if size > limit:
+            raise BodyTooLarge(limit, setting)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def check_encoding(encoding: str | None) -> None:
-    """Raise UnsupportedMedia for a body that is not sent as it is."""
-    if encoding not in (None, "", "identity"):
-        raise UnsupportedMedia(f"Content-Encoding {encoding} is not read; send the body as it is")
+def content_type(request: Request) -> str | None:
+    """The `Content-Type`; None for none. Given twice, it is a list, which is no media type."""
+    return _field(request, "content-type")
 
 
-def check_media(content_type: str | None, encoding: str | None) -> None:
-    """Raise UnsupportedMedia unless it is JSON in UTF-8, as it is."""
-    check_encoding(encoding)
-    if content_type in (None, "application/json"):
-        return
-    message = Message()
-    message["Content-Type"] = content_type
-    kind = message.get_content_type()
-    charset = message.get_content_charset("utf-8")
-    if kind != "application/json" and not (
-        kind.startswith("application/") and kind.endswith("+json")
-    ):
-        raise UnsupportedMedia(f"Content-Type {kind} is not read; send application/json")
-    if charset not in {"utf-8", "utf8"}:
-        raise UnsupportedMedia("only UTF-8 is read; send Content-Type: application/json")
+def encoding(request: Request) -> str | None:
+    """The `Content-Encoding`; None for none."""
+    return _field(request, "content-encoding")
+
+
+def _field(request: Request, name: str) -> str | None:
+    # RFC 9110, section 5.3: several fields of a name are one, with commas between.
+    return ", ".join(request.headers.getlist(name)) or None

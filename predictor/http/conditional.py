@@ -11,6 +11,7 @@ from email.utils import formatdate, parsedate_to_datetime
 from fastapi import Request, Response
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_LONGEST = 1000  # characters of a field: clients know a few tags, and one date
 _TAGS = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
 
 
@@ -44,14 +45,15 @@ class Validator:
     def is_known(self, headers: Mapping[str, list[str]]) -> bool:
         """Whether the fields `if-none-match` and `if-modified-since` say that the client has it.
 
-        Tags are compared weakly; where there are any, the date does not count. What is not a list of
-        tags, or not a date, is as if it were not there.
+        Tags are compared weakly; where there are any, the date does not count. What is not a date, not
+        a list of tags, or very long, says nothing.
         """
-        if tags := ",".join(headers.get("if-none-match", ())).strip():
+        tags = ",".join(headers.get("if-none-match", ())).strip()
+        if tags and len(tags) <= _LONGEST:
             return tags == "*" or self._is_one_of(tags)
         dates = headers.get("if-modified-since", ())
         second = self._second
-        if len(dates) != 1 or second is None:
+        if tags or len(dates) != 1 or len(dates[0]) > _LONGEST or second is None:
             return False
         try:
             # Exactly, as nginx compares: where the clock was set back, a later date says nothing.

@@ -17,9 +17,9 @@ from predictor.batcher import LARGE, Batcher
 from predictor.computing import Result
 from predictor.errors import UnsupportedMedia
 from predictor.http import problems
-from predictor.http.body import check_media
 from predictor.http.limits import Limits, Refused, check_head
 from predictor.http.request_id import HEADER, ID, PARENT, TRACE_PARENT, TRACE_STATE, brought, made
+from predictor.media_type import check_json
 from predictor.settings import Settings
 
 END = b"\r\n\r\n"
@@ -96,6 +96,10 @@ class Lane:
         if found is None or found.keys() & self._special:
             return 0
         if not self._access.allows(_PATH, [*found.items()]):
+            return 0
+        try:
+            check_json(found.get(b"content-type", b"").decode("latin-1"), None)
+        except UnsupportedMedia:
             return 0
         length = int(found.get(b"content-length", b"0"))
         if not 0 < length <= self._largest:
@@ -187,11 +191,4 @@ def _plain(head: bytes, limits: Limits) -> dict[bytes, bytes] | None:
     # With what was put aside, there must not be too many.
     many = len(fields) + _MOST_ASIDE > limits.headers
     odd = twice or many or connection != b"keep-alive"
-    if not seen.whole or odd:
-        return None
-    try:
-        kind = fields.get(b"content-type")
-        check_media(None if kind is None else kind.decode("latin-1"), None)
-    except UnsupportedMedia:
-        return None
-    return fields
+    return fields if seen.whole and not odd else None

@@ -12,8 +12,8 @@ from predictor import errors
 from predictor.decision import why_nothing
 from predictor.errors import PredictorError
 from predictor.http import problems
-from predictor.http.body import check_media
 from predictor.knowledge import Knowledge
+from predictor.media_type import check_json
 from predictor.records import faults
 
 EXPLAINED = {
@@ -35,7 +35,7 @@ NOTHING_SERVING = errors.NothingServing(why_nothing(_NONE_IN_PRODUCTION, None, N
 
 def _media_refused() -> PredictorError:
     try:
-        check_media("text/csv", None)
+        check_json("text/csv", None)
     except errors.UnsupportedMedia as error:
         return error
     raise AssertionError("text/csv is no JSON")

@@ -5,6 +5,7 @@ import re
 from io import StringIO
 from typing import Any
 
+from predictor.errors import BodyTooLarge
 from predictor.openapi.operations import ref
 from predictor.servable import Servable
 from predictor.signature import Feature
@@ -30,7 +31,7 @@ _EXAMPLES = {
         "error_code": "BAD_REQUEST",
         "sqlstate": "KAM00",
         "error_class": "INVALID_PARAMETER_VALUE",
-        "message": "the body is larger than 1048576 bytes; send fewer rows at a time",
+        "message": str(BodyTooLarge(1_048_576)),
     },
     503: {
         "error_code": "TEMPORARILY_UNAVAILABLE",

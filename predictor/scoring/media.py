@@ -1,8 +1,9 @@
-"""What kind of body `/invocations` is sent, read from Content-Type as MLflow's server reads it."""
+"""What kind of body `/invocations` is sent, by the types and in the words of MLflow's server."""
 
 from typing import Literal
 
 from predictor.errors import UnsupportedMedia
+from predictor.media_type import MediaType, check_encoding, shortened
 
 Media = Literal["json", "csv"]
 
@@ -14,19 +15,18 @@ def media_of(content_type: str | None, encoding: str | None) -> Media:
 
     As everywhere in this service, a body without a type is JSON.
     """
-    if encoding not in (None, "", "identity"):
-        raise UnsupportedMedia(f"Content-Encoding {encoding} is not read; send the body as it is")
-    if content_type is None:
+    check_encoding(encoding)
+    if not content_type:
         return "json"
-    kind, *parameters = map(str.strip, content_type.split(";"))
-    given = {name: value for name, _, value in (each.partition("=") for each in parameters)}
-    if given.get("charset", "utf-8").lower() != "utf-8":
+    media = MediaType.parse(content_type)
+    if media.parameters.get("charset", "utf-8").lower() != "utf-8":
         raise UnsupportedMedia("The scoring server only supports UTF-8")
-    if unknown := [name for name in given if name != "charset"]:
-        raise UnsupportedMedia(f"Unrecognized content type parameters: {', '.join(unknown)}.")
-    if kind not in _READ:
+    if unknown := [name for name in media.parameters if name != "charset"]:
+        names = shortened(", ".join(unknown))
+        raise UnsupportedMedia(f"Unrecognized content type parameters: {names}.")
+    if media.essence not in _READ:
         raise UnsupportedMedia(
             "This predictor only supports the following content types: "
-            f"Types: {list(_READ)[::-1]}. Got '{content_type}'."
+            f"Types: {list(_READ)[::-1]}. Got '{shortened(content_type)}'."
         )
-    return _READ[kind]
+    return _READ[media.essence]

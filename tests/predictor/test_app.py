@@ -203,7 +203,7 @@ class TestErrors:
         [
             "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
             "application/xml", "application/jsonp", "application/json; charset=latin-1",
-            "application/json; charset=utf-16", "json", "", "application/msgpack",
+            "application/json; charset=utf-16", "json", "application/msgpack",
         ],
     )  # fmt: skip
     async def test_another_type_is_415(self, live, kind):

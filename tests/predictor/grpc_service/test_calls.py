@@ -116,13 +116,14 @@ async def test_keys_are_asked_for_as_over_http(tmp_path):
 async def test_a_message_that_is_too_large_is_refused_and_counted(tmp_path, caplog):
     """As 413; far larger ones are not even read. The connection goes on."""
     async with called(tmp_path, max_body_bytes=1000) as service:
-        for count, said in ((125, "the body is larger than 1000 bytes"), (2500, "larger than max")):
+        named = "the body is larger than 1000 bytes, which PREDICTOR_MAX_BODY_BYTES allows"
+        for count, said in ((125, named), (2500, named), (300_000, "larger than max")):
             large = infer(b"\0" * 8 * count, shape=(count, 2))
             answer = await service.client.ask(large)
             assert answer.code is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert said in answer.detail
         assert (await service.client.ask(infer(ROW))).code is OK
-        await until_counted(service, c200=1, c413=1, c400=1)
+        await until_counted(service, c200=1, c413=2, c400=1)
     assert not caplog.records
 
 
