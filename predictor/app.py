@@ -23,6 +23,7 @@ from predictor.api import (
 from predictor.api.guard import guard
 from predictor.http import origins, problems
 from predictor.http.cors import Cors
+from predictor.http.head import Head
 from predictor.http.instrument import Instrument
 from predictor.http.named import Named
 from predictor.openapi.documents import Documents
@@ -63,7 +64,7 @@ def create_app(service: Service) -> FastAPI:
     if allowed := origins.parse(service.settings.cors_origins):
         app.add_middleware(Cors, origins=allowed)
     app.add_middleware(Instrument, answered=service.metrics.answered)
-    app.middleware_stack = Named(service.spans.app(app.build_middleware_stack()))
+    app.middleware_stack = Head(Named(service.spans.app(app.build_middleware_stack())))
     return app
 
 

@@ -12,7 +12,6 @@ def routes(service: Service, documents: Documents) -> APIRouter:
     """The routes that say what the API is."""
     router = APIRouter(include_in_schema=False)
 
-    @router.head("/openapi.json")
     @router.get("/openapi.json")
     async def document(request: Request) -> Response:
         recorded = service.access.allows("/predict", request.scope["headers"])

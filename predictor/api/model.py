@@ -23,7 +23,6 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["operations"])
     seen = Seen()
 
-    @router.head("/model", include_in_schema=False)
     @router.get(
         "/model",
         operation_id="get_model",

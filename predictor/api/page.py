@@ -45,11 +45,11 @@ def routes(service: Service) -> APIRouter:
 
 
 def _add(router: APIRouter, path: str, below: str, page: File, files: dict[str, File]) -> None:
-    @router.api_route(path, methods=["GET", "HEAD"])
+    @router.get(path)
     async def index(request: Request) -> Response:
         return page.answer(request)
 
-    @router.api_route(below, methods=["GET", "HEAD"])
+    @router.get(below)
     async def asset(request: Request, name: str) -> Response:
         if name not in files:
             raise HTTPException(404)

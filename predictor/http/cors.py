@@ -33,6 +33,9 @@ class Cors(CORSMiddleware):
             app, allow_origins=origins, allow_methods=("GET", "HEAD", "POST"), allow_headers=_ASKED_WITH,
             expose_headers=_READ,
         )  # fmt: skip
+        # https://wicg.github.io/private-network-access/: a browser asks whether a page of the Internet
+        # may reach this network. The origins that are allowed may.
+        self.allow_private_network = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

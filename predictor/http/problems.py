@@ -16,6 +16,8 @@ from starlette.requests import ClientDisconnect
 
 from predictor import errors
 from predictor.explanation import explanation_errors
+from predictor.http.head import allowed
+from predictor.media_type import shortened
 from predictor.open_inference import inference_errors
 from predictor.scoring import scoring_errors
 from predictor.webhooks import delivery_errors
@@ -131,7 +133,7 @@ async def _error(request: Request, error: Exception) -> Response:
 
 def _dialect(request: Request) -> Dialect | None:
     dialects: Mapping[str, Dialect] = request.app.state.dialects
-    path = request.url.path
+    path = request.scope["path"]
     for own, dialect in dialects.items():
         if path == own or path.startswith(f"{own}/"):
             return dialect
@@ -142,12 +144,14 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  what it was registered for
     status = HTTPStatus(error.status_code)
     detail = str(error.detail)
+    # Not `request.url`, which takes the Host field for a part of it.
+    path = shortened(request.scope["path"])
     if status == HTTPStatus.NOT_FOUND:
-        detail = f"there is nothing at {request.url.path}; /docs lists what there is"
-    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        detail = f"{request.url.path} does not take {request.method}; it takes {allowed}"
+        detail = f"there is nothing at {path}; /docs lists what there is"
     headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = allowed(headers.get("Allow", ""))
+        detail = f"{path} does not take {request.method}; it takes {headers['Allow']}"
     dialect = _dialect(request)
     return dialect(status, detail, headers) if dialect else problem(status, detail, headers)
 
