@@ -23,6 +23,8 @@ from predictor.workers.worker_process import WorkerProcess
 HUNG_BEATS = 30  # so many missed in a row, and a worker is replaced
 _START_BEATS = 120  # the same, for one that does not get so far as to take connections
 _END_SECONDS = 6  # beyond PREDICTOR_SHUTDOWN_SECONDS, in which a worker ends by itself
+# Exit codes: a whole process group may be sent what a terminal sends.
+_CLEAN = (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGQUIT)
 
 
 def run(settings: Settings, listeners: list[socket.socket], hung_beats: int = HUNG_BEATS) -> int:
@@ -67,7 +69,7 @@ class Supervisor:
             ending = await self._run_worker(index)
             if self._stopping.is_set():
                 # One that had not begun to handle signals dies of them, with nothing in flight.
-                self._code = self._code or int(ending.code not in (0, -signal.SIGTERM))
+                self._code = self._code or int(ending.code not in _CLEAN)
                 return
             any_served = any(presence.starts(block) for block in self._blocks)
             match decide(ending, in_a_row, any_served=any_served):

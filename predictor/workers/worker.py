@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from predictor import logs
+from predictor import logs, signals
 from predictor.composition import Company, compose, serve
 from predictor.counting.counts import Counts
 from predictor.errors import SettingsError
@@ -27,6 +27,7 @@ _END_SECONDS = 6  # beyond `shutdown_seconds`, for a worker without a supervisor
 
 def main() -> int:
     """Serve at the post that the one argument describes; return the exit code."""
+    signals.prepare()
     post = Post.read(sys.argv[1])
     try:
         settings = Settings.read()
