@@ -36,6 +36,8 @@ def main() -> int:
             port = settings.grpc_port
             # gRPC binds sockets of its own, later, and those of workers would share it with anybody's.
             listen(host, port).close()
+    except SettingsError as error:
+        return _wrong(error)
     except OSError as error:
         logs.log.error("cannot_listen", host=host, port=port, reason=str(error))
         return 1

@@ -4,7 +4,7 @@ import ipaddress
 
 from predictor.access import KINDS
 from predictor.errors import SettingsError
-from predictor.settings import Settings, variable
+from predictor.settings import Settings, plain_host, variable
 
 
 def check_exposure(settings: Settings) -> None:
@@ -23,6 +23,6 @@ def is_loopback(host: str) -> bool:
     if host.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(plain_host(host)).is_loopback
     except ValueError:
         return False

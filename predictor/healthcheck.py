@@ -11,8 +11,8 @@ from predictor.errors import SettingsError
 from predictor.settings import Settings
 
 _SECONDS = 4
-# What a server listens on when it listens everywhere, and where to reach it then.
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104
+# What a server listens on when it listens everywhere, which is IPv4 each time.
+_EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104
 
 
 def main() -> int:
@@ -21,7 +21,8 @@ def main() -> int:
         settings = Settings.read()
     except SettingsError as error:
         return _say(f"mlflow-hotswap: {error}", 2)
-    host, port = _EVERYWHERE.get(settings.host, settings.host), settings.port
+    host, port = settings.host, settings.port
+    host = "127.0.0.1" if host in _EVERYWHERE else host
     connection = _connection(host, port, tls=settings.tls_certificate is not None)
     try:
         connection.request("GET", "/health")

@@ -1,5 +1,6 @@
 """What can be set from outside: environment variables, read once."""
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,7 +31,9 @@ class Settings(TrackingSettings):
             "stage), `models:/NAME@ALIAS`, `models:/NAME/7`"
         ),
     ] = "models:/breast-cancer/Production"
-    host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
+    host: Annotated[
+        str, Field(description="address to listen on; `::` for all of IPv4 and IPv6")
+    ] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port to listen on")] = 8000
     grpc_port: Annotated[
         int | None,
@@ -162,6 +165,11 @@ class Settings(TrackingSettings):
     def _model_uri(cls, value: str) -> str:
         return str(ModelUri.parse(value))
 
+    @field_validator("host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        return plain_host(value)
+
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: str) -> str:
@@ -179,6 +187,21 @@ class Settings(TrackingSettings):
             return cls()
         except ValidationError as error:
             raise SettingsError("; ".join(_faults(error))) from None
+
+
+def plain_host(text: str) -> str:
+    """An address in its one usual spelling, without brackets; a name as it is. Raises ValueError."""
+    host = text.strip()
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not host:
+        raise ValueError("expected an address or a name of this machine, such as 127.0.0.1 or ::")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped if address.version == 6 else None  # noqa: PLR2004
+    return str(mapped or address)
 
 
 def variable(name: str) -> str:

@@ -18,7 +18,8 @@ def settings(**chosen):
     [
         ("127.0.0.1", True), ("127.8.0.9", True), ("::1", True), ("localhost", True),
         ("LOCALHOST", True), ("0.0.0.0", False), ("::", False), ("10.0.0.7", False),
-        ("::ffff:10.0.0.7", False), ("predictor", False), ("localhost.example", False),
+        ("::ffff:10.0.0.7", False), ("::ffff:127.0.0.1", True), ("[::1]", True), ("[::]", False),
+        ("0:0:0:0:0:0:0:0", False), ("0:0:0:0:0:0:0:1", True), ("predictor", False), ("localhost.example", False),
         ("127.1", False), ("0", False), ("128.0.0.1", False),
     ],
 )  # fmt: skip

@@ -1,6 +1,5 @@
 """The health check of a container: it asks the address that the predictor's own settings name."""
 
-import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +8,8 @@ import pytest
 
 from demo.processes import free_port
 from predictor.healthcheck import main
+from predictor.http.listeners import listen
+from predictor.settings import Settings
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -24,15 +25,21 @@ class Answering(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
+    """Listens as the predictor does."""
+
     status = 200
 
     def __init__(self, host: str) -> None:
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.asked: list[str] = []
-        super().__init__((host, 0), Answering)
+        super().__init__(("", 0), Answering, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listen(Settings(host=host).host, 0)
+        self.server_port = self.socket.getsockname()[1]
 
 
-@pytest.fixture(params=["127.0.0.1", "0.0.0.0", "::", "::1", "localhost"])
+@pytest.fixture(
+    params=["127.0.0.1", "0.0.0.0", "::", "[::]", "::1", "[::1]", "::ffff:127.0.0.1", "localhost"]
+)
 def server(request, monkeypatch) -> Iterator[Server]:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("PREDICTOR_HOST", request.param)

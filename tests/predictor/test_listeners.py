@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from predictor.errors import SettingsError
 from predictor.http.listeners import listen, listen_together, numeric
 
 
@@ -56,3 +57,37 @@ def test_a_system_that_cannot_share_a_port_says_so(monkeypatch):
 def test_an_address_in_numbers(host, address):
     """What HTTP listens on at a name, gRPC does."""
     assert numeric(host, 9) == address
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_every_address_of_both_families(together):
+    """`::` is IPv4, too; an address of one family is that family's alone."""
+    for host, reached in (
+        ("::", {"127.0.0.1", "::1"}),
+        ("::1", {"::1"}),
+        ("0.0.0.0", {"127.0.0.1"}),
+    ):
+        with ExitStack() as stack:
+            listeners = listen_together(host, 0, 2) if together else [listen(host, 0)]
+            for each in listeners:
+                stack.enter_context(each)
+            port = address(listeners[0])[1]
+            for client in ("127.0.0.1", "::1"):
+                if client in reached:
+                    socket.create_connection((client, port), timeout=20).close()
+                else:
+                    with pytest.raises(ConnectionRefusedError):
+                        socket.create_connection((client, port), timeout=20)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["192.0.2.1", "2001:db8::1", "no-such-name.invalid", "a..b", "a" * 64, "[::", "1.2.3.4.5"],
+)
+def test_a_host_that_cannot_be_listened_on_is_named(host):
+    """With what could be, in one line."""
+    for start in (listen, lambda *each: listen_together(*each, 2)):
+        with pytest.raises(SettingsError, match="PREDICTOR_HOST: cannot listen on") as caught:
+            start(host, 0)
+        assert host in str(caught.value)
+        assert "\n" not in str(caught.value)
