@@ -1,6 +1,7 @@
 """Start MLflow, train, promote, serve, and stay up until Ctrl-C: `python -m demo`."""
 
 import argparse
+import contextlib
 import json
 import os
 import secrets
@@ -19,6 +20,7 @@ from rich.console import Console
 from demo.processes import (
     ROOT,
     Child,
+    Guard,
     StartError,
     port_in_use,
     running,
@@ -27,6 +29,8 @@ from demo.processes import (
 )
 
 MODEL = "breast-cancer"
+# Ctrl-C too: a shell that starts it in the background has SIGINT ignored.
+_ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -34,15 +38,16 @@ console = Console(highlight=False, soft_wrap=True)
 def main() -> int:
     """Run the demo; return the exit code."""
     options = _options()
-    # Ctrl-C too: a shell that starts it in the background has SIGINT ignored.
-    for ended_by in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ended_by, _interrupt)
+    for ended_by in _ENDED_BY:
+        if ended_by != signal.SIGHUP or signal.getsignal(ended_by) != signal.SIG_IGN:  # nohup
+            signal.signal(ended_by, _interrupt)
     try:
         _require_free_ports(options.mlflow_port, options.predictor_port)
         with ExitStack() as stack:
             _run(options, stack)
     except KeyboardInterrupt:
-        console.print("\nStopped the predictor and the MLflow server.")
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            console.print("\nStopped the predictor and the MLflow server.")
         return 0
     except (StartError, subprocess.CalledProcessError) as error:
         console.print(f"[red]The demo ended:[/] {error}", markup=True)
@@ -53,9 +58,12 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> NoReturn:
     _step(
         f"Starting an MLflow server on port {options.mlflow_port}, with SQLite in {_short(options.folder)}"
     )
-    mlflow = stack.enter_context(running(start_mlflow(options.folder, options.mlflow_port)))
+    guard = Guard()
+    server = start_mlflow(options.folder, options.mlflow_port)
+    guard.watch(server.process.pid)
+    mlflow = stack.enter_context(running(server))
     os.environ["MLFLOW_TRACKING_URI"] = mlflow.url
-    others = _train_and_promote()
+    others = _train_and_promote(guard)
     _step(f"Starting the predictor on port {options.predictor_port}")
     secret = options.folder / "webhook_secret"
     if not secret.exists():
@@ -65,9 +73,9 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> NoReturn:
         "MLFLOW_TRACKING_URI": mlflow.url,
         "PREDICTOR_WEBHOOK_SECRET_FILE": str(secret),
     }
-    predictor = stack.enter_context(
-        running(start_predictor(options.folder, options.predictor_port, settings), path="/ready")
-    )
+    service = start_predictor(options.folder, options.predictor_port, settings)
+    guard.watch(service.process.pid)
+    predictor = stack.enter_context(running(service, path="/ready"))
     _set_webhook(f"{predictor.url}/webhooks/mlflow", secret)
     _say_what_next(mlflow, predictor, others)
     _wait(mlflow, predictor)
@@ -89,7 +97,7 @@ def _require_free_ports(*ports: int) -> None:
             )
 
 
-def _train_and_promote() -> list[str]:
+def _train_and_promote(guard: Guard) -> list[str]:
     """See that a version is in Production; return the others, the best first."""
     # Importing MLflow takes a second, in which nothing would be on the screen yet.
     from trainer.beginning import is_empty, ranked
@@ -99,12 +107,14 @@ def _train_and_promote() -> list[str]:
     registry = Registry(connect(), MODEL)
     if is_empty(registry):
         _step("Training five candidates, quickly; each becomes a run and a registered version")
-        _trainer("train", "--quick")
+        _trainer(guard, "train", "--quick")
     best, *_ = found = ranked(registry)
     champion = StagePointer(registry).standing().champion
     if champion is None:
         _step(f"Promoting version {best}, the best of them in cross-validation")
-        _trainer("promote", best, "--to", "Production", "--reason", "best in cross-validation")
+        _trainer(
+            guard, "promote", best, "--to", "Production", "--reason", "best in cross-validation"
+        )
     else:
         _step(f"Version {champion} is in Production already; nothing to train or promote")
     return [number for number in found if number != (champion or best)]
@@ -120,9 +130,19 @@ def _set_webhook(url: str, secret: Path) -> None:
     Webhooks(connect()).put(NAME, url, read_secret(secret))
 
 
-def _trainer(*arguments: str) -> None:
+def _trainer(guard: Guard, *arguments: str) -> None:
     console.print(f"[dim]$ python -m trainer {shlex.join(arguments)}[/]")
-    subprocess.run([sys.executable, "-m", "trainer", *arguments], cwd=ROOT, check=True)
+    command = [sys.executable, "-m", "trainer", *arguments]
+    # In a group of its own, so that the guard can end it.
+    with subprocess.Popen(command, cwd=ROOT, process_group=0) as process:
+        guard.watch(process.pid)
+        try:
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            raise
+    if code:
+        raise subprocess.CalledProcessError(code, command)
 
 
 def _say_what_next(mlflow: Child, predictor: Child, others: list[str]) -> None:
@@ -177,6 +197,9 @@ def _step(text: str) -> None:
 
 
 def _interrupt(*_: object) -> NoReturn:
+    # A terminal that closes sends more than one; the next must not interrupt the cleaning up.
+    for ended_by in _ENDED_BY:
+        signal.signal(ended_by, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

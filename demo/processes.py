@@ -76,6 +76,50 @@ class Child:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
 
 
+class Guard:
+    """Ends the process groups that it was told of once this process has ended, in whatever way.
+
+    It is a process of its own session, so that neither a signal of the terminal nor a SIGKILL of
+    this process reaches it. It reads a pipe whose other end this process alone holds: the system
+    closes that when this process is gone. (Linux could tell a child of its parent's death, but not
+    the children of that child.)
+    """
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+
+    def watch(self, group: int) -> None:
+        """End this process group, too."""
+        assert self._process.stdin is not None  # noqa: S101  for the type checker
+        self._process.stdin.write(b"%d\n" % group)
+        self._process.stdin.flush()
+
+
+def _end_orphans(seconds: float = 10) -> None:
+    """What a guard does: read process groups until the other end of the pipe is gone, and end them."""
+    groups = {int(line) for line in sys.stdin}
+    deadline = time.monotonic() + seconds
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        groups = {group for group in groups if _signal_group(group, number)}
+        while groups and number == signal.SIGTERM and time.monotonic() < deadline:
+            time.sleep(0.1)
+            groups = {group for group in groups if _signal_group(group, 0)}
+
+
+def _signal_group(group: int, number: int) -> bool:
+    """Whether there is such a group to send it to."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
 def answers(url: str) -> bool:
     """Whether a GET of `url` answers 200 within two seconds."""
     try:
@@ -195,3 +239,7 @@ def running(child: Child, path: str = "/health") -> Iterator[Child]:
         yield child
     finally:
         child.stop()
+
+
+if __name__ == "__main__":
+    _end_orphans()
