@@ -8,10 +8,14 @@ import signal
 import sys
 from typing import NoReturn
 
-# SIGHUP: the terminal was closed. SIGQUIT: Ctrl-\, or nginx's word for a graceful end.
-_ENDING = ("SIGHUP", "SIGQUIT")
-# Log rotations send them, to whatever writes a log; their default is to kill.
-_MEANINGLESS = ("SIGUSR1", "SIGUSR2")
+
+def _of_this_system(*names: str) -> tuple[signal.Signals, ...]:
+    return tuple(each for each in signal.Signals if each.name in names)
+
+
+ENDING = _of_this_system("SIGHUP", "SIGQUIT")
+"""Those that become SIGTERM: the terminal was closed; Ctrl-\\, or another server's word for a graceful end."""
+_MEANINGLESS = _of_this_system("SIGUSR1", "SIGUSR2")  # of log rotations; their default is to kill
 
 
 def prepare() -> None:
@@ -24,10 +28,9 @@ def prepare() -> None:
     signal.signal(signal.SIGTERM, _end)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
-    for names, handler in ((_ENDING, _terminate), (_MEANINGLESS, signal.SIG_IGN)):
-        for name in names:
-            number = getattr(signal, name, None)  # not on every system
-            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+    for numbers, handler in ((ENDING, _terminate), (_MEANINGLESS, signal.SIG_IGN)):
+        for number in numbers:
+            if signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, handler)
 
 

@@ -17,6 +17,7 @@ from predictor.http.headers import NOSNIFF
 from predictor.http.limits import Limits
 from predictor.logs import log
 from predictor.service import Service
+from predictor.signals import ENDING
 
 _LAST_SECONDS = 2  # for threads to end, once every request has its answer
 _RELIED_ON = {
@@ -47,7 +48,7 @@ class Server(uvicorn.Server):
         """Begin to serve; from now on the end is bounded though the event loop stands still."""
         await super().startup(sockets)
         if threading.current_thread() is threading.main_thread():
-            hear(HANDLED_SIGNALS, self._bound_the_end)
+            hear((*HANDLED_SIGNALS, *ENDING), self._bound_the_end)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the end, and bound it."""

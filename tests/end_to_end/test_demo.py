@@ -121,6 +121,7 @@ class Terminal:
         return found
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("how", ["the terminal is closed", "SIGTERM", "SIGKILL"])
 @pytest.mark.parametrize("when", ["it trains", "it serves"])
 def test_nothing_is_left_however_the_demo_ends(

@@ -16,6 +16,8 @@ from demo.processes import Child, free_port, predictor_python, predictor_setting
 from tests.end_to_end.parts import wait_until
 from tests.hostile.wire import receive, request
 
+pytestmark = pytest.mark.whole  # it starts a process for each
+
 Start = Callable[..., Child]
 NOWHERE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1", "PREDICTOR_SHUTDOWN_SECONDS": "10"}
 SECONDS = 40  # so wide that only a hang reaches it

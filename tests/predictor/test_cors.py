@@ -36,6 +36,22 @@ def preflight(origin, method="POST", headers="authorization,content-type"):
     return "\r\n".join([*lines, "", ""]).encode()
 
 
+async def test_a_page_that_may_ask_may_do_so_from_outside_a_private_network(asked):
+    """Browsers ask that in a preflight; for other origins the answer is that they may not ask at all."""
+    _, _, client = asked
+    field = b"\r\nAccess-Control-Request-Private-Network: true\r\n\r\n"
+    for origin, status in ((OURS_TOO, 204), (OTHERS, 400)):
+        told = await client.ask(preflight(origin).replace(b"\r\n\r\n", field))
+        assert told.status == status
+        if status == 204:
+            assert told.headers["access-control-allow-private-network"] == "true"
+        else:
+            assert "access-control-allow-origin" not in told.headers
+    assert "access-control-allow-private-network" not in grants(
+        await client.ask(preflight(OURS_TOO))
+    )
+
+
 def grants(answer):
     return {
         name: value for name, value in answer.headers.items() if name.startswith("access-control")

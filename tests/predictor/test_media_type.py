@@ -76,7 +76,7 @@ async def ask(tmp_path):
 
         async def ask(sent):
             client = await address.connect()
-            await client.send(sent)
+            client.writer.write(sent)
             answers = await client.answers()
             await client.close()
             return answers[0] if answers else None
@@ -128,3 +128,54 @@ async def test_without_a_key_nothing_else_is_looked_at(ask, path):
         assert answer.status == 401, (each[:200], answer.body)
         again = await ask(each.replace(b"\r\n", b"\r\nX-API-Key: guess\r\n", 1))
         assert again.status == 401, (each[:200], again.body)
+
+
+FIELDS = [
+    "Accept", "Accept-Encoding", "Access-Control-Request-Method", "Authorization", "Connection", "Content-Encoding",
+    "Cookie", "Expect", "Forwarded", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
+    "Inference-Header-Content-Length", "Last-Event-ID", "Origin", "Range", "traceparent", "tracestate", "Upgrade",
+    "X-API-Key", "X-MLflow-Delivery-Id", "X-MLflow-Signature", "X-MLflow-Timestamp", "X-Request-ID",
+]  # fmt: skip
+ODD = [
+    "", "\xff\xfe", "[", "[::1", "%00%ff%", '"' * 4000, '"a",' * 7000, ", " * 15_000 + "x", "9" * 30_000, "-1", "²",
+    "Sun, 06 Nov 1994 08:49:37 +99999999", "Sun, " * 6000, "(" * 30_000, ":" * 30_000, "a=b; " * 6000, "00-" * 9000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "path", ["/predict", "/v2/models/m/infer", "/webhooks/mlflow", "/openapi.json", "/nothing"]
+)
+async def test_no_header_field_makes_it_fail(ask, path):
+    """Whatever is in it, and however long: there is an answer, and it is no fault of ours."""
+    method = "GET" if path == "/openapi.json" else "POST"
+    for field in FIELDS:
+        for odd in ODD:
+            key = () if field == "X-API-Key" else ("X-API-Key: k3y",)
+            answer = await ask(request(method, path, *key, f"{field}: {odd}", body=BODY))
+            assert answer is not None, (field, odd[:50])
+            assert answer.status < 500, (field, odd[:50], answer.body)
+
+
+async def test_a_host_that_is_no_host_is_not_read(ask):
+    """The path of an error is that of the request, whatever `Host` says."""
+    for host in ("[", "[::1", "x:y", "a/b?c#d", "", "\xff"):
+        answer = await ask(f"GET /nothing HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1"))
+        assert answer.status == 404
+        assert "there is nothing at /nothing;" in json.loads(answer.body)["detail"]
+    answer = await ask(request(path="/" + "a" * 8000))
+    assert (answer.status, len(answer.body) < 600) == (404, True)
+
+
+async def test_a_body_that_is_too_large_names_the_setting(ask):
+    """At every door, declared or streamed; the webhook's bound is no setting."""
+    for path in DOORS:
+        chunks = b"%x\r\n%b\r\n" % (2**21, b" " * 2**21)
+        head = request("POST", path, "X-API-Key: k3y", *SIGNED, "Transfer-Encoding: chunked")
+        for sent in (
+            request("POST", path, "X-API-Key: k3y", *SIGNED, "Content-Length: 99999999"),
+            head + chunks,
+        ):
+            answer = await ask(sent)
+            assert answer.status == 413, path
+            named = "PREDICTOR_MAX_BODY_BYTES" in answer.body.decode()
+            assert named == (path != "/webhooks/mlflow"), answer.body
