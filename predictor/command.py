@@ -10,6 +10,7 @@ from predictor.extras import check_grpc, check_traces
 from predictor.http.certificates import check_tls, registry_tls
 from predictor.http.listeners import listen, listen_together
 from predictor.settings import Settings
+from predictor.tracking_proxy import Proxy
 from predictor.webhooks.webhook_secrets import check_webhook_secret
 
 
@@ -21,6 +22,8 @@ def main() -> int:
         Access.of(settings, logs.write)
         check_tls(settings)
         registry_tls(settings)
+        for address in (settings.tracking_uri, *map(str, settings.other_hosts)):
+            Proxy.of(address)
         check_traces(settings)
         check_grpc(settings)
         check_webhook_secret(settings.webhook_secret_file)
@@ -56,5 +59,7 @@ def main() -> int:
 
 
 def _wrong(error: SettingsError) -> int:
-    sys.stderr.write(f"mlflow-hotswap: {error}\n")
+    # One line, whatever a path has in it.
+    line = "".join(each if each.isprintable() else "?" for each in str(error))
+    sys.stderr.write(f"mlflow-hotswap: {line}\n")
     return 2

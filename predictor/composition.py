@@ -16,12 +16,13 @@ from predictor.counting.exposition import Exposition
 from predictor.events import Event, Observe
 from predictor.http import server
 from predictor.journal import Journal
+from predictor.loading.artifact_files import ArtifactStores
 from predictor.loading.cache import Cache
 from predictor.metrics import Metrics
 from predictor.model_uri import ModelUri
 from predictor.reconciler import Reconciler
 from predictor.registry import Registry
-from predictor.registry_client import http_client
+from predictor.registry_client import artifact_server, tracking_server
 from predictor.registry_source import RegistrySource
 from predictor.runs import WatchedRuns
 from predictor.service import Service
@@ -53,9 +54,12 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
         count=metrics.streams,
         worker=company.turn.worker if company.turn.workers > 1 else None,
     )
-    client = http_client(settings)
-    cache = Cache(settings.cache_dir, scope=f"{settings.tracking_uri}\n{uri}")
-    source = RegistrySource(Registry(client, uri), client, cache, settings.max_model_bytes)
+    server = tracking_server(settings)
+    workspace = f"\n{settings.workspace}" if settings.workspace else ""
+    cache = Cache(settings.cache_dir, scope=f"{settings.tracking_uri}\n{uri}{workspace}")
+    others = {each: artifact_server(str(each), settings) for each in settings.other_hosts}
+    stores = ArtifactStores(server, others, settings.s3_options)
+    source = RegistrySource(Registry(server, uri), stores, cache, settings.max_model_bytes)
     spans = Spans.of(settings)
     observe = _tell(
         logs.write, metrics.observe, journal.observe, *spans.observers, *company.observers

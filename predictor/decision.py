@@ -66,14 +66,17 @@ def why_swapped(
 
 
 def why_nothing(known: Knowledge, failure: Failure | None, loading: ModelVersion | None) -> str:
-    """Why nothing serves, in a sentence for whoever asked for a prediction."""
+    """Why nothing serves, in a sentence for clients, whoever they are.
+
+    It has no address, and nothing that a registry, a store or a library said: `GET /model` has that, for
+    operators.
+    """
     if loading is not None:
         return f"{loading} is being loaded; try again in a moment"
     if failure is not None:
-        return f"{failure.version} could not be loaded ({failure.stage}): {failure.reason}"
+        return f"{failure.version} could not be loaded ({failure.stage}); /model says why"
     if known.answered_at is None and known.fault is not None:
-        return f"the registry has not said which version may serve: {known.fault}"
+        return "the registry has not said which version may serve; /model says why"
     if known.answered_at is None:
         return "the registry has not been asked yet; try again in a moment"
-    why = f" ({known.absence.rstrip('.')})" if known.absence else ""
-    return f"the registry names no version that may serve{why}; promote one"
+    return "the registry names no version that may serve; promote one"

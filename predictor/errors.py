@@ -6,7 +6,8 @@ PredictorError
 ├── RegistryError        the registry gave no usable answer; what serves goes on serving
 │   ├── RegistryUnreachable   no connection, no answer in time, or a server error
 │   ├── RegistryRefused       the registry refused the credentials
-│   └── RegistryNonsense      an answer that is not the registry's protocol
+│   ├── RegistryNonsense      an answer that is not the registry's protocol
+│   └── RegistryInternal      a fault of our own while it was asked
 ├── LoadError            a model version could not be made ready; what serves goes on serving
 ├── CacheError           the cache could not be written; what serves goes on serving, from memory
 ├── NothingServing       there is no version that may answer
@@ -35,6 +36,7 @@ None of them knows an HTTP status; `http/problems.py` has the one table for that
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import ClassVar, Literal, get_args
 
 Stage = Literal["fetch", "digest", "session", "signature", "warm_up", "examples", "internal"]
@@ -42,6 +44,9 @@ Stage = Literal["fetch", "digest", "session", "signature", "warm_up", "examples"
 LOAD_STAGES: tuple[Stage, ...] = get_args(Stage)
 INFERENCE = "inference"
 """In place of a stage, for a version that serves and whose computation had to be ended."""
+RegistryOutcome = Literal["unreachable", "refused", "nonsense", "internal"]
+"""Why a poll of the registry failed; `internal` is a fault of our own."""
+REGISTRY_OUTCOMES: tuple[RegistryOutcome, ...] = get_args(RegistryOutcome)
 
 
 class PredictorError(Exception):
@@ -59,7 +64,7 @@ class KeysError(PredictorError):
 class RegistryError(PredictorError):
     """The registry gave no usable answer. `outcome` is what metrics and logs call it."""
 
-    outcome: ClassVar[Literal["unreachable", "refused", "nonsense"]]
+    outcome: ClassVar[RegistryOutcome]
 
 
 class RegistryUnreachable(RegistryError):
@@ -76,10 +81,15 @@ class RegistryRefused(RegistryError):
 
     outcome = "refused"
 
-    def __init__(self, url: str, status: int) -> None:
+    def __init__(self, url: str, status: int, permission: str = "") -> None:
+        """`permission` is which permission is missing, and for whom."""
+        credentials = (
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        )
+        forbidden = permission and status == HTTPStatus.FORBIDDEN
         super().__init__(
             f"the registry at {url} refused the credentials (HTTP {status}); "
-            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+            f"{permission if forbidden else credentials}"
         )
 
 
@@ -90,6 +100,17 @@ class RegistryNonsense(RegistryError):
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"the answer of {url} is not that of an MLflow registry: {reason}")
+
+
+class RegistryInternal(RegistryError):
+    """A poll failed by a fault of our own; the log has where."""
+
+    outcome = "internal"
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(
+            f"a fault of the service ended this poll ({type(cause).__name__}); its log says where"
+        )
 
 
 class LoadError(PredictorError):
@@ -116,7 +137,7 @@ class CacheError(PredictorError):
 
 
 class NothingServing(PredictorError):
-    """There is no version that may answer; the message says why."""
+    """There is no version that may answer; the message says why, in words for any client."""
 
 
 class Overloaded(PredictorError):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from predictor.errors import RegistryOutcome
 from predictor.model_version import ModelVersion
 
 SwapReason = Literal["promoted", "rolled_back", "restored", "withdrawn"]
@@ -20,12 +21,13 @@ class RegistryAnswered:
 
 @dataclass(frozen=True)
 class RegistryFailed:
-    """The registry gave no usable answer; `serving` goes on serving."""
+    """The registry gave no usable answer; `serving` goes on serving. `cause` is a fault of our own."""
 
-    outcome: Literal["unreachable", "refused", "nonsense"]
+    outcome: RegistryOutcome
     reason: str
     serving: ModelVersion | None
     first: bool
+    cause: BaseException | None = None
 
 
 @dataclass(frozen=True)

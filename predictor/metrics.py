@@ -9,7 +9,7 @@ from predictor import events
 from predictor.counting import families
 from predictor.counting.counts import Counts
 from predictor.counting.families import Family
-from predictor.errors import LOAD_STAGES
+from predictor.errors import LOAD_STAGES, REGISTRY_OUTCOMES
 from predictor.records.answers import Answers
 from predictor.servable import Servable
 from predictor.webhooks.delivery_errors import REFUSALS
@@ -149,7 +149,7 @@ class Metrics:
         """See that what ops watch is there: a series that is absent cannot alert."""
         for reason in ("promoted", "rolled_back", "restored", "withdrawn"):
             self._place(families.SWAPS, reason)
-        for outcome in ("answered", "unreachable", "refused", "nonsense"):
+        for outcome in ("answered", *REGISTRY_OUTCOMES):
             self._place(families.POLLS, outcome)
         for stage in LOAD_STAGES:
             self._place(families.LOAD_FAILURES, stage)

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import Any, Literal
 
 from predictor.decision import Keep, Load, Stop, decide, why_nothing, why_swapped
-from predictor.errors import LoadError, NothingServing, RegistryError
+from predictor.errors import LoadError, NothingServing, RegistryError, RegistryInternal
 from predictor.events import (
     LoadStarted,
     LoadSuperseded,
@@ -90,16 +90,14 @@ class Reconciler:
         async with self._asking:
             try:
                 aspired = await self._source.aspired()
+                changed = self._registry_answered(aspired)
+                await self._follow(aspired)
+                if changed and self._serving is None and aspired is None:
+                    self._aside(self._memory.record())
             except RegistryError as error:
                 self._registry_failed(error)
-                # Only where the registry has never spoken: once it has, its last word stands.
-                if self.knowledge.answered_at is None:
-                    self._aside(self._restore())
-                return
-            changed = self._registry_answered(aspired)
-            await self._follow(aspired)
-            if changed and self._serving is None and aspired is None:
-                self._aside(self._memory.record())
+            except Exception as error:  # noqa: BLE001  a fault of ours must not end the polls unseen
+                self._registry_failed(RegistryInternal(error), error)
 
     def timed_out(self, servable: Servable) -> None:
         """Show a version as failed: a computation of it was stopped. It goes on serving."""
@@ -201,7 +199,11 @@ class Reconciler:
         self._observe(RegistryAnswered(aspired, changed, self.knowledge.absence))
         return changed
 
-    def _registry_failed(self, error: RegistryError) -> None:
+    def _registry_failed(self, error: RegistryError, cause: Exception | None = None) -> None:
         first = self.knowledge.outcome != error.outcome
         self.knowledge = self.knowledge.failed(error)
-        self._observe(RegistryFailed(error.outcome, str(error), self._serving_version, first))
+        serving = self._serving_version
+        self._observe(RegistryFailed(error.outcome, str(error), serving, first, cause))
+        # Only where the registry has never spoken: once it has, its last word stands.
+        if self.knowledge.answered_at is None:
+            self._aside(self._restore())

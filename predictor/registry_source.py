@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 from pathlib import PurePosixPath
 
-import httpx
 import structlog
 
 from predictor.errors import CacheError, LoadError, RegistryError
 from predictor.loading.artifact import INPUT_EXAMPLE, MLMODEL, Fetched
-from predictor.loading.artifact_files import checked, open_files
+from predictor.loading.artifact_files import ArtifactStores, checked
 from predictor.loading.blocking import Blocking
 from predictor.loading.cache import Cache
 from predictor.loading.mlmodel import names_example
@@ -17,6 +16,7 @@ from predictor.loading.mlmodel import onnx_path as path_of_graph
 from predictor.loading.onnx_graph import read_graph
 from predictor.model_version import ModelVersion
 from predictor.registry import Registry
+from predictor.registry_locations import locate
 
 _EXAMPLE_BYTES, _EXAMPLE_SECONDS = 1_000_000, 10
 log = structlog.get_logger()
@@ -26,10 +26,10 @@ class RegistrySource:
     """The Source that asks MLflow's registry and keeps what it fetched in a cache."""
 
     def __init__(
-        self, registry: Registry, client: httpx.AsyncClient, cache: Cache, max_bytes: int
+        self, registry: Registry, stores: ArtifactStores, cache: Cache, max_bytes: int
     ) -> None:
         self._registry = registry
-        self._client = client
+        self._stores = stores
         self._cache = cache
         self._max_bytes = max_bytes
         self._files = Blocking("readings of versions' files")
@@ -59,8 +59,8 @@ class RegistrySource:
     async def listing(self, version: ModelVersion) -> str | None:
         """The names and sizes of a version's files; None where they cannot be listed."""
         try:
-            uri = await self._registry.download_uri(version)
-            return await open_files(uri, self._client).listing()
+            uri = await locate(self._registry, version)
+            return await self._stores.open(uri).listing()
         except (LoadError, RegistryError):
             # It only serves to try a failed version sooner; the next try tells what is wrong.
             return None
@@ -89,14 +89,15 @@ class RegistrySource:
 
     async def close(self) -> None:
         """Close the connections to the registry."""
-        await self._client.aclose()
+        for server in (self._stores.registry, *self._stores.others.values()):
+            await server.close()
 
     async def _download(self, version: ModelVersion) -> Fetched:
         try:
-            uri = await self._registry.download_uri(version)
+            uri = await locate(self._registry, version)
         except RegistryError as error:
             raise LoadError("fetch", str(error)) from error
-        files = open_files(uri, self._client)
+        files = self._stores.open(uri)
         contents: dict[str, bytes] = {}
 
         async def bring(path: str) -> bytes:

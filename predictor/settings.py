@@ -72,7 +72,8 @@ class Settings(TrackingSettings):
         int, Field(ge=1024, description="larger request heads are refused with 431")
     ] = 32_768
     max_connections: Annotated[
-        int, Field(ge=1, description="connections beyond these are refused with 503")
+        int,
+        Field(ge=1, le=1_000_000, description="connections beyond these are refused with 503"),
     ] = 1000
     max_queued_rows: Annotated[
         int, Field(ge=1, description="single records that may wait; beyond these, 503")
@@ -178,7 +179,13 @@ class Settings(TrackingSettings):
     @field_validator("cache_dir")
     @classmethod
     def _expand(cls, value: Path) -> Path:
-        return value.expanduser()
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise ValueError(
+                f"{value} is below a home folder, and this user has none (no HOME, no entry in "
+                "/etc/passwd); set PREDICTOR_CACHE_DIR to another folder"
+            ) from None
 
     @classmethod
     def read(cls) -> "Settings":

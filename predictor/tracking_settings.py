@@ -1,11 +1,31 @@
-"""What can be set about the MLflow server, by MLflow's own variables."""
+"""What can be set about the MLflow server, by MLflow's own variables.
 
+Secrets are read here and nowhere else: what surrounds them is stripped, and what no header can carry is
+refused, with the variable's name and never its value.
+"""
+
+import re
+import unicodedata
 from pathlib import Path
-from typing import Annotated
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
+
+from predictor.hosts import Origin, host_and_port, parse_hosts
+
+_URI, _USERNAME, _PASSWORD = (
+    "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD",
+)  # fmt: skip
+_NO_ADDRESS = (
+    "not the address of an MLflow server, such as http://HOST:PORT without a query. Start one with "
+    "`mlflow server --backend-store-uri sqlite:///mlflow.db --port 5000`, then set "
+    "MLFLOW_TRACKING_URI=http://127.0.0.1:5000"
+)
+# MLflow's own rule for names of workspaces.
+_WORKSPACE = re.compile(r"[a-z0-9][-a-z0-9]{0,61}[a-z0-9]", re.ASCII)
+_RESERVED_WORKSPACES = {"workspaces", "api", "ajax-api", "static-files"}
 
 
 class TrackingSettings(BaseSettings):
@@ -14,21 +34,21 @@ class TrackingSettings(BaseSettings):
     tracking_uri: Annotated[
         str,
         Field(
-            validation_alias="MLFLOW_TRACKING_URI",
+            validation_alias=_URI,
             description="address of the MLflow server, http or https",
         ),
     ] = ""
     tracking_username: Annotated[
         str,
         Field(
-            validation_alias="MLFLOW_TRACKING_USERNAME",
+            validation_alias=_USERNAME,
             description="user for the registry, with basic authentication",
         ),
     ] = ""
     tracking_password: Annotated[
         SecretStr,
         Field(
-            validation_alias="MLFLOW_TRACKING_PASSWORD",
+            validation_alias=_PASSWORD,
             description="password for the registry",
         ),
     ] = SecretStr("")
@@ -60,23 +80,160 @@ class TrackingSettings(BaseSettings):
             description="client certificate and key (PEM) shown to the registry",
         ),
     ] = None
+    workspace: Annotated[
+        str,
+        Field(
+            validation_alias="MLFLOW_WORKSPACE",
+            description="MLflow workspace that the model is in, where the server has workspaces",
+        ),
+    ] = ""
+    s3_endpoint_url: Annotated[
+        str,
+        Field(
+            validation_alias="MLFLOW_S3_ENDPOINT_URL",
+            description="address of a store with S3's protocol, for `s3:` sources; needs the extra `s3`",
+        ),
+    ] = ""
+    s3_ignore_tls: Annotated[
+        bool,
+        Field(
+            validation_alias="MLFLOW_S3_IGNORE_TLS",
+            description="`true` accepts any certificate of that store",
+        ),
+    ] = False
+    s3_addressing_style: Annotated[
+        Literal["auto", "path", "virtual"],
+        Field(
+            validation_alias="MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE",
+            description="whether buckets are in the store's paths or host names",
+        ),
+    ] = "auto"
+    artifact_hosts: Annotated[
+        str,
+        Field(
+            description="further hosts that a version's files may be on, such as "
+            "`https://artifacts.example:8443`, with commas between; asked without credentials"
+        ),
+    ] = ""
+
+    @property
+    def s3_options(self) -> dict[str, Any]:
+        """What fsspec's driver of S3 is made with; credentials and region are boto's to find."""
+        client: dict[str, Any] = {"endpoint_url": self.s3_endpoint_url or None}
+        if self.s3_ignore_tls:
+            client["verify"] = False
+        return {
+            "client_kwargs": {name: each for name, each in client.items() if each is not None},
+            "config_kwargs": {"s3": {"addressing_style": self.s3_addressing_style}},
+        }
+
+    @property
+    def other_hosts(self) -> tuple[Origin, ...]:
+        """The further hosts of artifacts; without a scheme they have the registry's, as in MLflow."""
+        return parse_hosts(self.artifact_hosts, urlsplit(self.tracking_uri).scheme)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _user_of_the_address(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Take user and password out of the address, which is shown and kept; these are not."""
+        parts = _split(str(values.get(_URI, "")).strip())
+        if parts is None or "@" not in parts.netloc or values.get(_USERNAME):
+            return values
+        user, _, host = parts.netloc.rpartition("@")
+        name, _, password = user.partition(":")
+        taken = {_USERNAME: _unquoted(name), _PASSWORD: _unquoted(password)}
+        if None in taken.values() or ":" in (taken[_USERNAME] or ":"):
+            return values  # and `_http` refuses it
+        return {**values, _URI: parts._replace(netloc=host).geturl(), **taken}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _clean(cls, value: Any) -> Any:
+        """Strip what surrounds a value, such as the newline of the file that it was read from."""
+        if not isinstance(value, str):
+            return value
+        value = value.strip()
+        if any(_is_control(each) for each in value):
+            raise ValueError("holds a control character, such as a line break, or is not UTF-8")
+        return value
+
+    @field_validator("tracking_username")
+    @classmethod
+    def _user(cls, value: str) -> str:
+        if ":" in value:
+            raise ValueError(
+                "holds a colon, which basic authentication cannot send in a user's name"
+            )
+        return value
+
+    @field_validator("tracking_token")
+    @classmethod
+    def _token(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value()
+        if not token.isascii() or " " in token:
+            raise ValueError(
+                "holds a blank or a character that is not ASCII; no header can carry it"
+            )
+        return value
 
     @field_validator("tracking_uri")
     @classmethod
     def _http(cls, value: str) -> str:
-        if not _is_address(value):
+        if "@" in value:
             raise ValueError(
-                f"{value!r} is not the address of an MLflow server. Start one with `mlflow server "
-                "--backend-store-uri sqlite:///mlflow.db --port 5000`, then set "
-                "MLFLOW_TRACKING_URI=http://127.0.0.1:5000"
+                "names a user, and so does MLFLOW_TRACKING_USERNAME; or the user in it is not "
+                "percent-encoded UTF-8. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             )
+        parts = _split(value)
+        if parts is None or parts.query or parts.fragment or "?" in value or "#" in value:
+            raise ValueError(_NO_ADDRESS)
         return value.rstrip("/")
 
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _endpoint(cls, value: str) -> str:
+        if value and (_split(value) is None or "@" in value or "?" in value or "#" in value):
+            raise ValueError("not an address such as https://HOST:PORT")
+        return value
 
-def _is_address(text: str) -> bool:
+    @field_validator("workspace")
+    @classmethod
+    def _name_of_a_workspace(cls, value: str) -> str:
+        if value and (not _WORKSPACE.fullmatch(value) or value in _RESERVED_WORKSPACES):
+            raise ValueError(
+                "not the name of a workspace: 2 to 63 lower-case letters, digits and hyphens, "
+                "beginning and ending with a letter or digit"
+            )
+        return value
+
+    @field_validator("artifact_hosts")
+    @classmethod
+    def _hosts(cls, value: str) -> str:
+        parse_hosts(value, "http")
+        return value
+
+
+def _split(text: str) -> SplitResult | None:
+    """The parts of an http or https address; None for what is none."""
     try:
         parts = urlsplit(text)
-        # Reading the port checks it.
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        host_and_port(parts.netloc.rpartition("@")[2], parts.scheme)
     except ValueError:
-        return False
+        return None
+    host = parts.hostname or ""
+    fits = text.isascii() and text.isprintable() and not set(text) & set(' "<>\\^`{|}')
+    return parts if fits and not set(host) & set("%*@") else None
+
+
+def _unquoted(text: str) -> str | None:
+    """A user or password of an address; None for what is not percent-encoded UTF-8."""
+    try:
+        found = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        return None
+    bad = re.search(r"%(?![0-9A-Fa-f]{2})", text) or any(_is_control(each) for each in found)
+    return None if bad else found
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}

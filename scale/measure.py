@@ -15,9 +15,10 @@ from mlflow.entities import Metric
 from benchmarks.machine import Machine
 from benchmarks.process import cpu_nanoseconds, pss_megabytes
 from demo.processes import free_port, running, start_predictor
-from predictor.loading.artifact_files import open_files
+from predictor.loading.artifact_files import ArtifactStores
 from predictor.model_version import ModelVersion
 from predictor.registry import Registry
+from predictor.registry_locations import locate
 from scale.costs import Costs
 from scale.registry import Asked
 
@@ -58,13 +59,16 @@ async def _ask(asked: Asked, counts: Counts) -> dict[str, float]:
         version = await registry.aspired()
         assert version is not None  # noqa: S101  it was promoted
         _log_metrics(asked, version)
-        files = open_files(await registry.download_uri(version), client)
-        await _put_large(client)
-        large = open_files("mlflow-artifacts:/scale", client)
+        files = ArtifactStores(client).open(await locate(registry, version))
+        await _put_large(asked.server.url)
+        large = ArtifactStores(client).open("mlflow-artifacts:/scale")
         most = 2 * _LARGE * 10**6
         questions: dict[str, tuple[Callable[[], Awaitable[object]], int]] = {
             "poll": (registry.aspired, counts.each),
-            "download_uri": (lambda: registry.download_uri(version), counts.each),
+            "download_uri": (
+                lambda: registry.download_uri(version.name, version.version),
+                counts.each,
+            ),
             "run": (lambda: registry.run_metrics(version.run_id), counts.each),
             "small_file": (lambda: files.read("MLmodel", most), counts.each),
             "listing": (files.listing, counts.each),
@@ -108,9 +112,10 @@ def _log_metrics(asked: Asked, version: ModelVersion) -> None:
     MlflowClient(asked.server.url).log_batch(version.run_id, metrics)
 
 
-async def _put_large(client: httpx.AsyncClient) -> None:
-    url = "/api/2.0/mlflow-artifacts/artifacts/scale/large"
-    answer = await client.put(url, content=bytes(_LARGE * 10**6))
+async def _put_large(address: str) -> None:
+    url = f"{address}/api/2.0/mlflow-artifacts/artifacts/scale/large"
+    async with httpx.AsyncClient() as client:
+        answer = await client.put(url, content=bytes(_LARGE * 10**6))
     answer.raise_for_status()
 
 

@@ -1,12 +1,11 @@
 """A real MLflow server with one model, and the predictor's own code that asks it."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from mlflow import MlflowClient
 
 from benchmarks.models import LOGISTIC, diagnosis
@@ -14,7 +13,7 @@ from benchmarks.registry import publish
 from demo.processes import Child, free_port, running, start_mlflow
 from predictor.model_uri import ModelUri
 from predictor.registry import Registry
-from predictor.registry_client import http_client
+from predictor.registry_client import TrackingServer, tracking_server
 from predictor.settings import Settings
 
 
@@ -30,13 +29,18 @@ class Asked:
         """Which model it is."""
         return ModelUri.parse(self.settings.model_uri)
 
-    def registry(self, client: httpx.AsyncClient) -> Registry:
+    def registry(self, client: TrackingServer) -> Registry:
         """What a replica asks with."""
         return Registry(client, self.uri)
 
-    def client(self) -> httpx.AsyncClient:
-        """What a replica's requests go through."""
-        return http_client(self.settings)
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[TrackingServer]:
+        """What a replica's requests go through; it is closed on the way out."""
+        server = tracking_server(self.settings)
+        try:
+            yield server
+        finally:
+            await server.close()
 
     def promote(self, version: int) -> None:
         """Move this version, and no other, to Production."""

@@ -17,7 +17,7 @@ from functools import partial
 from scale.costs import GRAPH, Costs
 from scale.line import Line
 
-_PATIENCE = 5.0  # seconds: `http_client` gives each step of a request so long
+_PATIENCE = 5.0  # seconds: `tracking_server` gives each step of a request so long
 _MOST_RETRY = 300.0
 _BEATS_BEFORE = 5  # beats of all replicas before the promotion; the first is not counted
 _HORIZON = 900.0  # seconds after the promotion at which the simulation gives up

@@ -10,7 +10,6 @@ from predictor.bulletin import identity, iso
 from predictor.http.conditional import Seen, answer
 from predictor.http.headers import NO_CACHE
 from predictor.openapi.operations import ASKED_AGAIN, NOT_MODIFIED, answers_with
-from predictor.reconciler import Reconciler
 from predictor.servable import Servable
 from predictor.service import Service
 from predictor.signature import Port, Signature
@@ -32,7 +31,7 @@ def routes(service: Service) -> APIRouter:
     )
     async def model(request: Request) -> Response:
         """What serves, what should, the last failed load, and the age of the registry's last word."""
-        said = describe(service.reconciler, service.settings.model_uri)
+        said = describe(service)
         validator = seen.as_it_is(msgspec.json.encode(_lasting(said)))
         return answer(request, validator, msgspec.json.encode(said), "application/json", NO_CACHE)
 
@@ -45,11 +44,13 @@ def _lasting(said: dict[str, Any]) -> dict[str, Any]:
     return {**said, "registry": registry}
 
 
-def describe(reconciler: Reconciler, model_uri: str) -> dict[str, Any]:
+def describe(service: Service) -> dict[str, Any]:
     """The body of `GET /model`."""
+    reconciler, settings = service.reconciler, service.settings
     known, failure = reconciler.knowledge, reconciler.failure
     return {
-        "model_uri": model_uri,
+        "model_uri": settings.model_uri,
+        "workspace": settings.workspace or None,
         "serving": _serving(reconciler.serving) if reconciler.serving else None,
         "aspired": identity(known.aspired) if known.aspired else None,
         "loading": identity(reconciler.loading) if reconciler.loading else None,

@@ -1,6 +1,10 @@
 """Certificates: those to serve https with, and those for talking to the registry."""
 
+import os
 import ssl
+from pathlib import Path
+
+import certifi
 
 from predictor.errors import SettingsError
 from predictor.settings import Settings
@@ -28,25 +32,42 @@ def check_tls(settings: Settings) -> None:
         ) from None
 
 
-def registry_tls(settings: Settings) -> ssl.SSLContext | bool:
+def registry_tls(settings: Settings, *, own: bool = True) -> ssl.SSLContext:
     """What the registry's certificate is checked against, and with which we show who we are.
 
-    False for any certificate, True for those that the system trusts. Raises SettingsError.
+    For other hosts of artifacts (not `own`), no client certificate is shown and every certificate is
+    checked. Raises SettingsError, which names the variable.
     """
-    if settings.tracking_insecure_tls:
-        return False
-    if not (settings.tracking_server_cert_path or settings.tracking_client_cert_path):
-        if settings.tracking_uri.startswith("http:"):
-            # Nothing is encrypted, and no redirect is followed. Whom the system trusts takes 40 ms
-            # to read; this trusts nobody.
-            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return True
-    variable = "MLFLOW_TRACKING_SERVER_CERT_PATH"
+    insecure = own and settings.tracking_insecure_tls
+    variable, authorities = _authorities(settings.tracking_server_cert_path)
+    certificate = settings.tracking_client_cert_path if own else None
+    # Nothing is checked, or nothing is encrypted and no redirect is followed. Whom the system trusts
+    # takes 40 ms to read; this trusts nobody, unless a file is named, which has to be a good one.
+    nobody = insecure or (own and settings.tracking_uri.startswith("http:"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        context = ssl.create_default_context(cafile=settings.tracking_server_cert_path)
-        if settings.tracking_client_cert_path:
+        if not nobody or settings.tracking_server_cert_path:
+            is_folder = Path(authorities).is_dir()
+            context.load_verify_locations(**{"capath" if is_folder else "cafile": authorities})
+        if certificate:
             variable = "MLFLOW_TRACKING_CLIENT_CERT_PATH"
-            context.load_cert_chain(settings.tracking_client_cert_path)
+            # Without a password given, OpenSSL would ask the terminal for one.
+            context.load_cert_chain(certificate, password="")
     except OSError as error:
-        raise SettingsError(f"{variable}: not a certificate file (PEM): {error}") from error
+        said = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        reason = (said or "not PEM, or encrypted").replace("_", " ").lower()
+        raise SettingsError(f"{variable}: not a certificate file (PEM): {reason}") from None
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _authorities(named: Path | None) -> tuple[str, str]:
+    """Whom to trust: those that are named, or that OpenSSL's variables name, else certifi's list."""
+    if named:
+        return "MLFLOW_TRACKING_SERVER_CERT_PATH", str(named)
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if path := os.environ.get(variable):
+            return variable, path
+    return "certifi", certifi.where()

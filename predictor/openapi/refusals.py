@@ -29,8 +29,7 @@ EXPLAINED = {
     "`Retry-After` seconds.",
 }
 
-_NONE_IN_PRODUCTION = Knowledge().answered(None, "no version is in stage Production")
-NOTHING_SERVING = errors.NothingServing(why_nothing(_NONE_IN_PRODUCTION, None, None))
+NOTHING_SERVING = errors.NothingServing(why_nothing(Knowledge().answered(None), None, None))
 
 
 def _media_refused() -> PredictorError:

@@ -104,6 +104,7 @@ SERVED: dict[str, Schema] = {
     "Model": an_object(
         {
             "model_uri": text("What the service follows, such as `models:/NAME/Production`."),
+            "workspace": or_null({"type": "string"}, "The MLflow workspace that it is in, if one is set."),
             "serving": or_null(ref("ServingVersion"), "What answers requests; null for nothing."),
             "aspired": or_null(ref("ModelVersion"), "What the registry says should serve."),
             "loading": or_null(ref("ModelVersion"), "What is being made ready."),

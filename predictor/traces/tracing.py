@@ -66,7 +66,8 @@ class Tracing:
             self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
         except ValueError as error:
-            raise SettingsError(f"a variable OTEL_… is wrong: {error}") from error
+            # Its text may quote a value, which may be a secret.
+            raise SettingsError(f"a variable OTEL_… is wrong ({type(error).__name__})") from None
         self._tracer = self._provider.get_tracer("mlflow-hotswap")
 
     @classmethod
@@ -79,7 +80,9 @@ class Tracing:
         try:
             return cls(_Noticing(OTLPSpanExporter()))
         except ValueError as error:
-            raise SettingsError(f"a variable OTEL_EXPORTER_OTLP_… is wrong: {error}") from error
+            raise SettingsError(
+                f"a variable OTEL_EXPORTER_OTLP_… is wrong ({type(error).__name__})"
+            ) from None
 
     @contextmanager
     def span(

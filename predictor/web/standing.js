@@ -27,6 +27,7 @@ export function after(standing, name, payload) {
     case "registry_unreachable":
     case "registry_refused":
     case "registry_nonsense":
+    case "registry_internal":
       return { ...standing, registry: payload.reason };
     default:
       return standing;

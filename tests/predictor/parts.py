@@ -5,7 +5,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import yaml
@@ -16,6 +16,7 @@ from predictor.loading.artifact import Fetched
 from predictor.loading.interrupt import Interrupt
 from predictor.loading.loader import load
 from predictor.model_version import ModelVersion
+from predictor.registry_client import TrackingServer
 from predictor.servable import Servable
 from tests.predictor.graphs import classifier
 
@@ -138,9 +139,19 @@ class Counted:
 _TLS = ssl.create_default_context()  # reading the certificates for each client would take longer
 
 
-def a_client(address: str) -> httpx.AsyncClient:
-    """An HTTP client such as the service makes, without credentials."""
-    return httpx.AsyncClient(base_url=address, timeout=5, verify=_TLS)
+class Client(TrackingServer):
+    """A TrackingServer that is closed on the way out."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def a_client(address: str, **asked: Any) -> Client:
+    """What the service asks the registry with, without credentials."""
+    return Client(httpx.AsyncClient(base_url=address, timeout=5, verify=_TLS), **asked)
 
 
 Reply = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]

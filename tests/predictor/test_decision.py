@@ -57,9 +57,9 @@ def test_the_delay_doubles_up_to_a_limit():
     ("known", "failure", "loading", "words"),
     [
         (Knowledge(), None, None, "not been asked yet"),
-        (Knowledge(fault="connection refused"), None, None, "connection refused"),
+        (Knowledge(fault="at http://registry"), None, None, "has not said which version may serve"),
         (Knowledge(A, 1.0), None, A, "m version 1 is being loaded"),
-        (Knowledge(A, 1.0), failed(A), None, "could not be loaded (fetch): no such file"),
+        (Knowledge(A, 1.0), failed(A), None, "m version 1 could not be loaded (fetch)"),
         (Knowledge(None, 1.0), None, None, "promote one"),
         (Knowledge(None, 1.0, "down"), None, None, "promote one"),
     ],

@@ -64,9 +64,7 @@ def test_a_variable_that_opentelemetry_refuses_ends_the_start(tmp_path):
     own = {"PREDICTOR_PORT": str(free_port()), "PREDICTOR_CACHE_DIR": str(tmp_path)}
     refused = python(sys.executable, "-m", "predictor", **wrong, **own)
     assert refused.returncode == 2
-    assert refused.stderr == (
-        "mlflow-hotswap: a variable OTEL_… is wrong: max_queue_size must be a positive integer.\n"
-    )
+    assert refused.stderr == ("mlflow-hotswap: a variable OTEL_… is wrong (ValueError)\n")
 
 
 @pytest.mark.parametrize(

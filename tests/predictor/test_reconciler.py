@@ -341,9 +341,9 @@ class TestStartWithoutTheRegistry:
         assert world.reconciler.knowledge.fault is not None
 
     async def test_nothing_was_verified(self, world):
-        """503 with the registry's fault as the reason."""
+        """503 that says so, without the registry's address; `/model` has the fault."""
         await world.unreachable()
-        with pytest.raises(NothingServing, match="connection refused"):
+        with pytest.raises(NothingServing, match="has not said which version may serve"):
             world.reconciler.require_serving()
 
     async def test_it_is_restored_once(self, world):

@@ -9,7 +9,7 @@ import pytest
 from predictor.errors import RegistryError, RegistryNonsense, RegistryRefused, RegistryUnreachable
 from predictor.model_uri import ModelUri
 from predictor.registry import Registry
-from tests.predictor.parts import a_client, http, raw_server, version
+from tests.predictor.parts import a_client, http, raw_server
 
 STAGE, ALIAS, PINNED = "models:/m/Production", "models:/m@champion", "models:/m/7"
 FOUND = {"name": "m", "version": "7", "source": "s", "creation_timestamp": "12", "run_id": "r"}
@@ -101,7 +101,7 @@ class TestRealServer:
         """Between the poll and the load it may be deleted."""
         async with a_client(mlflow_server.url) as client:
             with pytest.raises(RegistryNonsense, match="no files are known"):
-                await Registry(client, ModelUri.parse(STAGE)).download_uri(version(9))
+                await Registry(client, ModelUri.parse(STAGE)).download_uri("m", "9")
 
 
 MISSING = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Registered Model not found"}
@@ -155,7 +155,7 @@ NO_ALIAS = {
         ),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}", RegistryUnreachable),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", RegistryUnreachable),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", RegistryUnreachable),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", RegistryNonsense),
         (b"SSH-2.0-OpenSSH_9.2\r\n", RegistryUnreachable),
         (b"", RegistryUnreachable),
     ],
@@ -204,7 +204,7 @@ async def test_a_server_that_never_ends_its_answer():
             await asyncio.sleep(0.01)
 
     async with raw_server(drip) as address:
-        with pytest.raises(RegistryUnreachable, match="TimeoutError"):
+        with pytest.raises(RegistryUnreachable, match="no whole answer in"):
             await ask(address, STAGE, seconds=0.2)
 
 

@@ -14,6 +14,7 @@ from mlflow.models import infer_signature
 from structlog.testing import capture_logs
 
 from predictor.errors import CacheError, LoadError
+from predictor.loading.artifact_files import ArtifactStores
 from predictor.loading.cache import Cache
 from predictor.loading.interrupt import Interrupt
 from predictor.loading.loader import load
@@ -35,11 +36,11 @@ async def source_of(tmp_path):
         client = a_client(url)
         clients.append(client)
         registry = Registry(client, ModelUri.parse(uri))
-        return RegistrySource(registry, client, Cache(folder, uri), most)
+        return RegistrySource(registry, ArtifactStores(client), Cache(folder, uri), most)
 
     yield make
     for client in clients:
-        await client.aclose()
+        await client.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from predictor.errors import SettingsError
-from predictor.registry_client import http_client
+from predictor.registry_client import tracking_server
 from predictor.settings import Settings, variable
 
 VARIABLES = {variable(name): name for name in Settings.model_fields}
@@ -168,4 +168,4 @@ def test_a_certificate_that_cannot_be_read_names_its_variable(monkeypatch, name,
     """A missing file and one that is no certificate are both said at start-up."""
     monkeypatch.setenv(name, text)
     with pytest.raises(SettingsError, match=f"^{name}: "):
-        http_client(Settings.read())
+        tracking_server(Settings.read())
