@@ -13,7 +13,7 @@ def registry() -> list[AnyPanel]:
         bars(
             "Questions to the registry",
             "`answered` should be all. `unreachable`: server or network. `refused`: credentials. `nonsense`: "
-            "something else answers. Runbook PredictorRegistryFails.",
+            "something else answers. `internal`: a fault of the service. Runbook PredictorRegistryFails.",
             "{{outcome}}", f"sum by (outcome) ({rate('predictor_registry_polls_total')})", unit="cps",
         ),
         lines(

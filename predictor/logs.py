@@ -86,11 +86,8 @@ def write(event: events.Event) -> None:
         case events.RegistryAnswered(aspired, True):
             log.info("registry_answered", **_only("aspired", aspired))
         case events.RegistryFailed(outcome, reason, serving, first, cause):
-            level = log.error if first and cause else log.warning if first else log.debug
-            level(
-                f"registry_{outcome}", reason=reason, **_only("serving", serving),
-                **({"exc_info": cause} if cause else {}),
-            )  # fmt: skip
+            level = log.warning if first else log.debug
+            level(f"registry_{outcome}", reason=reason, **_only("serving", serving), exc_info=cause)
         case events.LoadStarted(version):
             log.info("load_started", **_version(version))
         case events.LoadSuperseded(version):

@@ -559,3 +559,29 @@ async def test_load_errors_carry_their_stage(tmp_path):
     assert world.heard.of(events.LoadFailed)[0].stage == "examples"
     with pytest.raises(NothingServing, match=r"m version 1 could not be loaded \(examples\)"):
         world.reconciler.require_serving()
+
+
+async def test_a_fault_of_ours_in_a_poll_is_told(tmp_path):
+    """Counted, shown and logged (`registry_internal`), not lost in the scheduler; what serves goes on, polls too."""
+    world = World(tmp_path)
+    await world.told(A)
+    asked = world.source.aspired
+
+    async def fails():
+        raise OverflowError("a number with secrets in it")
+
+    world.source.aspired = fails
+    await world.reconciler.reconcile()
+    await world.reconciler.reconcile()
+    failed = world.heard.of(events.RegistryFailed)
+    assert [(each.outcome, each.first) for each in failed] == [
+        ("internal", True),
+        ("internal", False),
+    ]
+    assert isinstance(failed[0].cause, OverflowError)
+    assert "OverflowError" in world.reconciler.knowledge.fault
+    assert "secrets" not in world.reconciler.knowledge.fault
+    assert world.reconciler.serving is not None
+    world.source.aspired = asked
+    await world.told(B)
+    assert world.reconciler.knowledge.fault is None

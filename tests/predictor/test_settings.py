@@ -52,6 +52,11 @@ READ = [
     ("PREDICTOR_INFERENCE_SECONDS", "6.5", 6.5),
     ("PREDICTOR_EXTRA_FIELDS", "ignore", "ignore"),
     ("OTEL_TRACES_EXPORTER", "otlp", "otlp"),
+    ("MLFLOW_WORKSPACE", "team-a", "team-a"),
+    ("MLFLOW_S3_ENDPOINT_URL", "http://minio:9000", "http://minio:9000"),
+    ("MLFLOW_S3_IGNORE_TLS", "true", True),
+    ("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "path", "path"),
+    ("PREDICTOR_ARTIFACT_HOSTS", "https://a.example:8443, b:80", "https://a.example:8443, b:80"),
 ]
 SECRETS = ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"]
 
@@ -169,3 +174,19 @@ def test_a_certificate_that_cannot_be_read_names_its_variable(monkeypatch, name,
     monkeypatch.setenv(name, text)
     with pytest.raises(SettingsError, match=f"^{name}: "):
         tracking_server(Settings.read())
+
+
+def test_user_and_password_in_the_address_are_taken_out_of_it(monkeypatch):
+    """They are credentials like others; the address is shown, and kept."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:p%40ss%C3%A9@registry.example/mlflow/")
+    settings = Settings.read()
+    assert settings.tracking_uri == "https://registry.example/mlflow"
+    assert settings.tracking_username == "ada"
+    assert settings.tracking_password.get_secret_value() == "p@ssé"
+
+
+@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD"])
+def test_what_surrounds_a_secret_is_stripped(monkeypatch, name):
+    """Files that secrets are read from end in a line break."""
+    monkeypatch.setenv(name, " s3cret\r\n")
+    assert getattr(Settings.read(), VARIABLES[name]).get_secret_value() == "s3cret"

@@ -98,21 +98,28 @@ if os.getuid() == 0:  # as in a container that runs as a number: no HOME, no ent
 # `python -m predictor` for each environment, in a process of its own: forked from one that has imported the
 # command already, because that takes most of a second.
 FORKS = """
-import json, os, runpy, sys, tempfile
+import json, os, runpy, signal, sys, tempfile
 import predictor.command
+from predictor.settings import Settings
+Settings.model_validate({"MLFLOW_TRACKING_URI": "http://h"})  # imports what it needs
 for environment in json.load(sys.stdin):
     with tempfile.TemporaryFile() as said:
         child = os.fork()
         if child == 0:
             os.dup2(said.fileno(), 1)
             os.dup2(said.fileno(), 2)
+            signal.alarm(20)  # one that serves instead
             os.environb.clear()
             if uid := environment.pop("uid", None):
                 del environment["HOME"]
                 os.setuid(int(uid))
             for name, value in environment.items():
                 os.environb[name.encode()] = value.encode(errors="surrogateescape")
-            runpy.run_module("predictor", run_name="__main__")
+            try:
+                runpy.run_module("predictor", run_name="__main__")
+            except SystemExit as ended:
+                sys.stderr.flush()
+                os._exit(ended.code)  # tearing the interpreter down takes longer than all else
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         said.seek(0)
         print(json.dumps([code, said.read().decode()]), flush=True)
