@@ -224,6 +224,8 @@ class StoredFiles:
         while True:
             try:
                 chunk = await _STORES.run(file.read, _CHUNK)
+            except LoadError:
+                raise
             except Exception as error:
                 raise self._fault(f"cannot read {self._uri}/{path}", error) from error
             if not chunk:
