@@ -143,6 +143,9 @@ def run(**environment):
     )  # fmt: skip
 
 
+ANYBODY = {"PREDICTOR_ALLOW_ANONYMOUS": "true"}
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize(
     ("environment", "variable"),
@@ -152,6 +155,11 @@ def run(**environment):
         ({"PREDICTOR_TLS_CERTIFICATE": "/nowhere"}, "PREDICTOR_TLS_CERTIFICATE"),
         ({"PREDICTOR_WEBHOOK_SECRET_FILE": "/nowhere"}, "PREDICTOR_WEBHOOK_SECRET_FILE"),
         ({"PREDICTOR_HOST": "0.0.0.0"}, "PREDICTOR_HOST"),
+        ({"PREDICTOR_HOST": "[::]"}, "PREDICTOR_HOST"),
+        ({"PREDICTOR_HOST": " "}, "PREDICTOR_HOST"),
+        (ANYBODY | {"PREDICTOR_HOST": "192.0.2.1"}, "PREDICTOR_HOST"),
+        (ANYBODY | {"PREDICTOR_HOST": "no-such-name.invalid"}, "PREDICTOR_HOST"),
+        (ANYBODY | {"PREDICTOR_HOST": "a" * 64}, "PREDICTOR_HOST"),
         ({"PREDICTOR_API_KEYS_FILE": "/nowhere"}, "PREDICTOR_API_KEYS_FILE"),
     ],
 )

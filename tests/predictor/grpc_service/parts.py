@@ -32,9 +32,14 @@ class Answer:
 class Client:
     """Calls the service, over one connection of its own."""
 
-    def __init__(self, port: int, credentials: grpc.ChannelCredentials | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        credentials: grpc.ChannelCredentials | None = None,
+        host: str = "127.0.0.1",
+    ) -> None:
         alone = [("grpc.use_local_subchannel_pool", 1)]
-        address = f"127.0.0.1:{port}"
+        address = f"{host}:{port}"
         self.channel = (
             grpc.aio.secure_channel(address, credentials, alone)
             if credentials

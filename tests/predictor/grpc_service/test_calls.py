@@ -117,7 +117,7 @@ async def test_a_message_that_is_too_large_is_refused_and_counted(tmp_path, capl
     """As 413; far larger ones are not even read. The connection goes on."""
     async with called(tmp_path, max_body_bytes=1000) as service:
         named = "the body is larger than 1000 bytes, which PREDICTOR_MAX_BODY_BYTES allows"
-        for count, said in ((125, named), (2500, named), (300_000, "larger than max")):
+        for count, said in ((125, named), (2500, named), (600_000, "larger than max")):
             large = infer(b"\0" * 8 * count, shape=(count, 2))
             answer = await service.client.ask(large)
             assert answer.code is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -230,3 +230,19 @@ async def test_a_detail_is_never_so_long_that_clients_refuse_it(tmp_path):
 def test_the_address_of_a_client(peer, client):
     """As the log has it."""
     assert _client(peer) == client
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [("[::]", ["127.0.0.1", "[::1]"]), ("[::1]", ["[::1]"]), ("::ffff:127.0.0.1", ["127.0.0.1"])],
+)
+async def test_it_listens_where_http_does(tmp_path, host, reached):
+    """On both families at `::`, and with brackets as without."""
+    async with called(tmp_path, host=host, allow_anonymous=True) as service:
+        for address in ("127.0.0.1", "[::1]"):
+            async with Client(service.port, host=address) as client:
+                body = infer(ROW).SerializeToString()
+                answer = await client.send(
+                    "ModelInfer", body, timeout=20 if address in reached else 2
+                )
+                assert (answer.code is OK) == (address in reached), (address, answer)
