@@ -1,9 +1,9 @@
 """Members that are given twice: JSON decoders keep the last of them without a word."""
 
-import json
 from typing import Any
 
 from predictor.open_inference.inference_errors import InvalidInference, quoted
+from predictor.records.json_text import JsonText
 
 
 def check_members(text: bytes, members: int) -> None:
@@ -14,8 +14,7 @@ def check_members(text: bytes, members: int) -> None:
     if text.count(b":") == members:
         return
     try:
-        # Integers as text: those that are too long to be read are of no interest here.
-        json.loads(text, object_pairs_hook=_once, parse_int=str)
+        JsonText(text.decode(), _once).whole()
     except (ValueError, RecursionError) as error:
         raise InvalidInference(
             f"the body is not JSON that can be read: {type(error).__name__}"

@@ -61,14 +61,11 @@ class RowDecoder:
         self._features = tuple(features)
         self.fields = Fields(self._features, frozenset(ignored), ignore_unknown)
         """What the members of a record may be."""
-        names = [*(feature.name for feature in self._features), *ignored]
-        # A colon in a name would spoil the count that finds duplicates.
-        plain = not any(":" in name or _UNNAMEABLE.search(name) for name in names)
-        self._forms: list[_Form] = []
-        if plain:
-            self._forms.append(_Form(self._features))
-            if ignored or any(map(_has_several_forms, self._features)):
-                self._forms.append(_LooseForm(self._features, ignored))
+        plain = all(_is_plain(feature.name) for feature in self._features)
+        self._forms: list[_Form] = [_Form(self._features)] if plain else []
+        loose = bool(ignored) or any(map(_has_several_forms, self._features))
+        if plain and loose and all(map(_is_plain, ignored)):
+            self._forms.append(_LooseForm(self._features, ignored))
         narrow: Any = structs_for(usual) if plain and usual else None
         self._usual = msgspec.json.Decoder(narrow) if narrow else None
 
@@ -254,6 +251,11 @@ def _loose_structs(features: Sequence[Feature], ignored: Sequence[str]) -> type[
         forbid_unknown_fields=True,
         kw_only=True,
     )
+
+
+def _is_plain(name: str) -> bool:
+    # A colon in a name would spoil the count that finds duplicates.
+    return ":" not in name and not _UNNAMEABLE.search(name)
 
 
 def _has_several_forms(feature: Feature) -> bool:

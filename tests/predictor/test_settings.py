@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from predictor.composition import compose
 from predictor.errors import SettingsError
+from predictor.loading.interrupt import Interrupt
 from predictor.registry_client import tracking_server
 from predictor.settings import Settings, variable
+from tests.predictor.parts import version, write_artifact
 
 VARIABLES = {variable(name): name for name in Settings.model_fields}
 READ = [
@@ -23,6 +26,7 @@ READ = [
     ("PREDICTOR_POLL_SECONDS", "0.5", 0.5),
     ("PREDICTOR_CACHE_DIR", "~/x", Path("~/x").expanduser()),
     ("PREDICTOR_WHEN_NONE", "keep", "keep"),
+    ("PREDICTOR_EXTRA_FIELDS", "ignore", "ignore"),
     ("PREDICTOR_MAX_BODY_BYTES", "1", 1),
     ("PREDICTOR_MAX_MODEL_BYTES", "99", 99),
     ("PREDICTOR_API_KEYS_FILE", "/keys", Path("/keys")),
@@ -190,3 +194,20 @@ def test_what_surrounds_a_secret_is_stripped(monkeypatch, name):
     """Files that secrets are read from end in a line break."""
     monkeypatch.setenv(name, " s3cret\r\n")
     assert getattr(Settings.read(), VARIABLES[name]).get_secret_value() == "s3cret"
+
+
+@pytest.mark.parametrize(("said", "ignored"), [("refuse", False), ("ignore", True)])
+@pytest.mark.parametrize("traces", ["none", "console"])
+def test_what_is_said_of_extra_fields_reaches_the_versions(tmp_path, said, ignored, traces):
+    """The decoder of a version is made when it is loaded, with traces and without."""
+    settings = Settings(
+        MLFLOW_TRACKING_URI="http://registry",
+        cache_dir=tmp_path,
+        extra_fields=said,
+        OTEL_TRACES_EXPORTER=traces,
+    )
+    service = compose(settings)
+    load = service.reconciler._builder._load
+    loaded = load(version(1), write_artifact(tmp_path / "files"), Interrupt())
+    assert loaded.decoder.fields.ignore_unknown is ignored
+    service.spans.end()
