@@ -1,0 +1,205 @@
+"""Case: one model to try, and the files that it becomes: what MLflow logs, the rows, the answers."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CASE = "case.json"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Predictions [N], or [N][targets], and for classifiers each row's probabilities by class."""
+
+    predictions: list[Any]
+    probabilities: list[dict[str, float]] | None = None
+
+
+@dataclass(frozen=True)
+class Export:
+    """A fitted model's ONNX graph, rows to ask about, and the library's own answers for them.
+
+    `frame` has the rows [N, F] as clients know them, with NaN where a value is missing; `feed` has
+    the same rows as the graph's inputs. `graph` is a serialised model. `signature` is MLflow's.
+    """
+
+    graph: bytes
+    frame: Any
+    feed: Mapping[str, NDArray[Any]]
+    answers: Answers
+    signature: Any = None
+    input_example: Any = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table before it is tried; `build` fits and exports the model."""
+
+    library: str
+    estimator: str
+    exported: str
+    signature: str
+    columns: str
+    build: Callable[[], Export] = field(repr=False, compare=False)
+    quick: bool = False  # one of the smaller part, which every run of the tests tries
+
+    @property
+    def described(self) -> dict[str, str]:
+        """The words of the table."""
+        names = ("library", "estimator", "exported", "signature", "columns")
+        return {name: getattr(self, name) for name in names}
+
+
+def labelled(model: Any, frame: Any) -> Answers:
+    """A classifier's answers by its own `predict` and, where it has one, `predict_proba`."""
+    predictions = np.asarray(model.predict(frame))
+    if not hasattr(model, "predict_proba"):
+        return Answers(predictions.tolist())
+    chances = model.predict_proba(frame)
+    if isinstance(chances, list) or predictions.shape[1:] not in {(), (1,)}:
+        return Answers(predictions.tolist())  # several targets, each with classes of its own
+    names = [class_name(label) for label in model.classes_]
+    rows = [dict(zip(names, map(float, row), strict=True)) for row in chances]
+    return Answers(np.ravel(predictions).tolist(), rows)
+
+
+def valued(predictions: Any) -> Answers:
+    """Numbers [N] or [N, targets]."""
+    values = np.asarray(predictions, dtype=float)
+    return Answers(
+        (values.ravel() if values.ndim > 1 and values.shape[1] == 1 else values).tolist()
+    )
+
+
+def class_name(label: Any) -> str:
+    """A class as a key of JSON."""
+    return str(label).lower() if isinstance(label, (bool, np.bool_)) else str(label)
+
+
+def write(case: Case, folder: Path) -> None:
+    """Build a case and write the version's folder as `mlflow.onnx` lays it out, with `case.json`."""
+    import mlflow.onnx
+    import onnx
+
+    export = case.build()
+    model = onnx.load_from_string(export.graph)
+    mlflow.onnx.save_model(
+        model, str(folder), signature=export.signature, input_example=export.input_example,
+        pip_requirements=[],
+    )  # fmt: skip
+    outputs = _run(export.graph, export.feed)
+    read, used = _read(outputs, export.answers)
+    written = {
+        **case.described,
+        "features": [str(name) for name in export.frame.columns],
+        "rows": [[_json(value) for value in row] for row in export.frame.to_numpy(object)],
+        "inputs": [_tensor(name, array) for name, array in export.feed.items()],
+        "outputs": outputs,
+        "onnx_answers": asdict(read),
+        "others": [name for name in outputs if name not in used],
+        "library_answers": asdict(export.answers),
+    }
+    (folder / CASE).write_text(json.dumps(written))
+
+
+def _run(graph: bytes, feed: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """What ONNX Runtime gives for the file: each output by name, one element a row."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    count = len(next(iter(feed.values())))
+    pieces: list[Mapping[str, Any]] = [feed]
+    if session.get_inputs()[0].shape[0] == 1:
+        pieces = [{name: array[i : i + 1] for name, array in feed.items()} for i in range(count)]
+    outputs: dict[str, list[Any]] = {name: [] for name in names}
+    for piece in pieces:
+        for name, given in zip(names, session.run(names, dict(piece)), strict=True):
+            # skl2onnx gives the labels of discriminant analyses as [1, N].
+            flat = isinstance(given, np.ndarray) and given.shape[0] == 1 < given.size == count
+            outputs[name] += [_row(row) for row in (given[0] if flat else given)]
+    return outputs
+
+
+def _read(outputs: Mapping[str, list[Any]], library: Answers) -> tuple[Answers, list[str]]:
+    """The answers that ONNX Runtime's outputs are, and which of the outputs they were read from."""
+    labels = [
+        n for n, rows in outputs.items() if all(isinstance(v, (str, int)) for v in _first(rows))
+    ]
+    classes = [*library.probabilities[0]] if library.probabilities else []
+    tables = [name for name, rows in outputs.items() if _are_chances(rows, len(classes))]
+    if not classes or not tables:
+        name = (labels or [*outputs])[0]
+        rows = outputs[name]
+        one = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in rows]
+        return Answers(one), [name]
+    rows = [
+        row if isinstance(row, dict) else _of_classes(row, classes) for row in outputs[tables[0]]
+    ]
+    if labels:
+        named = outputs[labels[0]]
+        listed = [row[0] if isinstance(row, list) else row for row in named]
+        return Answers(listed, rows), [labels[0], tables[0]]
+    return Answers([max(row, key=row.__getitem__) for row in rows], rows), [tables[0]]
+
+
+def _first(rows: list[Any]) -> list[Any]:
+    return rows[0] if isinstance(rows[0], list) else [rows[0]]
+
+
+def _of_classes(row: list[float], classes: list[str]) -> dict[str, float]:
+    both = [1 - row[0], row[0]] if len(row) == 1 else row
+    return dict(zip(classes, both, strict=True))
+
+
+def _are_chances(rows: list[Any], classes: int) -> bool:
+    if isinstance(rows[0], dict):
+        return True
+    if not isinstance(rows[0], list) or not isinstance(rows[0][0], float):
+        return False
+    if len(rows[0]) == 1:
+        return classes == 2 and all(0 <= row[0] <= 1 for row in rows)  # noqa: PLR2004
+    return len(rows[0]) == classes and all(abs(sum(row) - 1) < 1e-3 for row in rows)  # noqa: PLR2004
+
+
+def _row(given: Any) -> Any:
+    if isinstance(given, dict):
+        return {class_name(label): float(value) for label, value in given.items()}
+    row = np.asarray(given)
+    values = [_json(value) for value in row.ravel().tolist()]
+    return values[0] if row.ndim == 0 else values
+
+
+def _json(value: Any) -> Any:
+    """A value as clients send it: missing ones are null."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+_DATATYPES = {
+    "float32": "FP32",
+    "float64": "FP64",
+    "int64": "INT64",
+    "int32": "INT32",
+    "bool": "BOOL",
+}
+
+
+def _tensor(name: str, array: NDArray[Any]) -> dict[str, Any]:
+    """One input tensor, as the Open Inference Protocol describes it."""
+    flat: Sequence[Any] = array.ravel().tolist()
+    return {
+        "name": name,
+        "shape": list(array.shape),
+        "datatype": _DATATYPES.get(array.dtype.name, "BYTES"),
+        "data": [_json(value) for value in flat],
+    }
