@@ -123,10 +123,19 @@ def _run(graph: bytes, feed: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     outputs: dict[str, list[Any]] = {name: [] for name in names}
     for piece in pieces:
         for name, given in zip(names, session.run(names, dict(piece)), strict=True):
-            # skl2onnx gives the labels of discriminant analyses as [1, N].
-            flat = isinstance(given, np.ndarray) and given.shape[0] == 1 < given.size == count
-            outputs[name] += [_row(row) for row in (given[0] if flat else given)]
+            outputs[name] += [_row(row) for row in _by_row(given, count // len(pieces))]
     return outputs
+
+
+def _by_row(given: Any, count: int) -> Any:
+    """An output with the rows first: labels of discriminant analyses are [1, N], chances of several targets [T, N, C]."""
+    if (
+        isinstance(given, np.ndarray)
+        and given.ndim > 1
+        and given.shape[0] != count == given.shape[1]
+    ):
+        return given[0] if given.shape[0] == 1 else np.moveaxis(given, 1, 0)
+    return given
 
 
 def _read(outputs: Mapping[str, list[Any]], library: Answers) -> tuple[Answers, list[str]]:

@@ -128,8 +128,22 @@ def compare_v2(client: httpx.Client, case: Case) -> Compared:
     response = client.post(f"/v2/models/{MODEL}/infer", content=head + raw, headers=headers)
     if response.status_code != httpx.codes.OK:
         raise Refused(response)
-    told = {output["name"]: output["data"] for output in response.json()["outputs"]}
+    told = {
+        output["name"]: _by_row(output, len(case["rows"])) for output in response.json()["outputs"]
+    }
     return _compare_outputs(case, told)
+
+
+def _by_row(output: Mapping[str, Any], count: int) -> list[Any]:
+    """A tensor's elements with the rows first: [targets, N, classes] becomes [N, targets, classes]."""
+    shape, data = output["shape"], output["data"]
+    if len(shape) != 3 or shape[0] == count or shape[1] != count:  # noqa: PLR2004
+        return list(data)
+    targets, _, classes = shape
+    return [
+        [data[(target * count + row) * classes :][:classes] for target in range(targets)]
+        for row in range(count)
+    ]
 
 
 def compare_invocations(client: httpx.Client, case: Case) -> Compared:

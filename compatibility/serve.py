@@ -72,7 +72,7 @@ class Registry:
         self.version = 0
         self.folder: Path | None = None
         handler = type("Handler", (_Handler,), {"registry": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def name(self, folder: Path) -> str:
@@ -102,6 +102,11 @@ class Registry:
         return None
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of connections that a predictor, as it ends, leaves."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     registry: Registry
     protocol_version = "HTTP/1.1"
@@ -109,12 +114,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         found = self.registry.answer(parts.path, parse_qs(parts.query))
-        body = json.dumps(found or {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"})
+        unknown = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}
+        body = json.dumps(unknown if found is None else found).encode()
         self.send_response(404 if found is None else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write((json.dumps({}) if found == {} else body).encode())
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
