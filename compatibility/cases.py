@@ -27,6 +27,7 @@ class Export:
 
     `frame` has the rows [N, F] as clients know them, with NaN where a value is missing; `feed` has
     the same rows as the graph's inputs. `graph` is a serialised model. `signature` is MLflow's.
+    `class_labels` are those of a graph that gives their numbers.
     """
 
     graph: bytes
@@ -35,6 +36,7 @@ class Export:
     answers: Answers
     signature: Any = None
     input_example: Any = None
+    class_labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -93,37 +95,52 @@ def write(case: Case, folder: Path) -> None:
         model, str(folder), signature=export.signature, input_example=export.input_example,
         pip_requirements=[],
     )  # fmt: skip
-    outputs = _run(export.graph, export.feed)
-    read, used = _read(outputs, export.answers)
     written = {
         **case.described,
         "features": [str(name) for name in export.frame.columns],
         "rows": [[_json(value) for value in row] for row in export.frame.to_numpy(object)],
         "inputs": [_tensor(name, array) for name, array in export.feed.items()],
-        "outputs": outputs,
-        "onnx_answers": asdict(read),
-        "others": [name for name in outputs if name not in used],
         "library_answers": asdict(export.answers),
+        **computed(export),
     }
     (folder / CASE).write_text(json.dumps(written))
 
 
-def _run(graph: bytes, feed: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """What ONNX Runtime gives for the file: each output by name, one element a row."""
+def computed(export: Export) -> dict[str, Any]:
+    """What ONNX Runtime gives for the file: all rows at once, and each alone.
+
+    The order of additions depends on the number of rows, and so do the last digits.
+    """
+    together = _run(export.graph, export.feed, len(export.frame))
+    alone = _run(export.graph, export.feed, 1)
+    read, used = _read(together, export.answers, export.class_labels)
+    return {
+        "outputs": together,
+        "onnx_answers": asdict(read),
+        "others": [name for name in together if name not in used],
+        "alone": {
+            "outputs": alone,
+            "onnx_answers": asdict(_read(alone, export.answers, export.class_labels)[0]),
+        },
+    }
+
+
+def _run(graph: bytes, feed: Mapping[str, NDArray[Any]], rows: int) -> dict[str, list[Any]]:
+    """Each output by name, one element a row, computed for so many rows at once."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = 1
     session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    count = len(next(iter(feed.values())))
-    pieces: list[Mapping[str, Any]] = [feed]
     if session.get_inputs()[0].shape[0] == 1:
-        pieces = [{name: array[i : i + 1] for name, array in feed.items()} for i in range(count)]
+        rows = 1
+    names = [output.name for output in session.get_outputs()]
     outputs: dict[str, list[Any]] = {name: [] for name in names}
-    for piece in pieces:
-        for name, given in zip(names, session.run(names, dict(piece)), strict=True):
-            outputs[name] += [_row(row) for row in _by_row(given, count // len(pieces))]
+    for start in range(0, len(next(iter(feed.values()))), rows):
+        piece = {name: array[start : start + rows] for name, array in feed.items()}
+        for name, given in zip(names, session.run(names, piece), strict=True):
+            outputs[name] += [_row(row) for row in _by_row(given, rows)]
     return outputs
 
 
@@ -138,26 +155,30 @@ def _by_row(given: Any, count: int) -> Any:
     return given
 
 
-def _read(outputs: Mapping[str, list[Any]], library: Answers) -> tuple[Answers, list[str]]:
+def _read(
+    outputs: Mapping[str, list[Any]], library: Answers, class_labels: Sequence[str]
+) -> tuple[Answers, list[str]]:
     """The answers that ONNX Runtime's outputs are, and which of the outputs they were read from."""
     labels = [
         n for n, rows in outputs.items() if all(isinstance(v, (str, int)) for v in _first(rows))
     ]
+    predicted = [_only(row) for row in outputs[(labels or [*outputs])[0]]]
+    if class_labels and labels:
+        predicted = [class_labels[number] for number in predicted]
     classes = [*library.probabilities[0]] if library.probabilities else []
     tables = [name for name, rows in outputs.items() if _are_chances(rows, len(classes))]
     if not classes or not tables:
-        name = (labels or [*outputs])[0]
-        rows = outputs[name]
-        one = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in rows]
-        return Answers(one), [name]
+        return Answers(predicted), [(labels or [*outputs])[0]]
     rows = [
         row if isinstance(row, dict) else _of_classes(row, classes) for row in outputs[tables[0]]
     ]
     if labels:
-        named = outputs[labels[0]]
-        listed = [row[0] if isinstance(row, list) else row for row in named]
-        return Answers(listed, rows), [labels[0], tables[0]]
+        return Answers(predicted, rows), [labels[0], tables[0]]
     return Answers([max(row, key=row.__getitem__) for row in rows], rows), [tables[0]]
+
+
+def _only(row: Any) -> Any:
+    return row[0] if isinstance(row, list) and len(row) == 1 else row
 
 
 def _first(rows: list[Any]) -> list[Any]:

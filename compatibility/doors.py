@@ -82,17 +82,19 @@ def predict(client: httpx.Client, case: Case) -> list[dict[str, Any]]:
     return [_posted(client, "/predict", record) for record in records(case)]
 
 
-def batch(client: httpx.Client, case: Case) -> list[dict[str, Any]]:
-    """All rows in one request."""
+def compare_predict(client: httpx.Client, case: Case) -> Compared:
+    """`/predict`, with what ONNX Runtime gives for each row alone."""
+    return _compare_predictions(predict(client, case), {**case, **case["alone"]})
+
+
+def compare_batch(client: httpx.Client, case: Case) -> Compared:
+    """`/predict/batch` with all rows in one request."""
     told = _posted(client, "/predict/batch", {"instances": records(case)})
-    return list(told["predictions"])
+    return _compare_predictions(told["predictions"], case)
 
 
-def compare_predictions(
-    ask: Callable[[httpx.Client, Case], list[dict[str, Any]]], client: httpx.Client, case: Case
-) -> Compared:
-    """`/predict` or `/predict/batch`, with the graph's other outputs where they are told."""
-    told = ask(client, case)
+def _compare_predictions(told: Sequence[Mapping[str, Any]], case: Case) -> Compared:
+    """Predictions and probabilities, and the graph's other outputs where they are in the answer."""
     apart = answers(case, told, "onnx_answers")
     missing = []
     if case["onnx_answers"]["probabilities"] and "probabilities" not in told[0]:
@@ -177,8 +179,8 @@ def _posted(client: httpx.Client, path: str, body: Any) -> Any:
 
 
 DOORS: dict[str, Callable[[httpx.Client, Case], Compared]] = {
-    "/predict": lambda client, case: compare_predictions(predict, client, case),
-    "/predict/batch": lambda client, case: compare_predictions(batch, client, case),
+    "/predict": compare_predict,
+    "/predict/batch": compare_batch,
     "/v2": compare_v2,
     "/invocations": compare_invocations,
 }

@@ -109,7 +109,9 @@ def _network(
     if not signed:
         frame = pd.DataFrame(_ROWS, columns=[f"feature_{i}" for i in range(4)])
     signature = infer_signature(PLAIN.frame, np.asarray(answers.predictions)) if signed else None
-    return Export(model.SerializeToString(), frame, {"input": _ROWS}, answers, signature)
+    labels = (metadata or {}).get("class_labels", ())
+    graph, feed = model.SerializeToString(), {"input": _ROWS}
+    return Export(graph, frame, feed, answers, signature, class_labels=labels)
 
 
 def _head(kind: str, name: str) -> Any:

@@ -1,5 +1,6 @@
 """The predictor's image: built from the Dockerfile, it serves, and holds nothing but what serving needs."""
 
+import base64
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from demo.processes import ROOT, Child, free_port, running
 from deploy import sbom
 from tests.deploy.image import Image, built
 from tests.end_to_end.parts import Registry, Service, wait_until
+from tests.predictor.graphs import reading_text
 
 # The first build of a machine takes minutes; CI has it behind it.
 pytestmark = [pytest.mark.whole, pytest.mark.timeout(1800)]
@@ -128,6 +130,18 @@ def handles(child: Child, number: signal.Signals) -> bool:
     except (OSError, ValueError):
         return False  # it is being replaced by the next in the line
     return bool(caught) and "predictor" in name and bool(int(caught[1], 16) >> (number - 1) & 1)
+
+
+def test_it_has_the_locale_that_models_of_text_ask_for(image: Image) -> None:
+    """Letters with accents become small in it as they do where the model was trained."""
+    code = (
+        "import base64, sys, numpy, onnxruntime; "
+        "session = onnxruntime.InferenceSession(base64.b64decode(sys.argv[1])); "
+        "rows = numpy.array([['ÉTÉ'], ['nothing']], object); "
+        "print(numpy.count_nonzero(session.run(None, {'text': rows})[0], axis=1).tolist())"
+    )
+    found = image.run("python", "-c", code, base64.b64encode(reading_text()).decode())
+    assert found.stdout.strip() == "[1, 0]", found.stderr
 
 
 def test_it_has_what_serving_needs_and_nothing_more(image: Image) -> None:

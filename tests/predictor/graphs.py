@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 import skl2onnx
 from onnx import TensorProto, helper, numpy_helper
-from skl2onnx.common.data_types import FloatTensorType
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 OPSETS = {"": 17, "ai.onnx.ml": 3}
 ELEMENTS = {
@@ -225,3 +226,16 @@ METADATA = {
 }  # fmt: skip
 OURS = classifier(metadata=METADATA)
 GOOD = {"mean_radius": 1.0, "mean_texture": 0.0}
+
+
+WORDS = ["ein großer Fuß", "Ärzte und Fieber", "ÉTÉ à Paris", "fieber"]
+
+
+def reading_text() -> bytes:
+    """A graph with one input `text`, which makes letters small and counts words, with accents too."""
+    vectorizer = TfidfVectorizer(token_pattern=r"\w+").fit(WORDS)
+    types = [("text", StringTensorType([None, 1]))]
+    options = {TfidfVectorizer: {"tokenexp": "[^ ]+"}}
+    return bytes(
+        skl2onnx.to_onnx(vectorizer, initial_types=types, options=options).SerializeToString()
+    )

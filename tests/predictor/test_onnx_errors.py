@@ -9,21 +9,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from onnx import helper
-from skl2onnx import to_onnx
-from skl2onnx.common.data_types import StringTensorType
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from predictor.loading.onnx_errors import missing_locale, one_line
-from tests.predictor.graphs import graph, tensor
-
-WORDS = ["ein großer Fuß", "Ärzte und Fieber", "ÉTÉ à Paris", "fieber"]
-
-
-def text_graph() -> bytes:
-    vectorizer = TfidfVectorizer(token_pattern=r"\w+").fit(WORDS)
-    types = [("text", StringTensorType([None, 1]))]
-    options = {TfidfVectorizer: {"tokenexp": "[^ ]+"}}
-    return to_onnx(vectorizer, initial_types=types, options=options).SerializeToString()
+from tests.predictor.graphs import WORDS, graph, reading_text, tensor
 
 
 def failed_run(node, constants, width=2):
@@ -104,7 +93,7 @@ else:
 
 def loaded(tmp_path, locales):
     """What a process that finds its locales in `locales`, or has none of that name, says of a text model."""
-    (tmp_path / "text.onnx").write_bytes(text_graph())
+    (tmp_path / "text.onnx").write_bytes(reading_text())
     done = subprocess.run(
         [sys.executable, "-c", LOADED, str(tmp_path / "m"), str(tmp_path / "text.onnx")],
         env={**os.environ, "LOCPATH": str(locales)}, capture_output=True, text=True, check=True,
