@@ -145,7 +145,12 @@ def _run(graph: bytes, feed: Mapping[str, NDArray[Any]], rows: int) -> dict[str,
 
 
 def _by_row(given: Any, count: int) -> Any:
-    """An output with the rows first: labels of discriminant analyses are [1, N], chances of several targets [T, N, C]."""
+    """An output with the rows first: labels of discriminant analyses are [1, N], chances of several targets [T, N, C].
+
+    The latter are a sequence of tensors where each target has an estimator of its own.
+    """
+    if isinstance(given, list) and isinstance(given[0], np.ndarray):
+        given = np.stack(given)
     if (
         isinstance(given, np.ndarray)
         and given.ndim > 1

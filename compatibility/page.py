@@ -13,6 +13,14 @@ from compatibility.doors import DOORS, Compared
 from compatibility.serve import TOLERANCE, Outcome, Result
 
 DESCRIBED = ("library", "estimator", "exported", "signature", "columns")
+# Graphs that ONNX Runtime itself does not compute as the library does.
+_WRONG_FILES = {
+    (
+        "scikit-learn",
+        "MLPRegressor",
+    ): " (skl2onnx puts all targets into one column, below each other)",
+    ("LightGBM", "LGBMClassifier (rf)"): " (onnxmltools leaves out a class)",
+}
 _HEAD = """# Models of other libraries
 
 Written by `make models`; do not edit it by hand. Each row is a model that was fitted on {rows} rows,
@@ -43,7 +51,7 @@ def text(results: Sequence[Result], not_exported: Sequence[dict[str, str]]) -> s
         _HEAD.format(rows=150, asked=rows, counts=_counts(results), tolerance=TOLERANCE),
         _refused([each for each in results if each.outcome == "refused"]),
         *(_library(name, [*group]) for name, group in groupby(_served(results), key=_library_of)),
-        _kept_out(not_exported),
+        _kept_out(not_exported, results),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -118,7 +126,8 @@ def _refused(results: Sequence[Result]) -> str:
             case["signature"],
             case["columns"],
         ]
-        lines.append(_line([*cells, each.refusal]))
+        note = _WRONG_FILES.get((case["library"], case["estimator"]), "")
+        lines.append(_line([*cells, each.refusal + note]))
     return "\n".join([*lines, ""])
 
 
@@ -146,15 +155,17 @@ def _library(name: str, results: Sequence[Result]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _kept_out(refused: Sequence[dict[str, str]]) -> str:
-    """Estimators that no converter takes: by name, because there is nothing to serve."""
+def _kept_out(refused: Sequence[dict[str, str]], results: Iterable[Result]) -> str:
+    """Estimators that no converter takes in any form: by name, because there is nothing to serve."""
+    taken = {(each.case["library"], each.case["estimator"]) for each in results}
     names: dict[str, list[str]] = {}
     for each in refused:
-        names.setdefault(each["library"], []).append(each["estimator"])
-    lines = ["## What its exporter does not take", ""]
+        if (each["library"], each["estimator"]) not in taken:
+            names.setdefault(each["library"], []).append(each["estimator"])
+    lines = ["## What exporters do not take, or ONNX Runtime does not load", ""]
     for library, listed in names.items():
-        lines.append(f"{library}: {', '.join(dict.fromkeys(listed))}.")
-    return "\n".join([*lines, ""]) if names else ""
+        lines += [f"{library}: {'; '.join(dict.fromkeys(listed))}.", ""]
+    return "\n".join(lines) if names else ""
 
 
 def _door(door: Compared | str) -> str:

@@ -1,17 +1,16 @@
 """Models of other libraries answer what docs/models.md says: the smaller part always, all of them where there is time."""
 
-import os
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from compatibility import page
-from compatibility.__main__ import PAGE, ROOT, exported, folders
+from compatibility.__main__ import PAGE, exported, folders
 from compatibility.doors import difference
 from compatibility.page import outcomes
 from compatibility.serve import Result, serve
+from tests.required import environment
 
 RANK = {"differs": 0, "refused": 1, "in part": 2, "agrees": 3}
 
@@ -44,10 +43,7 @@ def test_the_smaller_part_is_served_as_the_page_says(tmp_path):
 @pytest.mark.timeout(1200)
 def test_all_of_them_are_served_as_the_page_says(tmp_path):
     """LightGBM, XGBoost, CatBoost and every scikit-learn estimator that is converted."""
-    python = os.environ.get("MODELS_PYTHON", str(ROOT / ".venv-models" / "bin" / "python"))
-    if not Path(python).exists():
-        pytest.skip("needs .venv-models, which make test-all builds")
-    exported(python, tmp_path / "versions")
+    exported(environment("models"), tmp_path / "versions")
     results = serve(folders(tmp_path / "versions"), tmp_path / "predictor", lambda _: None)
     assert not_as_published(results) == []
     assert len(results) > 250
