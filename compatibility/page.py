@@ -13,6 +13,7 @@ from compatibility.doors import DOORS, Compared
 from compatibility.serve import TOLERANCE, Outcome, Result
 
 DESCRIBED = ("library", "estimator", "exported", "signature", "columns")
+_REFUSED = "What is refused, and why"
 # Graphs that ONNX Runtime itself does not compute as the library does.
 _WRONG_FILES = {
     (
@@ -64,7 +65,7 @@ def outcomes(page: str) -> dict[tuple[str, ...], str]:
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         if line.startswith("## "):
             library = line.removeprefix("## ")
-        elif len(cells) == len(DESCRIBED) + 1 and cells[0] not in {"library", "---"}:
+        elif library == _REFUSED and len(cells) > 1 and cells[0] not in {"library", "---"}:
             found[tuple(cells[:-1])] = "refused"
         elif len(cells) == len(DESCRIBED) + 1 + len(DOORS) and cells[0] not in {"estimator", "---"}:
             doors = " ".join(cells[len(DESCRIBED) : -1])
@@ -115,7 +116,7 @@ def _counts(results: Sequence[Result]) -> str:
 def _refused(results: Sequence[Result]) -> str:
     if not results:
         return ""
-    lines = ["## What is refused, and why", "", "| library | estimator | exported | signature | columns | reason |",
+    lines = [f"## {_REFUSED}", "", "| library | estimator | exported | signature | columns | reason |",
              "|---|---|---|---|---|---|"]  # fmt: skip
     for each in results:
         case = each.case
