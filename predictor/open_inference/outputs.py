@@ -19,11 +19,11 @@ def datatype(signature: Signature, name: str) -> str | None:
     """The datatype of an output; None where it is not a tensor.
 
     A sequence of tensors of one shape is a tensor, its first axis that of the sequence. Maps of
-    probabilities are a table of FP32, as their numbers are.
+    scores are a table of FP32, as their numbers are.
     """
-    if name == signature.outputs.probabilities and signature.outputs.mapped:
-        return "FP32"
     port = signature.result(name)
+    if port.type.startswith("seq(map("):
+        return "FP32"
     if port.type.startswith("seq(") and port.shape:
         return DATATYPES.get(port.type.removeprefix("seq(").removesuffix(")"))
     return DATATYPES.get(port.type)
@@ -32,7 +32,7 @@ def datatype(signature: Signature, name: str) -> str | None:
 def shape(signature: Signature, name: str) -> list[int]:
     """The shape of an output; -1 for the rows, and for a dimension that varies."""
     port, read = signature.result(name), signature.outputs
-    if name == read.probabilities and (read.mapped or read.label):
+    if name == read.probabilities and read.label:
         return [-1, len(signature.class_labels) or port.width or -1]
     if not port.shape:
         return [-1] if name == read.label else [-1, -1]
@@ -80,8 +80,7 @@ def outputs_of(
 def _tensor(signature: Signature, name: str, values: list[Any]) -> Tensor | None:
     kind = datatype(signature, name)
     assert kind is not None  # noqa: S101  see `tensor_names`
-    if name == signature.outputs.probabilities:
-        values = [_in_order(signature, each) for each in values]
+    values = [_in_order(signature, each) for each in values]
     if any(value is None for value in values):
         return None
     if signature.outputs.axis_of(name) == 1:
@@ -97,7 +96,7 @@ def _tensor(signature: Signature, name: str, values: list[Any]) -> Tensor | None
 
 
 def _in_order(signature: Signature, scores: Any) -> Any:
-    """A map of probabilities as a list, in the order of the class labels where these are known."""
+    """A map of scores as a list, in the order of the class labels where these are known."""
     if not isinstance(scores, dict):
         return scores
     labels = signature.label_names or [*scores]

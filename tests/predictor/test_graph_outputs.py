@@ -55,6 +55,7 @@ def exported(name: str) -> bytes:
         "margins": (LinearSVC(), THREE, {}),
         "ridge": (RidgeClassifier(), SIGN, {"zipmap": False}),
         "vectors": (SVC(), THREE, {"zipmap": False}),
+        "margins by class": (SVC(), THREE, {}),
         "deviation": (GaussianProcessRegressor(), X[:, 0], {"return_std": True}),
         "targets": (MultiOutputClassifier(LogisticRegression()), BOTH, {"zipmap": False}),
         "texts": (MultiOutputClassifier(LogisticRegression()), TEXTS, {"zipmap": False}),
@@ -81,9 +82,14 @@ def exported(name: str) -> bytes:
 
 NAMES = [
     "outliers", "one class", "local outliers", "clusters", "mixture", "margin", "margins", "ridge",
-    "vectors", "deviation", "targets", "texts", "neighbours", "forest", "labels", "network", "leaves",
+    "vectors", "margins by class", "deviation", "targets", "texts", "neighbours", "forest", "labels", "network", "leaves",
     "leaves of a value", "columns",
 ]  # fmt: skip
+
+
+def is_by_class(given: Any) -> bool:
+    """Whether an output is a map for each row, which is a table to clients that want tensors."""
+    return isinstance(given, list) and isinstance(given[0], dict)
 
 
 def direct(model: bytes, rows: Any) -> dict[str, Any]:
@@ -97,6 +103,8 @@ def direct(model: bytes, rows: Any) -> dict[str, Any]:
 
 def by_row(given: Any, rows: int) -> list[Any]:
     """An output's rows, as `/predict` tells them."""
+    if is_by_class(given):
+        return [{str(label): score for label, score in row.items()} for row in given]
     if isinstance(given, list):
         return [[part[row].tolist() for part in given] for row in range(rows)]
     if given.shape[0] != rows:
@@ -108,6 +116,8 @@ def near(found: Any) -> Any:
     """The same, but for the order in which floats were added up."""
     if isinstance(found, list):
         return [near(each) for each in found]
+    if isinstance(found, dict):
+        return {name: near(each) for name, each in found.items()}
     return pytest.approx(found, rel=1e-4, abs=1e-4) if isinstance(found, float) else found
 
 
@@ -170,7 +180,10 @@ async def test_tensors_are_those_of_onnx_runtime(live, name, count):
     url = "/v2/models/m"
     outputs = (await live.client.post(f"{url}/infer", json=asked)).json()["outputs"]
     metadata = {each["name"]: each for each in (await live.client.get(url)).json()["outputs"]}
-    uneven = {n for n, v in given.items() if isinstance(v, list) and len({p.shape for p in v}) > 1}
+    given = {n: [[*row.values()] for row in v] if is_by_class(v) else v for n, v in given.items()}
+    uneven = {
+        n for n, v in given.items() if isinstance(v, list) and len({np.shape(p) for p in v}) > 1
+    }
     assert {each["name"] for each in outputs} == metadata.keys() == given.keys() - uneven
     for each in outputs:
         raw = np.array(given[each["name"]])
