@@ -49,7 +49,7 @@ class TrackingServer:
     ) -> None:
         """`user` is who asks, for errors; `secrets` are never repeated, whatever a server says."""
         self._client = client
-        self._secrets = secrets
+        self._secrets = [each for each in (*secrets, *(proxy.secrets if proxy else ())) if each]
         self._via = f" through {proxy}" if proxy else ""
         # Errors name it, and operators read them: a password in it stays out.
         self.address = str(client.base_url.copy_with(userinfo=b"")).rstrip("/")
@@ -66,7 +66,7 @@ class TrackingServer:
 
     def shown(self, text: str) -> str:
         """What a server said, fit for an error: short, printable, without our secrets."""
-        for secret in filter(None, self._secrets):
+        for secret in self._secrets:
             text = text.replace(secret, "[secret]")
         return "".join(each if each.isprintable() else "?" for each in text[:500])
 

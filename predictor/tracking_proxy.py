@@ -4,12 +4,13 @@ The variables are curl's, as MLflow's own clients read them: `https_proxy` or `h
 the address, then `all_proxy`, each also in capitals, and `no_proxy` for hosts that are asked directly.
 """
 
+import base64
 import contextlib
 import ipaddress
 import os
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from predictor.errors import SettingsError
 
@@ -38,6 +39,13 @@ class Proxy:
                         None if _bypassed(parts.netloc) else cls(variable, _checked(variable, url))
                     )
         return None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Its password, and what that is sent as: a proxy may say what it was sent."""
+        parts = urlsplit(self.url)
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        return (base64.b64encode(f"{user}:{password}".encode()).decode(), password)
 
     def __str__(self) -> str:
         parts = urlsplit(self.url)

@@ -40,7 +40,7 @@ DOWNLOADS = {
     "truncated": (changed(cut), "MLmodel"),
     "length too short": (changed(length_off_by(-30)), "MLmodel"),
     "length too long": (changed(length_off_by(30)), "MLmodel: "),
-    "empty answer": (replied(b""), "disconnected"),
+    "empty answer": (replied(b""), "cut off"),
     "reset": (reset, "MLmodel: "),
     "100 megabytes": (huge, "PREDICTOR_MAX_MODEL_BYTES"),
 }

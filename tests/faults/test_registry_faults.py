@@ -41,14 +41,18 @@ FAULTS = {
     "truncated JSON": (changed(cut), "nonsense", "truncated"),
     "length too short": (changed(length_off_by(-20)), "nonsense", "truncated"),
     "length too long": (changed(length_off_by(20)), "unreachable", "did not answer"),
-    "empty answer": (replied(b""), "unreachable", "disconnected"),
+    "empty answer": (replied(b""), "unreachable", "cut off"),
     "empty body": (replied(http("200 OK")), "nonsense", "not that of an MLflow registry"),
     "reset": (reset, "unreachable", "did not answer"),
     "401": (replied(http("401 Unauthorized", b"log in")), "refused", "MLFLOW_TRACKING_USERNAME"),
-    "403": (replied(http("403 Forbidden", b"no")), "refused", "MLFLOW_TRACKING_TOKEN"),
+    "403": (
+        replied(http("403 Forbidden", b"no")),
+        "refused",
+        "a client without credentials needs READ",
+    ),
     "another model": (replied(http("200 OK", NOT_OURS)), "nonsense", "'another' version '9'"),
     "never": (never, "unreachable", "ReadTimeout"),
-    "byte by byte": (slowly, "unreachable", "TimeoutError"),
+    "byte by byte": (slowly, "unreachable", "no whole answer"),
 }
 
 

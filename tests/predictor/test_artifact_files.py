@@ -8,6 +8,8 @@ import pytest
 
 from predictor.errors import LoadError
 from predictor.loading.artifact_files import ArtifactStores, ProxiedFiles, StoredFiles, checked
+from predictor.registry_client import artifact_server, tracking_server
+from predictor.settings import Settings
 from tests.predictor.parts import a_client, http, raw_server
 
 MANY = 1 << 30
@@ -130,13 +132,51 @@ async def test_a_path_that_climbs_out_is_refused(tmp_path, path):
 
 async def test_another_server_is_refused():
     """Credentials for one server are not shown to another."""
-    async with a_client("http://registry:5000") as client:
-        with pytest.raises(LoadError, match="another server"):
-            ArtifactStores(client).open("mlflow-artifacts://elsewhere:5000/1/model")
-        assert isinstance(
-            ArtifactStores(client).open("mlflow-artifacts://registry:5000/1/m"), ProxiedFiles
-        )
-        assert isinstance(ArtifactStores(client).open("mlflow-artifacts:/1/m"), ProxiedFiles)
+    async with a_client("http://Registry:80/mlflow") as client:
+        stores = ArtifactStores(client)
+        for other in (
+            "mlflow-artifacts://elsewhere/1/m", "mlflow-artifacts://registry:81/1/m", "http://elsewhere/m",
+            "https://registry/mlflow/api/2.0/mlflow-artifacts/artifacts/1/m", "http://registry/other/m",
+        ):  # fmt: skip
+            with pytest.raises(
+                LoadError, match=r"another server.*PREDICTOR_ARTIFACT_HOSTS may list http"
+            ):
+                stores.open(other)
+        for own in (
+            "mlflow-artifacts:/1/m",
+            "mlflow-artifacts://REGISTRY/1/m",
+            "mlflow-artifacts://registry.:80/1/m",
+        ):
+            assert isinstance(stores.open(own), ProxiedFiles)
+
+
+async def test_a_host_that_is_listed_is_asked_without_credentials(monkeypatch):
+    """By the registry's scheme and path for `mlflow-artifacts:`, as MLflow does; and plainly for http."""
+    heads = []
+
+    async def reply(head, writer):
+        heads.append(head.decode())
+        writer.write(http("200 OK", b"abc"))
+
+    async with raw_server(reply) as other:
+        settings = Settings.model_validate(
+            {
+                "MLFLOW_TRACKING_URI": "http://ada:s3cret@127.0.0.1:1/mlflow", "MLFLOW_WORKSPACE": "team-a",
+                "artifact_hosts": other.removeprefix("http://"),
+            }
+        )  # fmt: skip
+        (origin,) = settings.other_hosts
+        registry, listed = tracking_server(settings), artifact_server(str(origin), settings)
+        stores = ArtifactStores(registry, {origin: listed})
+        host = other.removeprefix("http://")
+        for address in (f"mlflow-artifacts://{host}/1/m", f"http://{host}/files/m"):
+            assert await stores.open(address).read("x", MANY) == b"abc"
+        await registry.close()
+        await listed.close()
+    asked = [head.split(" ")[1] for head in heads]
+    assert asked == ["/mlflow/api/2.0/mlflow-artifacts/artifacts/1/m/x", "/files/m/x"]
+    assert not any("authorization" in head.lower() for head in heads)
+    assert all("x-mlflow-workspace: team-a" in head.lower() for head in heads)
 
 
 @pytest.mark.parametrize(

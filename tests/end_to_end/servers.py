@@ -1,0 +1,89 @@
+"""Other servers that a registry may be: the last MLflow 2, MLflow with workspaces or passwords, an S3 store."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from demo.processes import Child, free_port, spawn
+from tests.required import environment
+
+
+def mlflow(
+    folder: Path,
+    *options: str,
+    python: str = sys.executable,
+    env: Mapping[str, str] | None = None,
+) -> Child:
+    """An MLflow server on SQLite that serves its artifacts, with further options."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    command = [
+        python, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
+        "--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port),
+        "--workers", "1", *options,
+    ]  # fmt: skip
+    # `mlflow` starts its server by name: that of the same environment has to be found first.
+    path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
+    return spawn(
+        command, f"http://127.0.0.1:{port}", folder / "mlflow.log", {"PATH": path, **(env or {})}
+    )
+
+
+def s3(folder: Path) -> Child:
+    """Moto's server of S3's protocol."""
+    port = free_port()
+    command = [environment("stores"), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    return spawn(command, f"http://127.0.0.1:{port}", folder / "moto.log", {})
+
+
+class Shelf:
+    """A registry over REST, asked as somebody: `client` are httpx's options, such as headers or a user."""
+
+    def __init__(self, url: str, **client: Any) -> None:
+        self.url = url
+        self.http = httpx.Client(base_url=url, timeout=60, **client)
+
+    def call(self, method: str, path: str, **body: object) -> dict[str, Any]:
+        """Do something, and return what the server says."""
+        response = self.http.request(method, f"/api/2.0/mlflow{path}", json=body)
+        assert response.status_code == httpx.codes.OK, response.text
+        return dict(response.json())
+
+    def run(self, experiment: str = "0") -> tuple[str, str]:
+        """The id and the artifact URI of a new run."""
+        info = self.call("POST", "/runs/create", experiment_id=experiment)["run"]["info"]
+        return str(info["run_id"]), str(info["artifact_uri"])
+
+    def upload(self, artifact_uri: str, contents: Mapping[str, bytes]) -> None:
+        """Put files below an artifact URI, through the proxy."""
+        root = artifact_uri.removeprefix("mlflow-artifacts:/")
+        for path, content in contents.items():
+            place = f"/api/2.0/mlflow-artifacts/artifacts/{root}/{path}"
+            assert self.http.put(place, content=content).is_success
+
+    def model(self, name: str) -> None:
+        """Register a name."""
+        self.call("POST", "/registered-models/create", name=name)
+
+    def version(
+        self, name: str, source: str, run_id: str = "", *, stage: str = "", **more: str
+    ) -> str:
+        """Register a version, and put it into a stage where one is given; return its number."""
+        made = self.call(
+            "POST", "/model-versions/create", name=name, source=source, run_id=run_id, **more
+        )
+        number = str(made["model_version"]["version"])
+        if stage:
+            self.stage(name, number, stage)
+        return number
+
+    def stage(self, name: str, number: str, stage: str) -> None:
+        """Promote or demote."""
+        self.call(
+            "POST", "/model-versions/transition-stage", name=name, version=number, stage=stage,
+            archive_existing_versions=stage == "Production",
+        )  # fmt: skip

@@ -1,0 +1,319 @@
+"""The registry's part beside every server that it may be: MLflow 3 and the last 2, workspaces, passwords, S3."""
+
+import os
+import time
+
+import httpx
+import pytest
+
+from demo.processes import free_port, predictor_settings, running, spawn
+from predictor.composition import compose
+from predictor.loading.artifact_files import ArtifactStores
+from predictor.loading.cache import Cache
+from predictor.model_uri import ModelUri
+from predictor.registry import Registry
+from predictor.registry_source import RegistrySource
+from predictor.settings import Settings
+from tests.end_to_end.servers import Shelf, mlflow, s3
+from tests.predictor.graphs import classifier
+from tests.predictor.parts import a_client, write_artifact
+from tests.required import environment
+
+pytestmark = pytest.mark.whole
+
+
+def settings(url, folder, **more):
+    return Settings.model_validate(
+        {"MLFLOW_TRACKING_URI": url, "cache_dir": str(folder / "cache"), "model_uri": "models:/m/Production", **more}
+    )  # fmt: skip
+
+
+async def polled(settings):
+    """A service after one poll and what follows from it."""
+    service = compose(settings)
+    await service.reconciler.reconcile()
+    await service.reconciler.settled()
+    await service.reconciler.close()
+    return service.reconciler
+
+
+def serving(reconciler):
+    found = reconciler.serving
+    return found and (found.model_version.version, found.artifact.onnx_sha256)
+
+
+@pytest.fixture(scope="module")
+def mlflow2(tmp_path_factory):
+    with running(
+        mlflow(tmp_path_factory.mktemp("mlflow2"), python=environment("mlflow2"))
+    ) as server:
+        yield server.url
+
+
+@pytest.fixture(params=["MLflow 3", "the last MLflow 2"])
+def url(request):
+    """Both servers."""
+    if request.param == "MLflow 3":
+        return request.getfixturevalue("mlflow_server").url
+    return request.getfixturevalue("mlflow2")
+
+
+@pytest.fixture
+def name():
+    return f"m{time.time_ns()}"
+
+
+async def test_promotion_alias_and_demotion(url, name, tmp_path):
+    """By stage and by alias, through the artifact proxy."""
+    shelf, files = Shelf(url), write_artifact(tmp_path / "files")
+    run_id, uri = shelf.run()
+    shelf.upload(uri, files.contents)
+    shelf.model(name)
+    number = shelf.version(name, uri, run_id)
+    by_stage = settings(url, tmp_path, model_uri=f"models:/{name}/Production")
+    by_alias = settings(url, tmp_path, model_uri=f"models:/{name}@champion")
+    for each in (by_stage, by_alias):
+        nothing = await polled(each)
+        assert nothing.knowledge.fault is None
+        assert nothing.knowledge.says_none
+    shelf.stage(name, number, "Production")
+    shelf.call("POST", "/registered-models/alias", name=name, alias="champion", version=number)
+    for each in (by_stage, by_alias):
+        assert serving(await polled(each)) == (number, files.artifact.onnx_sha256)
+    shelf.stage(name, number, "Archived")
+    assert serving(await polled(by_stage)) is None
+
+
+async def test_every_form_of_a_source(url, name, tmp_path):
+    """The run's files by each address that leads to them; a copy of a copy, too."""
+    shelf, files = Shelf(url), write_artifact(tmp_path / "files")
+    run_id, uri = shelf.run()
+    shelf.upload(f"{uri}/a b", files.contents)
+    shelf.model(name)
+    sources = [
+        f"{uri}/a b",
+        f"runs:/{run_id}/a b",
+        f"models:/{name}/1",
+        f"models:/{name}/2",
+        f"models:/{name}/4",
+    ]
+    async with a_client(url) as client:
+        for source in sources:
+            number = shelf.version(name, source, run_id)
+            registry = Registry(client, ModelUri.parse(f"models:/{name}/{number}"))
+            cache = Cache(tmp_path / number, "")
+            fetched = await RegistrySource(registry, ArtifactStores(client), cache, 1 << 30).fetch(
+                await registry.aspired()
+            )
+            assert fetched.artifact.onnx_sha256 == files.artifact.onnx_sha256, source
+        # MLflow 3 registers no address with a host, unless it is told to.
+        with_host = f"mlflow-artifacts://{url.removeprefix('http://')}/{uri.removeprefix('mlflow-artifacts:/')}"
+        for address in (
+            f"{with_host}/a b",
+            f"{with_host}/a%20b",
+            f"{url}/api/2.0/mlflow-artifacts/artifacts/{uri.removeprefix('mlflow-artifacts:/')}/a b",
+        ):
+            content = await ArtifactStores(client).open(address).read("model.onnx", 1 << 30)
+            assert content == files.contents["model.onnx"], address
+
+
+async def test_a_model_that_mlflow_3_logged_is_found_by_its_run(mlflow_server, name, tmp_path):
+    """`runs:/RUN/NAME` and `models:/m-ID` lead to the logged model, which is not among the run's artifacts."""
+    shelf, files = Shelf(mlflow_server.url), write_artifact(tmp_path / "files")
+    run_id, _ = shelf.run()
+    made = shelf.call(
+        "POST", "/logged-models", experiment_id="0", name="net", source_run_id=run_id
+    )["model"]["info"]
+    shelf.upload(made["artifact_uri"], files.contents)
+    shelf.call(
+        "POST", "/runs/outputs", run_id=run_id, models=[{"model_id": made["model_id"], "step": 0}]
+    )
+    shelf.call(
+        "PATCH",
+        f"/logged-models/{made['model_id']}",
+        model_id=made["model_id"],
+        status="LOGGED_MODEL_READY",
+    )
+    shelf.model(name)
+    async with a_client(mlflow_server.url) as client:
+        for source, more in (
+            (f"runs:/{run_id}/net", {}),
+            (f"models:/{made['model_id']}", {"model_id": made["model_id"]}),
+        ):
+            number = shelf.version(name, source, run_id, **more)
+            registry = Registry(client, ModelUri.parse(f"models:/{name}/{number}"))
+            source_of = RegistrySource(
+                registry, ArtifactStores(client), Cache(tmp_path / number, ""), 1 << 30
+            )
+            fetched = await source_of.fetch(await registry.aspired())
+            assert fetched.artifact.onnx_sha256 == files.artifact.onnx_sha256, source
+
+
+@pytest.fixture(scope="module")
+def workspaces(tmp_path_factory):
+    """A server with a model of one name in two workspaces; the files' digests by workspace."""
+    folder = tmp_path_factory.mktemp("workspaces")
+    with running(mlflow(folder, "--enable-workspaces")) as server:
+        digests = {}
+        for place, workspace in enumerate(("team-a", "team-b")):
+            made = httpx.post(
+                f"{server.url}/api/3.0/mlflow/workspaces", json={"name": workspace}, timeout=60
+            )
+            assert made.is_success, made.text
+            shelf = Shelf(server.url, headers={"X-MLFLOW-WORKSPACE": workspace})
+            experiment = shelf.call("POST", "/experiments/create", name="e")["experiment_id"]
+            run_id, uri = shelf.run(experiment)
+            files = write_artifact(folder / workspace, classifier((place + 1.0, -1.0)))
+            shelf.upload(uri, files.contents)
+            shelf.model("m")
+            shelf.version("m", uri, run_id, stage="Production")
+            digests[workspace] = files.artifact.onnx_sha256
+        yield server, digests
+
+
+async def test_only_the_model_of_the_own_workspace_answers(workspaces, tmp_path):
+    """Not another's of the same name, and neither from the cache while the registry is down."""
+    server, digests = workspaces
+    for workspace, digest in digests.items():
+        found = await polled(settings(server.url, tmp_path, MLFLOW_WORKSPACE=workspace))
+        assert serving(found) == ("1", digest)
+    nobody = await polled(settings(server.url, tmp_path))
+    assert serving(nobody) is None
+    assert nobody.knowledge.says_none
+    down = server.url.replace("127.0.0.1", "127.0.0.2")
+    (tmp_path / "cache").rename(tmp_path / "kept")
+    for workspace in (*digests, ""):
+        # The address is part of what the cache is looked up by, so it is given as it was.
+        from_cache = await _restored(
+            settings(server.url, tmp_path, MLFLOW_WORKSPACE=workspace), tmp_path / "kept", down
+        )
+        assert from_cache == digests.get(workspace)
+
+
+async def _restored(settings, folder, down):
+    """The digest that a service which cannot reach its registry finds in a cache."""
+    service = compose(settings.model_copy(update={"cache_dir": folder}))
+    server = service.reconciler._source._stores.registry
+    server._client.base_url = down
+    await service.reconciler.reconcile()
+    await service.reconciler.settled()
+    await service.reconciler.close()
+    found = service.reconciler.serving
+    assert service.reconciler.knowledge.fault is not None
+    return found and found.artifact.onnx_sha256
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A server with MLflow's own basic authentication, and a model that `reader` may read."""
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "auth.ini").write_text(
+        f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = sqlite:///{folder / 'auth.db'}\n"
+        "admin_username = admin\nadmin_password = administrator\nauth_cache_ttl_seconds = 600\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    env = {
+        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "k" * 32,
+    }
+    server = mlflow(folder, "--app-name", "basic-auth", env=env)
+    try:
+        server.wait_until_answers("/health", seconds=150)
+        admin = Shelf(server.url, auth=("admin", "administrator"))
+        admin.call("POST", "/users/create", username="reader", password="only-a-reader")
+        yield server, admin
+    finally:
+        server.stop()
+
+
+def _grant(admin, kind, resource):
+    """Let `reader` read something."""
+    body = {
+        "username": "reader",
+        "resource_type": kind,
+        "resource_id": resource,
+        "permission": "READ",
+    }
+    made = admin.http.post("/api/3.0/mlflow/users/permissions/grant", json=body)
+    assert made.is_success, made.text
+
+
+async def test_a_missing_permission_is_named(guarded, tmp_path):
+    """READ on the model alone is not enough: the artifacts are the experiment's. Then it is given."""
+    server, admin = guarded
+    files = write_artifact(tmp_path / "files")
+    experiment = admin.call("POST", "/experiments/create", name="secret")["experiment_id"]
+    run_id, uri = admin.run(experiment)
+    admin.upload(uri, files.contents)
+    admin.model("m")
+    admin.version("m", uri, run_id, stage="Production")
+    asked = settings(
+        server.url,
+        tmp_path,
+        MLFLOW_TRACKING_USERNAME="reader",
+        MLFLOW_TRACKING_PASSWORD="only-a-reader",
+    )
+    forbidden = await polled(asked)
+    assert "the user reader needs READ on the registered model m" in forbidden.knowledge.fault
+    _grant(admin, "registered_model", "m")
+    failed = (await polled(asked)).failure
+    assert failed.stage == "fetch"
+    assert f"the user reader needs READ on the experiment {experiment}" in failed.reason
+    assert "only-a-reader" not in failed.reason
+    _grant(admin, "experiment", experiment)
+    assert serving(await polled(asked)) == ("1", files.artifact.onnx_sha256)
+    wrong = settings(
+        server.url, tmp_path, MLFLOW_TRACKING_USERNAME="reader", MLFLOW_TRACKING_PASSWORD="guess"
+    )
+    assert "MLFLOW_TRACKING_PASSWORD" in (await polled(wrong)).knowledge.fault
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    with running(s3(tmp_path_factory.mktemp("s3")), "/moto-api/") as server:
+        yield server.url
+
+
+def test_a_store_with_the_protocol_of_s3(mlflow_server, store, name, tmp_path):
+    """A real process with the extra `s3` reads a source of s3: from the store that MLflow's variable names."""
+    files = write_artifact(tmp_path / "files")
+    assert httpx.put(f"{store}/models").is_success
+    for path, content in files.contents.items():
+        assert httpx.put(f"{store}/models/a b/{path}", content=content).is_success
+    shelf = Shelf(mlflow_server.url)
+    shelf.model(name)
+    shelf.version(name, "s3://models/a b", stage="Production")
+    shelf.model(f"{name}-missing")
+    shelf.version(f"{name}-missing", "s3://models/nowhere", stage="Production")
+    env = {
+        "MLFLOW_TRACKING_URI": mlflow_server.url, "MLFLOW_S3_ENDPOINT_URL": store, "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "a-key", "AWS_SECRET_ACCESS_KEY": "s3cret", "PREDICTOR_POLL_SECONDS": "0.5",
+    }  # fmt: skip
+    for model, reason in ((name, None), (f"{name}-missing", "NoSuchKey|FileNotFoundError")):
+        port, folder = free_port(), tmp_path / model
+        more = {
+            "PREDICTOR_MODEL_URI": f"models:/{model}/Production",
+            **predictor_settings(folder, port),
+        }
+        command = [environment("stores"), "-m", "predictor"]
+        child = spawn(
+            command, f"http://127.0.0.1:{port}", folder / "log", {**os.environ, **env, **more}
+        )
+        with running(child, "/ready" if reason is None else "/health"):
+            told = _told(child.url)
+        if reason is None:
+            assert told["serving"]["digest"] == f"sha256:{files.artifact.onnx_sha256}"
+        else:
+            assert told["last_failure"]["stage"] == "fetch"
+            assert any(each in told["last_failure"]["reason"] for each in reason.split("|"))
+        assert "s3cret" not in (folder / "log").read_text()
+
+
+def _told(url):
+    """What `/model` says once something was loaded, or was not."""
+    deadline = time.monotonic() + 60
+    while True:
+        told = httpx.get(f"{url}/model").json()
+        if told["serving"] or told["last_failure"] or time.monotonic() > deadline:
+            return told
+        time.sleep(0.2)
