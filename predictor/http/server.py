@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
+from predictor.http.handshakes import Handshakes, TlsServer
 from predictor.http.headers import NOSNIFF
 from predictor.http.limits import Limits
 from predictor.logs import log
@@ -39,14 +40,33 @@ class Server(uvicorn.Server):
     `leaving` is called when the end begins: answers that have no end of their own get one.
     """
 
-    def __init__(self, config: uvicorn.Config, leaving: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        leaving: Callable[[], None],
+        limits: Limits | None = None,
+        refused: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`limits` are those of TLS handshakes; `refused(status)` hears of connections beyond them."""
         super().__init__(config)
         self._leaving = leaving
+        connections = self.server_state.connections
+        self._handshakes = Handshakes(limits, refused, connections) if limits else None
         self._bounded = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve; from now on the end is bounded though the event loop stands still."""
-        await super().startup(sockets)
+        if self._handshakes is None or self.config.ssl is None:
+            await super().startup(sockets)
+        else:
+            await super().startup([])
+            protocol: Any = self.config.http_protocol_class
+            state = {"server_state": self.server_state, "app_state": self.lifespan.state}
+            connect = partial(protocol, config=self.config, **state)
+            self.servers = [
+                TlsServer(each, self.config.ssl, connect, self._handshakes)  # type: ignore[misc]
+                for each in sockets or ()
+            ]
         if threading.current_thread() is threading.main_thread():
             hear((*HANDLED_SIGNALS, *ENDING), self._bound_the_end)
 
@@ -91,7 +111,7 @@ def server(app: Any, service: Service) -> Server:
         for begin in service.leaving:
             begin()
 
-    return Server(config, leave)
+    return Server(config, leave, Limits.of(settings), service.metrics.refused)
 
 
 def protocol(service: Service) -> Any:

@@ -1,16 +1,18 @@
 """https: served with a certificate; without a good one the process does not start."""
 
+import contextlib
 import os
 import re
 import socket
 import ssl
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
-from demo.processes import ROOT, free_port, predictor_python, predictor_settings, spawn
+from demo.processes import ROOT, Child, free_port, predictor_python, predictor_settings, spawn
 from predictor.errors import SettingsError
 from predictor.http.certificates import check_tls
 from predictor.settings import Settings
@@ -55,11 +57,64 @@ def test_it_serves_https(pairs: tuple[Pair, Pair], tmp_path: Path, in_one_file: 
     assert "Traceback" not in child.log.read_text()
 
 
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"])
+def test_handshakes_that_never_end_are_bounded(
+    pairs: tuple[Pair, Pair], tmp_path: Path, sent: bytes
+) -> None:
+    """They count as connections, and have the time of a request's head."""
+    port, most = free_port(), 20
+    env = NOWHERE | predictor_settings(tmp_path, port)
+    env |= {
+        "PREDICTOR_TLS_CERTIFICATE": str(pairs[0].both), "PREDICTOR_HEADER_SECONDS": "5",
+        "PREDICTOR_MAX_CONNECTIONS": str(most),
+    }  # fmt: skip
+    url = f"https://127.0.0.1:{port}"
+    child = spawn([predictor_python(), "-m", "predictor"], url, tmp_path / "log", env)
+    try:
+        trust = ssl.create_default_context(cafile=str(pairs[0].certificate))
+        with httpx.Client(base_url=url, verify=trust, timeout=20) as client, ExitStack() as stack:
+            wait_until(lambda: _answers(client), "it answers over https")
+            before = _descriptors(child)
+            silent = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+                for _ in range(5 * most)
+            ]
+            for each in silent:
+                with contextlib.suppress(ConnectionError):
+                    each.sendall(sent)
+            wait_until(
+                lambda: sum(map(_is_closed, silent)) >= 4 * most, "all beyond the limit are closed"
+            )
+            assert _descriptors(child) <= before + most
+            wait_until(lambda: all(map(_is_closed, silent)), "the others are given up")
+            with httpx.Client(base_url=url, verify=trust, timeout=20) as late:
+                assert late.get("/health").status_code == 200
+                assert 'code="503"' in late.get("/metrics").text
+    finally:
+        assert child.stop() == 0
+    assert "Traceback" not in child.log.read_text()
+
+
 def _answers(client: httpx.Client) -> bool:
     try:
         return client.get("/health").status_code == 200
     except httpx.TransportError:
         return False
+
+
+def _descriptors(child: Child) -> int:
+    return sum(1 for _ in Path(f"/proc/{child.process.pid}/fd").iterdir())
+
+
+def _is_closed(client: socket.socket) -> bool:
+    """Whether the server has closed it."""
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
 
 
 def test_without_a_good_pair_it_does_not_start(pairs: tuple[Pair, Pair], tmp_path: Path) -> None:
