@@ -119,6 +119,7 @@ HAPPENED = [
     (events.RegistryFailed("unreachable", "r", None, first=True), "registry_unreachable", "reason serving"),
     (events.RegistryFailed("refused", "r", version(1), first=True), "registry_refused", "reason serving"),
     (events.RegistryFailed("nonsense", "r", None, first=True), "registry_nonsense", "reason serving"),
+    (events.RegistryFailed("internal", "r", None, first=True), "registry_internal", "reason serving"),
     (events.LoadStarted(version(1)), "load_started", "version"),
     (events.LoadSuperseded(version(1)), "load_superseded", "version"),
     (
@@ -130,6 +131,7 @@ HAPPENED = [
         "serving previous reason load_seconds",
     ),
     (events.Swapped(version(1), None, "withdrawn"), "stopped_serving", "previous reason"),
+    (events.InferenceTimedOut(version(1), 2), "inference_timed_out", "version times"),
     (events.CacheFailed(version(1), "full"), "cache_not_written", "reason serving"),
 ]  # fmt: skip
 
