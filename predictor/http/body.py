@@ -19,7 +19,8 @@ async def read_body(request: Request, limit: int, setting: str | None = _SETTING
 
     `setting` is where the limit comes from; None for a fixed one.
     """
-    length = request.headers.get("content-length", "")
+    # Python reads no integer of thousands of digits, and a length may begin with as many zeros.
+    length = request.headers.get("content-length", "").lstrip("0")
     if length.isdecimal() and int(length) > limit:
         raise BodyTooLarge(limit, setting)
     chunks, size = [], 0

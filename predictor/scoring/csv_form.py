@@ -17,10 +17,13 @@ MISSING = frozenset(
      "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
 )  # fmt: skip
 """What pandas reads as a missing value."""
+_MAX_COLUMNS = (
+    1 << 16
+)  # a byte may be a column, which takes a hundred of them; a wide model may have twice its own
 
 
-def read_csv(body: bytes) -> Table:
-    """The table of one body. Raises InvalidInput, with the line, or TooManyRows."""
+def read_csv(body: bytes, features: int) -> Table:
+    """The table of one body, for a model of so many features. Raises InvalidInput, with the line, or TooManyRows."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -35,6 +38,10 @@ def read_csv(body: bytes) -> Table:
             if not fields or (len(fields) == 1 and not fields[0].strip(" \t")):
                 continue
             if not names:
+                if len(fields) > max(_MAX_COLUMNS, 2 * features):
+                    raise InvalidInput(
+                        f"Invalid input. The first line names {len(fields)} columns; the model takes {features}"
+                    )
                 names = fields
             elif len(fields) > len(names):
                 raise _not_csv(

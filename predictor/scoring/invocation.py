@@ -73,7 +73,8 @@ class Invocation:
 
     def _read(self, servable: Servable) -> list[Row]:
         if self._media == "csv":
-            return rows_of(read_csv(self._body), servable, len(self._body))
+            table = read_csv(self._body, len(servable.signature.features))
+            return rows_of(table, servable, len(self._body))
         if self._asked is None:
             self._asked = read_json(self._body)
         rows = rows_of(_table(self._asked, servable), servable, len(self._body))

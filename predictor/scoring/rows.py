@@ -51,7 +51,7 @@ def _columns(table: Table, servable: Servable) -> list[list[Any]]:
     misspelt = _misspelt(table, known, servable.decoder.fields)
     if not missing and not misspelt:
         return [_column(table, feature.name, known) for feature in features]
-    if declared in {"columns", "tensors"} or named:
+    if declared in {"columns", "tensors"} or named or misspelt:
         missing = missing or [meant for _, meant in misspelt]
         hint = "".join(f" Send {m!r}, not {n!r}." for n, m in misspelt[:1])
         raise SchemaNotMet(f"Model is missing inputs {missing}.{_extra(known, features)}{hint}")

@@ -156,6 +156,18 @@ async def test_no_header_field_makes_it_fail(ask, path):
             assert answer.status < 500, (field, odd[:50], answer.body)
 
 
+@pytest.mark.parametrize("path", DOORS)
+async def test_a_length_may_begin_with_thousands_of_zeros(ask, path):
+    """It is the number that it says, and no fault of ours."""
+    key = ("X-API-Key: k3y", *SIGNED)
+    for number in (2, 99_999_999):
+        length = f"Content-Length: {'0' * 20_000}{number}"
+        answer = await ask(request("POST", path, *key, length) + b"{}")
+        usual = await ask(request("POST", path, *key, f"Content-Length: {number}") + b"{}")
+        assert 400 <= answer.status < 500
+        assert (answer.status, answer.body) == (usual.status, usual.body)
+
+
 async def test_a_host_that_is_no_host_is_not_read(ask):
     """The path of an error is that of the request, whatever `Host` says."""
     for host in ("[", "[::1", "x:y", "a/b?c#d", "", "\xff"):

@@ -158,6 +158,29 @@ def test_many_names_cost_no_more_than_their_bytes():
     assert "missing inputs" in refused(NAMED, body, kind=SchemaNotMet)
 
 
+def test_names_that_are_misspelt_are_never_positions():
+    """Whether MLflow's signature or the graph names the columns: in another order they would be swapped."""
+    for model in (NAMED, servable(OURS)):
+        for body, media in (
+            ({"inputs": {"mean texture": [0.0], "mean radius": [1.0]}}, "json"),
+            ({"dataframe_records": [{"MeanTexture": 0, "mean_radius": 1}]}, "json"),
+            (
+                {"dataframe_split": {"columns": ["mean-texture", "mean-radius"], "data": [[0, 1]]}},
+                "json",
+            ),
+            (b"Mean Texture,Mean Radius\n0,1\n", "csv"),
+        ):
+            assert "Send '" in refused(model, body, media, kind=SchemaNotMet)
+    assert rows(servable(OURS), b"a,b\n1,0\n", "csv") == [(1.0, 0.0)]
+
+
+def test_a_header_of_many_columns_is_refused_before_a_table_is_made():
+    """A byte of CSV may be a column."""
+    header = b"," * 500_000
+    assert "names 500001 columns; the model takes 2" in refused(NAMED, header + b"\n1\n", "csv")
+    assert rows(NAMED, b"mean_radius,mean_texture" + b",x" * 20_000 + b"\n1,2\n", "csv")
+
+
 def test_params_are_checked_where_they_are_declared():
     params = [
         {"name": "n", "type": "long", "default": 1, "shape": None},
