@@ -14,6 +14,10 @@ from predictor.open_inference.tensors import Tensor
 
 M = TypeVar("M", bound=Message)
 
+_MAX_TENSORS = (
+    1 << 16
+)  # inputs or outputs: an empty one is two bytes of a message, and takes hundreds in memory
+
 _CONTENTS = {
     "BOOL": "bool_contents", "BYTES": "bytes_contents",
     "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
@@ -56,6 +60,10 @@ def inference(request: ModelInferRequest) -> Inference:
 def _check_parameters(request: ModelInferRequest) -> None:
     check_offered(request.parameters, "")
     for place, listed in (("inputs", request.inputs), ("outputs", request.outputs)):
+        if len(listed) > _MAX_TENSORS:
+            raise InvalidInference(
+                f"the request has {len(listed)} {place}; at most {_MAX_TENSORS} are read"
+            )
         for number, each in enumerate(listed):
             check_offered(each.parameters, f"{place}[{number}]")
 

@@ -89,6 +89,19 @@ WRONG = {
 }
 
 
+def empty(field, count):
+    made = pb.ModelInferRequest(model_name="m")
+    for _ in range(count):
+        getattr(made, field).add()
+    return made
+
+
+WRONG |= {
+    f"{count} empty {field}": (empty(field, count), f"the request has {count} {field}; at most")
+    for field, count in (("inputs", 500_000), ("outputs", 70_000))
+}
+
+
 async def test_a_request_that_the_model_does_not_take_is_refused_by_name(tmp_path):
     """Each names what is wrong, and the next call is answered."""
     async with called(tmp_path) as service:
