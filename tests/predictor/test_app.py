@@ -243,8 +243,9 @@ class TestErrors:
         ("method", "path", "allow"),
         [
             ("GET", "/predict", "POST"), ("PUT", "/predict/batch", "POST"),
-            ("POST", "/health", "GET"), ("DELETE", "/model", "GET"), ("PATCH", "/metrics", "GET"),
-            ("PROPFIND", "/ready", "GET"),
+            ("POST", "/health", "GET, HEAD"), ("DELETE", "/model", "GET, HEAD"),
+            ("PATCH", "/metrics", "GET, HEAD"),
+            ("PROPFIND", "/ready", "GET, HEAD"),
         ],
     )  # fmt: skip
     async def test_another_method_is_405(self, live, method, path, allow):

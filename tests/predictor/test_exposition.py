@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,7 @@ def test_a_worker_that_cannot_load_is_seen(service):
         assert samples["predictor_failed_model_version", "m"] == 8
         assert samples["predictor_model_version", "m"] == 7
         assert samples[("predictor_serving_since_timestamp_seconds",)] >= behind
+    time.sleep(0.11)  # times are shown in tenths of a second
     service.metrics[0].observe(events.Swapped(version(7), version(8), "promoted", 0.1, "digest8"))
     samples = service.samples()
     assert samples["predictor_failed_model_version", "m"] == 0
