@@ -113,13 +113,13 @@ def test_a_worker_that_cannot_load_is_seen(service):
         metrics.observe(events.RegistryAnswered(version(8), changed=True))
     service.metrics[0].observe(events.LoadFailed(version(8), "fetch", "gone", 1, 2.0, version(7)))
     behind = service.samples()[("predictor_serving_since_timestamp_seconds",)]
+    time.sleep(0.11)  # times are shown in tenths of a second
     service.metrics[1].observe(events.Swapped(version(7), version(8), "promoted", 0.1, "digest8"))
     for asked in (0, 1):
         samples = service.samples(asked)
         assert samples["predictor_failed_model_version", "m"] == 8
         assert samples["predictor_model_version", "m"] == 7
         assert samples[("predictor_serving_since_timestamp_seconds",)] >= behind
-    time.sleep(0.11)  # times are shown in tenths of a second
     service.metrics[0].observe(events.Swapped(version(7), version(8), "promoted", 0.1, "digest8"))
     samples = service.samples()
     assert samples["predictor_failed_model_version", "m"] == 0
