@@ -4,7 +4,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -16,7 +16,8 @@ from predictor.open_inference.inference_errors import InvalidInference, quoted
 from predictor.open_inference.members import check_members
 from predictor.open_inference.nested import flat
 from predictor.open_inference.parameters import check_offered
-from predictor.open_inference.tensors import Tensor
+from predictor.open_inference.tensors import MOST_ROWS, Tensor
+from predictor.records.json_text import JsonText
 
 Parameters = dict[str, Any]
 _Dimension = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -165,11 +166,31 @@ def _tensors(request: _Request, body: bytes, end: int, *, marked: bool) -> list[
 def _data(given: _Input, place: str) -> list[Any]:
     if given.data is UNSET:
         raise InvalidInference(f"{place}.data: missing, for input {quoted(given.name)}")
+    where = f"{place}.data"
     try:
+        _check_nesting(bytes(given.data), given.shape, where)
         data = msgspec.json.decode(given.data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidInference(_said(error, f"{place}.data")) from None
-    return flat(data, given.shape, f"{place}.data")
+        raise InvalidInference(_said(error, where)) from None
+    return flat(data, given.shape, where)
+
+
+def _check_nesting(data: bytes, shape: Sequence[int], place: str) -> None:
+    """Raise InvalidInference for lists that are not the shape's rows, or for objects.
+
+    While msgspec decodes, no other thread runs, and a list takes longer than a number. So what may have
+    too many of them, or only texts with brackets, is read piece by piece before.
+    """
+    rows = min(shape[0], MOST_ROWS) if len(shape) == 2 else 0  # noqa: PLR2004
+    if data.count(b"[") <= 1 + rows and b"{" not in data:
+        return
+    try:
+        read = JsonText(data.decode(), dict).whole()
+    except ValueError:
+        return  # which msgspec says
+    elements = flat(read, shape, place)
+    if any(isinstance(each, list | dict) for each in elements):
+        raise InvalidInference(f"{place}: expected elements, got a list or an object")
 
 
 def _offered(parameters: Parameters | UnsetType, place: str) -> Parameters:
