@@ -182,9 +182,9 @@ def test_a_certificate_that_cannot_be_read_names_its_variable(monkeypatch, name,
 
 def test_user_and_password_in_the_address_are_taken_out_of_it(monkeypatch):
     """They are credentials like others; the address is shown, and kept."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:p%40ss%C3%A9@registry.example/mlflow/")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:p%40ss%C3%A9@mlflow.example/mlflow/")
     settings = Settings.read()
-    assert settings.tracking_uri == "https://registry.example/mlflow"
+    assert settings.tracking_uri == "https://mlflow.example/mlflow"
     assert settings.tracking_username == "ada"
     assert settings.tracking_password.get_secret_value() == "p@ssé"
 

@@ -61,7 +61,7 @@ async def test_a_proxy_that_fails_is_named(monkeypatch, answer):
     """Whoever reads the fault looks there first; the password stays out."""
     async with raw_server(answer) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.replace("http://", "http://u:s3cret@"))
-        settings = Settings.model_validate({"MLFLOW_TRACKING_URI": "http://registry.example"})
+        settings = Settings.model_validate({"MLFLOW_TRACKING_URI": "http://mlflow.example"})
         server = tracking_server(settings)
         with pytest.raises(RegistryUnreachable) as caught:
             await Registry(server, ModelUri.parse("models:/m/1")).aspired()
@@ -74,7 +74,7 @@ async def test_a_tunnel_that_a_proxy_refuses(monkeypatch):
     """For https; the proxy's status is told, and none of its words."""
     async with raw_server(http("403 s3cret")) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
-        settings = Settings.model_validate({"MLFLOW_TRACKING_URI": "https://registry.example"})
+        settings = Settings.model_validate({"MLFLOW_TRACKING_URI": "https://mlflow.example"})
         server = tracking_server(settings)
         with pytest.raises(RegistryUnreachable, match=r"the proxy answers HTTP 403") as caught:
             await Registry(server, ModelUri.parse("models:/m/1")).aspired()

@@ -13,7 +13,7 @@ _CLEAN = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "NO_COLOR": "1"}
 SECRET = "s3cret"
 
 OTLP = {"OTEL_TRACES_EXPORTER": "otlp"}
-HTTPS = {"MLFLOW_TRACKING_URI": "https://registry.example"}
+HTTPS = {"MLFLOW_TRACKING_URI": "https://mlflow.example"}
 
 WRONG: list[tuple[str, dict[str, str]]] = [
     *(
