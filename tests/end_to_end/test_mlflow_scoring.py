@@ -17,6 +17,8 @@ from demo.processes import Child, free_port, running, spawn
 from tests.end_to_end.parts import Service, register_again, starter
 from tests.end_to_end.scoring_table import CSV, Asked, table
 
+pytestmark = pytest.mark.whole
+
 
 @dataclass(frozen=True)
 class Beside:

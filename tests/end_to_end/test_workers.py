@@ -25,6 +25,8 @@ from tests.hostile.parts import Target
 from tests.hostile.test_shutdown import Flow, terminated
 from tests.hostile.wire import Response, post, receive, request
 
+pytestmark = pytest.mark.whole
+
 CLIENTS = 16
 HUNG_BEATS = 4  # a second each
 Samples = dict[tuple[str, ...], float]

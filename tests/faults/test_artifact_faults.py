@@ -30,6 +30,8 @@ from tests.faults.parts import (
 from tests.predictor.graphs import with_external_data
 from tests.predictor.parts import http
 
+pytestmark = pytest.mark.whole
+
 PAGE = b"<!doctype html><title>Welcome</title>"
 DOWNLOADS = {
     "500": (replied(http("500 Internal Server Error", b"Traceback")), "HTTP 500"),

@@ -26,6 +26,8 @@ from demo.processes import (
 from predictor.loading.cache import Cache
 from tests.end_to_end.parts import Registry, Service, wait_until
 
+pytestmark = pytest.mark.whole
+
 SABOTEUR = Path(__file__).parent / "saboteur"
 
 
@@ -149,7 +151,6 @@ def operations_of_a_load(sabotaged: Sabotaged) -> list[str]:
         return re.findall(r"^operation \d+ (\S+)", child.log.read_text(), re.MULTILINE)
 
 
-@pytest.mark.whole
 @pytest.mark.timeout(400)
 def test_killed_at_every_file_operation_of_a_load(sabotaged: Sabotaged, warmed: Warmed) -> None:
     """The cache is whole after each kill, and the next start serves.

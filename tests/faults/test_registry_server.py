@@ -12,6 +12,8 @@ from tests.end_to_end.parts import wait_until
 from tests.faults.conftest import Make
 from tests.faults.parts import Asking, World, failing, recovers
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Child]]:

@@ -25,6 +25,8 @@ from tests.faults.conftest import Make
 from tests.faults.parts import World, mlmodel
 from tests.predictor.graphs import counting, one_long_node, regressor
 
+pytestmark = pytest.mark.whole
+
 FOREVER = 1e15
 BOUND = 20.0  # seconds; more than the settings below allow, and a hang takes longer
 KEY = "k3y"
@@ -34,7 +36,7 @@ Started = Callable[[bytes], AbstractContextManager[World]]
 
 
 @pytest.fixture(
-    params=["1", pytest.param("2", marks=pytest.mark.whole)],
+    params=["1", "2"],
     ids=["one process", "two workers and keys"],
     scope="module",
 )

@@ -13,6 +13,8 @@ from tests.hostile.attacks import ATTACKS, Attack
 from tests.hostile.parts import Target, is_problem
 from tests.hostile.wire import post, request
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_it_ends_in_the_right_answer_or_a_close(target: Target, attack: Attack) -> None:

@@ -17,6 +17,8 @@ from tests.end_to_end.parts import Registry, Service, wait_until
 from tests.hostile.parts import Bystander, Target, is_problem
 from tests.hostile.wire import Response, post, receive, request
 
+pytestmark = pytest.mark.whole
+
 SLOWEST = 30.0  # seconds; so wide that only a queue without a bound reaches it
 CLIENTS = 48
 

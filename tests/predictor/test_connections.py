@@ -21,6 +21,8 @@ from tests.predictor.graphs import GOOD, OURS
 from tests.predictor.live import Live
 from tests.predictor.sockets import listening
 
+pytestmark = pytest.mark.whole
+
 BODY = json.dumps(GOOD).encode()
 HEALTH = request(path="/health")
 PLAIN = post(BODY)

@@ -22,6 +22,8 @@ from predictor.registry_client import tracking_server
 from predictor.settings import Settings
 from tests.predictor.parts import a_client, http, raw_server
 
+pytestmark = pytest.mark.whole
+
 PINNED = "models:/m/7"
 FOUND = {"name": "m", "version": "7", "source": "s", "creation_timestamp": 12, "run_id": "r"}
 
