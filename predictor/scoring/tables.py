@@ -186,4 +186,5 @@ def _of_list(values: list[Any], mixed: str) -> Table:
         raise InvalidInput(mixed)
     if dict in kinds:
         return of_records(values)
-    return of_lists(values) if list in kinds else Table(range(1), len(values), lambda _: values)
+    # Nothing has no column, and single values have one.
+    return Table(range(1), len(values), lambda _: values) if None in kinds else of_lists(values)

@@ -5,10 +5,12 @@ that its table has not.
 """
 
 import json
+from functools import partial
 
 import pytest
 
 from predictor.errors import RequestError, TooManyRows
+from predictor.scoring import tables
 from predictor.scoring.invocation import Invocation
 from predictor.scoring.scoring_errors import InvalidInput, SchemaNotMet
 from tests.predictor.graphs import OURS, classifier, one_input_per_column, regressor, with_metadata
@@ -217,3 +219,11 @@ def test_no_table_is_made_of_more_than_was_sent():
     with pytest.raises(TooManyRows):
         rows(WIDE, b"f0\n" + b"1\n" * 500_000, "csv")
     assert len(rows(WIDE, {"inputs": {**columns, "f0": [0] * 30_000}})) == 30_000
+
+
+@pytest.mark.parametrize("read", [tables.of_dataframe_records, partial(tables.of_values, "inputs")])
+def test_no_rows_have_no_columns(read):
+    """So that nothing is said of columns too many; single values are one column."""
+    assert (list(read([]).names), read([]).count) == ([], 0)
+    single = tables.of_values("inputs", [1.5, 2.5])
+    assert (list(single.names), single.column(0)) == ([0], [1.5, 2.5])
