@@ -108,8 +108,9 @@ class Outputs:
     has `value`.
 
     `several` says that `label` has several targets, so that a prediction is a list; `indexed` that it
-    is an index into `class_labels`; `label_axis` is that of its rows; `unproved` that no row was there to show whether `probabilities`
-    are probabilities: each answer shows it. `omitted` are the names of outputs that no answer has,
+    is an index into `class_labels`; `axis` is that of the rows of `label` or `value`, as `ExtraOutput` has
+    it; `unproved` that no row was there to show whether `probabilities` are probabilities: each answer
+    shows it. `omitted` are the names of outputs that no answer has,
     and why.
     """
 
@@ -120,7 +121,7 @@ class Outputs:
     unproved: bool = False
     several: bool = False
     indexed: bool = False
-    label_axis: Literal[0, 1] = 0
+    axis: Literal[0, 1] = 0
     extra: tuple[ExtraOutput, ...] = ()
     omitted: tuple[tuple[str, str], ...] = ()
 
@@ -131,8 +132,8 @@ class Outputs:
 
     def axis_of(self, name: str) -> int:
         """The axis of the rows in an output."""
-        if name == self.label:
-            return self.label_axis
+        if name in {self.label, self.value}:
+            return self.axis
         return next((extra.axis for extra in self.extra if extra.name == name), 0)
 
     @cached_property
@@ -148,6 +149,7 @@ class Signature:
     `ports` are the graph's inputs, `results` its outputs, with the shapes that the first rows had.
     `hints` are sentences about what the graph's metadata could add.
     `ignored` are columns of MLflow's signature that the graph does not take: a record may have them.
+    `coupled` says that a row's outputs depend on the rows beside it: each is computed alone.
     """
 
     features: tuple[Feature, ...]
@@ -158,6 +160,7 @@ class Signature:
     results: tuple[Port, ...] = ()
     hints: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    coupled: bool = False
 
     @cached_property
     def may_be_missing(self) -> tuple[str, ...]:
@@ -166,8 +169,8 @@ class Signature:
 
     @cached_property
     def one_row_at_a_time(self) -> bool:
-        """Whether the graph fixes its batch dimension to 1."""
-        return any(port.shape and port.shape[0] == 1 for port in self.ports)
+        """Whether the graph fixes its batch dimension to 1, or mixes rows."""
+        return self.coupled or any(port.shape and port.shape[0] == 1 for port in self.ports)
 
     def feed(self, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
         """Tensors for ONNX Runtime: per port [N, width], or [N] where the graph wants one dimension."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.explanation.explanation_errors import NotExplainable
-from predictor.records.answers import Answer
+from predictor.records.answers import Answer, by_row
 from predictor.signature import Signature, label_name
 
 _VALUE = "prediction"  # what the answers of regressors call it
@@ -62,7 +62,7 @@ class Output:
         """The numbers [N], from what ONNX Runtime gives for `names`."""
         (given,) = outputs
         if self.label is None:
-            return np.reshape(given, (len(given), -1))[:, 0].astype(np.float64)
+            return by_row(given, self.signature.outputs.axis)[:, 0].astype(np.float64)
         if self.signature.outputs.mapped:
             named = ({label_name(k): p for k, p in row.items()} for row in given)
             return np.array([row[self.label] for row in named], np.float64).clip(0, 1)

@@ -22,7 +22,10 @@ Given = Mapping[str, Any]
 _TENSORS = {*FLOATS, *INTEGERS, "tensor(bool)", "tensor(string)"}
 _LABELS = {*INTEGERS, "tensor(bool)", "tensor(string)"}
 _NEAR_ONE = 1e-3  # of the sum of a row
+_ROUNDING = 1e-2  # of float32 that is added up in another order, and of what cancels out
 _PROBABILITIES = {"Softmax", "Sigmoid"}  # operators
+_Scored = tuple[Signature, Sequence[NDArray[Any]]]
+"""A signature whose probabilities are of one output, and that output's first rows."""
 
 _CLASSES_WANTED = (
     "output {!r} looks like probabilities; write class_labels into the graph's metadata to serve the "
@@ -31,6 +34,16 @@ _CLASSES_WANTED = (
 _LIST_WANTED = (
     "nothing lists the classes that output {!r} gives, so metrics count all predictions as `other`; "
     "write class_labels into the graph's metadata"
+)
+
+
+_ONE_WANTED = (
+    "outputs {} all look like probabilities, and responses have them under `outputs`; call one of them "
+    "`probabilities` to have it as such"
+)
+_COUPLED = (
+    "a row has other outputs beside another row than alone, so each row is computed alone, which is "
+    "slow; a layer may mix rows, or be random as in training"
 )
 
 
@@ -104,18 +117,33 @@ def settle(signature: Signature, runs: FirstRuns, claims: Claims) -> Signature:
     seen = [_seen(port, runs) for port in signature.results]
     ports = tuple(port for port, _ in seen)
     axes = {port.name: axis for port, axis in seen if axis is not None}
-    by_row = [p for p in ports if axes.get(p.name) == 0 or (p.name in axes and p.type in _LABELS)]
-    try:
-        read = read_outputs(by_row, claimed)
-    except LoadError:  # the answer cannot be read by row, which is found when two rows are answered
-        read = read_outputs(ports, claimed)
+    by_row = [port for port in ports if port.name in axes]
+    if not by_row:
+        raise LoadError("warm_up", "no output of the graph has one entry for each row")
+    read = read_outputs(by_row, claimed)
     signature = replace(signature, results=ports, outputs=read)
+    first = [port for port in by_row if axes[port.name] == 0]
     if read.label is not None:
-        signature = _classifier(signature, by_row, runs, claimed)
+        signature = _classifier(signature, first, runs, claimed)
     elif claimed:
-        signature = _without_label(signature, by_row, runs)
+        signature = _without_label(signature, first, runs)
     signature = _with_axes(signature, axes)
-    return replace(signature, hints=_hints(signature, runs, claims.operators))
+    signature = replace(signature, coupled=_is_coupled(signature, runs))
+    return replace(signature, hints=signature.hints + _hints(signature, runs, claims.operators))
+
+
+def _is_coupled(signature: Signature, runs: FirstRuns) -> bool:
+    """Whether a row has other numbers beside itself than alone, and by more than rounding."""
+    if runs.pair is None:
+        return False
+    for name in signature.outputs.names:
+        one, two = runs.single[0][name], runs.pair[name]
+        if not isinstance(one, np.ndarray) or one.dtype.kind != "f":
+            continue
+        alone = one.repeat(2, axis=signature.outputs.axis_of(name))
+        if not np.allclose(alone, two, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True):
+            return True
+    return False
 
 
 def _seen(port: Port, runs: FirstRuns) -> tuple[Port, int | None]:
@@ -147,10 +175,12 @@ def _seen_sequence(port: Port, one: list[Any], two: list[Any] | None) -> tuple[P
 
 
 def _axis(one: tuple[int, ...], two: tuple[int, ...] | None) -> int | None:
-    if one[:1] == (1,) and (two is None or two[:1] == (2,)):
-        return 0
-    if one[1:2] == (1,) and two is not None and two[1:2] == (2,) and one[0] == two[0]:
-        return 1
+    if two is None:
+        return 0 if one[:1] == (1,) else None
+    for axis in (0, 1):
+        # Another dimension that grows, too, holds what rows are to each other, such as covariances.
+        if one[axis : axis + 1] == (1,) and two == (*one[:axis], 2, *one[axis + 1 :]):
+            return axis
     return None
 
 
@@ -208,6 +238,7 @@ def _classifier(
         return replace(signature, outputs=several, class_labels=(), positive_class=None)
     answered = [np.ravel(given[name]).tolist()[0] for given in runs.single]
     candidates = _score_candidates(by_row)
+    likely = []
     for port in candidates:
         scores = [_scores(given[port.name]) for given in runs.single]
         mapped = port.type.startswith("seq(map(")
@@ -217,18 +248,44 @@ def _classifier(
             if port is candidates[0]:
                 return _not_finite(found, scores, runs)
         elif all(_may_be_probabilities(row, signature.class_labels) for row in scores):
-            named = _class_labels(found, runs.single, scores, answered)
-            return replace(found, class_labels=named)
+            likely.append((found, scores))
         else:
             _check_near(port.name, scores)
-    # Scores of a model without probabilities (a linear SVM's margins): the label answers alone.
+    best = _best(likely, answered)
+    if len(best) == 1:
+        found, rows = best[0]
+        return replace(found, class_labels=_class_labels(found, runs.single, rows, answered))
+    # Scores of a model without probabilities (a linear SVM's margins), or several that may be them: the
+    # label answers alone.
+    alike = ", ".join(repr(found.outputs.probabilities) for found, _ in best)
     signature = replace(
-        signature, outputs=replace(signature.outputs, probabilities=None, mapped=False)
-    )
+        signature, outputs=replace(signature.outputs, probabilities=None, mapped=False),
+        hints=(_ONE_WANTED.format(alike),) if best else (),
+    )  # fmt: skip
     strange = _strange(signature.class_labels, _by_name(signature, answered))
     if strange and claimed:
         raise strange
     return replace(signature, class_labels=()) if strange else signature
+
+
+def _best(likely: Sequence[_Scored], answered: Sequence[Any]) -> list[_Scored]:
+    """The output that is most likely the classes' probabilities, or several that are so alike.
+
+    Others may add up to one, such as attention. It has a column for each class, is called so, and the
+    largest is that of the label.
+    """
+
+    def contradicts(each: _Scored) -> tuple[bool, bool, bool]:
+        signature, scores = each
+        labels: Sequence[Any] = signature.class_labels or range(len(scores[0]))
+        wide = len(labels) == len(scores[0])
+        named = "prob" in str(signature.outputs.probabilities).lower()
+        by_name = _by_name(signature, answered)
+        largest = wide and [labels[int(np.argmax(row))] for row in scores] == by_name
+        return not wide, not named, not largest
+
+    least = min(map(contradicts, likely), default=None)
+    return [each for each in likely if contradicts(each) == least]
 
 
 def _by_name(signature: Signature, answered: Sequence[Any]) -> list[Any]:
@@ -253,7 +310,8 @@ def _without_label(signature: Signature, by_row: Sequence[Port], runs: FirstRuns
     labels = signature.class_labels
     ports = _named([port for port in by_row if port.type in FLOATS], "prob")
     tables = {p.name: [_scores(given[p.name]) for given in runs.single] for p in ports}
-    for name, rows in tables.items():
+    # One column may be anything between 0 and 1, where another output has one for each class.
+    for name, rows in sorted(tables.items(), key=lambda table: len(table[1][0]) != len(labels)):
         columns = [_both(row) if len(labels) > 1 else row for row in rows]
         if all(len(row) == len(labels) and are_probabilities(row) for row in columns):
             return replace(signature, outputs=Outputs(probabilities=name))
@@ -349,14 +407,20 @@ def _with_axes(signature: Signature, axes: Mapping[str, int]) -> Signature:
             omitted.append((port.name, "it does not have one entry for each row"))
         else:
             extra.append(ExtraOutput(port.name, 1 if axis else 0))
-    axis = axes.get(signature.outputs.label or "")
-    read = replace(
-        signature.outputs, extra=tuple(extra), omitted=tuple(omitted), label_axis=1 if axis else 0
-    )
+    read = signature.outputs
+    axis = axes.get(read.label or read.value or "")
+    read = replace(read, extra=tuple(extra), omitted=tuple(omitted), axis=1 if axis else 0)
     return replace(signature, outputs=read)
 
 
 def _hints(signature: Signature, runs: FirstRuns, operators: Mapping[str, str]) -> tuple[str, ...]:
+    coupled = (_COUPLED,) if signature.coupled else ()
+    return coupled + _classes_wanted(signature, runs, operators)
+
+
+def _classes_wanted(
+    signature: Signature, runs: FirstRuns, operators: Mapping[str, str]
+) -> tuple[str, ...]:
     read = signature.outputs
     if read.value is not None:
         rows = [_scores(given[read.value]) for given in runs.single]

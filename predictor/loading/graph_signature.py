@@ -23,14 +23,15 @@ _FLOAT_NAMES = {np.dtype(each).name for each in FLOATS.values()}
 class MlflowSignature:
     """The inputs of MLflow's signature: column names, or the width of a tensor, or neither.
 
-    `optional` and `boolean` are the columns that need not be given, and those of type boolean: by
-    their places among all columns.
+    `types` are MLflow's of the columns, such as `double`; `optional` and `boolean` the columns that need
+    not be given, and those of type boolean: by their places among all columns.
     """
 
     columns: tuple[str, ...] = ()
     width: int | None = None
     optional: frozenset[int] = frozenset()
     boolean: frozenset[int] = frozenset()
+    types: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, mlmodel: Mapping[str, Any]) -> "MlflowSignature":
@@ -57,7 +58,8 @@ class MlflowSignature:
         places = range(len(inputs))
         optional = frozenset(place for place in places if _is_optional(inputs[place]))
         boolean = frozenset(place for place in places if inputs[place]["type"] == "boolean")
-        return cls(tuple(columns), width, optional, boolean)
+        types = tuple(str(each["type"]) for each in inputs)
+        return cls(tuple(columns), width, optional, boolean, types)
 
 
 def _columns(declared: Mapping[str, Any]) -> list[str]:
@@ -181,17 +183,29 @@ def _column_names(
         )
     if not declared.columns or set(names) == set(declared.columns):
         return names
-    return _own_names(names, declared.columns)
+    wide = [port for port in ports for _ in range(port.width or 1)]
+    fit = len(wide) == len(declared.types) and all(map(_takes, wide, declared.types))
+    return _own_names(names, declared.columns, in_order=fit or not declared.types)
 
 
-def _own_names(names: Sequence[str], columns: Sequence[str]) -> list[str]:
+def _takes(port: Port, declared: str) -> bool:
+    """Whether an input of the graph may be a column of this type of MLflow's."""
+    kind = port.dtype.kind
+    if kind == "O" or declared == "string":
+        return (kind == "O") == (declared == "string")
+    allowed = {"float": "f", "double": "f", "integer": "fiu", "long": "fiu"}
+    return kind in allowed.get(declared, "bfiu")
+
+
+def _own_names(names: Sequence[str], columns: Sequence[str], *, in_order: bool) -> list[str]:
     """The columns of MLflow's signature that a graph's inputs stand for, in the graph's order.
 
     Exporters rename what is no identifier. Names that are renamed to different ones match in any
     order; where they are not ("a b" and "a_b" become a_b and a_b1), the order tells which is which,
-    if all are in it. Columns that no input stands for are ignored.
+    if all are in it, and of types that the inputs may have, which is `in_order`. Columns that no input
+    stands for are ignored.
     """
-    if any([*names] == _renamed(columns, replaced) for replaced in _REPLACED):
+    if in_order and any([*names] == _renamed(columns, replaced) for replaced in _REPLACED):
         return [*columns]
     plain = [_plain(name) for name in names]
     own = [column for column in columns if _plain(column) in plain]

@@ -14,6 +14,7 @@ from predictor.loading.onnx_schema import parse, whole
 _RAW_DTYPES = {6: "<i4", 7: "<i8"}  # TensorProto.DataType: INT32, INT64
 
 _RESHAPING = {"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
+_OF_THE_SAME_CLASSES = _RESHAPING | {"Concat", "Transpose", "Normalizer", "ZipMap"}
 
 Labels = tuple[str | int, ...]
 
@@ -62,7 +63,10 @@ def _operators(graph: Any) -> dict[str, str]:
 
 
 def _class_labels(graph: Any) -> Labels:
-    """Follow each output back to the node that lists the classes it chooses from."""
+    """Follow each output back to the node that lists the classes it chooses from.
+
+    Behind arithmetic, a list is that of a part of the model: one against one, say, votes.
+    """
     producers = {name: node for node in graph.node for name in node.output}
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for output in graph.output:
@@ -70,6 +74,8 @@ def _class_labels(graph: Any) -> Labels:
         while (node := producers.pop(name, None)) is not None:
             if labels := _listed(node) or _chosen_from(node, constants):
                 return labels
+            if node.op_type not in _OF_THE_SAME_CLASSES:
+                break
             name = node.input[0] if node.input else ""
     return ()
 

@@ -155,6 +155,9 @@ def _elements(tensor: Tensor, count: int, part: _Part) -> Array:
     else:
         nullable = not all(feature.required for feature in part.features)
         elements = from_sequence(tensor.datatype, tensor.data, count, nullable=nullable)
+        if elements.dtype.kind == "f" and part.port.dtype.kind in "iu":
+            same = [a == b for a, b in zip(tensor.data, elements.tolist(), strict=True)]
+            check(np.array(same), f"rounded in {tensor.datatype}; send {DATATYPES[part.port.type]}")
     if tensor.datatype == "BOOL" and all(each.type == "boolean" for each in part.features):
         return elements.astype(part.port.dtype)  # true is 1, where the graph takes a number
     return elements

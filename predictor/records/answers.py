@@ -144,7 +144,7 @@ def _shaped(value: Any, shape: Sequence[int | None]) -> Any:
 def _labelled(signature: Signature, outputs: Sequence[Any]) -> Answers:
     read = signature.outputs
     given = outputs[0]
-    labels = given.tolist() if given.ndim == 1 else _labels(given, read.label_axis)
+    labels = given.tolist() if given.ndim == 1 else _labels(given, read.axis)
     if labels and isinstance(labels[0], list):
         return Answers(signature, labels)
     if read.indexed:
@@ -163,10 +163,15 @@ def _labelled(signature: Signature, outputs: Sequence[Any]) -> Answers:
 
 def _labels(output: NDArray[Any], axis: int) -> list[Any]:
     """One label a row, or a list of them where there are several targets."""
-    table = np.moveaxis(output, axis, 0)
-    rows = table.reshape(len(table), -1)
+    rows = by_row(output, axis)
     labels: list[Any] = (rows[:, 0] if rows.shape[1] == 1 else rows).tolist()
     return labels
+
+
+def by_row(output: NDArray[Any], axis: int) -> NDArray[Any]:
+    """An output as [N, …]: all of a row's values in one dimension."""
+    table = np.moveaxis(output, axis, 0)
+    return table.reshape(len(table), -1)
 
 
 def _by_index(signature: Signature, indices: Sequence[int]) -> list[Label]:
@@ -200,7 +205,7 @@ def _proved_one(signature: Signature, answer: Answer | RequestError) -> Answer |
 
 
 def _values(signature: Signature, output: NDArray[Any]) -> Answers:
-    rows = output.reshape(len(output), -1)
+    rows = by_row(output, signature.outputs.axis)
     finite = np.isfinite(rows).all(axis=1).tolist()
     values = rows[:, 0].tolist() if rows.shape[1] == 1 else rows.tolist()
     return Answers(signature, values, faults=_not_finite_rows(finite))

@@ -7,6 +7,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from unicodedata import normalize
 
 from predictor.errors import FieldError, InvalidRecord, MalformedBody, TooManyRows
 from predictor.records.json_text import JsonText
@@ -50,19 +51,23 @@ class Fields:
         return {feature.name: place for place, feature in enumerate(self.features)}
 
     @cached_property
-    def _by_plain_name(self) -> dict[str, str]:
-        plain = [_plain(feature.name) for feature in self.features]
-        once = {name for name, times in Counter(plain).items() if times == 1}
-        named = zip(plain, self.features, strict=True)
-        return {name: feature.name for name, feature in named if name in once}
+    def _by_plain_name(self) -> dict[str, list[str]]:
+        named: dict[str, list[str]] = {}
+        for feature in self.features:
+            named.setdefault(_plain(feature.name), []).append(feature.name)
+        return named
 
     def misspelt(self, unknown: Iterable[str], given: Container[Any]) -> list[tuple[str, str]]:
         """Unknown names that are those of features but for case, spaces and punctuation, and the features.
 
-        Only features that are not among the `given` names count.
+        Only features that are not among the `given` names count. A name may be that of several.
         """
-        alike = ((name, self._by_plain_name.get(_plain(name))) for name in unknown)
-        return [(name, meant) for name, meant in alike if meant is not None and meant not in given]
+        return [
+            (name, meant)
+            for name in unknown
+            for meant in self._by_plain_name.get(_plain(name), ())
+            if meant not in given
+        ]
 
     def suspicious(self, unknown: Sequence[str], given: Collection[str]) -> list[str]:
         """Unknown names that are refused even where such are ignored: a feature may have been meant.
@@ -73,11 +78,12 @@ class Fields:
             return list(unknown)
         if all(name in given for name in self.places):
             return []
-        return [name for name, _ in self.misspelt(unknown, given)]
+        return [*dict(self.misspelt(unknown, given))]
 
 
 def _plain(name: str) -> str:
-    return _BETWEEN_WORDS.sub("", name[:_LONGEST_NAME]).casefold()
+    # Composed and decomposed letters look the same: keyboards write the one, file systems the other.
+    return _BETWEEN_WORDS.sub("", normalize("NFKC", name[:_LONGEST_NAME])).casefold()
 
 
 class Unfit(Exception):
@@ -250,7 +256,8 @@ def _hint(unknown: Sequence[str], values: Mapping[str, Any], fields: Fields) -> 
     """A sentence on what the caller probably meant; empty where that is not known."""
     if not unknown:
         return ""
-    if alike := fields.misspelt(unknown, values):
+    alike = fields.misspelt(unknown, values)
+    if alike and len(dict(alike)) == len(alike):  # else one of several may have been meant
         name, meant = alike[0]
         more = f" (and {len(alike) - 1} more)" if len(alike) > 1 else ""
         return f"the names differ only in spelling: send `{meant}`, not `{name}`{more}"

@@ -71,11 +71,13 @@ def _column(table: Table, name: str, known: Container[Hashable]) -> list[Any]:
 
 
 def _misspelt(table: Table, known: set[Hashable], fields: Fields) -> list[tuple[str, str]]:
-    """Names that are those of features that are not there, but for their spelling."""
-    if known >= fields.places.keys():
-        return []
+    """Names that are those of features that some row lacks, but for their spelling."""
     texts = [name for name in table.names if isinstance(name, str) and name not in fields.places]
-    return fields.misspelt(texts, known)
+    return [
+        (name, meant)
+        for name, meant in fields.misspelt(texts, ())
+        if meant not in known or ABSENT in table.column(meant)
+    ]
 
 
 def _partly_known(known: set[Hashable], features: Sequence[Feature]) -> bool:

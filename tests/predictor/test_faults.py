@@ -1,6 +1,7 @@
 """The slow way on its own: what it reads of a good body, and what it says of others."""
 
 import json
+import unicodedata
 
 import pytest
 
@@ -95,3 +96,33 @@ def test_names_that_only_differ_in_spelling_are_no_hint():
     """Either of them may have been meant."""
     fields = Fields(tuple(Feature(n, "string", "string") for n in ("a b", "a_b")))
     assert refused(b'{"A B": "x"}', fields).hint == ""
+
+
+def test_a_name_that_may_be_one_of_several_is_not_ignored():
+    """Each of them may be missing, so it would be lost without a word."""
+    features = [
+        Feature(n, "number", "float32", -1.0, 1.0, required=n == "x") for n in ("x", "a b", "a_b")
+    ]
+    fields = Fields(tuple(features), ignore_unknown=True)
+    assert [e.field for e in refused(b'{"x": 1, "A B": 1}', fields).errors] == ["A B"]
+    assert faults.read_record(b'{"x": 1, "a b": 1, "a_b": 0, "A B": 1, "y": 1}', fields) == (
+        1,
+        1,
+        0,
+    )
+
+
+@pytest.mark.parametrize("name", ["temp\u00e9rature", "\u212b", "\uff21\uff27\uff25", "\u304c"])
+def test_letters_that_are_composed_otherwise_are_those_letters(name):
+    """File systems and keyboards write the same text in different characters."""
+    for form in ("NFD", "NFKD", "NFC"):
+        other = unicodedata.normalize(form, name).upper()
+        if other == name:
+            continue
+        fields = Fields(
+            (Feature(name, "number", "float32", required=False), Feature("x", "string", "string")),
+            ignore_unknown=True,
+        )
+        assert [
+            e.field for e in refused(json.dumps({"x": "", other: 1}).encode(), fields).errors
+        ] == [other]

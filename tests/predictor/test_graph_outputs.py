@@ -247,6 +247,123 @@ def loaded(model: bytes, outputs: Any) -> Servable:
     return load(version(1), Fetched.of("model.onnx", files, {}), Interrupt())
 
 
+BY_TARGET = (
+    helper.make_node("Transpose", ["X"], ["columns"]),
+    helper.make_node("MatMul", ["w", "columns"], ["y"]),
+)
+
+
+async def tensors(live: Live, rows: Any) -> dict[str, Any]:
+    """The outputs at `/v2`, as arrays."""
+    asked = {
+        "name": "X",
+        "shape": list(rows.shape),
+        "datatype": "FP32",
+        "data": rows.ravel().tolist(),
+    }
+    answered = await live.client.post("/v2/models/m/infer", json={"inputs": [asked]})
+    return {o["name"]: np.reshape(o["data"], o["shape"]) for o in answered.json()["outputs"]}
+
+
+class TestRows:
+    """Which numbers are those of which row."""
+
+    @pytest.mark.parametrize("targets", [1, 2, 3])
+    @pytest.mark.parametrize("declared", [(None, 1), (2, None), (None, None)])
+    async def test_values_by_target_are_told_by_row(self, live, targets, declared):
+        """[T, N], also where there are as many rows as targets; tensors stay as the graph has them."""
+        weights = np.arange(3.0 * targets, dtype=np.float32).reshape(targets, 3)
+        model = network(*BY_TARGET, outputs=[tensor("y", shape=declared)], w=weights)
+        await live.serve(1, model)
+        for count in (1, 2, 3):
+            expected = ROWS[:count] @ weights.T
+            told = [answer["prediction"] for answer in await predicted(live, ROWS[:count])]
+            assert told == near((expected[:, 0] if targets == 1 else expected).tolist())
+            given = (await tensors(live, ROWS[:count]))["y"]
+            assert given == pytest.approx(direct(model, ROWS[:count])["y"], abs=1e-5)
+            body = {"inputs": ROWS[:count].tolist()}
+            scored = (await live.client.post("/invocations", json=body)).json()["predictions"]
+            assert scored == near(told)
+
+    async def test_the_first_output_is_the_prediction_whichever_way_its_rows_run(self, live):
+        """A deviation behind it, with a row for each, does not take its place."""
+        nodes = (*BY_TARGET, SUM)
+        outputs = [tensor("y", shape=(2, None)), tensor("sum", shape=(None, 1))]
+        weights = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+        await live.serve(1, network(*nodes, outputs=outputs, w=weights, axis=AXIS))
+        answers = await predicted(live, ROWS)
+        assert [a["prediction"] for a in answers] == near(ROWS[:, :2].tolist())
+        assert [a["outputs"]["sum"] for a in answers] == near(ROWS.sum(axis=1).tolist())
+
+    async def test_what_rows_are_to_each_other_is_told_to_none_of_them(self, live):
+        """A covariance [N, N] is of records that others sent."""
+        nodes = SOFTMAX, BY_TARGET[0], helper.make_node("MatMul", ["X", "columns"], ["covariance"])
+        outputs = [tensor("y", shape=(None, 3)), tensor("covariance", shape=(None, None))]
+        await live.serve(1, network(*nodes, outputs=outputs))
+        assert all(answer.keys() == {"prediction"} for answer in await predicted(live, ROWS))
+        assert (await tensors(live, ROWS)).keys() == {"y"}
+
+    async def test_rows_that_a_graph_mixes_are_computed_alone(self, live):
+        """Or a record would be answered by which others come in the same moment; `/model` says why it is slow."""
+        across = helper.make_node("Softmax", ["X"], ["y"], axis=0)
+        await live.serve(1, network(across))
+        assert [a["prediction"] for a in await predicted(live, ROWS)] == [[1.0] * 3] * 3
+        assert (await tensors(live, ROWS))["y"].tolist() == [[1.0] * 3] * 3
+        signature = (await live.client.get("/model")).json()["serving"]["signature"]
+        assert "each row is computed alone" in signature["hints"][0]
+
+    def test_an_output_without_rows_is_refused(self, tmp_path):
+        """One number for all rows is nobody's."""
+        total = helper.make_node("ReduceSum", ["X"], ["y"], keepdims=1)
+        with pytest.raises(LoadError, match="no output of the graph has one entry for each row"):
+            servable_of(tmp_path, network(total, outputs=[tensor("y", shape=(1, 1))]))
+
+
+BEST = helper.make_node("ArgMax", ["X"], ["label"], axis=1, keepdims=0)
+TURNED = (
+    helper.make_node("Neg", ["X"], ["turned"]),
+    helper.make_node("Softmax", ["turned"], ["attention"], axis=1),
+)
+
+
+class TestSeveralOutputsThatAddUpToOne:
+    """Attention does, too."""
+
+    def served(self, name: str, **metadata: Any) -> bytes:
+        nodes = (BEST, *TURNED, helper.make_node("Softmax", ["X"], [name], axis=1))
+        outputs = [tensor("label", "int64", (None,))]
+        outputs += [tensor(n, shape=(None, 3)) for n in ("attention", name)]
+        return network(
+            *nodes, outputs=outputs, metadata={"class_labels": ["a", "b", "c"], **metadata}
+        )
+
+    async def test_the_one_that_is_called_so_is_the_probabilities(self, live):
+        """Wherever it stands."""
+        await live.serve(1, self.served("class_probs"))
+        for answer in await predicted(live, ROWS):
+            assert answer["probability"] == max(answer["probabilities"].values())
+            assert answer["outputs"].keys() == {"attention"}
+
+    async def test_the_one_whose_largest_is_the_label_is_the_probabilities(self, live):
+        """As recorded rows show it."""
+        record = {f"feature_{i}": value for i, value in enumerate((0.0, 1.0, 2.0))}
+        recorded = [{"record": record, "prediction": "c"}]
+        await live.serve(1, self.served("scores", recorded_examples=recorded))
+        for answer in await predicted(live, ROWS):
+            assert answer["probability"] == max(answer["probabilities"].values())
+            assert answer["outputs"].keys() == {"attention"}
+
+    async def test_otherwise_none_is(self, live):
+        """Both are told by their names, and `/model` says what would tell them apart."""
+        await live.serve(1, self.served("scores"))
+        for answer, row in zip(await predicted(live, ROWS), ROWS, strict=True):
+            assert answer["prediction"] == "abc"[row.argmax()]
+            assert answer.keys() == {"prediction", "outputs"}
+            assert answer["outputs"].keys() == {"attention", "scores"}
+        signature = (await live.client.get("/model")).json()["serving"]["signature"]
+        assert "outputs 'attention', 'scores' all look like probabilities" in signature["hints"][0]
+
+
 class TestNetworks:
     async def test_softmax_and_class_labels_are_a_classifier(self, live):
         """The likeliest class, its probability, and all of them; the tensor is the graph's own."""

@@ -22,8 +22,8 @@ def port(name="X", kind="float", shape=(None, 2)):
     return Port(name, kind if "(" in kind else f"tensor({kind})", shape)
 
 
-def columns(*names):
-    return MlflowSignature(columns=names)
+def columns(*names, types=()):
+    return MlflowSignature(columns=names, types=types)
 
 
 def names(*arguments):
@@ -164,6 +164,27 @@ class TestOneInputPerColumn:
         with pytest.raises(LoadError, match="differ in a_b1"):
             read_features(ports, None, columns("a b", "a_b", "c"))
 
+    @pytest.mark.parametrize(
+        ("kinds", "types", "fit"),
+        [
+            (("float", "string"), ("double", "string"), True),
+            (("float", "string"), ("string", "double"), False),
+            (("float", "int64"), ("float", "long"), True),
+            (("int64", "float"), ("float", "long"), False),
+            (("float", "bool"), ("double", "boolean"), True),
+            (("bool", "float"), ("double", "boolean"), False),
+        ],
+    )
+    def test_names_renamed_alike_go_by_position_only_where_types_agree(self, kinds, types, fit):
+        """Else the signature has them in another order than the graph, and values would be swapped."""
+        ports = [port(n, k, (None, 1)) for n, k in zip(("a_b", "a_b1"), kinds, strict=True)]
+        declared = columns("a b", "a_b", types=types)
+        if fit:
+            assert names(ports, None, declared) == ["a b", "a_b"]
+            return
+        with pytest.raises(LoadError, match="differ in a_b1"):
+            read_features(ports, None, declared)
+
     @pytest.mark.parametrize("given", [("a b", "a.b", "c"), ("a b", "a_b", "c")])
     @pytest.mark.parametrize("second", ["a_b_", "c"])
     def test_names_that_cannot_be_told_apart_are_refused(self, second, given):
@@ -214,9 +235,15 @@ class TestMlflowSignature:
         [
             (None, NOTHING),
             ([], NOTHING),
-            ([{"type": "double", "name": "a"}, {"type": "string", "name": "b"}], columns("a", "b")),
-            ([{"type": "double", "name": 0}], columns("0")),
-            ([{"type": "double"}, {"type": "double"}], MlflowSignature(width=2)),
+            (
+                [{"type": "double", "name": "a"}, {"type": "string", "name": "b"}],
+                columns("a", "b", types=("double", "string")),
+            ),
+            ([{"type": "double", "name": 0}], columns("0", types=("double",))),
+            (
+                [{"type": "double"}, {"type": "double"}],
+                MlflowSignature(width=2, types=("double", "double")),
+            ),
             (
                 [{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 30]}}],
                 MlflowSignature(width=30),

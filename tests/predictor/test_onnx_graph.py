@@ -19,7 +19,7 @@ from sklearn.ensemble import (
     StackingClassifier,
 )
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
-from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
@@ -98,6 +98,17 @@ def test_scores_are_not_served_as_probabilities(estimator, zipmap, tmp_path):
     answers = servable.answer([tuple(map(float, row)) for row in rows])
     assert [a.prediction for a in answers] == estimator.predict(rows).tolist()
     assert not any(answer.probabilities or answer.probability for answer in answers)
+
+
+def test_classes_of_a_part_of_the_model_are_not_its_own(tmp_path):
+    """One against one votes with classifiers of two classes each: a third class is a good answer."""
+    rows, target = load_iris(return_X_y=True)
+    rows = rows.astype(np.float32)
+    voting = OneVsOneClassifier(LogisticRegression(max_iter=500)).fit(rows, target)
+    model = converted(voting, 4, zipmap=False)
+    assert read_graph(model).class_labels == ()
+    answers = servable_of(tmp_path, model).answer([tuple(map(float, row)) for row in rows])
+    assert [answer.prediction for answer in answers] == voting.predict(rows).tolist()
 
 
 def test_a_graph_without_classes_has_no_labels():

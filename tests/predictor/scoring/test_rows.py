@@ -176,6 +176,20 @@ def test_names_that_are_misspelt_are_never_positions():
     assert rows(servable(OURS), b"a,b\n1,0\n", "csv") == [(1.0, 0.0)]
 
 
+def test_a_row_with_a_misspelt_name_is_not_one_without_the_value():
+    """Though another row has the name as it should be, or a further column has it otherwise."""
+    model = servable(
+        regressor(), [{"type": "double", "name": "age"}, {"type": "double", "name": "dose", "required": False}]
+    )  # fmt: skip
+    good = {"age": 1, "dose": 2}
+    for form in ("dataframe_records", "instances", "inputs"):
+        for name in ("Dose", "do se", "\uff44ose"):
+            body = {form: [good, {"age": 1, name: 2}]}
+            assert f"Send 'dose', not '{name}'" in refused(model, body, kind=SchemaNotMet)
+    assert "Send 'dose'" in refused(model, b"age,dose,Dose\n1,,2\n", "csv", kind=SchemaNotMet)
+    assert rows(model, {"instances": [good, {**good, "Dose": 7}]}) == [(1.0, 2.0)] * 2
+
+
 def test_a_header_of_many_columns_is_refused_before_a_table_is_made():
     """A byte of CSV may be a column."""
     header = b"," * 500_000
