@@ -129,7 +129,7 @@ def test_a_server_that_hangs(run, monkeypatch):
 
 
 def test_a_failure_in_a_process_of_its_own(shelf):
-    """One line on stderr, nothing on stdout, exit code 1, within 15 seconds with MLflow's import."""
+    """One line on stderr, nothing on stdout, exit code 1; MLflow's own client would wait for minutes."""
     shelf.add()
     shelf.lifecycle().stage("1")
     before = shelf.everything()
@@ -137,7 +137,7 @@ def test_a_failure_in_a_process_of_its_own(shelf):
     started = time.monotonic()
     process = start("promote", "1", "--to", "Production", "--model", shelf.name, **down)
     code, out, err = finish(process)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
     assert (code, out, err.count("\n")) == (1, "", 1), err
     assert "gives no answer" in err
     assert shelf.everything() == before
