@@ -110,7 +110,11 @@ class Servable:
                 # One row may have failed them all: each is asked alone.
                 return self._answer_one_by_one(rows)
             return Answers.of(self.signature, [self._not_computed(rows[0], error)])
-        return read_answers(self.signature, outputs)
+        answers = read_answers(self.signature, outputs)
+        if len(rows) == 1 != len(answers):
+            reason = f"the model gives {len(answers)} answers for one record"
+            return Answers.of(self.signature, [InvalidRecord([FieldError("", reason)])])
+        return answers
 
     def _not_computed(self, row: Row, error: Exception) -> InvalidRecord:
         """Why a row has no answer: the categories in it that are not known, or ONNX Runtime's reason."""

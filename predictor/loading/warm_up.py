@@ -50,9 +50,9 @@ def unproved(servable: Servable, error: LoadError) -> Servable:
     signature = with_declared_extra(servable.signature)
     if signature.outputs.probabilities and not (signature.outputs.mapped or signature.class_labels):
         raise error
-    return replace(
-        servable, signature=replace(signature, outputs=replace(signature.outputs, unproved=True))
-    )
+    # No run has shown which axis is that of the rows, so each is computed alone.
+    outputs = replace(signature.outputs, unproved=True)
+    return replace(servable, signature=replace(signature, outputs=outputs, coupled=True))
 
 
 def _answer_several(servable: Servable, rows: Sequence[Row]) -> None:
