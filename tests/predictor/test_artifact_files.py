@@ -145,7 +145,7 @@ async def test_another_server_is_refused():
         for own in (
             "mlflow-artifacts:/1/m",
             "mlflow-artifacts://REGISTRY/1/m",
-            "mlflow-artifacts://registry.:80/1/m",
+            "mlflow-artifacts://Registry.:80/1/m",
         ):
             assert isinstance(stores.open(own), ProxiedFiles)
 
