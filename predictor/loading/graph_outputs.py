@@ -86,7 +86,8 @@ def read_outputs(ports: Sequence[Port], claimed: Labels = ()) -> Outputs:
     scores = _score_candidates(ports)
     if labels:
         mapped = bool(scores) and scores[0].type.startswith("seq(map(")
-        indexed = labels[0].type in INTEGERS and any(isinstance(each, str) for each in claimed)
+        texts = any(isinstance(each, str) for each in claimed)
+        indexed = texts and labels[0].type != "tensor(string)"
         return Outputs(
             labels[0].name, scores[0].name if scores else None, mapped=mapped, indexed=indexed
         )
@@ -101,11 +102,29 @@ def read_outputs(ports: Sequence[Port], claimed: Labels = ()) -> Outputs:
 def with_declared_extra(signature: Signature) -> Signature:
     """The signature whose other outputs are told, too, where their declaration says that they have rows."""
     read = signature.outputs
+    main = signature.result(read.label or read.value or "")
+    # [C, 1] or [C, N], as of a graph that gathers on axis 1.
+    turned = len(main.shape) == 2 and main.shape[0] not in (None, 1) and main.shape[1] in (None, 1)  # noqa: PLR2004
     others = [port for port in signature.results if port.name not in read.main]
     extra = [p for p in others if p.type in _TENSORS and p.shape and p.shape[0] in (None, 1)]
     omitted = [(p.name, "no run has shown its shape") for p in others if p not in extra]
     named = tuple(ExtraOutput(port.name) for port in extra)
-    return replace(signature, outputs=replace(read, extra=named, omitted=tuple(omitted)))
+    read = replace(read, extra=named, omitted=tuple(omitted), axis=1 if turned else 0)
+    return replace(signature, outputs=read)
+
+
+def with_boolean_classes(signature: Signature) -> Signature:
+    """The signature whose classes are false and true, where the graph answers booleans for 0 and 1."""
+    label = signature.result(str(signature.outputs.label))
+    if label.type != "tensor(bool)" or not set(signature.class_labels) <= {0, 1}:
+        return signature
+    names = {"0": "false", "1": "true"}
+    positive = signature.positive_class
+    return replace(
+        signature,
+        class_labels=tuple(map(bool, signature.class_labels)),
+        positive_class=names.get(positive, positive) if positive else positive,
+    )
 
 
 def settle(signature: Signature, runs: FirstRuns, claims: Claims) -> Signature:
@@ -128,6 +147,7 @@ def settle(signature: Signature, runs: FirstRuns, claims: Claims) -> Signature:
     elif claimed:
         signature = _without_label(signature, first, runs)
     signature = _with_axes(signature, axes)
+    signature = with_boolean_classes(signature)
     signature = replace(signature, coupled=_is_coupled(signature, runs))
     return replace(signature, hints=signature.hints + _hints(signature, runs, claims.operators))
 

@@ -53,7 +53,7 @@ class _Metadata(msgspec.Struct, frozen=True):
 
     feature_names: list[str] | None = None
     optional_features: list[str] = []
-    class_labels: list[str | int] | None = None
+    class_labels: list[str | int | bool] | None = None
     positive_class: str | None = None
     recorded_examples: list[RecordedExample] = []
     feature_profiles: list[FeatureProfile] = []

@@ -10,6 +10,7 @@ from predictor.loading.graph_outputs import (
     Given,
     is_served,
     settle,
+    with_boolean_classes,
     with_declared_extra,
 )
 from predictor.loading.onnx_errors import one_line
@@ -47,7 +48,7 @@ def unproved(servable: Servable, error: LoadError) -> Servable:
 
     Raises `error` where the answers to come could not be read without a row that runs.
     """
-    signature = with_declared_extra(servable.signature)
+    signature = with_boolean_classes(with_declared_extra(servable.signature))
     if signature.outputs.probabilities and not (signature.outputs.mapped or signature.class_labels):
         raise error
     # No run has shown which axis is that of the rows, so each is computed alone.

@@ -116,7 +116,7 @@ def graph_row(signature: Signature, answer: Answer) -> dict[str, Any]:
     row: dict[str, Any] = {}
     if read.label is not None:
         label = answer.prediction
-        row[read.label] = signature.label_columns[label] if read.indexed else label  # type: ignore[index]
+        row[read.label] = _label_value(signature, label)
     if read.probabilities is not None and answer.probabilities is not UNSET:
         by_label = answer.probabilities
         scores = [*by_label.values()]
@@ -126,6 +126,15 @@ def graph_row(signature: Signature, answer: Answer) -> dict[str, Any]:
         row[read.value] = answer.prediction
     given = row | (answer.outputs or {})
     return {name: _shaped(value, signature.result(name).shape) for name, value in given.items()}
+
+
+def _label_value(signature: Signature, label: Any) -> Any:
+    """What the label output holds for a class: the label itself, or its index."""
+    read = signature.outputs
+    if not read.indexed:
+        return label
+    column = signature.label_columns[label]
+    return bool(column) if signature.result(str(read.label)).type == "tensor(bool)" else column
 
 
 def _shaped(value: Any, shape: Sequence[int | None]) -> Any:
@@ -232,14 +241,14 @@ def _are_within_bounds(probabilities: NDArray[Any], scores: list[list[float]]) -
         return all([0 <= score <= 1 for row in scores for score in row])  # noqa: C419  quicker
     if probabilities.dtype == np.float32:
         # Read as whole numbers, those below 0, infinity and NaN are all above 1: one pass for three.
-        return bool(probabilities.view(np.uint32).max() <= _ONE)
+        return bool(np.max(probabilities.view(np.uint32)) <= _ONE)
     return bool(probabilities.min() >= 0 and probabilities.max() <= 1)  # neither of them for NaN
 
 
 def _clipped(
     probabilities: NDArray[Any], *, unproved: bool
 ) -> tuple[list[list[float]], dict[int, RequestError]]:
-    """The probabilities in [0, 1]; and a fault for each row that has none, which rounding does not explain.
+    """The probabilities in [0, 1]; and a fault for each row outside it by more than rounding explains.
 
     Where they are `unproved`, only rows that are not finite have a fault.
     """
@@ -247,7 +256,10 @@ def _clipped(
     proper = _are_probabilities(probabilities)
     faults = _not_finite_rows(finite.tolist())
     if not unproved:
-        faults |= {row: _out_of_bounds() for row in np.flatnonzero(finite & ~proper).tolist()}
+        with np.errstate(invalid="ignore"):
+            outside = (probabilities.min(axis=1) < 0) | (probabilities.max(axis=1) > 1)
+        refused = np.flatnonzero(finite & outside & ~proper).tolist()
+        faults |= {row: _out_of_bounds() for row in refused}
     clipped = np.where(proper[:, None], probabilities.clip(0, 1), probabilities)
     return clipped.tolist(), faults
 

@@ -102,6 +102,14 @@ def test_what_rounding_does_not_explain_is_an_error_of_its_row(scores):
     assert within or "outside [0, 1]" in str(second)
 
 
+def test_a_row_is_refused_for_its_own_scores_alone():
+    """Scores that add up to more than one within [0, 1] are answered beside a row that is refused, too."""
+    table = np.array([[0.5, 0.7], [1.5, 0.5]])
+    first, second = read_answers(TENSOR, [np.array(["B", "B"]), table])
+    assert first == next(iter(read_answers(TENSOR, [np.array(["B"]), table[:1]])))
+    assert isinstance(second, InvalidRecord)
+
+
 def test_without_a_label_the_likeliest_class_is_the_prediction():
     """The first of several that are alike, as ONNX and NumPy have it."""
     kind = signature(Outputs(probabilities="p"), ("M", "B"))

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import yaml
@@ -565,3 +566,60 @@ async def test_rounding_is_clipped_on_every_door_and_more_is_refused(live, score
     asked = {"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
     inferred = (await live.client.post("/v2/models/m/infer", json={"inputs": [asked]})).json()
     assert inferred["outputs"][1]["data"] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("listed", [None, [0, 1], ["no", "yes"]])
+async def test_a_label_that_is_a_boolean_is_told_alike_everywhere(live, listed):
+    """`true`, not 1, beside a row that has no answer too; or the text that stands for it."""
+    nodes = [
+        helper.make_node("Softmax", ["X"], ["probabilities"], axis=1),
+        helper.make_node("ArgMax", ["probabilities"], ["place"], axis=1, keepdims=0),
+        helper.make_node("Cast", ["place"], ["label"], to=onnx.TensorProto.BOOL),
+    ]
+    outputs = [tensor("label", "bool", (None,)), tensor("probabilities")]
+    metadata = {"class_labels": listed} if listed else {}
+    await live.serve(1, graph(nodes, [tensor("X")], outputs, metadata=metadata))
+    assert live.reconciler.failure is None
+    record = {"feature_0": 1, "feature_1": 2}
+    answer = (await live.client.post("/predict", json=record)).json()
+    label = "yes" if listed and "yes" in listed else True
+    assert (answer["prediction"], type(answer["prediction"])) == (label, type(label))
+    assert list(answer["probabilities"]) == (["no", "yes"] if label == "yes" else ["false", "true"])
+    servable = live.reconciler.serving
+    alone, beside, _ = servable.answer(
+        [servable.signature.pack(*row) for row in ((1.0, 2.0), (1.0, 2.0), (np.nan, 1.0))]
+    )
+    assert alone == beside
+    assert type(alone.prediction) is type(label)
+    asked = {"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
+    inferred = (await live.client.post("/v2/models/m/infer", json={"inputs": [asked]})).json()
+    assert inferred["outputs"][0]["datatype"] == "BOOL"
+    assert inferred["outputs"][0]["data"] == [True]
+
+
+async def test_rows_of_a_graph_that_no_first_row_runs_are_not_mixed(live):
+    """It refuses every category but its own, and gives the rows on its second axis, [2, N]."""
+    nodes = [
+        helper.make_node(
+            "LabelEncoder", ["city"], ["place"], domain="ai.onnx.ml",
+            keys_strings=["Rome", "Oslo"], values_int64s=[0, 1], default_int64=99,
+        ),
+        helper.make_node("Gather", ["table", "place"], ["value"], axis=1),
+    ]  # fmt: skip
+    table = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    await live.serve(
+        1,
+        graph(
+            nodes, [tensor("city", "string", (None,))], [tensor("value", shape=(2, None))],
+            {"table": table},
+        ),
+    )  # fmt: skip
+    assert live.reconciler.failure is None
+    expected = {"Rome": [1.0, 3.0], "Oslo": [2.0, 4.0]}
+    for city, values in expected.items():
+        answer = await live.client.post("/predict", json={"city": city})
+        assert (answer.status_code, answer.json().get("prediction")) == (200, values)
+    cities = ["Oslo", "Rome", "Oslo"]
+    asked = {"instances": [{"city": city} for city in cities]}
+    batch = (await live.client.post("/predict/batch", json=asked)).json()
+    assert [row["prediction"] for row in batch["predictions"]] == [expected[c] for c in cities]
