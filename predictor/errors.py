@@ -10,28 +10,27 @@ PredictorError
 │   └── RegistryInternal      a fault of our own while it was asked
 ├── LoadError            a model version could not be made ready; what serves goes on serving
 ├── CacheError           the cache could not be written; what serves goes on serving, from memory
-├── NothingServing       there is no version that may answer
-├── Overloaded           more is asked than can be answered in good time
-├── InferenceTimeout     a computation took too long and was ended
-├── NoStream             no further client can be told of events
-├── NotInTime            an explanation took too long: `explanation_errors.py`
+├── Unavailable          not now, perhaps later
+│   ├── NothingServing        there is no version that may answer
+│   ├── Overloaded            more is asked than can be answered in good time
+│   ├── InferenceTimeout      a computation took too long and was ended
+│   └── NoStream              no further client can be told of events
 └── RequestError         what a client sent cannot be answered
     ├── Unauthorized          it has no key that may ask this
-    ├── MalformedBody         not JSON
-    ├── BodyTooLarge          more bytes than the limit
-    ├── TooManyRows           more rows than are computed at a time
+    ├── BadRequest            it cannot be read
+    │   └── MalformedBody         not JSON
+    ├── Forbidden             it is not genuine
+    ├── NotFound              it asks for something that is not here
+    ├── Conflict              it cannot be answered in the state that things are in
+    ├── TooLarge
+    │   ├── BodyTooLarge          more bytes than the limit
+    │   └── TooManyRows           more rows than are computed at a time
     ├── UnsupportedMedia      a content type or encoding that is not read
-    ├── InvalidRecord         JSON, but not the record that the serving model takes
-    ├── InvalidInference      a tensor that the model does not take: `inference_errors.py`
-    ├── UnknownModel          a model or version that does not serve: the same
-    ├── NoBackground          nothing to explain answers against: `explanation_errors.py`
-    ├── NotExplainable        answers of a kind that is not explained: the same
-    ├── InvalidInput          what MLflow's scoring protocol does not take: `scoring_errors.py`
-    ├── SchemaNotMet          a table that the signature does not allow: the same
-    ├── NoMlflowVersion       MLmodel does not say it: the same
-    └── DeliveryRefused       a webhook's delivery that changes nothing: `delivery_errors.py`
+    └── Unprocessable         it can be read, and the serving model does not take it
+        └── InvalidRecord         JSON, but not the record that the serving model takes
 
-None of them knows an HTTP status; `http/problems.py` has the one table for that.
+Each protocol derives its own from these. None of them knows an HTTP status; `http/problems.py` has the one
+table for that.
 """
 
 from collections.abc import Sequence
@@ -136,18 +135,22 @@ class CacheError(PredictorError):
         super().__init__(f"the cache could not be {what}: {cause}; {consequence[what]}")
 
 
-class NothingServing(PredictorError):
+class Unavailable(PredictorError):
+    """Not now, though perhaps later: the caller may try again."""
+
+
+class NothingServing(Unavailable):
     """There is no version that may answer; the message says why, in words for any client."""
 
 
-class Overloaded(PredictorError):
+class Overloaded(Unavailable):
     """More is asked than can be answered in good time; later there may be room."""
 
     def __init__(self, waiting: int, what: str) -> None:
         super().__init__(f"{waiting} {what} wait already; try again later")
 
 
-class InferenceTimeout(PredictorError):
+class InferenceTimeout(Unavailable):
     """The model took longer than it may, and its computation was ended."""
 
     def __init__(self, seconds: float) -> None:
@@ -158,7 +161,7 @@ class InferenceTimeout(PredictorError):
         )
 
 
-class NoStream(PredictorError):
+class NoStream(Unavailable):
     """No further client can be told of events as they happen; the message says why."""
 
 
@@ -168,6 +171,30 @@ class RequestError(PredictorError):
     def at(self, place: str) -> "RequestError":  # noqa: ARG002
         """The same error, told of one row of several: `place` is such as `instances[3]`."""
         return self
+
+
+class BadRequest(RequestError):
+    """A request that cannot be read, or does not follow its protocol."""
+
+
+class Forbidden(RequestError):
+    """A request that is not genuine."""
+
+
+class NotFound(RequestError):
+    """A request for something that is not here."""
+
+
+class Conflict(RequestError):
+    """A request that cannot be answered in the state that things are in."""
+
+
+class TooLarge(RequestError):
+    """More bytes or rows than a limit allows."""
+
+
+class Unprocessable(RequestError):
+    """A request that can be read, with content that the serving model does not take."""
 
 
 class Unauthorized(RequestError):
@@ -181,11 +208,11 @@ class Unauthorized(RequestError):
         )
 
 
-class MalformedBody(RequestError):
+class MalformedBody(BadRequest):
     """The body is not JSON in UTF-8."""
 
 
-class BodyTooLarge(RequestError):
+class BodyTooLarge(TooLarge):
     """The body has more bytes than the limit."""
 
     def __init__(self, limit: int, setting: str | None = "PREDICTOR_MAX_BODY_BYTES") -> None:
@@ -195,7 +222,7 @@ class BodyTooLarge(RequestError):
         super().__init__(named if setting else said)
 
 
-class TooManyRows(RequestError):
+class TooManyRows(TooLarge):
     """A body that means more rows than are computed at a time, whatever its length."""
 
     def __init__(self, rows: int, features: int) -> None:
@@ -217,7 +244,7 @@ class FieldError:
     message: str
 
 
-class InvalidRecord(RequestError):
+class InvalidRecord(Unprocessable):
     """JSON, but not what the serving model takes. Carries every fault found, each with its field.
 
     `hint` is a sentence on what the caller probably meant, or empty.

@@ -1,16 +1,16 @@
 """Why an answer is not explained. `errors.py` draws the whole tree."""
 
-from predictor.errors import PredictorError, RequestError
+from predictor.errors import Conflict, Unavailable
 
 
-class NotInTime(PredictorError):
+class NotInTime(Unavailable):
     """An explanation took too long; later the machine may be less busy."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"not explained within {seconds:g} s of computing; try again later")
 
 
-class NoBackground(RequestError):
+class NoBackground(Conflict):
     """The serving version has nothing that answers could be explained against."""
 
     def __init__(self) -> None:
@@ -20,5 +20,5 @@ class NoBackground(RequestError):
         )
 
 
-class NotExplainable(RequestError):
+class NotExplainable(Conflict):
     """The serving version's answers are of a kind that is not explained; the message says why."""

@@ -15,12 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from predictor import errors
-from predictor.explanation import explanation_errors
 from predictor.http.head import allowed
 from predictor.media_type import shortened
-from predictor.open_inference import inference_errors
-from predictor.scoring import scoring_errors
-from predictor.webhooks import delivery_errors
 
 CONTENT_TYPE = "application/problem+json"
 RETRY = {"Retry-After": "1"}  # seconds
@@ -31,28 +27,16 @@ _HEADERS = {
 
 STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
-    errors.MalformedBody: HTTPStatus.BAD_REQUEST,
-    errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.TooManyRows: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.BadRequest: HTTPStatus.BAD_REQUEST,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    errors.InvalidRecord: HTTPStatus.UNPROCESSABLE_ENTITY,
-    inference_errors.InvalidInference: HTTPStatus.BAD_REQUEST,
-    inference_errors.UnknownModel: HTTPStatus.NOT_FOUND,
-    explanation_errors.NoBackground: HTTPStatus.CONFLICT,
-    explanation_errors.NotExplainable: HTTPStatus.CONFLICT,
-    errors.NothingServing: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.InferenceTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
-    delivery_errors.DeliveryMalformed: HTTPStatus.BAD_REQUEST,
-    delivery_errors.DeliveryNotSigned: HTTPStatus.FORBIDDEN,
-    delivery_errors.DeliveryStale: HTTPStatus.FORBIDDEN,
-    delivery_errors.DeliveryRepeated: HTTPStatus.CONFLICT,
-    explanation_errors.NotInTime: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.NoStream: HTTPStatus.SERVICE_UNAVAILABLE,
-    scoring_errors.InvalidInput: HTTPStatus.BAD_REQUEST,
-    scoring_errors.SchemaNotMet: HTTPStatus.UNPROCESSABLE_ENTITY,
-    scoring_errors.NoMlflowVersion: HTTPStatus.NOT_FOUND,
+    errors.Unprocessable: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+"""Of each kind of error; those derived from it have the same."""
 
 Dialect = Callable[[HTTPStatus, str, Mapping[str, str]], Response]
 """How a protocol writes an error: from its status, what it says, and the answer's header fields."""
@@ -112,9 +96,14 @@ def of(error: Exception, endpoint: str) -> Response:
     return problem(status, detail, _HEADERS.get(status))
 
 
+def status_of(error: Exception) -> HTTPStatus | None:
+    """The HTTP status of an error; None for what is a fault of the service."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
+
+
 def said(error: Exception, endpoint: str) -> tuple[HTTPStatus, str]:
     """The status of what went wrong at an endpoint, and what is said of it; of a fault of ours, nothing."""
-    status = STATUS.get(type(error)) if isinstance(error, errors.PredictorError) else None
+    status = status_of(error)
     if status is None:
         log.error("internal_error", endpoint=endpoint, error=type(error).__name__)
         return HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service; its log has the details"

@@ -1,13 +1,13 @@
 """What is wrong with a request of the Open Inference Protocol."""
 
-from predictor.errors import RequestError
+from predictor.errors import BadRequest, NotFound
 
 
-class InvalidInference(RequestError):
+class InvalidInference(BadRequest):
     """A request, or one of its tensors, that the serving model does not take. The message names it."""
 
 
-class UnknownModel(RequestError):
+class UnknownModel(NotFound):
     """A model that is not served here, or a version of it that does not serve now."""
 
 

@@ -66,7 +66,9 @@ def by_code(refusals: Iterable[int | PredictorError]) -> dict[int, list[Predicto
         if isinstance(each, int):
             found.setdefault(each, []).extend(_USUAL.get(each, ()))
         else:
-            found.setdefault(problems.STATUS[type(each)], []).append(each)
+            status = problems.status_of(each)
+            assert status is not None, each  # noqa: S101  no route promises a fault of the service
+            found.setdefault(status, []).append(each)
     return found
 
 

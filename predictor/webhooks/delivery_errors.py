@@ -9,7 +9,7 @@ DeliveryRefused
 
 from typing import ClassVar, Literal, get_args
 
-from predictor.errors import RequestError
+from predictor.errors import BadRequest, Conflict, Forbidden, RequestError
 
 Refusal = Literal["malformed", "bad_signature", "stale", "repeated"]
 REFUSALS: tuple[Refusal, ...] = get_args(Refusal)
@@ -21,13 +21,13 @@ class DeliveryRefused(RequestError):
     outcome: ClassVar[Refusal]
 
 
-class DeliveryMalformed(DeliveryRefused):
+class DeliveryMalformed(DeliveryRefused, BadRequest):
     """Not what MLflow sends."""
 
     outcome = "malformed"
 
 
-class DeliveryNotSigned(DeliveryRefused):
+class DeliveryNotSigned(DeliveryRefused, Forbidden):
     """Not signed with a secret of ours."""
 
     outcome = "bad_signature"
@@ -39,7 +39,7 @@ class DeliveryNotSigned(DeliveryRefused):
         )
 
 
-class DeliveryStale(DeliveryRefused):
+class DeliveryStale(DeliveryRefused, Forbidden):
     """Signed `age` seconds ago by MLflow's clock; less than 0 for a time to come."""
 
     outcome = "stale"
@@ -51,7 +51,7 @@ class DeliveryStale(DeliveryRefused):
         )
 
 
-class DeliveryRepeated(DeliveryRefused):
+class DeliveryRepeated(DeliveryRefused, Conflict):
     """A delivery of the same id was taken."""
 
     outcome = "repeated"
