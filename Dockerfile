@@ -82,7 +82,7 @@ COPY --from=predictor-environment /app /app
 # As above. The folder is for a volume: where it is kept, a predictor starts without its registry.
 # Models that read text ask for the locale en_US.UTF-8 by its name, to make letters small or large; in
 # C.UTF-8, which every Debian has, these are the same.
-RUN PYTHONDONTWRITEBYTECODE= python -c 'import predictor.command, predictor.composition, predictor.healthcheck, predictor.workers.supervisor, predictor.workers.worker' \
+RUN PYTHONDONTWRITEBYTECODE= python -c 'import predictor.cli, predictor.service, predictor.healthcheck, predictor.workers.supervisor, predictor.workers.worker' \
  && { [ -e /usr/lib/locale/en_US.utf8 ] || ln -s C.utf8 /usr/lib/locale/en_US.utf8; } \
  && python -c 'import locale; locale.setlocale(locale.LC_CTYPE, "en_US.UTF-8")' \
  && install --directory --owner 10001 --group 10001 /var/cache/mlflow-hotswap

@@ -60,8 +60,8 @@ fuzz: environments ## 100,000 requests of odd bytes and thousands from the docum
 tables: environments ## write the tables of settings and metrics from the code
 	$(BIN)/python -m docs
 
-grpc: environments ## write the Python of the gRPC protocol's messages from predictor/grpc_service/*.proto
-	cd predictor/grpc_service && $(abspath $(BIN))/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. open_inference.proto
+grpc: environments ## write the Python of the gRPC protocol's messages from predictor/protocols/open_inference/grpc/*.proto
+	cd predictor/protocols/open_inference/grpc && $(abspath $(BIN))/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. open_inference.proto
 
 dashboard: environments ## write Grafana's dashboard from grafana/
 	$(BIN)/python -m grafana

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from predictor.counting.families import FAMILIES
+from predictor.metrics.families import FAMILIES
 from predictor.settings import Settings, variable
 
 # The settings that most users change: README.md has these, docs/settings.md all.

@@ -1,4 +1,4 @@
-"""`python -m predictor`: `predictor.command`, with signals handled from the first moment on."""
+"""`python -m predictor`: `predictor.cli`, with signals handled from the first moment on."""
 
 import sys
 
@@ -7,6 +7,6 @@ from predictor import signals
 if __name__ == "__main__":
     signals.prepare()
     # Importing what serves takes most of a second.
-    from predictor.command import main
+    from predictor.cli import main
 
     sys.exit(main())

@@ -9,8 +9,8 @@ import structlog
 
 from predictor.errors import KeysError, SettingsError, Unauthorized
 from predictor.events import KeysNotRead, KeysRead, Observe
-from predictor.key_file import KeyFile
-from predictor.seldom import Seldom
+from predictor.keys import KeyFile
+from predictor.logs import Seldom
 from predictor.settings import Settings, variable
 
 Kind = Literal["api_keys_file", "operations_keys_file"]

@@ -1,34 +1,27 @@
 """create_app: routes, lifespan, errors and the OpenAPI document, around the service's parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from time import perf_counter
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
+from structlog.contextvars import bind_contextvars
 
-from predictor import lag
-from predictor.api import (
-    docs,
-    events,
-    explain,
-    health,
-    invocations,
-    model,
-    open_inference,
-    page,
-    predict,
-    webhook,
-)
-from predictor.api.guard import guard
-from predictor.http import origins, problems
-from predictor.http.cors import Cors
-from predictor.http.head import Head
-from predictor.http.instrument import Instrument
-from predictor.http.named import Named
-from predictor.openapi.documents import Documents
-from predictor.scoring.dialect import scoring_error
-from predictor.service import Service
+from predictor import origins
+from predictor.access import NOBODYS, Access
+from predictor.http import problems
+from predictor.http.middleware import Cors, Head, Instrument, Named
+from predictor.operations import events, health, model, page, webhook
+from predictor.operations import openapi as docs
+from predictor.operations.openapi import Documents
+from predictor.parts import Service
+from predictor.protocols.explain import routes as explain
+from predictor.protocols.mlflow_scoring import routes as invocations
+from predictor.protocols.mlflow_scoring.errors import scoring_error
+from predictor.protocols.open_inference import rest as open_inference
+from predictor.protocols.predict import routes as predict
 
 _DIALECTS: Mapping[str, problems.Dialect] = {
     "/v2": open_inference.error,
@@ -72,7 +65,7 @@ def _calls(service: Service) -> AbstractAsyncContextManager[object]:
     """Answer gRPC meanwhile, where a setting asks for it; grpcio is an extra, and slow to import."""
     if service.settings.grpc_port is None:
         return nullcontext()
-    from predictor.grpc_service.server import serving
+    from predictor.protocols.open_inference.grpc.server import serving
 
     return serving(service)
 
@@ -81,7 +74,7 @@ def _lifespan(service: Service) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.watcher.start()
-        measuring = asyncio.create_task(lag.measure(service.metrics.lagged))
+        measuring = asyncio.create_task(measure_lag(service.metrics.lagged))
         async with service.access.following(), service.beside(), _calls(service):
             yield
         measuring.cancel()
@@ -89,3 +82,42 @@ def _lifespan(service: Service) -> Any:
         await service.reconciler.close()
 
     return lifespan
+
+
+_SAMPLE_SECONDS = 0.25
+
+
+async def measure_lag(observe: Callable[[float], None]) -> None:
+    """Tell `observe` every quarter of a second by how many seconds it is late. Ends when cancelled.
+
+    The loop's timers are whole milliseconds; what a loop with nothing to do is late is up to one.
+    """
+    while True:
+        due = perf_counter() + _SAMPLE_SECONDS
+        await asyncio.sleep(_SAMPLE_SECONDS)
+        observe(max(0.0, perf_counter() - due))
+
+
+def guard(access: Access) -> Callable[[Request], Awaitable[None]]:
+    """A dependency of every route, for the whole application. It raises Unauthorized."""
+
+    async def check(request: Request) -> None:
+        scope = request.scope
+        client = request.client.host if request.client else ""
+        route = scope["route"].path
+        # What no row of the table can be about, nobody may ask.
+        named = route if _is_whole(route, scope["path"]) else NOBODYS
+        owner = access.check(named, scope["headers"], client)
+        if owner is not None:
+            bind_contextvars(asked_by=owner)  # in every line of the log about this request
+
+    return check
+
+
+def _is_whole(route: str, path: str) -> bool:
+    """Whether a route's path is all of a request's: not so for a line end behind it, or a prefix before it.
+
+    FastAPI does not tell a route of the prefix that its router was included with.
+    """
+    fixed, parameter, _ = route.partition("{")
+    return path.startswith(fixed) if parameter else path == fixed

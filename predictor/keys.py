@@ -1,22 +1,59 @@
-"""Keys: who may ask, as a file says: one `name:sha256-hex-of-the-key` a line. `python -m predictor.keys NAME` makes one.
+"""API keys, as a file says: one `name:sha256-hex-of-the-key` a line. `python -m predictor.keys NAME` makes one."""
 
-A key is 256 bits from the system's source of randomness, so a plain SHA-256 is all the hashing it needs:
-nobody can try 2**256 keys, however fast the hash. A slow hash (bcrypt, argon2) is for what people make
-up and remember; here it would only let a flood of wrong keys take the processor. For the same reason
-the digests need no salt. Whoever reads the file cannot use what it says.
-
-Lines that are empty or begin with `#` are left out. Two lines may have one name, for as long as a new
-key takes the place of an old one.
-"""
-
+import asyncio
+import errno
 import hashlib
 import hmac
+import os
 import re
 import secrets
+import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from predictor.errors import KeysError
+
+_READ_SECONDS = 0.5
+
+
+class SmallFile:
+    """A regular file of at most so many bytes. Every fault of it is an OSError with its `strerror`."""
+
+    def __init__(self, path: Path, most_bytes: int) -> None:
+        self.path = path
+        self._most_bytes = most_bytes
+        self._reading: asyncio.Future[bytes] | None = None
+        # Its own: who may ask is not to depend on what other work holds the threads of a shared pool.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="small-file")
+
+    def read(self) -> bytes:
+        """What it holds now. Raises OSError."""
+        # Not to wait for whoever writes into a pipe, which is then refused.
+        descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            content = file.read(self._most_bytes + 1)
+        if len(content) > self._most_bytes:
+            raise OSError(errno.EFBIG, f"larger than {self._most_bytes} bytes")
+        return content
+
+    async def latest(self) -> bytes:
+        """The same, read by a thread: a folder on the network may hang. Raises OSError.
+
+        One that hangs is told of as a fault each time, and holds one thread, however often it is asked.
+        """
+        if self._reading is None:
+            loop = asyncio.get_running_loop()
+            self._reading = loop.run_in_executor(self._thread, self.read)
+        done, _ = await asyncio.wait({self._reading}, timeout=_READ_SECONDS)
+        if not done:
+            raise TimeoutError(errno.ETIMEDOUT, f"not read within {_READ_SECONDS} seconds")
+        reading, self._reading = self._reading, None
+        return reading.result()
+
 
 _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._@-]{0,63}):([0-9a-f]{64})")
 _NAME = re.compile(_LINE.pattern.partition(":")[0])
@@ -94,3 +131,39 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+_MOST_BYTES = 1 << 20
+
+
+class KeyFile:
+    """Reads its file again when it is told to. A file that cannot be used changes nothing."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises KeysError for a file that cannot be used."""
+        self._file = SmallFile(path, _MOST_BYTES)
+        try:
+            self._content = self._file.read()
+        except OSError as error:
+            raise self._fault(error) from None
+        self.keys = Keys.read(self._content)
+
+    async def look(self) -> bool:
+        """Whether other keys count than before. Raises KeysError, and goes on with those of before.
+
+        The content is compared, and not its time: a change within one tick of the file system's
+        clock is seen, too.
+        """
+        try:
+            content = await self._file.latest()
+        except OSError as error:
+            raise self._fault(error) from None
+        if content == self._content:
+            return False
+        keys = Keys.read(content)
+        changed = keys != self.keys
+        self.keys, self._content = keys, content
+        return changed
+
+    def _fault(self, error: OSError) -> KeysError:
+        return KeysError(f"{self._file.path}: {error.strerror}")

@@ -1,18 +1,18 @@
-"""structlog set-up: JSON lines on stderr, coloured lines on a terminal, uvicorn's logs among them.
-
-`docs/logs.md` has every event. Nothing that a client sent is in a line, but for its request's id.
-"""
+"""structlog set-up: JSON lines on stderr, coloured lines on a terminal, uvicorn's logs among them."""
 
 import asyncio
 import logging
 import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import Any
 
 import structlog
 
 from predictor import events
 from predictor.model_version import ModelVersion
-from predictor.tracebacks import without_messages
 
 log = structlog.get_logger()
 
@@ -138,3 +138,51 @@ def _named(role: str, version: ModelVersion | None) -> dict[str, str | None]:
 def _only(role: str, version: ModelVersion | None) -> dict[str, str | None]:
     """For an event that is about one version in that role."""
     return {**_named(role, version), **({"model_name": version.name} if version else {})}
+
+
+class Seldom:
+    """Due at the first time, and then once in so many seconds."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._times = 0
+        self._quiet_until = float("-inf")
+
+    def due(self) -> int:
+        """It happens once more: how many times since it was due, or 0 where it is not due again."""
+        self._times += 1
+        now = self._clock()
+        if now < self._quiet_until:
+            return 0
+        times, self._times = self._times, 0
+        self._quiet_until = now + self._seconds
+        return times
+
+
+_MOST = 10  # exceptions of one chain or group
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+def without_messages(exc_info: ExcInfo) -> str:
+    """The frames of an exception and of those that it came from, the first one first, by type."""
+    told = [*zip(range(_MOST), _chain(exc_info[1]), strict=False)]
+    return "\n".join(_one(error) for _, error in reversed(told))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, those in it if it is a group, and the one that it came from, with its own."""
+    yield error
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _chain(each)
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from _chain(before)
+
+
+def _one(error: BaseException) -> str:
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    kind = type(error)
+    return f"Traceback (most recent call last):\n{frames}{kind.__module__}.{kind.__qualname__}"

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from predictor import origins
 from predictor.errors import SettingsError
-from predictor.http import origins
-from predictor.model_uri import ModelUri
+from predictor.model_version import ModelUri
 from predictor.tracking_settings import TrackingSettings
 
 

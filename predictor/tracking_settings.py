@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
-from predictor.hosts import Origin, host_and_port, parse_hosts
+from predictor.origins import Origin, host_and_port, parse_hosts
 
 _URI, _USERNAME, _PASSWORD = (
     "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD",

@@ -15,10 +15,10 @@ from mlflow.entities import Metric
 from benchmarks.machine import Machine
 from benchmarks.process import cpu_nanoseconds, pss_megabytes
 from demo.processes import free_port, running, start_predictor
-from predictor.loading.artifact_files import ArtifactStores
 from predictor.model_version import ModelVersion
-from predictor.registry import Registry
-from predictor.registry_locations import locate
+from predictor.registry.artifacts import ArtifactStores
+from predictor.registry.source import locate
+from predictor.registry.versions import Registry
 from scale.costs import Costs
 from scale.registry import Asked
 

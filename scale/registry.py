@@ -11,9 +11,9 @@ from mlflow import MlflowClient
 from benchmarks.models import LOGISTIC, diagnosis
 from benchmarks.registry import publish
 from demo.processes import Child, free_port, running, start_mlflow
-from predictor.model_uri import ModelUri
-from predictor.registry import Registry
-from predictor.registry_client import TrackingServer, tracking_server
+from predictor.model_version import ModelUri
+from predictor.registry.client import TrackingServer, tracking_server
+from predictor.registry.versions import Registry
 from predictor.settings import Settings
 
 

@@ -1,10 +1,10 @@
 """Replicas that poll one registry, and a promotion: events in the order of their time, seeded.
 
-A replica looks at the registry on a beat of its own, begun at a random moment (`predictor/watcher.py`).
+A replica looks at the registry on a beat of its own, begun at a random moment (`predictor/reconcile/poller.py`).
 A look that the registry has not answered within `_PATIENCE` is given up; the registry, which knows
 nothing of that, computes it all the same. Who hears of the promotion asks for the version's files, one
 request after the other, in the same line as everybody's polls, takes them off the network, loads,
-and serves. Fetches that fail are tried again after 1, 2, 4, … intervals (`predictor/knowledge.py`).
+and serves. Fetches that fail are tried again after 1, 2, 4, … intervals (`predictor/reconcile/decision.py`).
 """
 
 import heapq

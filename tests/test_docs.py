@@ -6,9 +6,9 @@ import pytest
 
 from demo.processes import ROOT
 from docs import tables
-from predictor.counting.families import FAMILIES
+from predictor.metrics.families import FAMILIES
+from predictor.metrics.worker_state import BEAT_SECONDS
 from predictor.settings import Settings, variable
-from predictor.workers.presence import BEAT_SECONDS
 from predictor.workers.supervisor import HUNG_BEATS
 
 DOCS = ROOT / "docs"

@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from predictor.loading.artifact import MLMODEL, Fetched
-from predictor.loading.interrupt import Interrupt
-from predictor.loading.loader import load
+from predictor.model.artifact import MLMODEL, Fetched
+from predictor.model.loader import load
+from predictor.model.servable import Interrupt
 from predictor.model_version import ModelVersion
 
 

@@ -10,6 +10,17 @@ from email.utils import formatdate, parsedate_to_datetime
 
 from fastapi import Request, Response
 
+NOSNIFF = ("X-Content-Type-Options", "nosniff")
+"""On every answer to a request: its type is what it says, and nothing that it looks like."""
+
+NO_STORE = {"Cache-Control": "no-store"}
+"""On predictions and on metrics: no browser and no proxy keeps a copy."""
+
+NO_CACHE = {"Cache-Control": "private, no-cache", "Vary": "Authorization, X-API-Key"}
+"""On what frontends ask for again and again: kept by them alone, and never shown without asking whether
+it is still so. What a client sees of it depends on its key."""
+
+
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _LONGEST = 1000  # characters of a field: clients know a few tags, and one date
 _TAGS = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")

@@ -24,11 +24,11 @@ import asyncio
 from time import perf_counter
 from typing import Any
 
-from predictor.computing import Result
 from predictor.errors import Overloaded
+from predictor.http.bounded import BoundedProtocol
 from predictor.http.lane import END, PLAIN, Lane
 from predictor.http.limits import Limits
-from predictor.http.protocol import BoundedProtocol
+from predictor.inference.compute import Result
 
 
 class FastLaneProtocol(BoundedProtocol):

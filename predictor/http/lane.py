@@ -13,13 +13,13 @@ from structlog.contextvars import bound_contextvars
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from predictor.access import Access
-from predictor.batcher import LARGE, Batcher
-from predictor.computing import Result
 from predictor.errors import UnsupportedMedia
 from predictor.http import problems
+from predictor.http.body import check_json
 from predictor.http.limits import Limits, Refused, check_head
 from predictor.http.request_id import HEADER, ID, PARENT, TRACE_PARENT, TRACE_STATE, brought, made
-from predictor.media_type import check_json
+from predictor.inference.batcher import LARGE, Batcher
+from predictor.inference.compute import Result
 from predictor.settings import Settings
 
 END = b"\r\n\r\n"

@@ -1,10 +1,12 @@
-"""Listening sockets: one for one process, or several on one port, among which the kernel spreads."""
+"""Listening sockets, and as many descriptors as their connections need."""
 
 import errno
+import resource
 import socket
 from typing import Any
 
 from predictor.errors import SettingsError
+from predictor.logs import log
 
 _BACKLOG = 2048  # connections that wait to be accepted, for each socket
 # What bind says of an address that is not this machine's, or of a family that it does not have.
@@ -70,3 +72,30 @@ def _unusable(host: str, reason: str) -> SettingsError:
         f"PREDICTOR_HOST: cannot listen on {host!r}: {reason}; name an address of this machine, "
         "0.0.0.0 for all of IPv4, or :: for all of IPv4 and IPv6"
     )
+
+
+# Beside the clients' connections: those to the registry, those that are being refused, the cache's
+# files, the log, the event loop's own, and what workers share.
+OTHERS = 128
+
+
+def allow(connections: int) -> None:
+    """Raise the soft limit to what this many connections need; workers inherit it.
+
+    Where the hard limit is lower, the soft one is raised to that, and the log says so: connections
+    beyond it are not refused with 503, they wait until another one ends.
+    """
+    needed = connections + OTHERS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    except (OSError, ValueError):  # macOS has a lower one that it does not tell
+        allowed = soft
+    if allowed < needed:
+        log.warning(
+            "descriptors_limited", needed=needed, allowed=allowed,
+            next="raise the hard limit (`ulimit -Hn`), or lower PREDICTOR_MAX_CONNECTIONS",
+        )  # fmt: skip

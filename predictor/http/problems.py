@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from predictor import errors
-from predictor.http.head import allowed
-from predictor.media_type import shortened
+from predictor.http.body import shortened
+from predictor.http.middleware import allowed
 
 CONTENT_TYPE = "application/problem+json"
 RETRY = {"Retry-After": "1"}  # seconds

@@ -13,11 +13,11 @@ from typing import Any
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
+from predictor.http.conditional import NOSNIFF
 from predictor.http.handshakes import Handshakes, TlsServer
-from predictor.http.headers import NOSNIFF
 from predictor.http.limits import Limits
 from predictor.logs import log
-from predictor.service import Service
+from predictor.parts import Service
 from predictor.signals import ENDING
 
 _LAST_SECONDS = 2  # for threads to end, once every request has its answer
@@ -119,9 +119,9 @@ def protocol(service: Service) -> Any:
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+        from predictor.http.bounded import BoundedProtocol
         from predictor.http.fast_lane import FastLaneProtocol
         from predictor.http.lane import Lane
-        from predictor.http.protocol import BoundedProtocol
     except ImportError as error:
         unknown = [str(error)]
     else:

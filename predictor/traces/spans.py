@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from predictor.access import Headers
-from predictor.batcher import Batcher
 from predictor.events import Observe
-from predictor.loading.loader import load
-from predictor.reconciler import Reconciler
-from predictor.servable import Servable
+from predictor.inference.batcher import Batcher
+from predictor.model.loader import load
+from predictor.model.servable import Servable
+from predictor.reconcile.reconciler import Reconciler
+from predictor.reconcile.source import Source
 from predictor.settings import Settings
-from predictor.source import Source
 
 
 def _itself(part: Any) -> Any:

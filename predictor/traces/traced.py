@@ -10,18 +10,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from predictor.batcher import Batcher, BatchObserver
-from predictor.computing import Question, Result, Run, Work
 from predictor.events import Event, Swapped
-from predictor.http.instrument import App, Receive, Scope, Send
-from predictor.loading.artifact import Fetched
-from predictor.loading.interrupt import Interrupt
-from predictor.loading.loader import load
+from predictor.http.middleware import App, Receive, Scope, Send
+from predictor.inference.batcher import Batcher, BatchObserver
+from predictor.inference.compute import Question, Result, Run, Work
+from predictor.model.artifact import Fetched
+from predictor.model.loader import load
+from predictor.model.servable import Interrupt, Servable
+from predictor.model.signature import Row
 from predictor.model_version import ModelVersion
-from predictor.reconciler import Reconciler
-from predictor.servable import Servable
-from predictor.signature import Row
-from predictor.source import Source
+from predictor.reconcile.reconciler import Reconciler
+from predictor.reconcile.source import Source
 from predictor.traces.spans import Spans
 from predictor.traces.tracing import Tracing
 

@@ -1,24 +1,127 @@
-"""Supervisor: starts the workers, replaces those that end, hands on their news, ends them together.
-
-It keeps each worker's listening socket open: what waits there when a worker dies waits for the next
-one. It serves nobody, and imports nothing that serving needs.
-"""
+"""What follows when a worker has ended: pure decisions, for the supervisor to act on."""
 
 import asyncio
 import contextlib
 import signal
 import socket
+import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 from predictor.clock import some_time_ago
-from predictor.counting import families
 from predictor.logs import log
+from predictor.metrics import families
+from predictor.metrics import worker_state as presence
 from predictor.settings import Settings
-from predictor.workers import blocks, presence
-from predictor.workers.post import Post
-from predictor.workers.restart import Ending, GiveUp, Replace, decide
-from predictor.workers.worker_process import WorkerProcess
+from predictor.workers import shared_memory as blocks
+from predictor.workers.shared_memory import Post
+
+_LONG_SECONDS = 10.0  # who lived so long did not end because of its start
+_MOST_TRIES = 3  # before a service of which no worker ever served gives up
+_MOST_DELAY_SECONDS = 30.0
+_WRONG_SETTING = 2  # exit code
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A worker's end: its exit code (negative: the signal), and how far it had come."""
+
+    code: int
+    seconds: float
+    served: bool
+
+
+@dataclass(frozen=True)
+class Replace:
+    """Start another after so many seconds; it is the n-th in a row that did not live long."""
+
+    seconds: float
+    in_a_row: int
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """End the service with this exit code."""
+
+    code: int
+
+
+def decide(ending: Ending, in_a_row: int, *, any_served: bool) -> Replace | GiveUp:
+    """What to do after an ending, the one after `in_a_row` others that came early.
+
+    The first replacement comes at once, the next after 1, 2, 4, … up to 30 seconds. Only where no
+    worker has ever served is there an end to it: at once for a wrong setting, else after three.
+    """
+    if ending.seconds >= _LONG_SECONDS:
+        in_a_row = 0
+    in_a_row += 1
+    if not any_served and not ending.served:
+        if ending.code == _WRONG_SETTING:
+            return GiveUp(_WRONG_SETTING)
+        if in_a_row >= _MOST_TRIES:
+            return GiveUp(1)
+    delay = min(_MOST_DELAY_SECONDS, 2.0 ** (in_a_row - 2)) if in_a_row > 1 else 0.0
+    return Replace(delay, in_a_row)
+
+
+class WorkerProcess:
+    """A process that was started, until it has ended."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        line: asyncio.StreamWriter,
+        hears: asyncio.Task[None],
+    ) -> None:
+        self._process = process
+        self._line = line
+        self._hears = hears
+
+    @classmethod
+    async def start(cls, post: Post, hear: Callable[[bytes], None]) -> "WorkerProcess":
+        """Start a worker at a post; `hear` is called with each line that it tells. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            reader, line = await asyncio.open_connection(sock=ours)
+            post = replace(post, line=theirs.fileno())
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "predictor.workers.worker", str(post),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(post.listener, post.memory, post.line),
+                    # Ctrl-C is for the supervisor alone: a worker that is told twice to end
+                    # drops its requests.
+                    process_group=0,
+                )  # fmt: skip
+            except OSError:
+                line.close()
+                raise
+        return cls(process, line, asyncio.create_task(_hear(reader, hear)))
+
+    def tell(self, line: bytes) -> None:
+        """Hand on what another worker told."""
+        self._line.write(line)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it has not ended."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    async def wait(self) -> int:
+        """Its exit code, once it has ended; negative for a signal."""
+        code = await self._process.wait()
+        self._hears.cancel()
+        self._line.close()
+        return code
+
+
+async def _hear(reader: asyncio.StreamReader, hear: Callable[[bytes], None]) -> None:
+    with contextlib.suppress(OSError):  # it has ended
+        async for line in reader:
+            hear(line)
+
 
 HUNG_BEATS = 30  # so many missed in a row, and a worker is replaced
 _START_BEATS = 120  # the same, for one that does not get so far as to take connections

@@ -11,7 +11,7 @@ from typing import Any, Self
 import pytest
 
 from demo.processes import free_port
-from predictor.grpc_service import open_inference_pb2 as pb
+from predictor.protocols.open_inference.grpc import open_inference_pb2 as pb
 from tests.clients.message_fields import described
 from tests.end_to_end.parts import Registry, Service
 from tests.end_to_end.test_workers import until_all_serve

@@ -233,7 +233,7 @@ def writable(status: os.stat_result) -> bool:
 def test_every_module_that_it_imports_is_compiled_already(image: Image) -> None:
     """Nothing is compiled at every start, which could not be kept on a read-only file system."""
     code = (
-        "import pathlib, sys, predictor.composition, predictor.healthcheck, predictor.workers.supervisor;"
+        "import pathlib, sys, predictor.service, predictor.healthcheck, predictor.workers.supervisor;"
         "modules = [m.__spec__ for m in sys.modules.values() if getattr(m, '__spec__', None)];"
         "print([s.name for s in modules if s.has_location and s.origin.endswith('.py')"
         " and not pathlib.Path(s.cached).exists()])"

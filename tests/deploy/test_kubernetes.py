@@ -14,7 +14,7 @@ from kubernetes_validate.utils import all_versions
 from packaging.version import Version
 
 from demo.processes import ROOT
-from predictor.exposure import check_exposure
+from predictor.cli import check_exposure
 from predictor.settings import Settings, variable
 
 FOLDER = ROOT / "deploy/kubernetes"
@@ -162,7 +162,7 @@ def probes(manifests: Manifests) -> dict[str, Any]:
 
 def routes() -> set[str]:
     """The paths that the service answers, read from where they are written."""
-    text = "".join(path.read_text() for path in (ROOT / "predictor/api").glob("*.py"))
+    text = "".join(path.read_text() for path in (ROOT / "predictor/operations").glob("*.py"))
     return set(re.findall(r'@router\.(?:get|post)\(\s*"([^"]+)"', text))
 
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from demo.processes import Child, free_port
 from docs.logs import is_documented
-from predictor.grpc_service import open_inference_pb2 as pb
+from predictor.protocols.open_inference.grpc import open_inference_pb2 as pb
 from tests.end_to_end.parts import Registry, Service
 from tests.hostile.parts import Target
 from tests.hostile.wire import converse, post, request

@@ -7,12 +7,12 @@ import httpx
 import pytest
 
 from demo.processes import free_port, predictor_settings, running, spawn
-from predictor.composition import compose
-from predictor.loading.artifact_files import ArtifactStores
-from predictor.loading.cache import Cache
-from predictor.model_uri import ModelUri
-from predictor.registry import Registry
-from predictor.registry_source import RegistrySource
+from predictor.model_version import ModelUri
+from predictor.registry.artifacts import ArtifactStores
+from predictor.registry.cache import Cache
+from predictor.registry.source import RegistrySource
+from predictor.registry.versions import Registry
+from predictor.service import compose
 from predictor.settings import Settings
 from tests.end_to_end.servers import Shelf, mlflow, s3
 from tests.predictor.graphs import classifier

@@ -22,7 +22,7 @@ from tests.predictor.graphs import (
     tensor,
     with_external_data,
 )
-from tests.predictor.test_mlmodel import alias_bomb, merge_bomb
+from tests.predictor.model.test_mlmodel import alias_bomb, merge_bomb
 
 MOST = 2_000_000  # bytes; the limit of the predictor that is given these
 NAMES = METADATA["feature_names"]

@@ -23,7 +23,7 @@ from demo.processes import (
     predictor_settings,
     start_predictor,
 )
-from predictor.loading.cache import Cache
+from predictor.registry.cache import Cache
 from tests.end_to_end.parts import Registry, Service, wait_until
 
 pytestmark = pytest.mark.whole

@@ -33,7 +33,7 @@ def test_every_operation_keeps_its_word(target: Target) -> None:
     """Codes, types and shapes are those of the document; valid is accepted, invalid refused."""
     document = from_url(f"{target.service.child.url}/openapi.json")
     operations = [each.ok() for each in document.get_all_operations()]
-    # Its answer has no end; `tests/predictor/test_events.py` reads it.
+    # Its answer has no end; `tests/predictor/operations/test_events.py` reads it.
     operations = [each for each in operations if each.path != "/events"]
     assert {operation.path for operation in operations} >= {
         "/predict", "/predict/batch", "/model", "/invocations",

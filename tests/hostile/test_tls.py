@@ -14,8 +14,8 @@ import pytest
 
 from demo.processes import ROOT, Child, free_port, predictor_python, predictor_settings, spawn
 from predictor.errors import SettingsError
-from predictor.http.certificates import check_tls
 from predictor.settings import Settings
+from predictor.tls import check_tls
 from tests.end_to_end.parts import wait_until
 from tests.hostile.certificates import Pair, make
 

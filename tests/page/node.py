@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from predictor.api.page import FOLDER
+from predictor.operations.page import FOLDER
 from tests.required import program
 
 

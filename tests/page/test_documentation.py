@@ -7,8 +7,8 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from predictor.api import page
 from predictor.keys import line_of
+from predictor.operations import page
 from tests.predictor.graphs import OURS
 from tests.predictor.live import Live
 from tests.predictor.sockets import listening

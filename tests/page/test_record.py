@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.predictor.graphs import classifier
-from tests.predictor.test_missing_values import GRAPH
+from tests.predictor.model.test_missing_values import GRAPH
 
 pytestmark = pytest.mark.whole
 

@@ -11,19 +11,18 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from predictor.access import Access
 from predictor.app import create_app
-from predictor.batcher import Batcher
-from predictor.counting.counts import Counts
-from predictor.counting.exposition import Exposition
 from predictor.events import Event
-from predictor.journal import Journal
-from predictor.loading.loader import load
-from predictor.metrics import Metrics
-from predictor.reconciler import Reconciler
-from predictor.service import Service
+from predictor.inference.batcher import Batcher
+from predictor.metrics.counts import Counts
+from predictor.metrics.exposition import Exposition
+from predictor.metrics.recorder import Metrics
+from predictor.model.loader import load
+from predictor.operations.journal import Journal
+from predictor.parts import Service
+from predictor.reconcile.poller import Turn, Watcher
+from predictor.reconcile.reconciler import Reconciler
+from predictor.registry.webhooks import Deliveries, WebhookSecrets
 from predictor.settings import Settings
-from predictor.watcher import Turn, Watcher
-from predictor.webhooks.webhook import Deliveries
-from predictor.webhooks.webhook_secrets import WebhookSecrets
 from tests.predictor.parts import FakeSource, version, write_artifact
 from tests.predictor.sockets import OneWrite, listening
 

@@ -12,12 +12,11 @@ import yaml
 
 from predictor.errors import CacheError, LoadError, RegistryUnreachable
 from predictor.events import Event
-from predictor.loading.artifact import Fetched
-from predictor.loading.interrupt import Interrupt
-from predictor.loading.loader import load
+from predictor.model.artifact import Fetched
+from predictor.model.loader import load
+from predictor.model.servable import Interrupt, Servable
 from predictor.model_version import ModelVersion
-from predictor.registry_client import TrackingServer
-from predictor.servable import Servable
+from predictor.registry.client import TrackingServer
 from tests.predictor.graphs import classifier
 
 

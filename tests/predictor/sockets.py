@@ -10,7 +10,7 @@ import httpx
 import uvicorn
 
 from predictor.http.server import server
-from predictor.service import Service
+from predictor.parts import Service
 from tests.hostile.wire import Response, split
 
 SECONDS = 20  # so wide that only a hang reaches it

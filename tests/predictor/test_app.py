@@ -6,7 +6,7 @@ import json
 import pytest
 
 from predictor import clock
-from predictor.bulletin import iso
+from predictor.operations.journal import iso
 from tests.predictor.graphs import (
     GOOD,
     METADATA,

@@ -2,8 +2,8 @@
 
 import pytest
 
+from predictor.cli import check_exposure, is_loopback
 from predictor.errors import SettingsError
-from predictor.exposure import check_exposure, is_loopback
 from predictor.settings import Settings
 
 API, OPERATIONS = "PREDICTOR_API_KEYS_FILE", "PREDICTOR_OPERATIONS_KEYS_FILE"

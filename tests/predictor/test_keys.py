@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from predictor.errors import KeysError
-from predictor.key_file import KeyFile
-from predictor.keys import Keys, line_of
+from predictor.keys import KeyFile, Keys, line_of
 
 TWO = f"{line_of('ward-1', 'one')}\n{line_of('ward-2', 'two')}\n"
 

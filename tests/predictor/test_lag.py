@@ -3,13 +3,13 @@
 import asyncio
 import time
 
-from predictor import lag
+from predictor.app import measure_lag
 
 
 async def test_a_loop_that_is_held_up_is_late():
     """By as long as it was held up beyond what was due in the midst of it."""
     told: asyncio.Queue[float] = asyncio.Queue()
-    measuring = asyncio.create_task(lag.measure(told.put_nowait))
+    measuring = asyncio.create_task(measure_lag(told.put_nowait))
     assert await told.get() >= 0
     time.sleep(0.6)  # noqa: ASYNC251  the loop stands still, as a computation would make it
     assert await told.get() > 0.3

@@ -2,7 +2,7 @@
 
 import pytest
 
-from predictor.model_uri import ModelUri
+from predictor.model_version import ModelUri
 
 
 @pytest.mark.parametrize(

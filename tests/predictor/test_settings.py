@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from predictor.composition import compose
 from predictor.errors import SettingsError
-from predictor.loading.interrupt import Interrupt
-from predictor.registry_client import tracking_server
+from predictor.model.servable import Interrupt
+from predictor.registry.client import tracking_server
+from predictor.service import compose
 from predictor.settings import Settings, variable
 from tests.predictor.parts import version, write_artifact
 

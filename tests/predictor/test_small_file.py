@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from predictor.small_file import SmallFile
+from predictor.keys import SmallFile
 
 
 class Hanging(SmallFile):

@@ -8,9 +8,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from predictor.batcher import Batcher
 from predictor.errors import InvalidRecord, NothingServing
-from predictor.reconciler import Reconciler
+from predictor.inference.batcher import Batcher
+from predictor.reconcile.reconciler import Reconciler
 from predictor.traces.traced import around
 from predictor.traces.tracing import Tracing
 from tests.predictor.graphs import classifier

@@ -99,7 +99,7 @@ if os.getuid() == 0:  # as in a container that runs as a number: no HOME, no ent
 # command already, because that takes most of a second.
 FORKS = """
 import json, os, runpy, signal, sys, tempfile
-import predictor.command
+import predictor.cli
 from predictor.settings import Settings
 Settings.model_validate({"MLFLOW_TRACKING_URI": "http://h"})  # imports what it needs
 for environment in json.load(sys.stdin):

@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import predictor.composition
-from predictor.command import main
+import predictor.service
+from predictor.cli import main
 from tests.faults.saboteur import sabotage
 
 
@@ -45,6 +45,6 @@ def start(environment: dict[str, str], log: str) -> int:
 
 
 if __name__ == "__main__":
-    assert predictor.composition  # what `main` imports late
+    assert predictor.service  # what `main` imports late
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line))), flush=True)

@@ -1,1 +1,0 @@
-"""Why this answer: what each feature contributed to it, by Shapley values."""

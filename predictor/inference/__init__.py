@@ -1,0 +1,1 @@
+"""Rows of one event-loop tick become one ONNX Runtime call."""

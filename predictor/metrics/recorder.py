@@ -1,0 +1,188 @@
+"""Metrics: counts what happens, in plain numbers; `exposition` renders them when somebody looks."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property, partial
+
+from predictor import events
+from predictor.errors import LOAD_STAGES, REGISTRY_OUTCOMES
+from predictor.metrics import families
+from predictor.metrics.counts import Counts
+from predictor.metrics.families import Family
+from predictor.metrics.worker_state import Presence
+from predictor.model.answers import Answers
+from predictor.model.servable import Servable
+from predictor.registry.webhooks import REFUSALS
+
+_FEW = 16  # rows: beyond these, adding up by class first takes less time
+_MOST_LABELS = 50  # classes with a series of their own; further ones are counted as "other"
+_ENDPOINTS = ("/predict", "/predict/batch", "/predict/explain")
+_CODES = (200, 422, 500, 503)
+_ENDPOINT = families.REQUEST_SECONDS.buckets
+_ROWS = families.BATCH_ROWS.buckets
+_INFERENCE = families.INFERENCE_SECONDS.buckets
+_LAG = families.LAG.buckets
+
+
+class _Places(dict[object, int]):
+    """The slot of each class that one version lists, and one of all other predictions.
+
+    Only listed classes become label values: a graph may repeat what a client sent.
+    """
+
+    def __init__(self, counts: Counts, servable: Servable) -> None:
+        self.signature = servable.signature
+        version = servable.model_version.version
+        labels = self.signature.class_labels
+        # From the start: of a series that comes with its first count, that count is no increase.
+        for label in labels[:_MOST_LABELS]:
+            self[label] = counts.place(families.PREDICTIONS.name, version, str(label))
+        others = "value" if self.signature.outputs.value is not None else "other"
+        self._place_others = partial(counts.place, families.PREDICTIONS.name, version, others)
+        if len(self) < len(labels) or not labels:
+            self._place_others()
+
+    @cached_property
+    def others(self) -> int:
+        """The slot of predictions that are no listed class: numbers, lists, free text."""
+        return self._place_others()
+
+    def __missing__(self, prediction: object) -> int:
+        return self.others
+
+
+class Metrics:
+    """Writes to one block of counts, on the event loop's thread only."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._slots = counts.slots
+        self._classes: dict[str, _Places] = {}
+        self._endpoints: dict[tuple[str, int], tuple[int, int]] = {}
+        self._batch_rows = self._place(families.BATCH_ROWS)
+        self._inference = self._place(families.INFERENCE_SECONDS)
+        self._lag = self._place(families.LAG)
+        self._presence = Presence(counts)
+        self._begin()
+
+    def observe(self, event: events.Event) -> None:
+        """Count one event."""
+        match event:
+            case events.RegistryAnswered(aspired):
+                self._add(families.POLLS, "answered")
+                self._presence.told(aspired)
+            case events.RegistryFailed(outcome):
+                self._add(families.POLLS, outcome)
+            case events.CacheFailed():
+                self._add(families.CACHE_FAILURES)
+            case events.KeysNotRead():
+                self._add(families.KEY_FILE_FAILURES)
+            case events.LoadFailed(version, stage):
+                self._add(families.LOAD_FAILURES, stage)
+                self._presence.failed(version)
+            case events.InferenceTimedOut(version):
+                self._add(families.INFERENCE_TIMEOUTS, version.version)
+                self._presence.failed(version)
+            case events.Swapped(_, serving, reason, seconds, digest):
+                self._add(families.SWAPS, reason)
+                self._presence.serves(serving, digest)
+                if serving:
+                    self._place(families.INFERENCE_TIMEOUTS, serving.version)
+                if serving and reason != "restored":
+                    family = families.LOAD_SECONDS
+                    self._observe(self._place(family), family.buckets, seconds)
+
+    def streams(self, count: int) -> None:
+        """So many clients are told of events now."""
+        self._presence.tells(count)
+
+    def ran(self, servable: Servable, answers: Answers, seconds: float) -> None:
+        """Count one ONNX Runtime call."""
+        slots, rows = self._slots, len(answers)
+        self._observe(self._batch_rows, _ROWS, rows)
+        self._observe(self._inference, _INFERENCE, seconds)
+        classes = self._classes.get(servable.model_version.version)
+        if classes is None or classes.signature is not servable.signature:
+            classes = self._classes_of(servable)
+        if not classes:
+            slots[classes.others] += rows - len(answers.faults)
+            return
+        if rows > _FEW and not answers.faults:
+            for prediction, count in Counter(answers.predictions).items():
+                slots[classes[prediction]] += count
+            return
+        for row, prediction in enumerate(answers.predictions):
+            if row not in answers.faults:
+                slots[classes[prediction]] += 1
+
+    def answered(self, endpoint: str, code: int, seconds: float) -> None:
+        """Count one HTTP request."""
+        found = self._endpoints.get((endpoint, code)) or self._endpoint(endpoint, code)
+        requests, place = found
+        self._slots[requests] += 1
+        self._observe(place, _ENDPOINT, seconds)
+
+    def answered_all(self, endpoint: str, code: int, seconds: Sequence[float]) -> None:
+        """Count several HTTP requests that were answered alike."""
+        found = self._endpoints.get((endpoint, code)) or self._endpoint(endpoint, code)
+        requests, place = found
+        slots = self._slots
+        slots[requests] += len(seconds)
+        for each in seconds:
+            slots[place + bisect_left(_ENDPOINT, each)] += 1
+        slots[place + len(_ENDPOINT) + 1] += sum(seconds)
+
+    def refused(self, code: int) -> None:
+        """Count one HTTP request that was refused before it was one."""
+        self._add(families.REQUESTS, "other", str(code))
+
+    def lagged(self, seconds: float) -> None:
+        """Count how late the event loop came to a timer."""
+        self._observe(self._lag, _LAG, seconds)
+
+    def delivered(self, outcome: str) -> None:
+        """Count one delivery of a webhook."""
+        self._add(families.DELIVERIES, outcome)
+
+    def _begin(self) -> None:
+        """See that what ops watch is there: a series that is absent cannot alert."""
+        for reason in ("promoted", "rolled_back", "restored", "withdrawn"):
+            self._place(families.SWAPS, reason)
+        for outcome in ("answered", *REGISTRY_OUTCOMES):
+            self._place(families.POLLS, outcome)
+        for stage in LOAD_STAGES:
+            self._place(families.LOAD_FAILURES, stage)
+        for endpoint in _ENDPOINTS:
+            for code in _CODES:
+                self._endpoint(endpoint, code)
+        for outcome in ("accepted", "ignored", *REFUSALS):
+            self._place(families.DELIVERIES, outcome)
+        self._place(families.CACHE_FAILURES)
+        self._place(families.KEY_FILE_FAILURES)
+        self._place(families.LOAD_SECONDS)
+        self._place(families.RESTARTS)
+
+    def _endpoint(self, endpoint: str, code: int) -> tuple[int, int]:
+        place = self._place(families.REQUEST_SECONDS, endpoint)
+        places = self._place(families.REQUESTS, endpoint, str(code)), place
+        self._endpoints[endpoint, code] = places
+        return places
+
+    def _classes_of(self, servable: Servable) -> _Places:
+        places = _Places(self._counts, servable)
+        self._classes[servable.model_version.version] = places
+        return places
+
+    def _place(self, family: Family, *labels: str) -> int:
+        # A histogram has one more bucket than bounds, and its sum behind them.
+        size = len(family.buckets) + 2 if family.buckets else 1
+        return self._counts.place(family.name, *labels, size=size)
+
+    def _add(self, family: Family, *labels: str) -> None:
+        self._slots[self._place(family, *labels)] += 1
+
+    def _observe(self, place: int, buckets: tuple[float, ...], value: float) -> None:
+        """Count a value in the histogram that has its place there."""
+        self._slots[place + bisect_left(buckets, value)] += 1
+        self._slots[place + len(buckets) + 1] += value

@@ -1,0 +1,1 @@
+"""A model version as it serves: loaded, checked, warmed up; rows in, answers out."""

@@ -1,0 +1,342 @@
+"""What came out of the graph, as answers: labels by name, probabilities by label, other outputs by name."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite, prod
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from predictor.errors import FieldError, InvalidRecord, RequestError
+from predictor.model.signature import ExtraOutput, Signature, label_name
+
+_ROUNDING = 1e-4  # float32, added up over a forest's trees: how far outside [0, 1] it may lead
+_FEW = 16  # numbers: more take NumPy less time than Python
+_ONE = np.float32(1).view(np.uint32)
+_AROUND_ONE = 1e-3  # the same, added up over many classes
+
+Label = str | int | bool
+Prediction = str | int | float | bool | list[float] | list[Label]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One row's answer.
+
+    `probability` is that of the prediction; both probability fields are absent where the model
+    gives none. `outputs` are the graph's other outputs by name, each a value or (nested) list of
+    them; absent where there are none.
+    """
+
+    prediction: Prediction
+    probability: float | UnsetType = UNSET
+    probabilities: dict[str, float] | UnsetType = UNSET
+    outputs: dict[str, Any] | UnsetType = UNSET
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """The answers to several rows, as columns; as a sequence, each is made when it is asked for.
+
+    `scores` are the probabilities, one list a row, in the order of the signature's class labels;
+    None where the model gives none, or gives them otherwise: then `others` has all answers. `outputs`
+    are the graph's other outputs by name, one value a row. A row whose numbers are not finite, or
+    whose label is not among the classes, is among the `faults`.
+    """
+
+    signature: Signature
+    predictions: Sequence[Prediction]
+    scores: Sequence[Sequence[float]] | None = None
+    others: Sequence[Answer] | None = None
+    faults: dict[int, RequestError] = {}
+    outputs: Mapping[str, Sequence[Any]] = {}
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(self.predictions)
+
+    def __iter__(self) -> Iterator[Answer | RequestError]:
+        """Each row's answer, in order."""
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, row: int) -> Answer | RequestError:
+        """The answer to one row, or the error that it gets instead."""
+        if row in self.faults:
+            return self.faults[row]
+        answer = self._main(row)
+        if not self.outputs:
+            return answer
+        more = {name: values[row] for name, values in self.outputs.items()}
+        return replace(answer, outputs={**(answer.outputs or {}), **more})
+
+    def _main(self, row: int) -> Answer:
+        prediction = self.predictions[row]
+        if self.others is not None:
+            return self.others[row]
+        if self.scores is None:
+            return Answer(prediction)
+        names, scores = self.signature.label_names, self.scores[row]
+        column = self.signature.label_columns[prediction]  # type: ignore[index]
+        return Answer(prediction, scores[column], dict(zip(names, scores, strict=True)))
+
+    @classmethod
+    def of(cls, signature: Signature, each: Sequence[Answer | RequestError]) -> "Answers":
+        """Those that were made one by one."""
+        faults = {i: answer for i, answer in enumerate(each) if isinstance(answer, RequestError)}
+        answers = [Answer("") if isinstance(a, RequestError) else a for a in each]
+        return cls(signature, [a.prediction for a in answers], others=answers, faults=faults)
+
+
+def read_answers(signature: Signature, outputs: Sequence[Any]) -> Answers:
+    """One answer per row, from the outputs that `signature.outputs.names` lists, in that order."""
+    read = signature.outputs
+    if read.label is not None:
+        answers = _labelled(signature, outputs)
+    elif read.value is not None:
+        answers = _values(signature, outputs[0])
+    else:
+        answers = _likeliest(signature, outputs[0])
+    if read.extra:
+        return _with_extra(answers, read.extra, outputs[len(read.main) :])
+    return answers
+
+
+def are_probabilities(scores: Iterable[float]) -> bool:
+    """Whether one row's scores are probabilities that add up to one, but for rounding."""
+    return bool(_are_probabilities(np.array([list(scores)], np.float64))[0])
+
+
+def graph_row(signature: Signature, answer: Answer) -> dict[str, Any]:
+    """The graph's outputs for one row, by name: values, or lists nested as the output's other axes are.
+
+    Probabilities that the graph gives as a map are a dict. What the row has not is absent.
+    """
+    read = signature.outputs
+    row: dict[str, Any] = {}
+    if read.label is not None:
+        label = answer.prediction
+        row[read.label] = _label_value(signature, label)
+    if read.probabilities is not None and answer.probabilities is not UNSET:
+        by_label = answer.probabilities
+        scores = [*by_label.values()]
+        one = read.label is None and signature.result(read.probabilities).width == 1
+        row[read.probabilities] = by_label if read.mapped else scores[-1] if one else scores
+    if read.value is not None:
+        row[read.value] = answer.prediction
+    given = row | (answer.outputs or {})
+    return {name: _shaped(value, signature.result(name).shape) for name, value in given.items()}
+
+
+def _label_value(signature: Signature, label: Any) -> Any:
+    """What the label output holds for a class: the label itself, or its index."""
+    read = signature.outputs
+    if not read.indexed:
+        return label
+    column = signature.label_columns[label]
+    return bool(column) if signature.result(str(read.label)).type == "tensor(bool)" else column
+
+
+def _shaped(value: Any, shape: Sequence[int | None]) -> Any:
+    """One row's value, which was flattened, as an output of this shape has it."""
+    if not isinstance(value, list):
+        return [value] if len(shape) == 2 else value  # noqa: PLR2004
+    inner = [-1 if each is None else each for each in shape[1:]]
+    nested = bool(value) and isinstance(value[0], list)
+    if len(inner) < 2 or nested or inner.count(-1) > 1:  # noqa: PLR2004
+        return value
+    if -1 not in inner and prod(inner) != len(value):
+        return value
+    return np.array(value, object).reshape(inner).tolist()
+
+
+def _labelled(signature: Signature, outputs: Sequence[Any]) -> Answers:
+    read = signature.outputs
+    given = outputs[0]
+    labels = given.tolist() if given.ndim == 1 else _labels(given, read.axis)
+    if labels and isinstance(labels[0], list):
+        return Answers(signature, labels)
+    if read.indexed:
+        labels = _by_index(signature, labels)
+    if read.probabilities is None:
+        listed = signature.class_labels
+        return Answers(
+            signature, labels, faults=_strange_labels(signature, labels) if listed else {}
+        )
+    if read.mapped:
+        answers = Answers.of(signature, [*map(_from_map, labels, outputs[1])])
+    else:
+        answers = _from_tensor(signature, labels, outputs[1])
+    return _proved(answers) if read.unproved else answers
+
+
+def _labels(output: NDArray[Any], axis: int) -> list[Any]:
+    """One label a row, or a list of them where there are several targets."""
+    rows = by_row(output, axis)
+    labels: list[Any] = (rows[:, 0] if rows.shape[1] == 1 else rows).tolist()
+    return labels
+
+
+def by_row(output: NDArray[Any], axis: int) -> NDArray[Any]:
+    """An output as [N, …]: all of a row's values in one dimension."""
+    table = np.moveaxis(output, axis, 0)
+    return table.reshape(len(table), -1)
+
+
+def _by_index(signature: Signature, indices: Sequence[int]) -> list[Label]:
+    """Class labels; an index that is out of range stays what it is, which is no class label."""
+    labels = signature.class_labels
+    return [labels[index] if 0 <= index < len(labels) else index for index in indices]
+
+
+def _likeliest(signature: Signature, probabilities: NDArray[Any]) -> Answers:
+    """The answers of a graph without labels: [N, C], or [N] or [N, 1] of the second of two classes."""
+    table = probabilities.reshape(len(probabilities), -1)
+    if table.shape[1] == 1 and len(signature.class_labels) > 1:
+        table = np.hstack([1 - table, table])
+    labels = _by_index(signature, table.argmax(axis=1).tolist())
+    return _from_tensor(signature, labels, table)
+
+
+def _proved(answers: Answers) -> Answers:
+    """The answers, without probabilities where they are none."""
+    return Answers.of(answers.signature, [_proved_one(answers.signature, a) for a in answers])
+
+
+def _proved_one(signature: Signature, answer: Answer | RequestError) -> Answer | RequestError:
+    if isinstance(answer, RequestError) or answer.probabilities is UNSET:
+        return answer
+    scores = answer.probabilities
+    if are_probabilities(scores.values()):
+        return answer
+    told = scores if signature.outputs.mapped else [*scores.values()]
+    return Answer(answer.prediction, outputs={str(signature.outputs.probabilities): told})
+
+
+def _values(signature: Signature, output: NDArray[Any]) -> Answers:
+    rows = by_row(output, signature.outputs.axis)
+    finite = np.isfinite(rows).all(axis=1).tolist()
+    values = rows[:, 0].tolist() if rows.shape[1] == 1 else rows.tolist()
+    return Answers(signature, values, faults=_not_finite_rows(finite))
+
+
+def _from_tensor(
+    signature: Signature, labels: Sequence[Any], probabilities: NDArray[Any]
+) -> Answers:
+    scores: list[list[float]] = probabilities.tolist()
+    if len(scores) != len(labels):
+        raise ValueError(f"{len(labels)} labels, and probabilities of {len(scores)} rows")
+    faults: dict[int, RequestError] = {}
+    if not _are_within_bounds(probabilities, scores):
+        read = signature.outputs
+        scores, faults = _clipped(probabilities, unproved=read.unproved and read.label is not None)
+    if not set(labels) <= signature.label_columns.keys():
+        faults = {**_strange_labels(signature, labels), **faults}
+    return Answers(signature, labels, scores, faults=faults)
+
+
+def _are_within_bounds(probabilities: NDArray[Any], scores: list[list[float]]) -> bool:
+    """Whether all of them are finite, and in [0, 1]."""
+    if probabilities.size <= _FEW:
+        return all([0 <= score <= 1 for row in scores for score in row])  # noqa: C419  quicker
+    if probabilities.dtype == np.float32:
+        # Read as whole numbers, those below 0, infinity and NaN are all above 1: one pass for three.
+        return bool(np.max(probabilities.view(np.uint32)) <= _ONE)
+    return bool(probabilities.min() >= 0 and probabilities.max() <= 1)  # neither of them for NaN
+
+
+def _clipped(
+    probabilities: NDArray[Any], *, unproved: bool
+) -> tuple[list[list[float]], dict[int, RequestError]]:
+    """The probabilities in [0, 1]; and a fault for each row outside it by more than rounding explains.
+
+    Where they are `unproved`, only rows that are not finite have a fault.
+    """
+    finite = np.isfinite(probabilities).all(axis=1)
+    proper = _are_probabilities(probabilities)
+    faults = _not_finite_rows(finite.tolist())
+    if not unproved:
+        with np.errstate(invalid="ignore"):
+            outside = (probabilities.min(axis=1) < 0) | (probabilities.max(axis=1) > 1)
+        refused = np.flatnonzero(finite & outside & ~proper).tolist()
+        faults |= {row: _out_of_bounds() for row in refused}
+    clipped = np.where(proper[:, None], probabilities.clip(0, 1), probabilities)
+    return clipped.tolist(), faults
+
+
+def _are_probabilities(scores: NDArray[Any]) -> NDArray[np.bool_]:
+    """Of each row of [N, C], whether they are probabilities that add up to one, but for rounding."""
+    with np.errstate(all="ignore"):  # what is not finite is not near one
+        near_one = np.abs(scores.sum(axis=1, dtype=np.float64) - 1) <= _AROUND_ONE
+    within = (scores.min(axis=1) >= -_ROUNDING) & (scores.max(axis=1) <= 1 + _AROUND_ONE)
+    return np.asarray(near_one & within)
+
+
+def _from_map(label: Any, row: dict[Any, float]) -> Answer | RequestError:
+    scores = [float(p) for p in row.values()]
+    if not all(map(isfinite, scores)):
+        return _not_finite()
+    if label not in row:
+        return _strange(label)
+    if (min(scores) < 0 or max(scores) > 1) and are_probabilities(scores):
+        scores = [min(max(p, 0.0), 1.0) for p in scores]
+    named = dict(zip(map(label_name, row), scores, strict=True))
+    return Answer(label, named[label_name(label)], named)
+
+
+def _with_extra(answers: Answers, extra: Sequence[ExtraOutput], given: Sequence[Any]) -> Answers:
+    rows = {
+        each.name: values
+        for each, output in zip(extra, given, strict=True)
+        if (values := _rows_of(output, each.axis)) is not None and len(values) == len(answers)
+    }
+    return replace(answers, outputs=rows)
+
+
+def _rows_of(output: Any, axis: int) -> list[Any] | None:
+    """An output's rows as Python values; those of [N, 1] are scalars, as predictions are."""
+    if isinstance(output, list):
+        each = [part.tolist() if isinstance(part, np.ndarray) else part for part in output]
+        if axis == 0:
+            return [_with_text_keys(part) for part in each]
+        return [list(row) for row in zip(*each, strict=True)]
+    table = np.moveaxis(output, axis, 0) if output.ndim > axis else output
+    if table.ndim == 0:
+        return None
+    rows: list[Any] = (table[:, 0] if table.shape[1:] == (1,) else table).tolist()
+    return rows
+
+
+def _with_text_keys(part: Any) -> Any:
+    return {label_name(k): v for k, v in part.items()} if isinstance(part, dict) else part
+
+
+def _not_finite_rows(finite: Sequence[bool]) -> dict[int, RequestError]:
+    return {row: _not_finite() for row, ok in enumerate(finite) if not ok}
+
+
+def _strange_labels(signature: Signature, labels: Sequence[Any]) -> dict[int, RequestError]:
+    known = signature.label_columns
+    return {row: _strange(label) for row, label in enumerate(labels) if label not in known}
+
+
+# Each row gets an exception of its own: one that is raised again and again keeps every traceback,
+# and with it every frame and every servable.
+def _not_finite() -> InvalidRecord:
+    return _no_answer(
+        "the model has no finite answer for this record; a value may be far out of range"
+    )
+
+
+def _strange(label: Any) -> InvalidRecord:
+    return _no_answer(f"the model answers {label}, which is not among its class labels")
+
+
+def _out_of_bounds() -> InvalidRecord:
+    return _no_answer(
+        "the model's probabilities for this record are outside [0, 1] or do not add up to 1"
+    )
+
+
+def _no_answer(reason: str) -> InvalidRecord:
+    return InvalidRecord([FieldError("", reason)])

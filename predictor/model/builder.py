@@ -1,0 +1,132 @@
+"""Builder: makes one version ready at a time, off the event loop and within a bound."""
+
+import asyncio
+import ctypes
+import threading
+import weakref
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+
+from predictor.errors import LoadError, Stage
+from predictor.model.artifact import Fetched
+from predictor.model.servable import Interrupt, Servable
+from predictor.model_version import ModelVersion
+
+_SECONDS = 1.0  # until what was let go is freed
+
+
+def give_back_soon() -> None:
+    """Give back, in a thread, what was freed by then."""
+    if (trim := _malloc_trim()) is not None:
+        timer = threading.Timer(_SECONDS, trim, [0])
+        timer.name = "give-back"
+        timer.daemon = True
+        timer.start()
+
+
+def give_back_after(owner: object) -> None:
+    """Do so once nothing refers to `owner` any more."""
+    weakref.finalize(owner, give_back_soon).atexit = False
+
+
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None
+    return trim
+
+
+Fetch = Callable[[ModelVersion], Awaitable[Fetched]]
+Loader = Callable[[ModelVersion, Fetched, Interrupt], Servable]
+
+_END_SECONDS = 5.0  # for a build that was given up
+_MAX_STUCK = 3  # builds that were given up and do not end
+
+
+class Builder:
+    """Fetches a version's files and turns them into a servable."""
+
+    def __init__(
+        self, fetch: Fetch, load: Loader, seconds: float, end_seconds: float = _END_SECONDS
+    ) -> None:
+        """`seconds` bounds one build, from the first byte to the last recorded example.
+
+        One that was given up has `end_seconds` to end before the next begins beside it.
+        """
+        self._end_seconds = end_seconds
+        self._fetch = fetch
+        self._load = load
+        self._seconds = seconds
+        # One thread: two large models are not built side by side, unless one hangs.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="builder")
+        self._building: Future[Servable] | None = None
+        self._stuck: list[Future[Servable]] = []
+
+    async def build(
+        self, version: ModelVersion, fetched: Fetched | None = None
+    ) -> tuple[Servable, Fetched]:
+        """A servable of `version`, with the files it was built from; `fetched` are such, if at hand.
+
+        Raises LoadError. When cancelled, the thread is told to end, and soon does.
+        """
+        stage: Stage = "fetch"
+        try:
+            async with asyncio.timeout(self._seconds):
+                fetched = fetched or await self._fetch(version)
+                stage = "warm_up"
+                return await self._in_thread(version, fetched), fetched
+        except LoadError:
+            raise
+        except TimeoutError as error:
+            reason = f"not ready after {self._seconds:g} s; PREDICTOR_LOAD_SECONDS allows more"
+            raise LoadError(stage, reason) from error
+        except Exception as error:
+            # A fault of ours must not end the polls.
+            raise LoadError("internal", f"{type(error).__name__}: {error}") from error
+
+    def close(self) -> None:
+        """Take no more work."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, version: ModelVersion, fetched: Fetched) -> Servable:
+        await self._have_a_thread()
+        interrupt = Interrupt()
+        self._building = self._thread.submit(
+            copy_context().run, self._build, version, fetched, interrupt
+        )
+        try:
+            return await asyncio.wrap_future(self._building)
+        except asyncio.CancelledError:
+            interrupt.throw()
+            raise
+
+    def _build(self, version: ModelVersion, fetched: Fetched, interrupt: Interrupt) -> Servable:
+        try:
+            servable = self._load(version, fetched, interrupt)
+            give_back_after(servable)
+            return servable
+        finally:
+            give_back_soon()  # building takes several times what the servable keeps
+
+    async def _have_a_thread(self) -> None:
+        """Wait for the build before to end, as it was told to; if it does not, leave it its thread.
+
+        Raises LoadError where too many do not end.
+        """
+        before = self._building
+        if before is None or before.done():
+            return
+        await asyncio.wait({asyncio.wrap_future(before)}, timeout=self._end_seconds)
+        if before.done():
+            return
+        self._stuck = [each for each in self._stuck if not each.done()]
+        if len(self._stuck) >= _MAX_STUCK:
+            raise LoadError(
+                "internal",
+                f"{_MAX_STUCK + 1} builds of other versions do not end; restart the service",
+            )
+        self._stuck.append(before)
+        self._thread.shutdown(wait=False)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="builder")

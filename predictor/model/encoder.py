@@ -1,0 +1,100 @@
+"""Answers to JSON, with the version that computed them: the bodies of `/predict` and `/predict/batch`.
+
+Several answers are encoded at once: msgspec writes all of their numbers in one go, and each row's
+are put into a text that was written when the version was loaded.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from predictor.errors import RequestError
+from predictor.model.answers import Answer, Answers
+from predictor.model.signature import Signature
+from predictor.model.training_ranges import OutOfRange
+from predictor.model_version import ModelVersion
+
+_encode = msgspec.json.Encoder().encode
+_NONE: Mapping[int, Sequence[OutOfRange]] = {}
+
+
+class _Version(msgspec.Struct, frozen=True):
+    model_name: str
+    model_version: str
+
+
+class Encoder:
+    """Encodes the answers of one version."""
+
+    def __init__(self, version: ModelVersion, signature: Signature) -> None:
+        # `,"model_name":…,"model_version":…}`
+        self._version = b"," + _encode(_Version(version.name, version.version))[1:]
+        self._named = _Writer(signature, self._version)
+        self._rows = _Writer(signature, b"}")
+
+    def each(
+        self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]] = _NONE
+    ) -> list[bytes | RequestError]:
+        """The body of one record's answer, for each row; or the error that it gets instead.
+
+        `warnings` are those of some rows, by their places.
+        """
+        bodies: list[bytes | RequestError] = [*self._named.write(answers, warnings)]
+        for row, fault in answers.faults.items():
+            bodies[row] = fault
+        return bodies
+
+    def rows(self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]] = _NONE) -> bytes:
+        """Part of a batch's answer: for `batch`. None of the rows may be a fault."""
+        return b",".join(self._rows.write(answers, warnings))
+
+    def batch(self, rows: Sequence[bytes]) -> bytes:
+        """The body of the answers to several records, in their order, from its parts."""
+        return b'{"predictions":[%b]%b' % (b",".join(rows), self._version)
+
+
+class _Writer:
+    """Writes rows that end in `end`: what every answer has behind its own fields."""
+
+    def __init__(self, signature: Signature, end: bytes) -> None:
+        self._end = end
+        names = signature.label_names
+        blanks = b",".join(_format(_encode(name)) + b":%b" for name in names)
+        self._frames = {
+            label: (
+                b'{"prediction":%b,"probability":%%b,"probabilities":{%b}%b'
+                % (_format(_encode(label)), blanks, _format(end)),
+                column,
+            )
+            for label, column in signature.label_columns.items()
+        }
+
+    def write(self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]]) -> list[bytes]:
+        """One text a row; that of a fault means nothing."""
+        bodies = self._write(answers)
+        for row, found in warnings.items():
+            body = bodies[row].removesuffix(self._end)
+            bodies[row] = b'%b,"warnings":%b%b' % (body, _encode(found), self._end)
+        return bodies
+
+    def _write(self, answers: Answers) -> list[bytes]:
+        if answers.scores is None or answers.faults or answers.outputs:
+            return [self._write_one(answer) for answer in answers]
+        frames = self._frames
+        # [[0.25,0.75],[0.5,0.5]] -> 0.25,0.75 and 0.5,0.5
+        texts = _encode(answers.scores)[2:-2].split(b"],[")
+        bodies = []
+        for label, text in zip(answers.predictions, texts, strict=True):
+            frame, column = frames[label]  # type: ignore[index]
+            numbers = text.split(b",")
+            bodies.append(frame % (numbers[column], *numbers))
+        return bodies
+
+    def _write_one(self, answer: Answer | RequestError) -> bytes:
+        if isinstance(answer, RequestError):
+            return b""
+        return _encode(answer)[:-1] + self._end
+
+
+def _format(text: bytes) -> bytes:
+    return text.replace(b"%", b"%%")

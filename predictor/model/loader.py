@@ -1,0 +1,230 @@
+"""Loading: files become a servable that has proved, on recorded examples, that it answers right."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from predictor import clock
+from predictor.errors import LoadError, RequestError, Stage
+from predictor.model.answers import Answer
+from predictor.model.artifact import Fetched
+from predictor.model.decoder import RowDecoder
+from predictor.model.graph import Labels, read_graph
+from predictor.model.graph_categories import only_categories, refuses_values
+from predictor.model.graph_outputs import Claims, read_outputs
+from predictor.model.graph_signature import MlflowSignature, read_features
+from predictor.model.linear_graph import proven_linear
+from predictor.model.mlmodel import DeclaredOutputs, PythonFunction, read_mlmodel
+from predictor.model.servable import (
+    Interrupt,
+    RecordedExample,
+    Runs,
+    Servable,
+    interruptible,
+    measure,
+    open_session,
+    unwatched,
+)
+from predictor.model.signature import Port, Row, Signature, label_name
+from predictor.model.training_ranges import FeatureProfile, check_profiles, read_background
+from predictor.model.training_ranges import usual as usual_ranges
+from predictor.model.warm_up import first_computed, first_rows, unproved, warm_up
+from predictor.model_version import ModelVersion
+
+During = Callable[[Stage], AbstractContextManager[object]]
+_SMALL_GRAPH = 16 << 20  # bytes; reading a larger one for a hint would take too long
+_TOLERANCE = 1e-5  # absolute, on probabilities; relative on regressed values
+
+
+def _nobody(_: Stage) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    """What our exporter writes into the graph's metadata. Other graphs have none of it."""
+
+    feature_names: list[str] | None = None
+    optional_features: list[str] = []
+    class_labels: list[str | int | bool] | None = None
+    positive_class: str | None = None
+    recorded_examples: list[RecordedExample] = []
+    feature_profiles: list[FeatureProfile] = []
+    background: list[list[Any]] = []
+
+
+def load(
+    version: ModelVersion,
+    fetched: Fetched,
+    interrupt: Interrupt,
+    *,
+    during: During = _nobody,
+    runs: Runs | None = None,
+    ignore_unknown: bool = False,
+) -> Servable:
+    """Build a servable and prove that it answers. Blocks for as long as the model is large.
+
+    Each stage is done within `during(stage)`. `runs` makes the calls of what serves; by default nothing
+    bounds them. With `ignore_unknown`, records may have further fields.
+
+    Raises LoadError with the stage: `session`, `signature`, `warm_up` or `examples`. It ends soon,
+    with any of them, once `interrupt` is thrown.
+    """
+    started = time.perf_counter()
+    with during("session"):
+        session = open_session(fetched, interrupt)
+    with during("signature"):
+        metadata = _metadata(session)
+        mlmodel = read_mlmodel(fetched.mlmodel)
+        python_function = PythonFunction.read(mlmodel)
+        signature, claims = _signature(session, metadata, fetched, mlmodel)
+        check_profiles(metadata.feature_profiles, signature.features)
+        background = read_background(metadata.background, signature.features)
+        usual = usual_ranges(signature.features, metadata.feature_profiles)
+    servable = Servable(
+        version, fetched.artifact, signature,
+        RowDecoder(
+            signature.features, signature.pack, usual, signature.ignored,
+            ignore_unknown=ignore_unknown,
+        ), session,
+        interruptible(interrupt), tuple(metadata.recorded_examples),
+        tuple(metadata.feature_profiles), background, python_function,
+    )  # fmt: skip
+    rows = [_row(servable, example) for example in servable.examples]
+    with during("warm_up"):
+        servable, row = _warmed_up(servable, rows, fetched, claims)
+    DeclaredOutputs.read(mlmodel).check(servable.signature)
+    with during("examples"):
+        _replay(servable)
+    linear = proven_linear(servable, fetched.graph)
+    categories = only_categories(fetched.graph, signature.ports)
+    cost = measure(servable.answer, row)
+    seconds = time.perf_counter() - started
+    return replace(
+        servable, cost=cost, linear=linear, load_seconds=seconds, loaded_at=clock.now(),
+        runs=runs or unwatched(), categories=categories,
+    )  # fmt: skip
+
+
+def _warmed_up(
+    servable: Servable, recorded: Sequence[Row], fetched: Fetched, claims: Claims
+) -> tuple[Servable, Row]:
+    """The servable that knows its outputs, and a row that it computes, if one is known."""
+    if recorded:
+        return warm_up(servable, recorded, recorded[0], claims), recorded[0]
+    signature, graph = servable.signature, fetched.graph
+    rows = first_rows(signature, servable.decoder, servable.profiles, graph, fetched.input_example)
+    row, fault = first_computed(servable, rows)
+    if fault is None:
+        return warm_up(servable, (), row, claims), row
+    values = any(feature.type in {"string", "integer"} for feature in signature.features)
+    if values or refuses_values(graph):
+        return unproved(servable, fault), row
+    raise fault
+
+
+def _metadata(session: Any) -> _Metadata:
+    entries = session.get_modelmeta().custom_metadata_map
+    try:
+        ours = {
+            name: msgspec.json.decode(entries[name])
+            for name in _Metadata.__struct_fields__
+            if name in entries
+        }
+        return msgspec.convert(ours, _Metadata)
+    except msgspec.MsgspecError as error:
+        raise LoadError("signature", f"the graph's metadata is not readable: {error}") from error
+
+
+def _signature(
+    session: Any, metadata: _Metadata, fetched: Fetched, mlmodel: Mapping[str, Any]
+) -> tuple[Signature, Claims]:
+    """The signature as it is declared, and what the graph says of its outputs."""
+    ports = tuple(_port(node) for node in session.get_inputs())
+    given = tuple(_port(node) for node in session.get_outputs())
+    labels: Labels = tuple(metadata.class_labels or ())
+    outputs = read_outputs(given, labels)
+    declared = MlflowSignature.read(mlmodel)
+    features = read_features(ports, metadata.feature_names, declared, metadata.optional_features)
+    taken = {feature.name for feature in features}
+    ignored = tuple(column for column in declared.columns if column not in taken)
+    operators: Mapping[str, str] = {}
+    if not labels and (outputs.label is not None or len(fetched.graph) <= _SMALL_GRAPH):
+        facts = read_graph(fetched.graph)
+        labels = facts.class_labels if outputs.label is not None else ()
+        operators = facts.operators
+    _check_classes(labels, metadata.positive_class)
+    signature = Signature(
+        features, ports, outputs, labels, metadata.positive_class, given, ignored=ignored
+    )
+    return signature, Claims(tuple(metadata.class_labels or ()), operators)
+
+
+def _check_classes(labels: Labels, positive_class: str | None) -> None:
+    """Raise LoadError for labels that are not distinct, also as JSON keys, or of several types."""
+    if len({type(label) for label in labels}) > 1:
+        raise LoadError("signature", "class_labels has texts and numbers; they must be of one type")
+    names = [label_name(label) for label in labels]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise LoadError("signature", f"class_labels has {', '.join(twice)} more than once")
+    if positive_class is not None and names and positive_class not in names:
+        reason = f"positive_class {positive_class!r} is not among the class labels"
+        raise LoadError("signature", reason)
+
+
+def _port(node: Any) -> Port:
+    return Port(
+        node.name,
+        node.type,
+        tuple(d if isinstance(d, int) and d >= 0 else None for d in node.shape),
+    )
+
+
+def _replay(servable: Servable) -> None:
+    """Answer the recorded examples again. Raises LoadError where an answer is another one."""
+    rows = [_row(servable, example) for example in servable.examples]
+    for number, (example, answer) in enumerate(
+        zip(servable.examples, servable.answer(rows) if rows else (), strict=True), 1
+    ):
+        if isinstance(answer, RequestError):
+            raise LoadError("examples", f"recorded example {number} fails: {answer}")
+        if not _agrees(example, answer):
+            raise LoadError(
+                "examples",
+                f"recorded example {number} answers {answer.prediction} {answer.probabilities or ''}, "
+                f"it was {example.prediction} {example.probabilities or ''} when it was exported",
+            )
+
+
+def _row(servable: Servable, example: RecordedExample) -> Row:
+    try:
+        return servable.decoder.record(msgspec.json.encode(example.record))
+    except RequestError as error:
+        raise LoadError(
+            "examples", f"a recorded example is not a record of this model: {error}"
+        ) from error
+
+
+def _agrees(example: RecordedExample, answer: Answer) -> bool:
+    given, recorded = answer.prediction, example.prediction
+    if isinstance(given, list) and isinstance(recorded, list):
+        if len(given) != len(recorded) or not all(map(_same, given, recorded)):
+            return False
+    elif not _same(given, recorded):
+        return False
+    probabilities = answer.probabilities or {}
+    return all(
+        abs(probabilities.get(label, np.inf) - p) <= _TOLERANCE
+        for label, p in example.probabilities.items()
+    )
+
+
+def _same(given: object, recorded: object) -> bool:
+    """Whether two predictions are the same: values up to rounding, labels exactly."""
+    if isinstance(given, float) and isinstance(recorded, int | float):
+        return bool(np.isclose(given, recorded, rtol=_TOLERANCE, atol=_TOLERANCE))
+    return given == recorded

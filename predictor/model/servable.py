@@ -1,0 +1,289 @@
+"""Servable: a loaded model version that never changes. The only import of ONNX Runtime."""
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from time import perf_counter
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from predictor import clock
+from predictor.errors import FieldError, InferenceTimeout, InvalidRecord, LoadError
+from predictor.model.answers import Answers, read_answers
+from predictor.model.artifact import Artifact, Fetched
+from predictor.model.decoder import RowDecoder
+from predictor.model.encoder import Encoder
+from predictor.model.linear import Linear
+from predictor.model.mlmodel import PythonFunction
+from predictor.model.onnx_errors import missing_locale, one_line
+from predictor.model.signature import Row, Signature, Value
+from predictor.model.training_ranges import FeatureProfile, Ranges
+from predictor.model_version import ModelVersion
+
+# The wheels report usage unless this is set before the first import.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime as ort
+
+
+class Interrupt:
+    """Carries one message, once, from the one who gave up to the one who works."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._actions: list[Callable[[], None]] = []
+        self._raised = False
+
+    def on_raise(self, action: Callable[[], None]) -> None:
+        """Run `action` when it is raised, at once if it was. It must be quick and safe in any thread."""
+        with self._lock:
+            self._actions.append(action)
+            raised = self._raised
+        if raised:
+            action()
+
+    def throw(self) -> None:
+        """Run what was registered, and whatever will be."""
+        with self._lock:
+            self._raised = True
+            actions = list(self._actions)
+        for action in actions:
+            action()
+
+
+LOOP_SECONDS = 1e-3
+"""What one call may hold up the event loop.
+
+Handing work to a thread and hearing back took 96 µs at the median, on one core: below this border
+that would be a good part of the whole, above it `/health` and every other client would feel it.
+"""
+_MOST_ROWS = 128  # decoding and encoding so many takes as long again
+_MOST_VALUES = 8192  # the same, for records of many features
+_ROWS = 16
+_TIMES = 5
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that ONNX Runtime takes: for each call, and for each row in it."""
+
+    call: float = 0.0
+    row: float = 0.0
+
+    def rows_on_loop(self, features: int) -> int:
+        """How many rows of so many features may be answered on the event loop at once.
+
+        0 says that one is too many: it is answered in a thread.
+        """
+        if self.call + self.row > LOOP_SECONDS:
+            return 0
+        affordable = (LOOP_SECONDS - self.call) / self.row if self.row else math.inf
+        return max(1, int(min(affordable, _MOST_ROWS, _MOST_VALUES / features)))
+
+
+def measure(
+    run: Callable[[Sequence[Any]], object], row: Any, clock: Callable[[], float] = perf_counter
+) -> Cost:
+    """The cost of `run`, which takes rows and is warm.
+
+    Of several times the least counts: whatever else runs meanwhile only adds to it.
+    """
+    one = _seconds(run, [row], clock)
+    if one > LOOP_SECONDS:
+        return Cost(one)
+    several = _seconds(run, [row] * _ROWS, clock)
+    each = max(0.0, several - one) / (_ROWS - 1)
+    return Cost(max(0.0, one - each), each)
+
+
+def _seconds(
+    run: Callable[[Sequence[Any]], object], rows: Sequence[Any], clock: Callable[[], float]
+) -> float:
+    least = math.inf
+    for _ in range(_TIMES):
+        started = clock()
+        run(rows)
+        least = min(least, clock() - started)
+    return least
+
+
+Run = Callable[[list[str], Mapping[str, Any], ort.RunOptions], Sequence[Any]]
+"""ONNX Runtime's own call: names of outputs, tensors, options."""
+Runs = Callable[[Run, list[str], Mapping[str, Any]], Sequence[Any]]
+"""What makes such a call, with options of its choice."""
+
+MAX_ROWS_A_CALL = 512  # of a batch: between two calls, the loop has its turn
+_CALL_SECONDS = 1.0  # that a call of many rows should take at most
+
+
+class RecordedExample(msgspec.Struct, frozen=True):
+    """A record and the answer that scikit-learn gave for it when the model was exported."""
+
+    record: dict[str, Any]
+    prediction: str | int | float | bool | list[str | int | float | bool]
+    probabilities: dict[str, float] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Servable:
+    """One model version, ready to answer. Two requests may run on it at the same time.
+
+    `loaded_at` is a moment of `clock.now`. `profiles`, in the order of the features, and `background`, training rows that never leave the
+    service, are empty where the artifact has none. `categories` are those that the graph cannot do
+    without, by the places of the features.
+    """
+
+    model_version: ModelVersion
+    artifact: Artifact
+    signature: Signature
+    decoder: RowDecoder
+    session: ort.InferenceSession = field(repr=False)
+    runs: Runs = field(repr=False)
+    examples: tuple[RecordedExample, ...] = field(default=(), repr=False)
+    profiles: tuple[FeatureProfile, ...] = field(default=(), repr=False)
+    background: tuple[tuple[Value, ...], ...] = field(default=(), repr=False)
+    python_function: PythonFunction = field(default_factory=PythonFunction)
+    loaded_at: float = field(default_factory=clock.now)
+    load_seconds: float = 0.0
+    cost: Cost = field(default_factory=Cost)
+    linear: Linear | None = field(default=None, repr=False)
+    categories: Mapping[int, frozenset[Value]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def rows_on_loop(self) -> int:
+        """How many rows may be answered on the event loop at once; 0 where one takes too long."""
+        return self.cost.rows_on_loop(len(self.signature.features))
+
+    @cached_property
+    def rows_a_call(self) -> int:
+        """How many rows of a batch are computed at once: fewer of a slow model, or none would finish."""
+        # What a row takes in a batch is not known of a slow model: at most as long as one alone.
+        row = self.cost.row or self.cost.call
+        return max(1, int(min(MAX_ROWS_A_CALL, _CALL_SECONDS / row if row else math.inf)))
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Writes this version's answers."""
+        return Encoder(self.model_version, self.signature)
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        """Finds the values that are outside the training data."""
+        return Ranges(self.signature, self.profiles)
+
+    def answer(self, rows: Sequence[Row]) -> Answers:
+        """One answer per row, in order; a row that the model cannot compute gets its error instead.
+
+        Raises InferenceTimeout.
+        """
+        if len(rows) > 1 and self.signature.one_row_at_a_time:
+            return self._answer_one_by_one(rows)
+        try:
+            outputs = self.run(rows)
+        except InferenceTimeout:
+            raise
+        except Exception as error:  # noqa: BLE001  ONNX Runtime raises a dozen types, all its own
+            if len(rows) > 1:
+                # One row may have failed them all: each is asked alone.
+                return self._answer_one_by_one(rows)
+            return Answers.of(self.signature, [self._not_computed(rows[0], error)])
+        answers = read_answers(self.signature, outputs)
+        if len(rows) == 1 != len(answers):
+            reason = f"the model gives {len(answers)} answers for one record"
+            return Answers.of(self.signature, [InvalidRecord([FieldError("", reason)])])
+        return answers
+
+    def _not_computed(self, row: Row, error: Exception) -> InvalidRecord:
+        """Why a row has no answer: the categories in it that are not known, or ONNX Runtime's reason."""
+        values = np.frombuffer(row, np.float32).tolist() if isinstance(row, bytes) else row
+        unknown = [
+            FieldError(
+                self.signature.features[place].name, "not a category that this version knows"
+            )
+            for place, known in self.categories.items()
+            if _as_category(values[place]) not in known
+        ]
+        if unknown:
+            return InvalidRecord(unknown)
+        reason = f"the model cannot compute this record: {one_line(error)}"
+        return InvalidRecord([FieldError("", reason)])
+
+    def _answer_one_by_one(self, rows: Sequence[Row]) -> Answers:
+        return Answers.of(self.signature, [a for row in rows for a in self.answer([row])])
+
+    def run(self, rows: Sequence[Row]) -> Sequence[Any]:
+        """The outputs that make the answer, as ONNX Runtime gives them. Raises what it raises."""
+        return self.compute(self.signature.outputs.names, self.signature.feed(rows))
+
+    def compute(self, names: list[str], feed: Mapping[str, Any]) -> Sequence[Any]:
+        """The outputs of these names, for tensors as `Signature.feed` makes them. Raises as `run`."""
+        return self.runs(self._run, names, feed)
+
+    @cached_property
+    def _run(self) -> Run:
+        # What Python wraps around it looks at the names and types of what is fed, which the
+        # signature settled when the version was loaded, and takes a quarter of the time of a row.
+        compiled = getattr(self.session, "_sess", self.session)
+        run: Run = compiled.run
+        return run
+
+
+def open_session(fetched: Fetched, interrupt: Interrupt) -> ort.InferenceSession:
+    """An ONNX Runtime session for a graph and its external data. Raises LoadError (stage `session`)."""
+    options = ort.SessionOptions()
+    # One thread: a small model gains nothing from more, and spinning threads burn the cores
+    # that requests need.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    # Tables of one row or a few hundred: planning where they go costs more than malloc does, and
+    # what an arena has taken it keeps.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # what fails raises too; its lines are not JSON
+    if external := fetched.external_data:
+        contents = list(external.values())
+        options.add_external_initializers_from_files_in_memory(
+            list(external), contents, [len(content) for content in contents]
+        )
+    interrupt.on_raise(lambda: options.set_load_cancellation_flag(True))
+    try:
+        session = ort.InferenceSession(fetched.graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        path = fetched.artifact.onnx_path
+        reason = missing_locale(error) or one_line(error)
+        raise LoadError("session", f"ONNX Runtime cannot load {path}: {reason}") from error
+    # Kept to open the session anew with other providers, which nobody asks for: as large as the file.
+    vars(session).pop("_model_bytes", None)
+    return session
+
+
+def new_options() -> ort.RunOptions:
+    """Options for calls, which end at the next node of the graph once `terminate` is set."""
+    return ort.RunOptions()
+
+
+def unwatched() -> Runs:
+    """Calls that nothing interrupts; without any options, ONNX Runtime makes new ones for each."""
+    return _with(ort.RunOptions())
+
+
+def interruptible(interrupt: Interrupt) -> Runs:
+    """Calls that end, at the next node of the graph, when `interrupt` is thrown."""
+    options = ort.RunOptions()
+    interrupt.on_raise(lambda: setattr(options, "terminate", True))
+    return _with(options)
+
+
+def _with(options: ort.RunOptions) -> Runs:
+    return lambda run, names, feed: run(names, feed, options)
+
+
+def _as_category(value: Value) -> Value:
+    # Encoders of integers take them from floats; NaN is none.
+    return int(value) if isinstance(value, float) and math.isfinite(value) else value

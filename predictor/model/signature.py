@@ -1,0 +1,230 @@
+"""What a model takes and gives: named features, the tensors they become, the outputs to read."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from struct import Struct
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.errors import LoadError
+from predictor.model.graph import Labels
+
+Value = float | int | bool | str
+Row = tuple[Value, ...] | bytes
+"""One record's values, in the order of the features.
+
+Packed as the bytes of the tensor, where the graph takes one table of float32: floats that live but
+for a moment cost half as much as those that wait for the other rows.
+"""
+
+FLOATS = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
+INTEGERS = {
+    f"tensor({name})": np.dtype(name)
+    for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+}
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a graph.
+
+    `type` is ONNX Runtime's, such as `tensor(float)`; a dimension that varies is None.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int | None, ...]
+
+    @property
+    def width(self) -> int | None:
+        """How many columns: the second dimension, 1 for a 1-D tensor, None where it varies.
+
+        ONNX Runtime gives no dimension at all where the graph does not say its shape.
+        """
+        if not self.shape:
+            return None
+        return self.shape[1] if len(self.shape) > 1 else 1
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype to feed. Raises LoadError for a type that a JSON value cannot fill."""
+        if self.type in FLOATS:
+            return np.dtype(FLOATS[self.type])
+        if self.type in INTEGERS:
+            return INTEGERS[self.type]
+        if self.type == "tensor(bool)":
+            return np.dtype(np.bool_)
+        if self.type == "tensor(string)":
+            return np.dtype(object)
+        raise LoadError(
+            "signature", f"input {self.name!r} has type {self.type}, which is not served"
+        )
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One named value of a record: its JSON type and, for numbers, the inclusive range that fits.
+
+    `dtype` is that of the graph's input. A boolean may be fed as a number: true is 1. Where a feature
+    is not `required`, a missing value is NaN; only a graph that takes floats there can be fed that.
+    """
+
+    name: str
+    type: Literal["number", "integer", "boolean", "string"]
+    dtype: str
+    minimum: float | int | None = None
+    maximum: float | int | None = None
+    required: bool = True
+
+    @property
+    def blank(self) -> Value:
+        """A value of the type that means nothing: 0, false or an empty text."""
+        blanks: dict[str, Value] = {"number": 0.0, "integer": 0, "boolean": False, "string": ""}
+        return blanks[self.type]
+
+
+@dataclass(frozen=True)
+class ExtraOutput:
+    """An output beside the prediction and its probabilities; answers have its rows under `outputs`.
+
+    The rows are on `axis` 0, or on 1 where the graph gives one entry per target: [T, N, …], or a
+    sequence of T tensors [N, …].
+    """
+
+    name: str
+    axis: Literal[0, 1] = 0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Which of the graph's outputs make the answer.
+
+    A classifier has `label`, and `probabilities` where it gives them ([N, C] in the order of
+    `class_labels`, or a list of maps where `mapped`). Without `label`, its prediction is the class of
+    the largest probability; one column is the probability of the second of two classes. A regressor
+    has `value`.
+
+    `several` says that `label` has several targets, so that a prediction is a list; `indexed` that it
+    is an index into `class_labels`; `axis` is that of the rows of `label` or `value`, as `ExtraOutput` has
+    it; `unproved` that no row was there to show whether `probabilities` are probabilities: each answer
+    shows it. `omitted` are the names of outputs that no answer has,
+    and why.
+    """
+
+    label: str | None = None
+    probabilities: str | None = None
+    mapped: bool = False
+    value: str | None = None
+    unproved: bool = False
+    several: bool = False
+    indexed: bool = False
+    axis: Literal[0, 1] = 0
+    extra: tuple[ExtraOutput, ...] = ()
+    omitted: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def main(self) -> list[str]:
+        """The outputs that make the prediction and its probabilities, in this order."""
+        return [name for name in (self.label, self.probabilities, self.value) if name is not None]
+
+    def axis_of(self, name: str) -> int:
+        """The axis of the rows in an output."""
+        if name in {self.label, self.value}:
+            return self.axis
+        return next((extra.axis for extra in self.extra if extra.name == name), 0)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The outputs to ask ONNX Runtime for, in this order."""
+        return [*self.main, *(extra.name for extra in self.extra)]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a record must hold, how rows become tensors, and what comes out.
+
+    `ports` are the graph's inputs, `results` its outputs, with the shapes that the first rows had.
+    `hints` are sentences about what the graph's metadata could add.
+    `ignored` are columns of MLflow's signature that the graph does not take: a record may have them.
+    `coupled` says that a row's outputs depend on the rows beside it: each is computed alone.
+    """
+
+    features: tuple[Feature, ...]
+    ports: tuple[Port, ...]
+    outputs: Outputs
+    class_labels: Labels = ()
+    positive_class: str | None = None
+    results: tuple[Port, ...] = ()
+    hints: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    coupled: bool = False
+
+    @cached_property
+    def may_be_missing(self) -> tuple[str, ...]:
+        """The names of the features that are not required."""
+        return tuple(feature.name for feature in self.features if not feature.required)
+
+    @cached_property
+    def one_row_at_a_time(self) -> bool:
+        """Whether the graph fixes its batch dimension to 1, or mixes rows."""
+        return self.coupled or any(port.shape and port.shape[0] == 1 for port in self.ports)
+
+    def feed(self, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+        """Tensors for ONNX Runtime: per port [N, width], or [N] where the graph wants one dimension."""
+        if self.pack is not None:
+            return {self.ports[0].name: self.table(rows)}
+        if self._is_one_table:
+            return {self.ports[0].name: np.array(rows, self.ports[0].dtype)}
+        feed, start = {}, 0
+        for port in self.ports:
+            stop = start + (port.width or 1)
+            block = np.array([row[start:stop] for row in rows], port.dtype)
+            feed[port.name] = block[:, 0] if len(port.shape) == 1 else block
+            start = stop
+        return feed
+
+    def table(self, rows: Sequence[Row]) -> NDArray[np.float32]:
+        """The rows as float32 [N, F], where the graph takes one such table: where there is a `pack`."""
+        try:
+            packed = b"".join(rows)  # type: ignore[arg-type]
+        except TypeError:  # a blank row, say, is not packed
+            pack: Any = self.pack
+            packed = b"".join([row if isinstance(row, bytes) else pack(*row) for row in rows])
+        return np.ndarray((len(rows), len(packed) // len(rows) // 4), np.float32, packed)
+
+    @cached_property
+    def label_names(self) -> tuple[str, ...]:
+        """The class labels as JSON keys, in the order of the probabilities."""
+        return tuple(label_name(label) for label in self.class_labels)
+
+    @cached_property
+    def label_columns(self) -> dict[str | int | bool, int]:
+        """Which column of the probabilities is that of a label."""
+        return {label: column for column, label in enumerate(self.class_labels)}
+
+    def result(self, name: str) -> Port:
+        """The output of this name."""
+        return self._results.get(name) or Port(name, "", ())
+
+    @cached_property
+    def _results(self) -> dict[str, Port]:
+        return {port.name: port for port in self.results}
+
+    @property
+    def _is_one_table(self) -> bool:
+        return len(self.ports) == 1 and len(self.ports[0].shape) != 1
+
+    @cached_property
+    def pack(self) -> Callable[..., bytes] | None:
+        """Packs the values of a row; None where the graph takes more than a table of float32."""
+        if not self._is_one_table or self.ports[0].type != "tensor(float)":
+            return None
+        return Struct(f"={self.ports[0].width or len(self.features)}f").pack
+
+
+def label_name(label: str | int | bool) -> str:
+    """A class label as a JSON key."""
+    return str(label).lower() if isinstance(label, bool) else str(label)

@@ -1,0 +1,176 @@
+"""Warming up: the first rows, which are the slow ones, show what a graph's outputs mean."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from predictor.errors import LoadError, RequestError
+from predictor.model.decoder import RowDecoder
+from predictor.model.graph_categories import Categories, known_categories
+from predictor.model.graph_outputs import (
+    Claims,
+    FirstRuns,
+    Given,
+    is_served,
+    settle,
+    with_boolean_classes,
+    with_declared_extra,
+)
+from predictor.model.onnx_errors import one_line
+from predictor.model.servable import Servable
+from predictor.model.signature import Feature, Row, Signature, Value
+from predictor.model.training_ranges import FeatureProfile
+
+_MAX_ROWS = 3  # of an input example: they are much alike
+_MAX_GRAPH = 16 << 20  # bytes; a larger one takes too long to search for categories
+
+
+def first_rows(
+    signature: Signature,
+    decoder: RowDecoder,
+    profiles: Sequence[FeatureProfile],
+    graph: bytes,
+    input_example: bytes | None,
+) -> Iterator[Row]:
+    """Rows to try until one is computed, each made when it is asked for."""
+    if input_example is not None:
+        yield from example_rows(input_example, signature.features, decoder)
+    usual = [profile.median for profile in profiles] or [None] * len(signature.features)
+    yield _row(signature, usual, {})
+    if len(graph) <= _MAX_GRAPH and (known := known_categories(graph, signature.ports)):
+        yield _row(signature, usual, known)
+    yield _row(signature, [1.0] * len(signature.features), {})
+
+
+def example_rows(content: bytes, features: Sequence[Feature], decoder: RowDecoder) -> Iterator[Row]:
+    """The first rows of MLflow's `input_example.json`, as far as they are records of this model.
+
+    It is a frame (`columns` and `data`), rows as lists or objects, columns by name, or one of these
+    under `inputs` or `instances`, as older versions wrote arrays.
+    """
+    try:
+        example = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return
+    names = [feature.name for feature in features]
+    for record in list(_records(example, names))[:_MAX_ROWS]:
+        known = {name: record[name] for name in names if name in record}
+        try:
+            yield decoder.record(msgspec.json.encode(known))
+        except RequestError:
+            continue
+
+
+def _records(example: Any, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    if isinstance(example, dict):
+        for wrapped in ("inputs", "instances"):
+            if wrapped in example and wrapped not in names:
+                example = example[wrapped]
+    if isinstance(example, dict) and isinstance(example.get("data"), list):
+        columns = example.get("columns")
+        names = [str(column) for column in columns] if isinstance(columns, list) else names
+        example = example["data"]
+    if isinstance(example, dict):
+        lists = [value if isinstance(value, list) else [value] for value in example.values()]
+        names = [*example]
+        example = [[_only(value) for value in row] for row in zip(*lists, strict=False)]
+    for row in example if isinstance(example, list) else ():
+        if isinstance(row, dict):
+            yield row
+        elif isinstance(row, list) and len(row) == len(names):
+            yield dict(zip(names, row, strict=True))
+
+
+def _only(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _row(signature: Signature, numbers: Sequence[float | None], known: Categories) -> Row:
+    """A category where some are known, else the number where it fits the type, else a blank."""
+    row = []
+    for place, (feature, number) in enumerate(zip(signature.features, numbers, strict=True)):
+        row.append(_value(feature, number, known.get(place)))
+    return tuple(row)
+
+
+def _value(feature: Feature, number: float | None, category: Value | None) -> Value:
+    if feature.type == "string":
+        return category if isinstance(category, str) else feature.blank
+    suggested = number if category is None or isinstance(category, str) else float(category)
+    if suggested is None or feature.type == "boolean":
+        return feature.blank
+    return round(suggested) if feature.type == "integer" else suggested
+
+
+def first_computed(servable: Servable, rows: Iterable[Row]) -> tuple[Row, LoadError | None]:
+    """The first of these rows that the graph computes; where it computes none, the last, and why."""
+    row, fault = blank_row(servable.signature), None
+    for row in rows:
+        try:
+            _try(servable, [row])
+        except LoadError as error:
+            fault = error
+        else:
+            return row, None
+    return row, fault
+
+
+def warm_up(servable: Servable, recorded: Sequence[Row], row: Row, claims: Claims) -> Servable:
+    """The servable that knows what its outputs mean, from `recorded` rows or, without any, from `row`.
+
+    Raises LoadError, with stage `signature`, `warm_up` or `examples`.
+    """
+    single = [_try(servable, [each]) for each in recorded or [row]]
+    runs = FirstRuns(single, _pair(servable, row), recorded=bool(recorded))
+    servable = replace(servable, signature=settle(servable.signature, runs, claims))
+    _answer_several(servable, [row] * 2)
+    return servable
+
+
+def unproved(servable: Servable, error: LoadError) -> Servable:
+    """The servable whose graph refuses every row of ours: "" or 0 need not be a category that it knows.
+
+    Raises `error` where the answers to come could not be read without a row that runs.
+    """
+    signature = with_boolean_classes(with_declared_extra(servable.signature))
+    if signature.outputs.probabilities and not (signature.outputs.mapped or signature.class_labels):
+        raise error
+    # No run has shown which axis is that of the rows, so each is computed alone.
+    outputs = replace(signature.outputs, unproved=True)
+    return replace(servable, signature=replace(signature, outputs=outputs, coupled=True))
+
+
+def _answer_several(servable: Servable, rows: Sequence[Row]) -> None:
+    try:
+        answers = servable.answer(rows)
+    except Exception as error:
+        raise LoadError("warm_up", f"its outputs cannot be read: {one_line(error)}") from error
+    if len(answers) != len(rows):
+        raise LoadError("warm_up", f"{len(rows)} rows get {len(answers)} answers")
+
+
+def _pair(servable: Servable, row: Row) -> Given | None:
+    """What two rows together give; None where the graph takes one at a time."""
+    if servable.signature.one_row_at_a_time:
+        return None
+    try:
+        return _try(servable, [row, row])
+    except LoadError:
+        return None
+
+
+def _try(servable: Servable, rows: Sequence[Row]) -> Given:
+    """All outputs of the graph for these rows, by name."""
+    names = [port.name for port in servable.signature.results if is_served(port)]
+    try:
+        outputs = servable.compute(names, servable.signature.feed(rows))
+    except Exception as error:
+        raise LoadError("warm_up", f"ONNX Runtime cannot run it: {one_line(error)}") from error
+    return dict(zip(names, outputs, strict=True))
+
+
+def blank_row(signature: Signature) -> Row:
+    """A row that means nothing, for a graph that came without examples."""
+    return tuple(feature.blank for feature in signature.features)

@@ -1,0 +1,1 @@
+"""What operators, orchestrators and developers ask: health, metrics, events, documents, pages, webhooks."""

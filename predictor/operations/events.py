@@ -1,0 +1,111 @@
+"""`GET /events`: what happens, as it happens, as server-sent events.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.sse import EventSourceResponse, format_sse_event
+
+from predictor.http.conditional import NO_STORE
+from predictor.http.middleware import begin_endless
+from predictor.openapi.operations import problems_with
+from predictor.operations.journal import full, iso
+from predictor.operations.model import describe
+from predictor.parts import Service
+
+_RETRY_MS = 2000  # until a client that lost its stream comes back
+_HEARTBEAT = format_sse_event(comment="")  # proxies close what is silent for a minute
+_HEADERS = {
+    **NO_STORE,
+    "X-Accel-Buffering": "no",  # nginx would keep events until it has a page of them
+}
+_DESCRIPTION = """Server-sent events. First `state`: what serves and what should, as in `GET /model`.
+Then each thing as it happens: `swapped`, `stopped_serving`, `load_started`, `load_failed`,
+`load_superseded`, `inference_timed_out`, `registry_answered`, `registry_names_none`, `registry_unreachable`,
+`registry_refused`, `registry_nonsense`, `registry_internal`, `cache_not_written`. Each is a JSON object with `at`, the
+time. A client that comes back with `Last-Event-ID` gets what it missed or, where that is gone,
+`state` anew. With several workers the stream tells of the one that answers; `worker` says which."""
+
+
+def routes(service: Service) -> APIRouter:
+    """The route of the events."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get(
+        "/events",
+        operation_id="stream_events",
+        summary="What happens, as it happens",
+        description=_DESCRIPTION,
+        response_class=Response,
+        responses={
+            200: {
+                "description": "A stream that goes on until either side ends it.",
+                "content": {EventSourceResponse.media_type: {"schema": {"type": "string"}}},
+            },
+            **problems_with(full(service.settings.max_event_streams)),
+        },
+    )
+    async def events(request: Request) -> Response:
+        return _Stream(service, request)
+
+    # A key that is taken out ends the streams that came with it.
+    service.access.changed.append(service.journal.wake)
+    return router
+
+
+class _Stream(EventSourceResponse):
+    """One client's stream. It takes its place among the readers before the head is sent."""
+
+    def __init__(self, service: Service, request: Request) -> None:
+        self._journal = service.journal
+        super().__init__(_events(service, request), headers=_HEADERS)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        with self._journal.reading():
+            begin_endless(scope)
+            await super().__call__(scope, receive, send)
+
+
+async def _events(service: Service, request: Request) -> AsyncIterator[bytes]:
+    """What the client missed, or the state as it is now; then what happens, and signs of life."""
+    journal = service.journal
+    place = journal.place_of(request.headers.get("last-event-id"))
+    yield format_sse_event(retry=_RETRY_MS)
+    while True:
+        # Before the key is looked at: it may be taken out while the client takes its time to read.
+        moment = journal.moment
+        if journal.closed or not service.access.allows("/events", request.scope["headers"]):
+            return
+        news = journal.after(place) if place is not None else None
+        if news is None or place is None:
+            place = journal.last
+            yield _event(service, place, "state", state(service))
+        for number, bulletin in news or ():
+            if moment.is_set():
+                break  # something happened meanwhile: look at the key again
+            place = number
+            yield _event(service, place, bulletin.name, bulletin.payload)
+        if not await journal.more(place, moment):
+            yield _HEARTBEAT
+
+
+def state(service: Service) -> dict[str, Any]:
+    """The payload of `state`: what `GET /model` says, without what only a new version changes."""
+    described = describe(service)
+    if serving := described["serving"]:
+        described["serving"] = {
+            name: value for name, value in serving.items() if name not in {"signature", "metrics"}
+        }
+    return {**described, "at": iso(time.time())}
+
+
+def _event(service: Service, place: int, name: str, payload: Mapping[str, Any]) -> bytes:
+    journal = service.journal
+    said = payload if journal.worker is None else {**payload, "worker": journal.worker}
+    data = msgspec.json.encode(said).decode()
+    return format_sse_event(data_str=data, event=name, id=journal.id_of(place))

@@ -1,0 +1,111 @@
+"""When the serving version was promoted, as far as the registry says: MLflow keeps no such date itself.
+
+Our trainer writes a tag for each transition, `transition.20261123T120102123456Z`, whose value is JSON
+with `to` and `when`. A version that was promoted by other means has none.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Response
+
+from predictor import clock
+from predictor.http.conditional import NO_STORE
+from predictor.openapi.operations import NOTHING_SERVING, answers_with
+from predictor.operations.journal import iso
+from predictor.parts import Service
+from predictor.reconcile.reconciler import Reconciler
+
+_TAG_PREFIX = "transition."
+_PRODUCTION = "Production"
+
+
+class _Transition(msgspec.Struct):
+    to: str
+    when: datetime
+
+
+def promoted_at(tags: Mapping[str, str]) -> float | None:
+    """Seconds since the epoch of the last recorded transition, where that was to Production."""
+    found = [
+        transition
+        for key, value in tags.items()
+        if key.startswith(_TAG_PREFIX) and (transition := _read(value))
+    ]
+    last = max(found, key=lambda each: each.when, default=None)
+    return last.when.timestamp() if last and last.to == _PRODUCTION else None
+
+
+def _read(value: str) -> _Transition | None:
+    try:
+        transition = msgspec.json.decode(value, type=_Transition)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None  # anybody may write a tag of that name
+    if transition.when.tzinfo is None:
+        transition.when = transition.when.replace(tzinfo=UTC)
+    return transition
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes that say how the service is."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get(
+        "/health",
+        operation_id="get_health",
+        summary="Whether the process can answer",
+        responses=answers_with("Health", says="It can."),
+    )
+    async def health() -> Response:
+        """Liveness: 200 for as long as the process answers at all, whatever it serves."""
+        return _json({"status": "ok"})
+
+    @router.get(
+        "/ready",
+        operation_id="get_readiness",
+        summary="Whether a version serves",
+        responses=answers_with("Readiness", NOTHING_SERVING, says="One does."),
+    )
+    async def ready() -> Response:
+        """Readiness: 200 while a version serves, else 503 with the reason."""
+        return _json({"status": "ok", **_standing(service.reconciler)})
+
+    @router.get(
+        "/metrics",
+        operation_id="get_metrics",
+        summary="Metrics for Prometheus",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "All metrics.",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            }
+        },
+    )
+    async def scrape() -> Response:
+        """Every metric in Prometheus's text format."""
+        exposition = service.exposition
+        return Response(exposition.render(), headers=NO_STORE, media_type=exposition.content_type)
+
+    return router
+
+
+def _standing(reconciler: Reconciler) -> dict[str, str]:
+    """The version that serves, since when it does here and, where a tag says so, since when it should."""
+    servable = reconciler.require_serving()
+    version, aspired = servable.model_version, reconciler.knowledge.aspired
+    # The tag comes after the promotion that it tells of, so what was loaded may not have it yet.
+    tags = aspired.tags if aspired == version and aspired else version.tags
+    promoted = promoted_at(tags)
+    return {
+        "model_name": version.name,
+        "model_version": version.version,
+        "serving_since": iso(clock.wall(servable.loaded_at)),
+        **({"promoted_at": iso(promoted)} if promoted is not None else {}),
+    }
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(body), headers=NO_STORE, media_type="application/json")

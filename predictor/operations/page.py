@@ -1,0 +1,98 @@
+"""Files of a page: read once, and answered with the headers that keep a page to itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from predictor.http.conditional import Validator, answer
+from predictor.parts import Service
+
+_TYPES = {
+    ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
+}  # fmt: skip
+_HSTS_SECONDS = 86_400  # short, because a browser takes it for every port of the host
+# Beside what every answer has.
+HEADERS = {
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-cache",
+}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it is answered."""
+
+    content: bytes
+    media_type: str
+    headers: Mapping[str, str]
+    validator: Validator
+
+    @classmethod
+    def read(cls, path: Path, policy: str, *, https: bool) -> "File":
+        """A file of a page with this Content-Security-Policy; `name.gz` is sent as it is, for `name`."""
+        content = path.read_bytes()
+        headers = {**HEADERS, "Content-Security-Policy": policy}
+        if https:
+            headers["Strict-Transport-Security"] = f"max-age={_HSTS_SECONDS}"
+        if path.suffix == ".gz":
+            headers["Content-Encoding"] = "gzip"
+        media_type = _TYPES[Path(path.name.removesuffix(".gz")).suffix]
+        return cls(content, media_type, headers, Validator.of(content))
+
+    def answer(self, request: Request) -> Response:
+        """The file, or that the browser has it already."""
+        return answer(request, self.validator, self.content, self.media_type, self.headers)
+
+
+FOLDER = Path(__file__).parent.parent / "web"
+DOCS = FOLDER / "docs"
+PAGE = "index.html"
+ASSETS = (
+    "page.css", "parts.css", "icon.svg", "page.js", "access.js", "answer.js", "api.js", "batch.js",
+    "cells.js", "consultation.js", "decimals.js", "drivers.js", "elements.js", "features.js", "field.js", "form.js",
+    "head.js", "intake.js", "list.js", "numbers.js", "picture.js", "predictions.js", "record.js",
+    "sheet.js", "sse.js", "standing.js", "watch.js",
+)  # fmt: skip
+DOCS_ASSETS = ("docs.js", "swagger-ui.css.gz", "swagger-ui-bundle.js.gz")
+
+_OWN = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# A record may be a patient's: the page sends it to its own origin, by its own scripts, and
+# nowhere else. Trusted types refuse text that would be read as HTML.
+POLICY = f"{_OWN}; require-trusted-types-for 'script'; trusted-types 'none'"
+# Swagger UI writes the document's Markdown as HTML.
+DOCS_POLICY = _OWN
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes of both pages. Their files are read here, once."""
+    router = APIRouter(include_in_schema=False)
+    https = service.settings.tls_certificate is not None
+
+    def read(path: Path, policy: str) -> File:
+        return File.read(path, policy, https=https)
+
+    own = {name: read(FOLDER / name, POLICY) for name in ASSETS}
+    _add(router, "/", "/web/{name}", read(FOLDER / PAGE, POLICY), own)
+    docs = {name.removesuffix(".gz"): read(DOCS / name, DOCS_POLICY) for name in DOCS_ASSETS}
+    _add(router, "/docs", "/web/docs/{name}", read(DOCS / PAGE, DOCS_POLICY), docs)
+    return router
+
+
+def _add(router: APIRouter, path: str, below: str, page: File, files: dict[str, File]) -> None:
+    @router.get(path)
+    async def index(request: Request) -> Response:
+        return page.answer(request)
+
+    @router.get(below)
+    async def asset(request: Request, name: str) -> Response:
+        if name not in files:
+            raise HTTPException(404)
+        return files[name].answer(request)

@@ -1,0 +1,107 @@
+"""`POST /webhooks/mlflow`: MLflow says that something changed, and the registry is asked at once."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from fastapi import APIRouter, Request, Response
+
+from predictor.errors import BodyTooLarge, RequestError
+from predictor.http.body import read_json_body
+from predictor.logs import Seldom
+from predictor.openapi.operations import answers_with
+from predictor.parts import Service
+from predictor.registry.webhooks import (
+    HEADERS,
+    MOST_BYTES,
+    WINDOW_SECONDS,
+    Deliveries,
+    Delivery,
+    DeliveryMalformed,
+    DeliveryNotSigned,
+    DeliveryRefused,
+    DeliveryRepeated,
+    DeliveryStale,
+)
+
+PATH = "/webhooks/mlflow"
+_QUIET_SECONDS = 10.0  # between two lines of the log about refused deliveries
+_TAKES: dict[str, Any] = {
+    "parameters": [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+        for name in HEADERS
+    ],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {
+        "type": "object",
+        "required": ["entity", "data"],
+        "properties": {
+            "entity": {"type": "string"},
+            "data": {
+                "type": "object", "required": ["name"], "properties": {"name": {"type": "string"}},
+            },
+        },
+    }}}},
+}  # fmt: skip
+_REFUSALS = (
+    DeliveryMalformed(f"{HEADERS[0]} is missing, or is no id"),
+    DeliveryNotSigned(),
+    DeliveryStale(3600, WINDOW_SECONDS),
+    DeliveryRepeated(),
+    BodyTooLarge(MOST_BYTES, setting=None),
+    415,
+)
+
+log = structlog.get_logger()
+
+
+def routes(service: Service, deliveries: Deliveries) -> APIRouter:
+    """The route of MLflow's webhooks. Only for a service that has a secret."""
+    router = APIRouter(tags=["operations"])
+    refusals = Seldom(_QUIET_SECONDS)
+    metrics = service.metrics
+
+    @router.post(
+        PATH,
+        operation_id="deliver_mlflow_webhook",
+        summary="MLflow's registry webhooks: look at the registry at once",
+        status_code=HTTPStatus.ACCEPTED,
+        openapi_extra=_TAKES,
+        responses=answers_with("Delivered", *_REFUSALS, says="It is not about the served model.")
+        | {202: answers_with("Delivered", says="The registry is asked at once.")[200]},
+    )
+    async def mlflow_webhook(request: Request) -> Response:
+        """202 where the registry is asked because of it; 200 where it is not about the served model.
+
+        Signed with the secret (HMAC-SHA256), at most five minutes old, and each delivery once.
+        """
+        try:
+            delivery = Delivery.read(request.headers)
+            body = await read_json_body(request, MOST_BYTES, setting=None)
+            ours = await deliveries.take(delivery, body)
+        except RequestError as error:
+            outcome, reason = _why(error)
+            metrics.delivered(outcome)
+            if times := refusals.due():
+                log.warning("webhook_refused", outcome=outcome, reason=reason, deliveries=times)
+            raise
+        metrics.delivered("accepted" if ours else "ignored")
+        if ours:
+            service.watcher.nudge()
+        return _answer(ours)
+
+    return router
+
+
+def _why(error: RequestError) -> tuple[str, str]:
+    """The outcome and its reason, for the log: in our words, and not in the client's."""
+    if isinstance(error, DeliveryRefused):
+        return error.outcome, str(error)
+    return "malformed", f"not a body of JSON in UTF-8 of at most {MOST_BYTES} bytes"
+
+
+def _answer(ours: bool) -> Response:
+    outcome, status = ("accepted", 202) if ours else ("ignored", 200)
+    return Response(
+        msgspec.json.encode({"outcome": outcome}), status, media_type="application/json"
+    )

@@ -1,0 +1,91 @@
+"""Origins of web addresses: scheme, host and port (RFC 6454)."""
+
+import contextlib
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Equal where the same server is asked in the same way; a default port is a port like others."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, address: str) -> "Origin":
+        """The origin of an http or https address. Raises ValueError."""
+        parts = urlsplit(address)
+        return cls(parts.scheme, *host_and_port(parts.netloc.rpartition("@")[2], parts.scheme))
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def host_and_port(netloc: str, scheme: str) -> tuple[str, int]:
+    """The host in lower case, and the port, by default that of the scheme. Raises ValueError."""
+    parts = urlsplit(f"//{netloc}")
+    if not parts.hostname or "@" in netloc or scheme not in _PORTS or parts.port == 0:
+        raise ValueError(f"{netloc!r} is no host and port")
+    return parts.hostname.rstrip("."), parts.port or _PORTS[scheme]
+
+
+def parse_hosts(text: str, scheme: str) -> tuple[Origin, ...]:
+    """The origins of a list with commas; `scheme` is for hosts without one. Raises ValueError."""
+    listed = filter(None, (part.strip() for part in text.split(",")))
+    return tuple(dict.fromkeys(_listed(each, scheme) for each in listed))
+
+
+def _listed(text: str, scheme: str) -> Origin:
+    address = text if "://" in text else f"{scheme}://{text}"
+    origin = None
+    with contextlib.suppress(ValueError):
+        parts, origin = urlsplit(address), Origin.of(address)
+        rest = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+        if rest or not origin.host.isascii() or set(origin.host) & set(" %*"):
+            origin = None
+    if origin is None:
+        raise ValueError(
+            "not a list of hosts; list each as `https://HOST:PORT` or `HOST:PORT`, without a path"
+        )
+    return origin
+
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def parse(text: str) -> tuple[str, ...]:
+    """The origins of a list with commas, each as a browser sends it. Raises ValueError for any other.
+
+    `*` is refused: it would let every page that anybody opens ask this service from inside the network.
+    """
+    return tuple(dict.fromkeys(_origin(part.strip()) for part in text.split(",") if part.strip()))
+
+
+def _origin(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+    else:
+        rest = parts.path or parts.query or parts.fragment or "@" in parts.netloc
+        if (
+            rest
+            or parts.scheme not in _DEFAULT_PORTS
+            or not host.isascii()
+            or set(host) & set("*%_ ")
+        ):
+            host = ""
+    if not host:
+        raise ValueError(
+            f"{text!r} is no origin; name each as `https://app.example` or `http://app.example:8080`, "
+            "without a path, and not as `*`"
+        )
+    host = f"[{host}]" if ":" in host else host
+    default = port in (None, _DEFAULT_PORTS[parts.scheme])
+    return f"{parts.scheme}://{host}" if default else f"{parts.scheme}://{host}:{port}"

@@ -1,0 +1,1 @@
+"""`/predict/explain`: what each feature contributed to an answer, by Shapley values."""

@@ -1,0 +1,204 @@
+"""From a record's body to its answer and what each feature contributed to it. It works in a thread."""
+
+import math
+from collections.abc import Sequence
+from threading import Lock
+from time import perf_counter
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, UnsetType
+from numpy.typing import NDArray
+
+from predictor.inference.compute import Run
+from predictor.model.answers import Answer, Prediction
+from predictor.model.linear import Linear, table
+from predictor.model.servable import Servable
+from predictor.model.signature import Row, Value
+from predictor.model.training_ranges import OutOfRange
+from predictor.model.validation import settled
+from predictor.protocols.explain import sampling as plan
+from predictor.protocols.explain.output import Mixed, Output
+from predictor.protocols.explain.sampling import NoBackground, Plan, rows_a_call, sample
+
+Floats = NDArray[np.float64]
+
+
+class Contribution(msgspec.Struct, frozen=True):
+    """What one feature's value added to the answer, or took from it, against the baseline.
+
+    `value` is None where it is missing.
+    """
+
+    feature: str
+    value: Value | None
+    contribution: float
+    standard_error: float
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """What is explained is how the answer differs from this: the mean over rows of a background."""
+
+    rows: int
+    value: float
+    kind: Literal["background"] = "background"
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """The contributions, the largest first; they add up to `value` less the baseline's value.
+
+    `output` is the class that is explained, or `prediction`; `scale` is that of all numbers here.
+    `permutations` is how many were sampled: none where the contributions are exact.
+    """
+
+    output: str
+    scale: Literal["probability", "log_odds", "value"]
+    method: Literal["linear", "permutation"]
+    baseline: Baseline
+    value: float
+    contributions: list[Contribution]
+    permutations: int
+
+
+class Explained(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of an answer. The fields beside `explanation` are those of `/predict`."""
+
+    prediction: Prediction
+    probability: float | UnsetType = UNSET
+    probabilities: dict[str, float] | UnsetType = UNSET
+    outputs: dict[str, Any] | UnsetType = UNSET
+    warnings: Sequence[OutOfRange] | UnsetType = UNSET
+    explanation: Explanation
+    model_name: str
+    model_version: str
+
+
+def largest_first(
+    names: Sequence[str], values: Sequence[Value | None], contributions: Floats, errors: Floats
+) -> list[Contribution]:
+    """The contributions of the features, which come in the signature's order."""
+    listed = map(Contribution, names, values, contributions.tolist(), errors.tolist())
+    return sorted(listed, key=lambda each: -abs(each.contribution))
+
+
+_MEASUREMENTS = 3  # of which the least counts: whatever else runs meanwhile only adds to it
+
+
+class Explainer:
+    """Explains the answers of whatever servable it is given; what it plans for one, it keeps."""
+
+    def __init__(self) -> None:
+        # By the servable, and no longer than it lives. Threads that come first wait for one of them.
+        self._plans: WeakKeyDictionary[Servable, Plan] = WeakKeyDictionary()
+        self._planning = Lock()
+
+    def explain(self, body: bytes, servable: Servable, run: Run) -> bytes:
+        """The body of the answer to one record: a `Work`, once the body is given.
+
+        Raises RequestError, among them NoBackground and NotExplainable, and NotInTime.
+        """
+        if not servable.background:
+            raise NoBackground
+        row = servable.decoder.record(body)
+        ((_, (answer,)),) = run([row])
+        if isinstance(answer, Exception):
+            raise answer
+        output = Output.of(servable.signature, answer)
+        values = _values(servable, body)
+        if servable.linear is not None:
+            explanation = _exactly(servable, output, servable.linear.of(output.label), row, values)
+        else:
+            explanation = self._by_sampling(servable, output, answer, row, values)
+        version = servable.model_version
+        return msgspec.json.encode(
+            Explained(
+                prediction=answer.prediction,
+                probability=answer.probability,
+                probabilities=answer.probabilities,
+                outputs=answer.outputs,
+                warnings=servable.ranges.outside([row]).get(0, UNSET),
+                explanation=explanation,
+                model_name=version.name,
+                model_version=version.version,
+            )
+        )
+
+    def _by_sampling(
+        self,
+        servable: Servable,
+        output: Output,
+        answer: Answer,
+        row: Row,
+        values: Sequence[Value | None],
+    ) -> Explanation:
+        record, rows = (servable.signature.feed(each) for each in ([row], servable.background))
+
+        def mixed(seconds: float) -> Mixed:
+            return Mixed(servable, output, record, rows, seconds=seconds)
+
+        planned = self._plan(servable, mixed(math.inf))
+        value = output.of_answer(answer)
+        found = sample(mixed(plan.MOST_SECONDS), value, planned.ranks, planned.sources)
+        return Explanation(
+            output.name,
+            "value" if output.label is None else "probability",
+            "permutation",
+            Baseline(len(planned.sources), found.baseline),
+            value,
+            largest_first(_names(servable), values, found.contributions, found.standard_errors),
+            2 * found.pairs,
+        )
+
+    def _plan(self, servable: Servable, mixed: Mixed) -> Plan:
+        with self._planning:
+            planned = self._plans.get(servable)
+            if planned is None:
+                planned = self._plans[servable] = _planned(servable, mixed)
+            return planned
+
+
+def _planned(servable: Servable, mixed: Mixed) -> Plan:
+    """A plan by what a row takes here and now, mixing included."""
+    features, rows = len(servable.signature.features), len(servable.background)
+    # A slow model is tried with few rows: that must not take long either.
+    one = servable.cost.call + servable.cost.row
+    few = int(min(rows, rows_a_call(features), plan.SECONDS / one if one else math.inf)) or 1
+    taken, sources = np.zeros((few, features), np.bool_), np.arange(few)
+    seconds = math.inf
+    for _ in range(_MEASUREMENTS):
+        started = perf_counter()
+        mixed(taken, sources)
+        seconds = min(seconds, perf_counter() - started)
+        if seconds > plan.SECONDS:
+            break
+    seed = int(servable.artifact.onnx_sha256[:16], 16)
+    return Plan.of(features, rows, seconds / few, seed)
+
+
+def _exactly(
+    servable: Servable, output: Output, linear: Linear, row: Row, values: Sequence[Value | None]
+) -> Explanation:
+    record, rows = (table(servable.signature, each) for each in ([row], servable.background))
+    contributions = linear.contributions(record[0], rows)
+    return Explanation(
+        output.name,
+        "value" if output.label is None else "log_odds",
+        "linear",
+        Baseline(len(rows), float(linear.scores(rows).mean())),
+        float(linear.scores(record)[0]),
+        largest_first(_names(servable), values, contributions, np.zeros(len(contributions))),
+        0,
+    )
+
+
+def _names(servable: Servable) -> list[str]:
+    return [feature.name for feature in servable.signature.features]
+
+
+def _values(servable: Servable, body: bytes) -> list[Value | None]:
+    """The values that a body has, once it is known to be a record: unrounded; None where one is missing."""
+    record = msgspec.json.decode(body)
+    given = ((record.get(each.name), each) for each in servable.signature.features)
+    return [None if value is None else settled(value, feature) for value, feature in given]

@@ -1,0 +1,70 @@
+"""`/ping`, `/version` and `/invocations`: MLflow's scoring protocol, and with it SageMaker's contract.
+
+MLflow calls the first two answers JSON, which they are not; here they are plain text.
+"""
+
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+
+from predictor.errors import InvalidRecord
+from predictor.http.body import content_type, encoding, read_body
+from predictor.http.conditional import NO_STORE
+from predictor.inference.batcher import LARGE
+from predictor.parts import Service
+from predictor.protocols.mlflow_scoring.errors import NoMlflowVersion
+from predictor.protocols.mlflow_scoring.forms import media_of
+from predictor.protocols.mlflow_scoring.invocation import Invocation, Scored, failed
+from predictor.protocols.mlflow_scoring.openapi import INVOCATIONS, PING, TAKES, VERSION
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes of MLflow's scoring protocol, but `/health`, which is ours."""
+    router = APIRouter(tags=["mlflow scoring"])
+    most, batcher = service.settings.max_body_bytes, service.batcher
+
+    @router.get("/ping", operation_id="ping", summary="Whether a version serves", responses=PING)
+    async def ping() -> Response:
+        """200 while a version serves, as MLflow and SageMaker want it; else 503."""
+        service.reconciler.require_serving()
+        return Response("\n", headers=NO_STORE, media_type="text/plain")
+
+    @router.get(
+        "/version",
+        operation_id="get_mlflow_version",
+        summary="Which MLflow logged the version that serves",
+        responses=VERSION,
+    )
+    async def mlflow_version() -> Response:
+        """The version of MLflow, as `MLmodel` has it, and nothing around it."""
+        version = service.reconciler.require_serving().python_function.mlflow_version
+        if not version:
+            raise NoMlflowVersion
+        return Response(version, headers=NO_STORE, media_type="text/plain")
+
+    @router.post(
+        "/invocations",
+        operation_id="invoke",
+        summary="Predict as `mlflow models serve` does",
+        openapi_extra=TAKES,
+        responses=INVOCATIONS,
+    )
+    async def invocations(request: Request) -> Response:
+        """Rows in one of MLflow's four JSON forms, or CSV; the answers as MLflow writes them."""
+        media = media_of(content_type(request), encoding(request))
+        body = await read_body(request, most)
+        asked = Invocation(media, body)
+        if len(body) > LARGE or len(asked.rows(service.reconciler.require_serving())) != 1:
+            return _answer(await batcher.compute(asked.work))
+        try:
+            return _answer(await batcher.ask_about(asked))
+        except InvalidRecord as fault:
+            raise failed(fault) from None
+
+    return router
+
+
+def _answer(scored: Scored) -> Response:
+    version = scored.version
+    named = {"X-Model-Name": quote(version.name), "X-Model-Version": version.version}
+    return Response(scored.body, headers=NO_STORE | named, media_type="application/json")

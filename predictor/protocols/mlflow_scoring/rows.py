@@ -1,0 +1,246 @@
+"""From a table to the rows of the version that serves: MLflow's schema enforcement, and our own rules."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Container, Hashable, Sequence
+from typing import Any
+
+from predictor.model.servable import Servable
+from predictor.model.signature import Feature, Port, Row, Value
+from predictor.model.validation import Fields, Unfit, check_size, whole
+from predictor.protocols.mlflow_scoring.errors import InvalidInput, SchemaNotMet
+from predictor.protocols.mlflow_scoring.tables import ABSENT, Table
+
+_NUMBER = re.compile(r"[ \t\n]*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t\n]*")
+_TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_LONGEST = 400  # characters of a number
+_NOUNS = {
+    "number": "a number",
+    "integer": "an integer",
+    "boolean": "true or false",
+    "string": "a text",
+}
+
+
+class _Refused(Exception):
+    """Why a value is none that the feature takes."""
+
+
+def convert(values: Sequence[Any], feature: Feature, *, texts: bool) -> Sequence[Value]:
+    """The values of one column, in order. Raises InvalidInput, which names the feature and the row.
+
+    `texts` says that they are text, which stands for numbers and the like: CSV.
+    """
+    low, high = feature.minimum, feature.maximum
+    plain = feature.type == "number" and set(map(type, values)) <= {float}
+    if plain and all(low <= value <= high for value in values):
+        return values
+    one = _CONVERT[feature.type]
+    if feature.type == "boolean" and feature.dtype != "bool":
+        one = _truth
+    converted: list[Value] = []
+    for row, value in enumerate(values):
+        if not feature.required and (value is ABSENT or value is None or value != value):  # noqa: PLR0124
+            converted.append(math.nan)
+            continue
+        try:
+            converted.append(_within(one(value, texts), feature))
+        except _Refused as refused:
+            raise InvalidInput(
+                "Invalid input. Data is not compatible with model signature. Failed to convert column "
+                f"{feature.name} to type '{feature.dtype}': row {row}: {refused}"
+            ) from None
+    return converted
+
+
+def _within(value: Value, feature: Feature) -> Value:
+    low, high = feature.minimum, feature.maximum
+    if value != value and not feature.required:  # noqa: PLR0124  NaN, of a text
+        return value
+    if low is not None and high is not None and not low <= value <= high:  # type: ignore[operator]
+        raise _Refused(f"not finite, or does not fit {feature.dtype}")
+    return value
+
+
+def _number(value: Any, texts: bool) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise _Refused("not finite, or does not fit 64 bits") from None
+    if isinstance(value, str) and len(value) <= _LONGEST:
+        try:
+            if not texts or _NUMBER.fullmatch(value):
+                return float(value)
+        except ValueError:
+            pass  # it is refused below, as what is no text
+    raise _other(value, "number")
+
+
+def _integer(value: Any, texts: bool) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            if len(value) <= _LONGEST and (not texts or _NUMBER.fullmatch(value)):
+                return int(value)
+        except ValueError:
+            pass  # it may be a number that ends in .0
+    try:
+        return whole(_number(value, texts))
+    except Unfit as fault:
+        raise _Refused(str(fault)) from None
+
+
+def _boolean(value: Any, texts: bool) -> bool:
+    if isinstance(value, bool):
+        return value
+    if texts and isinstance(value, str) and value in _TRUTHS:
+        return _TRUTHS[value]
+    raise _other(value, "boolean")
+
+
+def _truth(value: Any, texts: bool) -> bool:
+    """Of a boolean that the graph takes as a number, which may be 0 or 1."""
+    if isinstance(value, bool) or (texts and isinstance(value, str) and value in _TRUTHS):
+        return _boolean(value, texts)
+    if (number := _number(value, texts)) in (0, 1):
+        return bool(number)
+    raise _other(value, "boolean")
+
+
+def _string(value: Any, texts: bool) -> str:  # noqa: ARG001
+    if not isinstance(value, str):
+        raise _other(value, "string")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _Refused("not Unicode text: half of a surrogate pair") from None
+    return value
+
+
+_CONVERT: dict[str, Callable[[Any, bool], Value]] = {
+    "number": _number,
+    "integer": _integer,
+    "boolean": _boolean,
+    "string": _string,
+}
+
+
+def _other(value: Any, expected: str) -> _Refused:
+    if value is ABSENT or value is None:
+        return _Refused("missing" if value is ABSENT else "null")
+    kinds = {bool: "a boolean", list: "a list", dict: "an object", str: "another text"}
+    return _Refused(f"expected {_NOUNS[expected]}, got {kinds.get(type(value), 'a number')}")
+
+
+def rows_of(table: Table, servable: Servable, body_bytes: int) -> list[Row]:
+    """The rows, in the order of the table's, of a body of so many bytes.
+
+    Raises InvalidInput, SchemaNotMet or TooManyRows.
+    """
+    features = servable.signature.features
+    check_size(table.count, len(features), body_bytes)
+    chosen = _columns(table, servable)
+    if not table.count:
+        raise InvalidInput("Invalid input. There is no row in it; at least one is needed")
+    values = [
+        convert(column, feature, texts=table.texts)
+        for column, feature in zip(chosen, features, strict=True)
+    ]
+    return [*zip(*values, strict=True)]
+
+
+def _columns(table: Table, servable: Servable) -> list[list[Any]]:
+    """One column of the table for each feature, in their order."""
+    features, declared = servable.signature.features, servable.python_function.inputs
+    known = set(table.names)
+    named = _partly_known(known, features)
+    missing = [
+        feature.name
+        for feature in features
+        # A table of other names only is not one of missing values.
+        if feature.name not in known and (feature.required or (known and not named))
+    ]
+    ports = servable.signature.ports
+    _check_once(table.names, [*(f.name for f in features), *(p.name for p in ports)])
+    if declared in {"none", "tensors"} and known >= {port.name for port in ports}:
+        return _of_tensors(table, ports, len(features))
+    misspelt = _misspelt(table, known, servable.decoder.fields)
+    if not missing and not misspelt:
+        return [_column(table, feature.name, known) for feature in features]
+    if declared in {"columns", "tensors"} or named or misspelt:
+        missing = missing or [meant for _, meant in misspelt]
+        hint = "".join(f" Send {m!r}, not {n!r}." for n, m in misspelt[:1])
+        raise SchemaNotMet(f"Model is missing inputs {missing}.{_extra(known, features)}{hint}")
+    if len(table.names) != len(features):
+        shape = f"({table.count}, {len(table.names)})"
+        reason = f"Shape of input {shape} does not match expected shape {(-1, len(features))}."
+        raise (
+            InvalidInput(f"Invalid input. {reason}") if declared == "none" else SchemaNotMet(reason)
+        )
+    if len(set(table.names)) < len(table.names):
+        raise InvalidInput("Invalid input. Two columns have the same name")
+    return [table.column(name) for name in table.names]
+
+
+def _column(table: Table, name: str, known: Container[Hashable]) -> list[Any]:
+    return table.column(name) if name in known else [ABSENT] * table.count
+
+
+def _misspelt(table: Table, known: set[Hashable], fields: Fields) -> list[tuple[str, str]]:
+    """Names that are those of features that some row lacks, but for their spelling."""
+    texts = [name for name in table.names if isinstance(name, str) and name not in fields.places]
+    return [
+        (name, meant)
+        for name, meant in fields.misspelt(texts, ())
+        if meant not in known or ABSENT in table.column(meant)
+    ]
+
+
+def _partly_known(known: set[Hashable], features: Sequence[Feature]) -> bool:
+    """Whether some names are those of features: then the others cannot go by position."""
+    return any(feature.name in known for feature in features)
+
+
+def _check_once(names: Sequence[Hashable], wanted: Sequence[str]) -> None:
+    if len(set(names)) == len(names):
+        return
+    given = Counter(names)
+    if twice := [name for name in dict.fromkeys(wanted) if given[name] > 1]:
+        raise SchemaNotMet(f"These columns are given twice: {twice}.")
+
+
+def _extra(known: set[Hashable], features: Sequence[Feature]) -> str:
+    """How many names are no feature's. They are not repeated: in CSV without names, they are a patient's values."""
+    extra = known - {feature.name for feature in features}
+    if not extra:
+        return ""
+    asked = " Is the row of names missing?" if any(map(_reads_as_number, extra)) else ""
+    return f" Note that there were extra inputs: {len(extra)}.{asked}"
+
+
+def _reads_as_number(name: Hashable) -> bool:
+    if not isinstance(name, str):
+        return False
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _of_tensors(table: Table, ports: Sequence[Port], width: int) -> list[list[Any]]:
+    """The columns of a table that has one column for each input of the graph, [N] or [N, width] each."""
+    columns = []
+    for port in ports:
+        cells = table.column(port.name)
+        wide = port.width or width
+        rows = [[cell] if wide == 1 and not isinstance(cell, list) else cell for cell in cells]
+        if not all(isinstance(row, list) and len(row) == wide for row in rows):
+            if ABSENT in rows:
+                raise InvalidInput(f"Invalid input. A row has no {port.name}")
+            raise SchemaNotMet(f"Shape of input {port.name} does not match {(-1, wide)}.")
+        columns += [[row[place] for row in rows] for place in range(wide)]
+    return columns

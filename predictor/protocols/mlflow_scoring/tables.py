@@ -1,0 +1,190 @@
+"""Tables: what each form of a body says, by column, before any value is looked at.
+
+The forms are MLflow's, and so are the rules on what they may hold: `mlflow.utils.proto_json_utils`
+(`dataframe_from_parsed_json`, `parse_tf_serving_input`) of MLflow 3.17, which makes DataFrames of them.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import chain
+from typing import Any
+
+from predictor.protocols.mlflow_scoring.errors import InvalidInput, SchemaNotMet
+
+
+class Absent(Enum):
+    """In place of a value that a row does not have."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Absent.ABSENT
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns by name; where none are given, the names are the numbers from 0.
+
+    `column` gives the `count` values of a column that is among `names`; ABSENT where a row has none.
+    `texts` says that all values are text that stands for something, as in CSV.
+    """
+
+    names: Sequence[Hashable]
+    count: int
+    column: Callable[[Hashable], list[Any]]
+    texts: bool = False
+
+
+def of_lists(rows: Sequence[Sequence[Any]], names: Sequence[Hashable] | None = None) -> Table:
+    """From rows, each a list; what is behind the end of a short one is absent."""
+    if names is None:
+        names = range(max(map(len, rows), default=0))
+    places = {name: place for place, name in reversed([*enumerate(names)])}
+
+    def column(name: Hashable) -> list[Any]:
+        place = places[name]
+        return [row[place] if place < len(row) else ABSENT for row in rows]
+
+    return Table(names, len(rows), column)
+
+
+def of_records(records: Sequence[Mapping[str, Any]]) -> Table:
+    """From records; the names are those of all of them, in the order in which they come up."""
+    names = [*dict.fromkeys(chain.from_iterable(records))]
+    return Table(names, len(records), lambda name: [r.get(name, ABSENT) for r in records])  # type: ignore[call-overload]
+
+
+def of_columns(columns: Mapping[str, Any]) -> Table:
+    """From columns, each a list; a single value counts for every row.
+
+    Raises SchemaNotMet where they are not of one length.
+    """
+    if not _even(columns):
+        raise SchemaNotMet(
+            "This model contains a column-based signature, which suggests a DataFrame input. There was an "
+            "error casting the input data to a DataFrame: All arrays must be of the same length"
+        )
+    count = next((len(values) for values in columns.values() if isinstance(values, list)), 1)
+
+    def column(name: Hashable) -> list[Any]:
+        values = columns[name]  # type: ignore[index]
+        return values if isinstance(values, list) else [values] * count
+
+    return Table([*columns], count, column)
+
+
+def of_split(split: Any) -> Table:
+    """From `dataframe_split`. Raises InvalidInput."""
+    if not isinstance(split, dict):
+        kind = "list" if isinstance(split, list) else f"type {type(split)}"
+        raise InvalidInput(
+            f"Invalid input. Dataframe split format must be a dictionary. Got {kind}."
+        )
+    if "data" not in split or split.keys() - {"columns", "data", "index"}:
+        raise InvalidInput(
+            "Invalid input. Dataframe split format must have 'data' field and optionally 'columns' "
+            "and 'index' fields."
+        )
+    table = _of_data(split["data"], _names(split.get("columns")))
+    index = split.get("index")
+    if index is not None and (
+        not isinstance(index, list)
+        or len(index) != table.count
+        or any(isinstance(each, list | dict) for each in index)
+    ):
+        raise _not_split(f"index must be a list of {table.count} names, one for each row")
+    return table
+
+
+def _names(columns: Any) -> list[Hashable] | None:
+    if columns is None:
+        return None
+    if not isinstance(columns, list):
+        raise _not_split("columns must be a list of names")
+    # A name that is a list or an object is nobody's.
+    return [None if isinstance(name, list | dict) else name for name in columns]
+
+
+def _of_data(data: Any, names: list[Hashable] | None) -> Table:
+    if isinstance(data, dict):
+        if not _even(data):
+            raise _not_split("All arrays must be of the same length")
+        return _only(of_columns(data), names)
+    if data is None:
+        data = []
+    if not isinstance(data, list):
+        raise _not_split("data must be a list of rows")
+    if data and all(isinstance(row, dict) for row in data):
+        return _only(of_records(data), names)
+    if not all(isinstance(row, list) for row in data):
+        raise _not_split("data must be a list of rows, each a list")
+    width = max(map(len, data), default=0)
+    if data and names is not None and width != len(names):
+        raise _not_split(f"{len(names)} columns passed, passed data had {width} columns")
+    return of_lists(data, names)
+
+
+def _only(table: Table, names: list[Hashable] | None) -> Table:
+    """The table with the columns that are named, which may be without any value."""
+    if names is None:
+        return table
+    known = set(table.names)
+
+    def column(name: Hashable) -> list[Any]:
+        return table.column(name) if name in known else [ABSENT] * table.count
+
+    return Table(names, table.count, column)
+
+
+def _not_split(reason: str) -> InvalidInput:
+    return InvalidInput(
+        "Invalid input. Provided dataframe_split field is not a valid dataframe representation in "
+        f"'split' format. Error: '{reason}'"
+    )
+
+
+def of_dataframe_records(records: Any) -> Table:
+    """From `dataframe_records`. Raises InvalidInput."""
+    if not isinstance(records, list):
+        kind = "dictionary" if isinstance(records, dict) else f"type {type(records)}"
+        raise InvalidInput(
+            f"Invalid input. Dataframe records format must be a list of records. Got {kind}."
+        )
+    return _of_list(
+        records,
+        "Invalid input. Provided dataframe_records field is not a valid dataframe representation in "
+        "'records' format. Error: 'expected records only'",
+    )
+
+
+def of_values(form: str, values: Any) -> Table:
+    """From `instances` or `inputs`: records, lists, or one object of columns. Raises InvalidInput."""
+    if isinstance(values, dict):
+        if form == "instances" and not _even(values):
+            raise InvalidInput(
+                "Invalid input. The length of values for each input/column name are not the same"
+            )
+        return of_columns(values)
+    if not isinstance(values, list):
+        if isinstance(values, str):
+            raise InvalidInput(f"Invalid input. Failed to convert data of `{form}` to a number")
+        return of_lists([[values]])
+    table = _of_list(values, f"Invalid input. `{form}` must be records only, or lists only")
+    if values and isinstance(values[0], list) and len({len(row) for row in values}) > 1:
+        raise InvalidInput(f"Invalid input. The lists of `{form}` are not of one length")
+    return table
+
+
+def _even(columns: Mapping[str, Any]) -> bool:
+    return len({len(values) for values in columns.values() if isinstance(values, list)}) <= 1
+
+
+def _of_list(values: list[Any], mixed: str) -> Table:
+    kinds = {type(each) if isinstance(each, list | dict) else None for each in values}
+    if len(kinds) > 1:
+        raise InvalidInput(mixed)
+    if dict in kinds:
+        return of_records(values)
+    # Nothing has no column, and single values have one.
+    return Table(range(1), len(values), lambda _: values) if None in kinds else of_lists(values)

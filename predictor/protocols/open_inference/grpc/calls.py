@@ -1,0 +1,214 @@
+"""What stands around every method: ids, keys, bounds, counts, and errors as statuses."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
+from time import perf_counter
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+from grpc import StatusCode
+from structlog.contextvars import bind_contextvars
+
+from predictor.access import Headers
+from predictor.errors import BodyTooLarge, Overloaded
+from predictor.http import problems, request_id
+from predictor.http.limits import Refused
+from predictor.parts import Service
+from predictor.protocols.open_inference.grpc.methods import Method
+
+STATUS: dict[HTTPStatus, StatusCode] = {
+    HTTPStatus.OK: StatusCode.OK,
+    HTTPStatus.BAD_REQUEST: StatusCode.INVALID_ARGUMENT,
+    HTTPStatus.UNAUTHORIZED: StatusCode.UNAUTHENTICATED,
+    HTTPStatus.FORBIDDEN: StatusCode.PERMISSION_DENIED,
+    HTTPStatus.NOT_FOUND: StatusCode.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED: StatusCode.UNIMPLEMENTED,
+    HTTPStatus.REQUEST_TIMEOUT: StatusCode.DEADLINE_EXCEEDED,
+    HTTPStatus.CONFLICT: StatusCode.FAILED_PRECONDITION,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: StatusCode.RESOURCE_EXHAUSTED,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: StatusCode.INVALID_ARGUMENT,
+    HTTPStatus.UNPROCESSABLE_ENTITY: StatusCode.INVALID_ARGUMENT,
+    HTTPStatus.INTERNAL_SERVER_ERROR: StatusCode.INTERNAL,
+    HTTPStatus.SERVICE_UNAVAILABLE: StatusCode.UNAVAILABLE,
+}
+
+
+_PAUSE_SECONDS = 0.05
+_MOST_PAUSES = 10
+_GOODBYE_SECONDS = 0.05  # for clients to hear of it
+
+
+class Farewell:
+    """Knows how many calls have begun, and holds back their answers while the server stops."""
+
+    def __init__(self) -> None:
+        self._begun = 0
+        self._said: asyncio.Event | None = None
+
+    @property
+    def begins(self) -> bool:
+        """Whether the end has begun."""
+        return self._said is not None
+
+    def note(self) -> None:
+        """A call begins."""
+        self._begun += 1
+
+    async def over(self) -> None:
+        """Return when an answer may go: at once, unless the end has begun."""
+        if self._said is not None:
+            await self._said.wait()
+
+    async def say(self, stop: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Hold answers back, have the server `stop`, let them go; return when it has stopped."""
+        self._said = asyncio.Event()
+        before, pauses = -1, 0
+        while before != self._begun and pauses < _MOST_PAUSES:
+            before, pauses = self._begun, pauses + 1
+            await asyncio.sleep(_PAUSE_SECONDS)
+        stopping = asyncio.create_task(stop())
+        await asyncio.sleep(_GOODBYE_SECONDS)
+        self._said.set()
+        await stopping
+
+
+_OTHER = "other"  # what metrics call the methods that there are not
+_READ = {"authorization", "x-api-key", "x-request-id", "traceparent", "tracestate"}
+_RETRY = ("grpc-retry-pushback-ms", "1000")  # as 503 has Retry-After; gRFC A6
+_MOST_DETAIL = 2000  # characters: beyond 8 KiB, clients refuse the whole answer
+
+_log = logging.getLogger("uvicorn.error")  # where every traceback of a request is written
+
+
+class Calls(grpc.GenericRpcHandler):
+    """Answers calls by `methods`, each by its path, as the ASGI application answers requests."""
+
+    def __init__(self, service: Service, methods: Mapping[str, Method], farewell: Farewell) -> None:
+        self._service = service
+        self._farewell = farewell
+        self._most_bytes = service.settings.max_body_bytes
+        self._most = service.settings.max_connections
+        self._seconds = service.settings.body_seconds
+        self._under_way = 0
+        # As if a request were a stream of one message: only then is it ours to bound the wait for it.
+        handler = grpc.stream_unary_rpc_method_handler
+        self._handlers = {
+            path: handler(partial(self._answer, path, method)) for path, method in methods.items()
+        }
+        listed = ", ".join(path.rpartition("/")[2] for path in methods)
+        self._unknown = handler(partial(self._answer, _OTHER, partial(_refuse, listed)))
+
+    def service(self, handler_call_details: Any) -> Any:
+        """What answers a call, by its method's path."""
+        return self._handlers.get(handler_call_details.method, self._unknown)
+
+    async def _answer(
+        self, endpoint: str, method: Method, _: object, context: grpc.aio.ServicerContext
+    ) -> bytes:
+        started = perf_counter()
+        status = HTTPStatus.BAD_REQUEST  # a client that left, as over HTTP
+        self._farewell.note()
+        self._under_way += 1
+        try:
+            headers = _headers(context.invocation_metadata())
+            name = _name(headers)
+            bind_contextvars(request_id=name.decode())
+            body, status, detail = await self._asked(endpoint, method, headers, context)
+            await self._farewell.over()
+            said = [("x-request-id", name.decode())]
+            if status == HTTPStatus.OK:
+                context.set_trailing_metadata(tuple(said))
+                return body
+            if status == HTTPStatus.SERVICE_UNAVAILABLE:
+                said.append(_RETRY)
+            await self._abort(context, STATUS[status], detail[:_MOST_DETAIL], said)
+        except asyncio.CancelledError:
+            if self._farewell.begins:
+                status = HTTPStatus.SERVICE_UNAVAILABLE
+            raise
+        finally:
+            self._under_way -= 1
+            self._service.metrics.answered(endpoint, int(status), perf_counter() - started)
+        raise AssertionError  # `abort` raises
+
+    async def _asked(
+        self, endpoint: str, method: Method, headers: Headers, context: grpc.aio.ServicerContext
+    ) -> tuple[bytes, HTTPStatus, str]:
+        """The answer, or why there is none."""
+        try:
+            self._check(endpoint, headers, context)
+            with self._service.spans.below(headers):
+                return await method(await self._received(context)), HTTPStatus.OK, ""
+        except Refused as refused:
+            return b"", refused.status, str(refused)
+        except Exception as error:  # noqa: BLE001  every error has its status
+            status, detail = problems.said(error, endpoint)
+            if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                _log.error("Exception in a call", exc_info=error)
+            return b"", status, detail
+
+    def _check(self, endpoint: str, headers: Headers, context: grpc.aio.ServicerContext) -> None:
+        """Raise Overloaded or Unauthorized where it may not be answered."""
+        if self._under_way > self._most:
+            raise Overloaded(self._under_way, "calls")
+        access = self._service.access
+        if access.guards(endpoint) and endpoint != _OTHER:
+            owner = access.check(endpoint, headers, _client(context.peer()))
+            bind_contextvars(asked_by=owner)
+
+    async def _received(self, context: grpc.aio.ServicerContext) -> bytes:
+        try:
+            async with asyncio.timeout(self._seconds):
+                message: bytes = await context.read()
+        except TimeoutError:
+            late = "the request did not arrive in time"
+            raise Refused(HTTPStatus.REQUEST_TIMEOUT, late) from None
+        if message is grpc.aio.EOF and self._farewell.begins:
+            stopping = "the service stops; ask another replica"
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, stopping)
+        if message is grpc.aio.EOF:  # the client left, or gRPC has refused it for its size
+            raise Refused(HTTPStatus.BAD_REQUEST, "the call ended before its message came")
+        if len(message) > self._most_bytes:
+            raise BodyTooLarge(self._most_bytes)
+        return message
+
+    async def _abort(
+        self,
+        context: grpc.aio.ServicerContext,
+        status: grpc.StatusCode,
+        detail: str,
+        metadata: list[tuple[str, str]],
+    ) -> None:
+        try:
+            await context.abort(status, detail, tuple(metadata))
+        except grpc.aio.InternalError:  # nobody is there to hear it
+            raise asyncio.CancelledError from None
+
+
+async def _refuse(listed: str, _: bytes) -> bytes:
+    raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"there is no such method; there are {listed}")
+
+
+def _headers(metadata: Sequence[tuple[str, str | bytes]]) -> Headers:
+    """Those fields of a call's metadata that are read here, as HTTP has them."""
+    return [
+        (name.encode(), value if isinstance(value, bytes) else value.encode())
+        for name, value in metadata
+        if name in _READ
+    ]
+
+
+def _name(headers: Headers) -> bytes:
+    """The id of a call: the one that it brought, or a new one."""
+    ids = [value for name, value in headers if name == request_id.HEADER]
+    parents = [value for name, value in headers if name == request_id.TRACE_PARENT]
+    return request_id.brought(ids, parents) or request_id.made()
+
+
+def _client(peer: str) -> str:
+    """The address in what gRPC calls a peer: `ipv4:127.0.0.1:52612`, `ipv6:%5B::1%5D:52612`."""
+    return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")

@@ -1,0 +1,201 @@
+"""The methods of `inference.GRPCInferenceService`: bytes of a request in, bytes of its answer out."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from predictor.errors import MalformedBody, NothingServing
+from predictor.inference.batcher import LARGE
+from predictor.inference.compute import Run
+from predictor.model.servable import Servable
+from predictor.parts import Service
+from predictor.protocols.open_inference import outputs as metadata
+from predictor.protocols.open_inference.datatypes import to_bytes
+from predictor.protocols.open_inference.errors import InvalidInference, check_offered, quoted
+from predictor.protocols.open_inference.grpc import open_inference_pb2 as pb
+from predictor.protocols.open_inference.grpc.open_inference_pb2 import (
+    ModelInferRequest,
+    ModelInferResponse,
+)
+from predictor.protocols.open_inference.inference import Addressed, Inference, Inferred
+from predictor.protocols.open_inference.tensors import Tensor
+
+M = TypeVar("M", bound=Message)
+
+_MAX_TENSORS = (
+    1 << 16
+)  # inputs or outputs: an empty one is two bytes of a message, and takes hundreds in memory
+
+_CONTENTS = {
+    "BOOL": "bool_contents", "BYTES": "bytes_contents",
+    "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
+    "INT64": "int64_contents", "UINT64": "uint64_contents",
+    "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
+    "FP32": "fp32_contents", "FP64": "fp64_contents",
+}  # fmt: skip
+"""The field that has the elements of each datatype; those of FP16 are only ever raw."""
+
+
+def read(kind: type[M], body: bytes) -> M:
+    """The message that these bytes are. Raises MalformedBody."""
+    try:
+        return kind.FromString(body)
+    except DecodeError:
+        raise MalformedBody(f"the request is not a {kind.DESCRIPTOR.full_name}") from None
+
+
+def addressed(name: str, version: str) -> Addressed:
+    """The model that a message names; an empty version is whichever serves."""
+    return Addressed(name, version or None)
+
+
+def inference(request: ModelInferRequest) -> Inference:
+    """What is asked for. Raises InvalidInference for elements that are not where they should be."""
+    _check_parameters(request)
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise InvalidInference(
+            f"raw_input_contents has {len(raw)} elements, and there are {len(request.inputs)} inputs"
+        )
+    tensors = [
+        Tensor(each.name, each.datatype, each.shape, _raw(each, raw[i]) if raw else _typed(each))
+        for i, each in enumerate(request.inputs)
+    ]
+    names = [output.name for output in request.outputs]
+    return Inference(addressed(request.model_name, request.model_version), tensors, names)
+
+
+def _check_parameters(request: ModelInferRequest) -> None:
+    check_offered(request.parameters, "")
+    for place, listed in (("inputs", request.inputs), ("outputs", request.outputs)):
+        if len(listed) > _MAX_TENSORS:
+            raise InvalidInference(
+                f"the request has {len(listed)} {place}; at most {_MAX_TENSORS} are read"
+            )
+        for number, each in enumerate(listed):
+            check_offered(each.parameters, f"{place}[{number}]")
+
+
+def _raw(tensor: Any, raw: bytes) -> bytes:
+    if tensor.HasField("contents"):
+        raise InvalidInference(
+            f"input {quoted(tensor.name)} has contents, and raw_input_contents is given as well"
+        )
+    return raw
+
+
+def _typed(tensor: Any) -> list[Any]:
+    taken = _CONTENTS.get(tensor.datatype)
+    for field, _ in tensor.contents.ListFields():
+        if taken is not None and field.name != taken:
+            raise InvalidInference(
+                f"input {quoted(tensor.name)}: {tensor.datatype} is taken in {taken}, "
+                f"and not in {field.name}"
+            )
+    return list(getattr(tensor.contents, taken)) if taken else []
+
+
+def response(request: ModelInferRequest, inferred: Inferred) -> bytes:
+    """The answer to a request, with its id: raw where its inputs were, as Triton has it, or one output is FP16."""
+    version = inferred.version
+    made = ModelInferResponse(model_name=version.name, model_version=version.version, id=request.id)
+    raw = bool(request.raw_input_contents) or any(
+        tensor.datatype not in _CONTENTS for tensor in inferred.outputs
+    )
+    for tensor in inferred.outputs:
+        output = made.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        elements: Any = tensor.data
+        if raw:
+            made.raw_output_contents.append(to_bytes(tensor.datatype, elements))
+            continue
+        if tensor.datatype == "BYTES":
+            elements = [text.encode() for text in elements]
+        getattr(output.contents, _CONTENTS[tensor.datatype]).extend(elements)
+    return made.SerializeToString()
+
+
+Method = Callable[[bytes], Awaitable[bytes]]
+
+_SERVICE = "/inference.GRPCInferenceService/"
+
+
+def methods(service: Service) -> Mapping[str, Method]:
+    """Each method by its path, which is also what metrics and the table of keys call it."""
+    each = _Methods(service)
+    return {
+        f"{_SERVICE}ServerLive": each.server_live,
+        f"{_SERVICE}ServerReady": each.server_ready,
+        f"{_SERVICE}ModelReady": each.model_ready,
+        f"{_SERVICE}ServerMetadata": each.server_metadata,
+        f"{_SERVICE}ModelMetadata": each.model_metadata,
+        f"{_SERVICE}ModelInfer": each.model_infer,
+    }
+
+
+class _Methods:
+    def __init__(self, service: Service) -> None:
+        self._reconciler = service.reconciler
+        self._batcher = service.batcher
+
+    async def server_live(self, body: bytes) -> bytes:
+        read(pb.ServerLiveRequest, body)
+        return pb.ServerLiveResponse(live=True).SerializeToString()
+
+    async def server_ready(self, body: bytes) -> bytes:
+        read(pb.ServerReadyRequest, body)
+        ready = self._reconciler.serving is not None
+        return pb.ServerReadyResponse(ready=ready).SerializeToString()
+
+    async def model_ready(self, body: bytes) -> bytes:
+        """False while nothing serves. Raises UnknownModel for what is not the serving version."""
+        request = read(pb.ModelReadyRequest, body)
+        try:
+            serving = self._reconciler.require_serving()
+        except NothingServing:
+            return pb.ModelReadyResponse(ready=False).SerializeToString()
+        addressed(request.name, request.version).check(serving.model_version)
+        return pb.ModelReadyResponse(ready=True).SerializeToString()
+
+    async def server_metadata(self, body: bytes) -> bytes:
+        read(pb.ServerMetadataRequest, body)
+        # No extension: what JSON needs one for, raw contents, is part of the protocol here.
+        return pb.ServerMetadataResponse(name="mlflow-hotswap", version="0.1.0").SerializeToString()
+
+    async def model_metadata(self, body: bytes) -> bytes:
+        """Raises NothingServing, or UnknownModel for what is not the serving version."""
+        request = read(pb.ModelMetadataRequest, body)
+        serving = self._reconciler.require_serving()
+        version = serving.model_version
+        addressed(request.name, request.version).check(version)
+        return pb.ModelMetadataResponse(
+            name=version.name,
+            versions=[version.version],
+            platform=metadata.PLATFORM,
+            inputs=[_described(each) for each in metadata.inputs(serving.signature)],
+            outputs=[_described(each) for each in metadata.outputs(serving.signature)],
+        ).SerializeToString()
+
+    async def model_infer(self, body: bytes) -> bytes:
+        """One row joins the tick's; more, or a large message, are read, run and written in a thread.
+
+        Raises InvalidInference, UnknownModel, MalformedBody, NothingServing or Overloaded.
+        """
+        if len(body) <= LARGE:
+            request = read(pb.ModelInferRequest, body)
+            asked = inference(request)
+            if asked.has_one_row:
+                return response(request, await self._batcher.ask_about(asked))
+        return await self._batcher.compute(partial(_infer, body))
+
+
+def _infer(body: bytes, servable: Servable, run: Run) -> bytes:
+    request = read(pb.ModelInferRequest, body)
+    return response(request, inference(request).compute(servable, run))
+
+
+def _described(tensor: metadata.TensorMetadata) -> pb.ModelMetadataResponse.TensorMetadata:
+    return pb.ModelMetadataResponse.TensorMetadata(
+        name=tensor.name, datatype=tensor.datatype, shape=tensor.shape
+    )

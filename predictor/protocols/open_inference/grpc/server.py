@@ -1,0 +1,85 @@
+"""Server: gRPC in the event loop that serves HTTP, from the service's start to its end."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+# Its library writes lines of its own to stderr, which are not JSON and may quote what clients sent.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+import grpc
+
+from predictor.http.listeners import numeric
+from predictor.logs import log
+from predictor.parts import Service
+from predictor.protocols.open_inference.grpc.calls import Calls, Farewell
+from predictor.protocols.open_inference.grpc.methods import methods
+from predictor.settings import Settings
+
+_USUAL_BYTES = 4 << 20  # of a message: gRPC's own limit, where nobody sets another
+
+
+@asynccontextmanager
+async def serving(service: Service) -> AsyncIterator[int]:
+    """Answer calls meanwhile; the port. It ends when `service.leaving` is called, or here.
+
+    Raises RuntimeError where the port is not to be had.
+    """
+    settings = service.settings
+    farewell = Farewell()
+    calls = Calls(service, methods(service), farewell)
+    server = grpc.aio.server(handlers=[calls], options=_options(settings))
+    port = _listen(server, settings)
+    await server.start()
+    ending: list[asyncio.Task[None]] = []
+
+    def leave() -> None:
+        if not ending:
+            stop = partial(server.stop, settings.shutdown_seconds)
+            ending.append(asyncio.create_task(farewell.say(stop)))
+
+    service.leaving.append(leave)
+    try:
+        yield port
+    finally:
+        service.leaving.remove(leave)
+        leave()
+        await ending[0]
+
+
+def _listen(server: grpc.aio.Server, settings: Settings) -> int:
+    port = settings.grpc_port or 0
+    try:
+        address = numeric(settings.host, port)
+        if settings.tls_certificate is None:
+            return int(server.add_insecure_port(address))
+        chain = settings.tls_certificate.read_bytes()
+        key = settings.tls_key.read_bytes() if settings.tls_key else chain
+        pair = grpc.ssl_server_credentials([(key, chain)])
+        return int(server.add_secure_port(address, pair))
+    except RuntimeError as error:
+        log.error("cannot_listen", host=settings.host, port=port, reason=str(error))
+        raise
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    """The bounds on clients, as far as gRPC has them; their names are those of grpc_types.h."""
+    idle = max(1, settings.keep_alive_seconds) * 1000
+    return [
+        # Only workers share the port: a second service that did would take some of the calls.
+        ("grpc.so_reuseport", int(settings.workers > 1)),
+        # More than is answered: what is too large by less than that is told so as over HTTP.
+        ("grpc.max_receive_message_length", max(2 * settings.max_body_bytes, _USUAL_BYTES)),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", settings.max_header_bytes),
+        ("grpc.absolute_max_metadata_size", settings.max_header_bytes),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_concurrent_streams", settings.max_queued_rows),
+        ("grpc.server_handshake_timeout_ms", int(settings.header_seconds * 1000)),
+        ("grpc.max_connection_idle_ms", idle),
+        # Whoever does not answer a ping is gone.
+        ("grpc.keepalive_time_ms", idle),
+        # Only what is not compressed, as over HTTP: what a small message grows to is not bounded.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
+    ]

@@ -1,0 +1,79 @@
+"""`POST /predict` and `POST /predict/batch`: records in, predictions out."""
+
+from fastapi import APIRouter, Request, Response
+
+from predictor.errors import BodyTooLarge, FieldError, InferenceTimeout, InvalidRecord, Overloaded
+from predictor.http.body import read_json_body
+from predictor.http.conditional import NO_STORE
+from predictor.openapi.operations import NOTHING_SERVING, answers_with, takes
+from predictor.parts import Service
+from predictor.protocols.predict.openapi import ASKED
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes of our own prediction protocol."""
+    router = APIRouter(tags=["predictions"])
+    settings = service.settings
+    most = settings.max_body_bytes
+    too_large = BodyTooLarge(most)
+    too_long = InferenceTimeout(settings.inference_seconds)
+
+    @router.post(
+        "/predict",
+        operation_id="predict",
+        summary="Predict one record",
+        openapi_extra=takes("Record"),
+        responses=answers_with(
+            "Prediction",
+            400,
+            too_large,
+            415,
+            422,
+            NOTHING_SERVING,
+            Overloaded(settings.max_queued_rows, "records"),
+            too_long,
+            says="The prediction for the record.",
+        ),
+    )
+    async def predict(request: Request) -> Response:
+        """One record with every feature by name; the answer names the version that computed it."""
+        return _json(await service.batcher.predict(await read_json_body(request, most)))
+
+    @router.post(
+        "/predict/batch",
+        operation_id="predict_batch",
+        summary="Predict several records",
+        openapi_extra={**takes("Records"), "parameters": [ASKED]},
+        responses=answers_with(
+            "Predictions",
+            400,
+            too_large,
+            415,
+            422,
+            NOTHING_SERVING,
+            Overloaded(settings.max_queued_batches, "batches"),
+            too_long,
+            says="The predictions, one for each record, in their order.",
+        ),
+    )
+    async def predict_batch(request: Request) -> Response:
+        """Several records; all answers are from one version, in the order of the records."""
+        warn = _warn(request)
+        body = await read_json_body(request, most)
+        return _json(await service.batcher.predict_batch(body, warn=warn))
+
+    return router
+
+
+def _warn(request: Request) -> bool:
+    """Whether the query asks for warnings. Raises InvalidRecord for neither yes nor no."""
+    given = request.query_params.getlist("warnings")
+    if len(given) > 1:
+        raise InvalidRecord([FieldError("warnings", "given twice in the query")])
+    if given and given[0] not in {"true", "false"}:
+        raise InvalidRecord([FieldError("warnings", "expected true or false in the query")])
+    return given == ["true"]
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, headers=NO_STORE, media_type="application/json")

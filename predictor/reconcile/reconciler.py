@@ -1,0 +1,216 @@
+"""Aspired against serving: the one place that decides and swaps.
+
+It knows nothing of HTTP, MLflow or Prometheus: a Source tells it what should serve and brings the
+files, and whoever observes it hears events.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, Literal
+
+from predictor.errors import LoadError, NothingServing, RegistryError, RegistryInternal
+from predictor.events import (
+    LoadStarted,
+    LoadSuperseded,
+    Observe,
+    RegistryAnswered,
+    RegistryFailed,
+    Swapped,
+    SwapReason,
+)
+from predictor.model.artifact import Fetched
+from predictor.model.builder import Builder, Loader
+from predictor.model.servable import Servable
+from predictor.model_version import ModelVersion
+from predictor.reconcile.decision import (
+    Failure,
+    Keep,
+    Knowledge,
+    Load,
+    Stop,
+    decide,
+    why_nothing,
+    why_swapped,
+)
+from predictor.reconcile.retries import Retries
+from predictor.reconcile.source import Memory, Source
+
+
+class Reconciler:
+    """Holds the serving servable, and replaces it when the registry says so."""
+
+    def __init__(
+        self,
+        source: Source,
+        load: Loader,
+        observe: Observe,
+        *,
+        when_none: Literal["stop", "keep"] = "stop",
+        retry_seconds: float = 2,
+        load_seconds: float = 300,
+    ) -> None:
+        self._source = source
+        self._observe = observe
+        self._when_none: Literal["stop", "keep"] = when_none
+        self._serving: Servable | None = None
+        self._loading: tuple[ModelVersion, asyncio.Task[None]] | None = None
+        self._asides: set[asyncio.Task[None]] = set()
+        self._asking = asyncio.Lock()
+        self._builder = Builder(source.fetch, load, load_seconds)
+        self._memory = Memory(source, observe, lambda: self._serving_version, self._none_may_serve)
+        self._retries = Retries(source, observe, retry_seconds)
+        self.knowledge = Knowledge()
+
+    @property
+    def serving(self) -> Servable | None:
+        """The servable that answers requests, or None. Read it once per batch and keep the reference."""
+        return self._serving
+
+    @property
+    def loading(self) -> ModelVersion | None:
+        """The version that is being made ready, or None."""
+        return self._loading[0] if self._loading else None
+
+    @property
+    def failure(self) -> Failure | None:
+        """The last failed load of the version that should serve, or None."""
+        return self._retries.failure
+
+    @property
+    def cache_fault(self) -> str | None:
+        """Why what serves could not be written down for a start without the registry, or None."""
+        return self._memory.fault
+
+    def require_serving(self) -> Servable:
+        """The serving servable. Raises NothingServing, with the reason."""
+        if self._serving is None:
+            raise NothingServing(why_nothing(self.knowledge, self.failure, self.loading))
+        return self._serving
+
+    async def reconcile(self) -> None:
+        """Ask the registry once, and start what follows from its answer.
+
+        Never raises for a fault of the registry or of a model version. Returns before a load that
+        it started has ended.
+        """
+        async with self._asking:
+            try:
+                aspired = await self._source.aspired()
+                changed = self._registry_answered(aspired)
+                await self._follow(aspired)
+                if changed and self._serving is None and aspired is None:
+                    self._aside(self._memory.record())
+            except RegistryError as error:
+                self._registry_failed(error)
+            except Exception as error:  # noqa: BLE001  a fault of ours must not end the polls unseen
+                self._registry_failed(RegistryInternal(error), error)
+
+    def timed_out(self, servable: Servable) -> None:
+        """Show a version as failed: a computation of it was stopped. It goes on serving."""
+        self._retries.timed_out(servable.model_version)
+
+    async def settled(self) -> None:
+        """Return when no load is in progress, and what it led to is written down."""
+        while pending := {*self._asides, *([self._loading[1]] if self._loading else [])}:
+            await asyncio.wait(pending)
+
+    async def close(self) -> None:
+        """Give up what is in progress, and the source. What serves goes on serving."""
+        self._supersede()
+        for task in self._asides:
+            task.cancel()
+        self._builder.close()
+        await self._source.close()
+
+    @property
+    def _serving_version(self) -> ModelVersion | None:
+        return self._serving.model_version if self._serving else None
+
+    async def _follow(self, aspired: ModelVersion | None) -> None:
+        if self._loading is not None:
+            if self._loading[0] == aspired:
+                return
+            self._supersede()
+        listing = await self._retries.listing(aspired)
+        now = asyncio.get_running_loop().time()
+        serving = self._serving_version
+        match decide(aspired, serving, self.failure, now, self._when_none, listing=listing):
+            case Load(version):
+                self._begin(version)
+            case Stop():
+                self._swap(None, "withdrawn")
+                self._aside(self._memory.record())
+            case Keep():
+                if aspired is None and self._when_none == "keep":
+                    self._aside(self._restore())
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what needs the disk without waiting for it: one that hangs must not end the polls."""
+        task = asyncio.create_task(work)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+    def _begin(self, version: ModelVersion, restored: Fetched | None = None) -> None:
+        task = asyncio.create_task(self._load(version, restored), name=f"load {version}")
+        self._loading = (version, task)
+
+    async def _restore(self) -> None:
+        """Serve what served last, as a process would that had not been restarted."""
+        found = await self._memory.recall(self._needs_restore)
+        if found is not None and not self._retries.last_failed(found[0]):
+            self._begin(*found)
+
+    def _needs_restore(self) -> bool:
+        return self._serving is None and self._loading is None and not self._none_may_serve()
+
+    async def _load(self, version: ModelVersion, restored: Fetched | None) -> None:
+        self._observe(LoadStarted(version))
+        started = time.perf_counter()
+        try:
+            servable, fetched = await self._builder.build(version, restored)
+        except LoadError as error:
+            failure = self._retries.failed(version, error, self._serving_version)
+            self._aside(self._retries.note_listing(failure))
+        else:
+            self._retries.loaded(version)
+            reason = why_swapped(self._serving_version, version, restored=restored is not None)
+            self._swap(servable, reason, time.perf_counter() - started)
+            if restored is None:
+                self._memory.keep(version, fetched)
+        finally:
+            if self._loading is not None and self._loading[1] is asyncio.current_task():
+                self._loading = None
+        await self._memory.record()
+        if self.failure is not None:
+            await self._restore()
+
+    def _none_may_serve(self) -> bool:
+        return self.knowledge.says_none and self._when_none == "stop"
+
+    def _swap(self, servable: Servable | None, reason: SwapReason, seconds: float = 0.0) -> None:
+        previous, self._serving = self._serving_version, servable
+        self._memory.drop()
+        digest = servable.artifact.onnx_sha256 if servable else ""
+        self._observe(Swapped(previous, self._serving_version, reason, seconds, digest))
+
+    def _supersede(self) -> None:
+        if self._loading is not None:
+            (version, task), self._loading = self._loading, None
+            task.cancel()
+            self._observe(LoadSuperseded(version))
+
+    def _registry_answered(self, aspired: ModelVersion | None) -> bool:
+        changed = self.knowledge.differs_from(aspired)
+        self.knowledge = self.knowledge.answered(aspired, self._source.absence)
+        self._observe(RegistryAnswered(aspired, changed, self.knowledge.absence))
+        return changed
+
+    def _registry_failed(self, error: RegistryError, cause: Exception | None = None) -> None:
+        first = self.knowledge.outcome != error.outcome
+        self.knowledge = self.knowledge.failed(error)
+        serving = self._serving_version
+        self._observe(RegistryFailed(error.outcome, str(error), serving, first, cause))
+        # Only where the registry has never spoken: once it has, its last word stands.
+        if self.knowledge.answered_at is None:
+            self._aside(self._restore())

@@ -1,0 +1,73 @@
+"""Retries: the version whose load failed last, and what is known for trying it again."""
+
+import asyncio
+import math
+from dataclasses import replace
+
+from predictor import clock
+from predictor.errors import INFERENCE, LoadError
+from predictor.events import InferenceTimedOut, LoadFailed, Observe
+from predictor.model_version import ModelVersion
+from predictor.reconcile.decision import Failure
+from predictor.reconcile.source import Source
+
+
+class Retries:
+    """Keeps the last failure for as long as the registry names its version."""
+
+    def __init__(self, source: Source, observe: Observe, first_seconds: float) -> None:
+        """`first_seconds` is the delay after a first failure; it doubles with each further one."""
+        self._source = source
+        self._observe = observe
+        self._first_seconds = first_seconds
+        self.failure: Failure | None = None
+
+    def failed(
+        self, version: ModelVersion, error: LoadError, serving: ModelVersion | None
+    ) -> Failure:
+        """Count and tell a failed load; the failure that it is now."""
+        now = asyncio.get_running_loop().time()
+        failure = Failure.after(self.failure, version, error, now, self._first_seconds)
+        self.failure = failure
+        delay = round(failure.retry_at - now, 3)
+        self._observe(
+            LoadFailed(version, error.stage, error.reason, failure.attempts, delay, serving)
+        )
+        return failure
+
+    def timed_out(self, version: ModelVersion) -> None:
+        """Count and tell a computation that was stopped; nothing is tried again because of it."""
+        before = self.failure
+        times = before.attempts + 1 if before is not None and self.last_failed(version) else 1
+        if before is None or self.last_failed(version):
+            reason = "a computation took longer than it may, and was stopped; it goes on serving"
+            self.failure = Failure(
+                version, INFERENCE, reason, times, clock.now(), retry_at=math.inf
+            )
+        self._observe(InferenceTimedOut(version, times))
+
+    def loaded(self, version: ModelVersion) -> None:
+        """Forget the failure of a version that could be loaded after all."""
+        if self.last_failed(version):
+            self.failure = None
+
+    def last_failed(self, version: ModelVersion) -> bool:
+        """Whether the failure that is kept is this version's."""
+        return self.failure is not None and self.failure.version == version
+
+    async def note_listing(self, failure: Failure) -> None:
+        """Keep what the files looked like when the version failed."""
+        listing = await self._source.listing(failure.version)
+        if self.failure is failure:
+            self.failure = replace(failure, listing=listing)
+
+    async def listing(self, aspired: ModelVersion | None) -> str | None:
+        """What the aspired version's files look like now, if it failed; replaced ones are worth a try.
+
+        The failure of a version that the registry does not name any more is forgotten.
+        """
+        if self.failure is not None and self.failure.version != aspired:
+            self.failure = None
+        if self.failure is None or self.failure.stage == INFERENCE:
+            return None
+        return await self._source.listing(self.failure.version)

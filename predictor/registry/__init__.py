@@ -1,0 +1,1 @@
+"""What MLflow's registry says, and a version's files from wherever it keeps them."""

@@ -1,0 +1,338 @@
+"""Where a version's files come from: the tracking server's artifact proxy, a host or a store of its own."""
+
+import asyncio
+import contextlib
+import os
+import re
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from pathlib import PurePosixPath
+from typing import Any, ParamSpec, Protocol, TypeVar
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from predictor.errors import LoadError, RegistryError
+from predictor.origins import Origin, host_and_port
+from predictor.registry.client import TooLarge, TrackingServer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Blocking:
+    """Runs blocking work of one kind, at most `most` pieces at a time."""
+
+    def __init__(self, what: str, most: int = 16) -> None:
+        """`what` names the work, in the plural, for the error."""
+        self._what = what
+        self._most = most
+        self._places = threading.BoundedSemaphore(most)
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `work` returns, from a thread. Raises what it raises, or LoadError where too many hang."""
+        if not self._places.acquire(blocking=False):
+            raise LoadError("fetch", f"{self._most} {self._what} have not ended; look at the store")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        call = partial(copy_context().run, partial(work, *args, **kwargs))
+
+        def in_thread() -> None:
+            try:
+                tell = partial(_settle, future, call(), None)
+            except BaseException as error:  # noqa: BLE001  whatever it is, the caller hears of it
+                tell = partial(_settle, future, None, error)
+            finally:
+                self._places.release()
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+                loop.call_soon_threadsafe(tell)
+
+        threading.Thread(target=in_thread, name=f"blocking {self._what}", daemon=True).start()
+        return await future
+
+
+def _settle(future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:
+    if future.done():  # its caller gave up
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+_PROXY = "/api/2.0/mlflow-artifacts/artifacts"
+_CHUNK = 1 << 20  # bytes
+_LISTING_SECONDS, _LISTING_BYTES = 2, 1_000_000  # it is asked for between two polls
+_STORES = Blocking("readings of artifact stores")
+# fsspec's driver for each scheme, and the extra that installs it. No other scheme is passed on to
+# fsspec, which knows dozens, some of which run programs or ask any host.
+_DRIVERS = {
+    "s3": ("s3", "s3"),
+    "s3a": ("s3", "s3"),
+    "gs": ("gs", "gcs"),
+    "gcs": ("gs", "gcs"),
+    "abfs": ("abfs", "azure"),
+    "abfss": ("abfss", "azure"),
+}
+_HTTP = {"mlflow-artifacts", "http", "https"}
+_SERVED = "mlflow-artifacts, http, https, file, s3, gs, abfss, runs and models"
+
+
+class ArtifactFiles(Protocol):
+    """The files below one artifact URI."""
+
+    async def read(self, path: str, most: int) -> bytes:
+        """The bytes of one file.
+
+        Raises LoadError (stage `fetch`) where it is missing, cannot be read or has more than
+        `most` bytes.
+        """
+
+    async def listing(self) -> str:
+        """A text that differs once a file is added, removed or replaced by one of another size.
+
+        Raises LoadError (stage `fetch`).
+        """
+
+
+@dataclass(frozen=True)
+class ArtifactStores:
+    """Everything that files may be read from.
+
+    `others` are further hosts that may be asked; nothing of the registry's credentials is shown to
+    them. `s3` are options of fsspec's driver of S3.
+    """
+
+    registry: TrackingServer
+    others: Mapping[Origin, TrackingServer] = field(default_factory=dict)
+    s3: Mapping[str, Any] = field(default_factory=dict)
+
+    def open(self, uri: str) -> ArtifactFiles:
+        """The files below `uri`. Raises LoadError for a URI that is not served."""
+        named = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", uri)
+        scheme = named[1].lower() if named else ""
+        if scheme not in {*_DRIVERS, *_HTTP, "", "file"}:
+            raise LoadError("fetch", f"{scheme}: sources are not served, but {_SERVED} are")
+        try:
+            parts = urlsplit(uri)
+            _ = parts.port
+        except ValueError:
+            raise LoadError("fetch", f"the {scheme}: source is not an address") from None
+        if scheme in _HTTP:
+            return self._proxied(uri, parts)
+        # An abfss: container stands where a user would.
+        if parts.password or ("@" in parts.netloc and scheme not in {"abfs", "abfss"}):
+            raise LoadError("fetch", f"the {scheme}: source has credentials in its address")
+        if scheme in _DRIVERS:
+            driver, extra = _DRIVERS[scheme]
+            return StoredFiles(uri, driver, extra, self.s3 if driver == "s3" else {})
+        return StoredFiles(f"file://{_local(uri, parts)}", "file")
+
+    def _proxied(self, uri: str, parts: SplitResult) -> "ProxiedFiles":
+        if "@" in parts.netloc:
+            raise LoadError("fetch", f"the {parts.scheme}: source has credentials in its address")
+        if parts.query or parts.fragment:
+            raise LoadError(
+                "fetch",
+                f"the {parts.scheme}: source has a query or a fragment, which no folder has",
+            )
+        own, prefix = (
+            Origin.of(str(self.registry.base_url)),
+            self.registry.base_url.path.rstrip("/"),
+        )
+        path = unquote(parts.path)
+        if parts.scheme.lower() == "mlflow-artifacts":
+            # As MLflow has it: the scheme and the path before the API are those of the tracking server.
+            host = host_and_port(parts.netloc, own.scheme) if parts.netloc else (own.host, own.port)
+            asked, path = Origin(own.scheme, *host), f"{prefix}{_PROXY}/{path.strip('/')}"
+        elif parts.hostname:
+            asked = Origin.of(uri)
+        else:
+            raise LoadError("fetch", f"{uri} names no host")
+        server = self.others.get(asked)
+        if asked == own and path.startswith(f"{prefix}{_PROXY}/"):
+            server, path = self.registry, path.removeprefix(prefix)
+        if server is None:
+            raise LoadError(
+                "fetch",
+                f"{uri} is on another server than MLFLOW_TRACKING_URI; "
+                f"PREDICTOR_ARTIFACT_HOSTS may list {asked}",
+            )
+        service, found, root = path.rpartition(f"{_PROXY}/")
+        return ProxiedFiles(
+            server, (root if found else path).strip("/"), f"{service}{_PROXY}" if found else ""
+        )
+
+
+class ProxiedFiles:
+    """Through a tracking server's proxy, where no credentials for the store are needed; or any HTTP server."""
+
+    def __init__(self, server: TrackingServer, root: str, service: str = _PROXY) -> None:
+        """`root` is the folder below `service`, the path of the API on that server."""
+        self._server = server
+        self._root = root
+        self._service = service
+
+    async def read(self, path: str, most: int) -> bytes:
+        """As ArtifactFiles.read."""
+        url = f"{quote(self._service)}/{quote(self._root)}/{quote(checked(path))}"
+        try:
+            status, content = await self._server.get(url, max_bytes=most)
+        except TooLarge as error:
+            raise _too_large(path) from error
+        except RegistryError as error:
+            raise LoadError("fetch", f"GET {url}: {error}") from error
+        if status != HTTPStatus.OK:
+            raise LoadError(
+                "fetch", f"GET {self._server.named(url)} answers HTTP {status}{self._why(status)}"
+            )
+        return content
+
+    async def listing(self) -> str:
+        """As ArtifactFiles.listing: names and sizes, as the server tells them."""
+        url = quote(self._service) or "/"
+        try:
+            status, content = await self._server.get(
+                url, {"path": self._root}, max_bytes=_LISTING_BYTES, seconds=_LISTING_SECONDS
+            )
+        except RegistryError as error:
+            raise LoadError("fetch", f"GET {url}, the listing: {error}") from error
+        if status != HTTPStatus.OK:
+            raise LoadError("fetch", f"GET {url}, the listing, answers HTTP {status}")
+        return content.decode(errors="replace")
+
+    def _why(self, status: int) -> str:
+        """Which permission is missing. MLflow gives the files to who may read their experiment."""
+        if status not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            return ""
+        found = re.match(r"(?:workspaces/[^/]+/)?(\d+)/", self._root)
+        experiment = f"the experiment {found[1]}" if found else "the experiment of the run"
+        return (
+            f": {self._server.user} needs READ on {experiment}, whose artifacts these are; "
+            "READ on the registered model is not enough"
+        )
+
+
+class StoredFiles:
+    """Straight from where they are: a local folder, or an object store through fsspec's drivers."""
+
+    def __init__(
+        self, uri: str, driver: str, extra: str = "", options: Mapping[str, Any] | None = None
+    ) -> None:
+        """`driver` is fsspec's name of it, `options` what it is made with."""
+        self._uri = uri.rstrip("/")
+        self._driver = driver
+        self._extra = extra
+        self._options = options or {}
+
+    async def read(self, path: str, most: int) -> bytes:
+        """As ArtifactFiles.read."""
+        file = await _STORES.run(self._open, checked(path))
+        with contextlib.closing(file):
+            return await _gather(self._chunks(file, path), path, most)
+
+    async def listing(self) -> str:
+        """As ArtifactFiles.listing: whatever the store tells of each file, times included."""
+        try:
+            async with asyncio.timeout(_LISTING_SECONDS):
+                return await _STORES.run(self._list)
+        except TimeoutError as error:
+            reason = f"cannot list {self._uri}: no answer in {_LISTING_SECONDS:g} s"
+            raise LoadError("fetch", reason) from error
+
+    def _list(self) -> str:
+        try:
+            store, root = self._store()
+            return repr(sorted(sorted(each.items()) for each in store.ls(root, detail=True)))
+        except Exception as error:  # every driver raises errors of its own
+            raise self._fault(f"cannot list {self._uri}", error) from error
+
+    def _open(self, path: str) -> Any:
+        try:
+            store, root = self._store()
+            return store.open(f"{root}/{path}", "rb")
+        except Exception as error:  # every driver raises errors of its own
+            raise self._fault(f"cannot read {self._uri}/{path}", error) from error
+
+    def _store(self) -> tuple[Any, str]:
+        """The driver, and the folder as it names it."""
+        # Only versions outside the tracking server's proxy need it.
+        import fsspec
+
+        # Not fsspec.open: that takes `::` in an address for a chain of file systems.
+        kind = fsspec.get_filesystem_class(self._driver)
+        options = {**kind._get_kwargs_from_urls(self._uri), **self._options}  # noqa: SLF001
+        return kind(**options), kind._strip_protocol(self._uri).rstrip("/")  # noqa: SLF001
+
+    async def _chunks(self, file: Any, path: str) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                chunk = await _STORES.run(file.read, _CHUNK)
+            except LoadError:
+                raise
+            except Exception as error:
+                raise self._fault(f"cannot read {self._uri}/{path}", error) from error
+            if not chunk:
+                return
+            yield chunk
+
+    def _fault(self, what: str, error: Exception) -> LoadError:
+        # ValueError: fsspec has heard of some drivers only once they are installed.
+        missing = self._extra and isinstance(error, (ImportError, ValueError))
+        hint = f"; install mlflow-hotswap[{self._extra}]" if missing else ""
+        return LoadError("fetch", f"{what}: {_in_words(error)}{hint}")
+
+
+def checked(path: str) -> str:
+    """A relative path inside the artifact's folder. Raises LoadError for one that climbs out of it."""
+    pure = PurePosixPath(path)
+    if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
+        raise LoadError(
+            "fetch", f"the artifact names the file {path!r}, which is outside its folder"
+        )
+    return str(pure)
+
+
+def _local(uri: str, parts: SplitResult) -> str:
+    # MLflow quotes the spaces of a file: URI, and a path is as it is.
+    path = unquote(parts.path) if parts.scheme else uri
+    if parts.netloc not in {"", "localhost"} or not path.startswith("/"):
+        raise LoadError("fetch", f"{uri} is not an absolute path on this machine")
+    return path
+
+
+def _in_words(error: Exception) -> str:
+    """What a driver's error is, without its text: that may quote a request, with what signs it.
+
+    S3's own code for it, such as `NoSuchKey`, is told where the error that led to it has one.
+    """
+    said = type(error).__name__
+    if isinstance(error, OSError) and error.errno:
+        said = f"{os.strerror(error.errno)} ({said})"
+    cause: BaseException | None = error
+    while cause is not None:
+        response = getattr(cause, "response", None)
+        code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+        if isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9.]{1,64}", code):
+            return f"{said}: {code}"
+        if cause is not error and cause.__cause__ is None and cause.__context__ is None:
+            return f"{said}: {type(cause).__name__}"
+        cause = cause.__cause__ or cause.__context__
+    return said
+
+
+def _too_large(path: str) -> LoadError:
+    return LoadError(
+        "fetch", f"{path} exceeds the limit on a version's files (PREDICTOR_MAX_MODEL_BYTES)"
+    )
+
+
+async def _gather(chunks: AsyncIterator[bytes], path: str, most: int) -> bytes:
+    content = bytearray()
+    async for chunk in chunks:
+        content += chunk
+        if len(content) > most:
+            raise _too_large(path)
+    return bytes(content)

@@ -1,0 +1,309 @@
+"""Verified versions on disk, by content digest, and the last one that served.
+
+Files are there whole or not at all, also after a crash: written beside, synced, renamed.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import msgspec
+
+from predictor.errors import LoadError
+from predictor.model.artifact import Artifact, Fetched, sha256
+from predictor.model_version import ModelVersion
+from predictor.registry.artifacts import checked
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Put `content` at `path` in one step. Raises OSError and leaves what was there."""
+    make_folder(path.parent)
+    descriptor, beside = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _write_and_sync(file.fileno(), content)
+        Path(beside).replace(path)
+    except OSError:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_folder(place: Path, contents: Mapping[str, bytes]) -> None:
+    """Put a folder with these files, by relative path, at `place` in one step.
+
+    A folder that another process put there meanwhile is left: places are named by content. Raises
+    OSError and leaves nothing.
+    """
+    make_folder(place.parent)
+    beside = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
+    try:
+        for path, content in contents.items():
+            _write_new(beside / path, content)
+        for folder in {(beside / path).parent for path in contents}:
+            _sync_folder(folder)
+        try:
+            beside.rename(place)
+        except OSError:
+            if not place.exists():
+                raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)  # gone already where it was renamed
+    _sync_folder(place.parent)
+
+
+def remove(place: Path) -> None:
+    """Take a file or a folder away in one step, before what it holds is removed. Raises OSError.
+
+    One that another process is removing too is none of ours.
+    """
+    beside = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
+    with contextlib.suppress(FileNotFoundError):
+        place.rename(beside / place.name)
+    shutil.rmtree(beside, ignore_errors=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Have a folder, with those above it. Raises OSError."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        with contextlib.suppress(FileExistsError):  # made by another process meanwhile
+            folder.mkdir(mode=0o700)
+
+
+def check_own(folder: Path) -> None:
+    """Raise OSError unless a folder is this user's, nobody else may write to it, and it is no link.
+
+    One that is not there yet is all right.
+    """
+    try:
+        found = folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder, or a link to one", str(folder))
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "the folder belongs to another user", str(folder))
+    if found.st_mode & 0o022:
+        reason = "others may write to the folder; empty it, then `chmod go-w`"
+        raise PermissionError(errno.EPERM, reason, str(folder))
+
+
+def read_file(path: Path) -> bytes:
+    """What a regular file holds. Raises OSError, also for a link."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return file.read()
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    make_folder(path.parent)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        _write_and_sync(file.fileno(), content)
+
+
+def _write_and_sync(descriptor: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
+    os.fsync(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_KEPT = 8  # artifacts beside those that a pointer in verified/ names
+_KEPT_VERSIONS = 64
+_MANIFEST = "manifest.json"
+_ABANDONED_SECONDS = 86_400  # age at which a half-written entry is nobody's work any more
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+T = TypeVar("T")
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    onnx_path: str
+    digests: dict[str, str]
+    metrics: dict[str, float]
+
+
+class _Pointer(msgspec.Struct, frozen=True):
+    """A verified version and the digest of its artifact."""
+
+    name: str
+    version: str
+    source: str
+    created_ms: int
+    run_id: str
+    tags: dict[str, str]
+    digest: str
+
+
+class Cache:
+    """One folder of verified versions. `scope` keeps registries and model URIs apart in it."""
+
+    def __init__(self, folder: Path, scope: str) -> None:
+        self._folder = folder
+        self._scope = scope
+
+    def find(self, version: ModelVersion) -> Fetched | None:
+        """The files of a version, or None where they are not here, or not intact. Raises OSError."""
+        self._check()
+        pointer = _read(self._version_file(version), _Pointer)
+        return self._fetched(pointer.digest) if pointer else None
+
+    def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
+        """What served last by the registry's word, or None where that is unknown or not intact.
+
+        Raises OSError where the cache is not this user's own, and LoadError where the files are not
+        those that the version's tag names.
+        """
+        self._check()
+        pointer = _read(self._verified_file, _Pointer)
+        fetched = self._fetched(pointer.digest) if pointer else None
+        if pointer is None or fetched is None:
+            return None
+        version = ModelVersion(
+            pointer.name, pointer.version, pointer.source, pointer.created_ms, pointer.run_id,
+            tags=pointer.tags,
+        )  # fmt: skip
+        fetched.artifact.check(version.expected_sha256)
+        return version, fetched
+
+    def remember(self, version: ModelVersion, fetched: Fetched) -> None:
+        """Keep a version that was verified and serves; remove old ones. Raises OSError.
+
+        Where that fails, what served before is not left as the last one that served.
+        """
+        digest = fetched.artifact.digest
+        pointer = _Pointer(
+            version.name, version.version, version.source, version.created_ms, version.run_id,
+            dict(version.tags), digest,
+        )  # fmt: skip
+        try:
+            self._check()
+            self._keep(fetched)
+            write_file(self._version_file(version), msgspec.json.encode(pointer))
+            write_file(self._verified_file, msgspec.json.encode(pointer))
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.forget()
+            raise
+        self._prune(digest)
+
+    def forget(self) -> None:
+        """Serve nothing at the next start, unless the registry says what. Raises OSError."""
+        check_own(self._verified_file.parent)
+        self._verified_file.unlink(missing_ok=True)
+
+    def _check(self) -> None:
+        """Raise OSError where somebody else could have written what is here."""
+        for folder in self._own:
+            check_own(folder)
+
+    @property
+    def _own(self) -> tuple[Path, ...]:
+        return (self._artifacts, self._folder / "versions", self._folder / "verified")
+
+    @property
+    def _artifacts(self) -> Path:
+        return self._folder / "artifacts"
+
+    @property
+    def _verified_file(self) -> Path:
+        return self._folder / "verified" / f"{_key(self._scope)}.json"
+
+    def _version_file(self, version: ModelVersion) -> Path:
+        identity = (version.name, version.version, version.source, str(version.created_ms))
+        return self._folder / "versions" / f"{_key(self._scope, *identity)}.json"
+
+    def _fetched(self, digest: str) -> Fetched | None:
+        folder = self._artifacts / digest
+        if not _DIGEST.fullmatch(digest) or folder.is_symlink():
+            return None
+        manifest = _read(folder / _MANIFEST, _Manifest)
+        if manifest is None:
+            return None
+        try:
+            contents = {path: _read_inside(folder, path) for path in manifest.digests}
+        except (OSError, LoadError):
+            return None
+        intact = all(sha256(contents[path]) == known for path, known in manifest.digests.items())
+        artifact = Artifact(manifest.onnx_path, manifest.digests, manifest.metrics)
+        return Fetched(artifact, contents) if intact and artifact.digest == digest else None
+
+    def _keep(self, fetched: Fetched) -> None:
+        artifact = fetched.artifact
+        place = self._artifacts / artifact.digest
+        if self._fetched(artifact.digest) is not None:
+            with contextlib.suppress(FileNotFoundError):  # pruned by another predictor
+                os.utime(place)
+                return
+        elif place.exists():
+            remove(place)  # damaged since
+        manifest = _Manifest(artifact.onnx_path, dict(artifact.digests), dict(artifact.metrics))
+        write_folder(place, {**fetched.contents, _MANIFEST: msgspec.json.encode(manifest)})
+
+    def _prune(self, serving_digest: str) -> None:
+        pointers = [_read(path, _Pointer) for path in (self._folder / "verified").glob("*.json")]
+        needed = {serving_digest} | {pointer.digest for pointer in pointers if pointer}
+        found = sorted(self._artifacts.iterdir(), key=_modified, reverse=True)
+        whole = [path for path in found if not path.name.startswith(".")]
+        spare = [path for path in whole if path.name not in needed][_KEPT:]
+        for path in (*spare, *self._abandoned()):
+            remove(path)
+        versions = sorted((self._folder / "versions").glob("*.json"), key=_modified, reverse=True)
+        for place, path in enumerate(versions):
+            pointer = _read(path, _Pointer)
+            lost = pointer is None or not (self._artifacts / pointer.digest).exists()
+            # The same files registered again and again are one artifact with many versions.
+            if lost or place >= _KEPT_VERSIONS:
+                path.unlink(missing_ok=True)
+
+    def _abandoned(self) -> Iterator[Path]:
+        # Files have the wall clock's time. A day forward costs another process what it is writing.
+        before = time.time() - _ABANDONED_SECONDS
+        writing = (path for folder in self._own for path in folder.glob(".writing-*"))
+        return (path for path in writing if _modified(path) < before)
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:  # removed by another predictor
+        return 0
+
+
+def _read_inside(folder: Path, path: str) -> bytes:
+    """A file of an artifact. Raises LoadError or OSError for one outside its folder, also by a link."""
+    place = folder / checked(path)
+    if place.parent.resolve() != folder.resolve() / PurePosixPath(path).parent:
+        raise OSError(errno.ELOOP, "reached by a link", str(place))
+    return read_file(place)
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(read_file(path), type=kind)
+    except (OSError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,215 @@
+"""A version's files, from the cache or from the registry, checked against their digest."""
+
+import asyncio
+import contextlib
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+import structlog
+
+from predictor.errors import CacheError, LoadError, RegistryError
+from predictor.model.artifact import INPUT_EXAMPLE, MLMODEL, Fetched
+from predictor.model.graph import read_graph
+from predictor.model.mlmodel import names_example
+from predictor.model.mlmodel import onnx_path as path_of_graph
+from predictor.model_version import ModelUri, ModelVersion
+from predictor.registry.artifacts import ArtifactStores, Blocking, checked
+from predictor.registry.cache import Cache
+from predictor.registry.versions import Registry, RunBody
+
+_MOST_STEPS = 5  # a copy of a copy of a run's model takes three
+_MOST_MODELS = 10  # of one run
+
+
+async def locate(registry: Registry, version: ModelVersion) -> str:
+    """The URI of a version's files: a store's, the artifact proxy's, or a local path.
+
+    Raises RegistryError, and LoadError (stage `fetch`) for a source that leads nowhere.
+    """
+    uri = first = await registry.download_uri(version.name, version.version)
+    for _ in range(_MOST_STEPS):
+        scheme = uri.partition(":")[0].lower()
+        if scheme == "runs":
+            uri = await _of_run(registry, uri)
+        elif scheme == "models":
+            uri = await _of_model(registry, uri)
+        else:
+            return uri
+    raise LoadError("fetch", f"{first} leads from one version to another without an end")
+
+
+async def _of_run(registry: Registry, uri: str) -> str:
+    run_id, _, path = _path(uri).partition("/")
+    run = await registry.run(run_id) if run_id else None
+    if run is None:
+        raise LoadError("fetch", f"{uri}: there is no such run; register the version again")
+    logged = await _logged_in(registry, run, path)
+    if logged:
+        return logged
+    return _below(_known(uri, run.info.artifact_uri), path)
+
+
+async def _logged_in(registry: Registry, run: RunBody, path: str) -> str | None:
+    """MLflow 3 keeps a run's models beside its artifacts, and `runs:/RUN/NAME` names them, too."""
+    name, _, rest = path.partition("/")
+    for output in run.outputs.model_outputs[:_MOST_MODELS] if name else ():
+        found = await registry.logged_model(output.model_id)
+        if found is not None and found.name == name:
+            return _below(found.artifact_uri, rest)
+    return None
+
+
+async def _of_model(registry: Registry, uri: str) -> str:
+    path = _path(uri)
+    model_id, _, rest = path.partition("/")
+    if model_id.startswith("m-"):
+        found = await registry.logged_model(model_id)
+        if found is not None:
+            return _below(_known(uri, found.artifact_uri), rest)
+        if not rest:
+            raise LoadError("fetch", f"{uri}: there is no such logged model")
+    try:
+        other = ModelUri.parse(f"models:/{path}")
+    except ValueError:
+        other = None
+    if other is None or other.kind != "version":
+        # A stage or an alias may move while the version stays the same.
+        raise LoadError("fetch", f"{uri} names no version; register a copy of models:/NAME/NUMBER")
+    return await registry.download_uri(other.name, other.pointer)
+
+
+def _path(uri: str) -> str:
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.netloc or parts.query or parts.fragment or not parts.path.strip("/"):
+        raise LoadError("fetch", f"{uri} is not of the form {uri.partition(':')[0]}:/ID/path")
+    return unquote(parts.path).strip("/")
+
+
+def _known(uri: str, artifact_uri: str) -> str:
+    if not artifact_uri or not artifact_uri.isprintable():
+        raise LoadError("fetch", f"{uri}: the registry does not say where its files are")
+    return artifact_uri
+
+
+def _below(uri: str, path: str) -> str:
+    return f"{uri.rstrip('/')}/{checked(path)}" if path else uri
+
+
+_EXAMPLE_BYTES, _EXAMPLE_SECONDS = 1_000_000, 10
+log = structlog.get_logger()
+
+
+class RegistrySource:
+    """The Source that asks MLflow's registry and keeps what it fetched in a cache."""
+
+    def __init__(
+        self, registry: Registry, stores: ArtifactStores, cache: Cache, max_bytes: int
+    ) -> None:
+        self._registry = registry
+        self._stores = stores
+        self._cache = cache
+        self._max_bytes = max_bytes
+        self._files = Blocking("readings of versions' files")
+        self._writes = Blocking("writes to the cache", 4)
+
+    async def aspired(self) -> ModelVersion | None:
+        """As Registry.aspired."""
+        return await self._registry.aspired()
+
+    @property
+    def absence(self) -> str:
+        """As Registry.absence."""
+        return self._registry.absence
+
+    async def fetch(self, version: ModelVersion) -> Fetched:
+        """The files of a version. Raises LoadError (stage `fetch`, `session` or `digest`)."""
+        try:
+            fetched = await self._files.run(self._cache.find, version)
+        except OSError:
+            fetched = None  # writing to it, later, tells why
+        # A tag that is not the kept file's speaks of another file, which may be there by now.
+        if fetched is None or version.expected_sha256 not in (None, fetched.artifact.onnx_sha256):
+            fetched = await self._download(version)
+            fetched.artifact.check(version.expected_sha256)
+        return fetched
+
+    async def listing(self, version: ModelVersion) -> str | None:
+        """The names and sizes of a version's files; None where they cannot be listed."""
+        try:
+            uri = await locate(self._registry, version)
+            return await self._stores.open(uri).listing()
+        except (LoadError, RegistryError):
+            # It only serves to try a failed version sooner; the next try tells what is wrong.
+            return None
+
+    async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
+        """What served last by the registry's word, if its files are still what they were."""
+        try:
+            return await self._files.run(self._cache.last_verified)
+        except (LoadError, OSError) as error:
+            log.warning("cache_not_read", reason=str(error))
+            return None
+
+    async def remember(self, version: ModelVersion, fetched: Fetched) -> None:
+        """Keep a verified version for a start without the registry. Raises CacheError."""
+        try:
+            await self._writes.run(self._cache.remember, version, fetched)
+        except (OSError, LoadError) as error:
+            raise CacheError("written", error) from error
+
+    async def forget(self) -> None:
+        """Serve nothing at the next start unless the registry says so. Raises CacheError."""
+        try:
+            await self._writes.run(self._cache.forget)
+        except (OSError, LoadError) as error:
+            raise CacheError("cleared", error) from error
+
+    async def close(self) -> None:
+        """Close the connections to the registry."""
+        for server in (self._stores.registry, *self._stores.others.values()):
+            await server.close()
+
+    async def _download(self, version: ModelVersion) -> Fetched:
+        try:
+            uri = await locate(self._registry, version)
+        except RegistryError as error:
+            raise LoadError("fetch", str(error)) from error
+        files = self._stores.open(uri)
+        contents: dict[str, bytes] = {}
+
+        async def bring(path: str) -> bytes:
+            left = self._max_bytes - sum(map(len, contents.values()))
+            contents[path] = await files.read(path, left)
+            return contents[path]
+
+        # Off the loop: reading 2 MB of YAML takes seconds.
+        onnx_path = checked(await self._files.run(path_of_graph, await bring(MLMODEL)))
+        graph = await bring(onnx_path)
+        for path in await self._files.run(_external_files, graph, onnx_path):
+            await bring(path)
+        if await self._files.run(names_example, contents[MLMODEL], INPUT_EXAMPLE):
+            # It only saves inventing a row: a version is served without it.
+            with contextlib.suppress(LoadError, TimeoutError):
+                async with asyncio.timeout(_EXAMPLE_SECONDS):
+                    contents[INPUT_EXAMPLE] = await files.read(INPUT_EXAMPLE, _EXAMPLE_BYTES)
+        metrics = await self._metrics(version)
+        return await self._files.run(Fetched.of, onnx_path, contents, metrics)
+
+    async def _metrics(self, version: ModelVersion) -> dict[str, float]:
+        try:
+            return dict(await self._registry.run_metrics(version.run_id))
+        except RegistryError as error:
+            # They are for people to read; a version does not need them to serve.
+            log.warning("run_not_read", model_version=version.version, reason=str(error))
+            return {}
+
+
+def _external_files(graph: bytes, onnx_path: str) -> list[str]:
+    try:
+        files = read_graph(graph).external_files
+    except ValueError as error:
+        raise LoadError("session", f"{onnx_path} is {error}") from error
+    return [checked(str(PurePosixPath(onnx_path).parent / path)) for path in files]

@@ -1,0 +1,284 @@
+"""What MLflow's registry says, over its REST API: https://mlflow.org/docs/latest/rest-api.html.
+
+Only here is the registry asked. A read that finds nothing is an answer (None); a read that fails
+is a RegistryError. The two must never be mixed up: the first stops the service, the second must not.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from predictor.errors import RegistryError, RegistryNonsense, RegistryRefused, RegistryUnreachable
+from predictor.model_version import ModelUri, ModelVersion
+from predictor.registry.client import TrackingServer
+
+_API = "/api/2.0/mlflow"
+_SECONDS_IN_ALL = 10
+# What is read of an answer holds the event loop: a megabyte of anything 4 ms, 2,000 tags 2 ms. A version
+# has a few tags of a few hundred bytes; a run may have thousands of parameters, and is read once a load.
+_MAX_VERSION_BYTES = 1_000_000
+_MAX_RUN_BYTES = 2_000_000
+_MAX_OBJECTS = 2_000
+_UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
+# At most 18 digits: every one fits into a signed integer of 64 bits, as MLflow's database keeps it.
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+T = TypeVar("T")
+
+Text = Annotated[str, msgspec.Meta(max_length=4096)]
+# Milliseconds since the epoch, before the year 9999.
+Moment = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800_000)]
+
+
+class _Tag(msgspec.Struct):
+    key: str
+    value: str = ""
+
+
+class _Version(msgspec.Struct):
+    name: Text
+    version: str
+    source: Text = ""
+    creation_timestamp: Moment = 0
+    last_updated_timestamp: Moment = 0
+    run_id: Text = ""
+    tags: list[_Tag] = []
+
+
+class _OneVersion(msgspec.Struct):
+    model_version: _Version
+
+
+class _Latest(msgspec.Struct):
+    model_versions: list[_Version] | None = None
+
+
+class _DownloadUri(msgspec.Struct):
+    artifact_uri: Text
+
+
+class _Metric(msgspec.Struct):
+    key: str
+    value: float
+
+
+class _RunData(msgspec.Struct):
+    # Its parameters are skipped, and need no object each.
+    metrics: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class _RunInfo(msgspec.Struct):
+    artifact_uri: Text = ""
+    experiment_id: Text = ""
+
+
+class _Output(msgspec.Struct):
+    model_id: Text = ""
+
+
+class _RunOutputs(msgspec.Struct):
+    model_outputs: list[_Output] = []
+
+
+class RunBody(msgspec.Struct):
+    """A run, as far as it is read."""
+
+    data: _RunData = msgspec.field(default_factory=_RunData)
+    info: _RunInfo = msgspec.field(default_factory=_RunInfo)
+    outputs: _RunOutputs = msgspec.field(default_factory=_RunOutputs)
+
+
+class _Run(msgspec.Struct):
+    run: RunBody
+
+
+class LoggedModel(msgspec.Struct):
+    """A logged model of MLflow 3, as far as it is read."""
+
+    artifact_uri: Text
+    name: Text = ""
+
+
+class _LoggedModelBody(msgspec.Struct):
+    info: LoggedModel
+
+
+class _LoggedModel(msgspec.Struct):
+    model: _LoggedModelBody
+
+
+class _Fault(msgspec.Struct):
+    error_code: str
+    message: str = ""
+
+
+class Registry:
+    """Asks one MLflow server which version of one model should serve.
+
+    Whatever the server answers, no method raises anything but RegistryError.
+    """
+
+    def __init__(
+        self, server: TrackingServer, uri: ModelUri, *, seconds: float = _SECONDS_IN_ALL
+    ) -> None:
+        """Each question has `seconds` for its whole answer."""
+        self._server = server
+        self._uri = uri
+        self._seconds = seconds
+        #: Why the last answer named no version, for people: MLflow's words, or ours for a stage.
+        self.absence = ""
+
+    async def aspired(self) -> ModelVersion | None:
+        """The version that should serve, or None where the registry names none.
+
+        Raises RegistryError where the registry gave no usable answer.
+        """
+        match self._uri.kind:
+            case "stage":
+                return await self._latest_in_stage()
+            case "alias":
+                return await self._one("/registered-models/alias", alias=self._uri.pointer)
+            case "version":
+                return await self._one("/model-versions/get", version=self._uri.pointer)
+
+    async def download_uri(self, name: str, version: str) -> str:
+        """Where the registry says that the files of a version are. Raises RegistryError."""
+        path = "/model-versions/get-download-uri"
+        found = await self._get(path, _DownloadUri, name=name, version=version)
+        if found is None:
+            raise RegistryNonsense(
+                self._url(path), f"no files are known for {name} version {version}"
+            )
+        return self._printable(path, found.artifact_uri)
+
+    async def run(self, run_id: str) -> RunBody | None:
+        """A run, or None where there is no such run. Raises RegistryError."""
+        found = await self._get("/runs/get", _Run, run_id=run_id)
+        return found.run if found else None
+
+    async def logged_model(self, model_id: str) -> LoggedModel | None:
+        """A logged model of MLflow 3, or None where there is no such model. Raises RegistryError."""
+        if not re.fullmatch(r"m-[A-Za-z0-9]{1,64}", model_id, re.ASCII):
+            return None
+        found = await self._get(f"/logged-models/{model_id}", _LoggedModel)
+        return found.model.info if found else None
+
+    async def run_metrics(self, run_id: str) -> Mapping[str, float]:
+        """The finite metrics of a run; empty where there is no such run. Raises RegistryError.
+
+        JSON has no NaN, neither in the cache nor in an answer to people.
+        """
+        found = await self.run(run_id) if run_id else None
+        if found is None:
+            return {}
+        metrics = _decoded(self._url("/runs/get"), found.data.metrics, list[_Metric])
+        return {m.key: m.value for m in metrics if math.isfinite(m.value)}
+
+    async def _latest_in_stage(self) -> ModelVersion | None:
+        path = "/registered-models/get-latest-versions"
+        reply = await self._reply(path, name=self._uri.name, stages=self._uri.pointer)
+        if reply is None:
+            return None
+        found = _decoded(self._url(path), reply, _Latest).model_versions
+        if found is None and b"".join(reply.split()) != b"{}":
+            # MLflow says `{}` for an empty stage. An object of other things is not MLflow's.
+            raise RegistryNonsense(self._url(path), "it has no model_versions")
+        if not found:
+            self.absence = f"no version of {self._uri.name} is in {self._uri.pointer}"
+            return None
+        return self._read(path, found[0])
+
+    async def _one(self, path: str, **pointer: str) -> ModelVersion | None:
+        found = await self._get(path, _OneVersion, name=self._uri.name, **pointer)
+        return self._read(path, found.model_version) if found else None
+
+    def _read(self, path: str, version: _Version) -> ModelVersion:
+        # A right answer about another model would be the wrong model.
+        pinned = self._uri.kind == "version" and version.version != self._uri.pointer
+        if version.name != self._uri.name or not _NUMBER.fullmatch(version.version) or pinned:
+            said = f"{version.name[:100]!r} version {version.version[:100]!r}"
+            raise RegistryNonsense(self._url(path), f"asked for {self._uri}, told of {said}")
+        return ModelVersion(
+            name=version.name,
+            version=version.version,
+            source=self._printable(path, version.source),
+            created_ms=version.creation_timestamp,
+            run_id=self._printable(path, version.run_id),
+            updated_ms=version.last_updated_timestamp,
+            tags={tag.key: tag.value for tag in version.tags},
+        )
+
+    def _printable(self, path: str, text: str) -> str:
+        if not text.isprintable():
+            raise RegistryNonsense(self._url(path), f"control characters in {text[:100]!r}")
+        return text
+
+    async def _get(self, path: str, kind: type[T], **query: str) -> T | None:
+        reply = await self._reply(path, **query)
+        return None if reply is None else _decoded(self._url(path), reply, kind)
+
+    async def _reply(self, path: str, **query: str) -> bytes | None:
+        """The body of an answer 200; None where MLflow says that there is no such thing."""
+        max_bytes = _MAX_RUN_BYTES if path == "/runs/get" else _MAX_VERSION_BYTES
+        status, content = await self._server.get(
+            _API + path, query, max_bytes=max_bytes, seconds=self._seconds
+        )
+        if status == HTTPStatus.OK:
+            return content
+        self.absence = self._absence(path, status, content)
+        return None
+
+    def _absence(self, path: str, status: int, content: bytes) -> str:
+        """MLflow's own words where there is no such thing; raises RegistryError otherwise."""
+        url, shown = self._url(path), self._server.shown
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise RegistryRefused(url, status, self._permission(path))
+        try:
+            fault = msgspec.json.decode(content, type=_Fault)
+        except _UNREADABLE:
+            # A proxy's own 404, or a page: whoever wrote it does not speak for the registry.
+            fault = _Fault("", "")
+        if status == HTTPStatus.NOT_FOUND and fault.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return shown(fault.message)
+        # MLflow answers 400, not 404, for an alias that is not set.
+        alias = "alias" in fault.message and "not found" in fault.message
+        if fault.error_code == "INVALID_PARAMETER_VALUE" and alias:
+            return shown(fault.message)
+        said = f"HTTP {status} {shown(fault.error_code)} {shown(fault.message)}".strip()
+        kind: type[RegistryError] = (
+            RegistryUnreachable
+            if status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            or status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+            else RegistryNonsense
+        )
+        raise kind(url, said)
+
+    def _permission(self, path: str) -> str:
+        """Who needs which permission, where the registry knows who asks and refuses."""
+        on = {
+            "/runs/get": "the experiment of the run",
+            "/logged-models": "the experiment of the logged model",
+        }.get(path if path == "/runs/get" else path.rpartition("/")[0])
+        return f"{self._server.user} needs READ on {on or f'the registered model {self._uri.name}'}"
+
+    def _url(self, path: str) -> str:
+        return self._server.named(_API + path)
+
+
+def _decoded(url: str, content: bytes | msgspec.Raw, kind: type[T]) -> T:
+    # Each object needs this sign, however it is written; in texts it is rare.
+    if kind is not _Run and bytes(content).count(b"{") > _MAX_OBJECTS:
+        raise RegistryNonsense(url, f"it has more than {_MAX_OBJECTS:,} objects, such as tags")
+    try:
+        return msgspec.json.decode(content, type=kind, strict=False)
+    except _UNREADABLE as error:
+        raise RegistryNonsense(url, _reason(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What is wrong with the JSON; msgspec quotes names of members, and nothing else of it."""
+    said = str(error) if isinstance(error, msgspec.MsgspecError) else type(error).__name__
+    return "".join(each if each.isprintable() else "?" for each in said[:200])

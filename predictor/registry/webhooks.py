@@ -1,0 +1,243 @@
+"""Deliveries of MLflow's webhooks: which are genuine, new, and about the model that serves here."""
+
+import base64
+import hashlib
+import heapq
+import hmac
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Self, get_args
+
+import msgspec
+import structlog
+
+from predictor.errors import BadRequest, Conflict, Forbidden, RequestError, SettingsError
+from predictor.keys import SmallFile
+
+Refusal = Literal["malformed", "bad_signature", "stale", "repeated"]
+REFUSALS: tuple[Refusal, ...] = get_args(Refusal)
+
+
+class DeliveryRefused(RequestError):
+    """A webhook's delivery that changes nothing. `outcome` is what metrics and logs call it."""
+
+    outcome: ClassVar[Refusal]
+
+
+class DeliveryMalformed(DeliveryRefused, BadRequest):
+    """Not what MLflow sends."""
+
+    outcome = "malformed"
+
+
+class DeliveryNotSigned(DeliveryRefused, Forbidden):
+    """Not signed with a secret of ours."""
+
+    outcome = "bad_signature"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "X-MLflow-Signature is not that of this delivery; see that the webhook has the secret "
+            "that is in the file of PREDICTOR_WEBHOOK_SECRET_FILE"
+        )
+
+
+class DeliveryStale(DeliveryRefused, Forbidden):
+    """Signed `age` seconds ago by MLflow's clock; less than 0 for a time to come."""
+
+    outcome = "stale"
+
+    def __init__(self, age: float, limit: float) -> None:
+        super().__init__(
+            f"signed {age:.0f} s ago by its timestamp, and {limit:.0f} s are allowed either way; "
+            "see that the clocks of MLflow's server and of this one agree"
+        )
+
+
+class DeliveryRepeated(DeliveryRefused, Conflict):
+    """A delivery of the same id was taken."""
+
+    outcome = "repeated"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a delivery of this id was taken already; there is no need to send it again"
+        )
+
+
+class Seen:
+    """Ids with their timestamps, in seconds since the epoch; at most `most`.
+
+    Where there are more, the oldest is forgotten, and all that is not newer refused from then on: what
+    is forgotten can never come again.
+    """
+
+    def __init__(self, window_seconds: int, most: int = 10_000) -> None:
+        self._window = window_seconds
+        self._most = most
+        self._oldest_first: list[tuple[int, str]] = []
+        self._ids: set[str] = set()
+        self._forgotten_up_to = 0
+
+    def check(self, identity: str, timestamp: int, now: float) -> None:
+        """Remember an id that comes `now`. Raises DeliveryStale or DeliveryRepeated."""
+        if abs(now - timestamp) > self._window:
+            raise DeliveryStale(now - timestamp, self._window)
+        while self._oldest_first and self._oldest_first[0][0] < now - self._window:
+            self._forgotten_up_to = max(self._forgotten_up_to, self._forget_the_oldest())
+        if identity in self._ids:
+            raise DeliveryRepeated
+        if len(self._ids) >= self._most:
+            self._forgotten_up_to = max(self._forgotten_up_to, self._forget_the_oldest())
+        if timestamp <= self._forgotten_up_to:
+            raise DeliveryStale(now - timestamp, now - self._forgotten_up_to)
+        self._ids.add(identity)
+        heapq.heappush(self._oldest_first, (timestamp, identity))
+
+    def _forget_the_oldest(self) -> int:
+        timestamp, identity = heapq.heappop(self._oldest_first)
+        self._ids.remove(identity)
+        return timestamp
+
+
+_VARIABLE = "PREDICTOR_WEBHOOK_SECRET_FILE"
+_LOOK_SECONDS = 1.0  # between two looks at the file
+_MOST_BYTES = 65_536
+
+log = structlog.get_logger()
+
+
+class WebhookSecrets:
+    """The lines of a file, each a secret of its own: an old and a new one while they are exchanged."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SettingsError for a file that cannot be read, or that holds no secret."""
+        self._file = SmallFile(path, _MOST_BYTES)
+        self._fault: str | None = None
+        self._look_after = 0.0
+        self._secrets = _first(self._file)
+
+    async def latest(self) -> tuple[bytes, ...]:
+        """The secrets that the file holds now, at least one; those of before where it is broken."""
+        if time.monotonic() >= self._look_after:
+            self._look_after = time.monotonic() + _LOOK_SECONDS
+            try:
+                found = _secrets(self._file.path, await self._file.latest())
+            except SettingsError as error:
+                self._broken(str(error))
+            except OSError as error:
+                self._broken(str(_fault(self._file.path, str(error.strerror))))
+            else:
+                if found != self._secrets:
+                    log.info("webhook_secret_read", secrets=len(found))
+                self._secrets, self._fault = found, None
+        return self._secrets
+
+    def _broken(self, fault: str) -> None:
+        if fault != self._fault:
+            self._fault = fault
+            log.error("webhook_secret_not_read", reason=fault, next="the secrets of before count")
+
+
+def check_webhook_secret(path: Path | None) -> None:
+    """Raise SettingsError where there is a file of secrets that cannot be used."""
+    if path is not None:
+        _first(SmallFile(path, _MOST_BYTES))
+
+
+def _first(file: SmallFile) -> tuple[bytes, ...]:
+    try:
+        return _secrets(file.path, file.read())
+    except OSError as error:
+        raise _fault(file.path, str(error.strerror)) from None
+
+
+def _secrets(path: Path, content: bytes) -> tuple[bytes, ...]:
+    secrets = tuple(line.strip() for line in content.splitlines() if line.strip())
+    if not secrets:
+        raise _fault(path, "holds no secret; write one on a line of its own")
+    if any(secret.startswith(b"#") for secret in secrets):
+        # Taken for a secret, a comment would be one that anybody can guess.
+        raise _fault(path, "a line begins with #; here are no comments, every line is a secret")
+    return secrets
+
+
+def _fault(path: Path, reason: str) -> SettingsError:
+    return SettingsError(f"{_VARIABLE}: {path}: {reason}")
+
+
+HEADERS = ("X-MLflow-Delivery-Id", "X-MLflow-Timestamp", "X-MLflow-Signature")
+MOST_BYTES = 65_536
+WINDOW_SECONDS = 300  # between MLflow's clock and ours
+
+_VERSION = "v1"
+_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
+_ENTITIES = {"registered_model", "model_version", "model_version_tag", "model_version_alias"}
+
+
+class _Subject(msgspec.Struct):
+    name: str
+
+
+class _Notice(msgspec.Struct):
+    entity: str
+    data: _Subject
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What the header fields say of one. `timestamp` is in seconds since the epoch, in digits."""
+
+    identity: str
+    timestamp: str
+    signature: str
+
+    @classmethod
+    def read(cls, headers: Mapping[str, str]) -> Self:
+        """From header fields, whose names are looked up in lower case. Raises DeliveryMalformed."""
+        identity, timestamp, signature = (headers.get(name.lower(), "") for name in HEADERS)
+        if not _ID.fullmatch(identity):
+            raise DeliveryMalformed("X-MLflow-Delivery-Id is missing, or is no id")
+        if not _TIMESTAMP.fullmatch(timestamp):
+            raise DeliveryMalformed("X-MLflow-Timestamp is missing, or is no number of seconds")
+        return cls(identity, timestamp, signature)
+
+    def is_signed(self, body: bytes, secrets: tuple[bytes, ...]) -> bool:
+        """Whether one of the secrets signed this; a wrong signature takes as long as a right one."""
+        content = f"{self.identity}.{self.timestamp}.".encode() + body
+        found = False
+        for secret in secrets:
+            mac = base64.b64encode(hmac.digest(secret, content, hashlib.sha256)).decode()
+            right = f"{_VERSION},{mac}".encode()
+            found |= hmac.compare_digest(right, self.signature.encode(errors="replace"))
+        return found
+
+
+class Deliveries:
+    """Takes deliveries for one registered model."""
+
+    def __init__(
+        self, secrets: WebhookSecrets, model_name: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._secrets = secrets
+        self._model_name = model_name
+        self._clock = clock
+        self._seen = Seen(WINDOW_SECONDS)
+
+    async def take(self, delivery: Delivery, body: bytes) -> bool:
+        """Whether it says that something about our model changed. Each is taken once.
+
+        Raises DeliveryNotSigned, DeliveryStale, DeliveryRepeated or DeliveryMalformed.
+        """
+        if not delivery.is_signed(body, await self._secrets.latest()):
+            raise DeliveryNotSigned
+        self._seen.check(delivery.identity, int(delivery.timestamp), self._clock())
+        try:
+            notice = msgspec.json.decode(body, type=_Notice)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise DeliveryMalformed("the body is not that of an MLflow webhook") from None
+        return notice.entity in _ENTITIES and notice.data.name == self._model_name

@@ -1,0 +1,90 @@
+"""Checks of settings that need an optional package, before anything is started."""
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote
+
+from predictor.errors import SettingsError
+from predictor.origins import Origin
+from predictor.settings import Settings
+
+_SPOKEN = "http/protobuf"
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+ *= *[!-+\--:<-\[\]-~]*", re.ASCII)
+
+
+def _is_headers(text: str) -> bool:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return all(
+        _HEADER.fullmatch(part) and (found := unquote(part)).isascii() and found.isprintable()
+        for part in parts
+    )
+
+
+def _is_url(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        Origin.of(text)
+        return text.isascii() and text.isprintable() and " " not in text
+    return False
+
+
+def _is_number(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return 0 < float(text) < float("inf")
+    return False
+
+
+def _is_file(text: str) -> bool:
+    return Path(text).is_file()
+
+
+_OTLP: Mapping[str, tuple[Callable[[str], object], str]] = {
+    "PROTOCOL": (lambda text: text == _SPOKEN, f"only {_SPOKEN} is spoken here"),
+    "HEADERS": (_is_headers, "not a list `name=value,name=value`, percent-encoded"),
+    "ENDPOINT": (_is_url, "not an address such as http://collector:4318"),
+    "TIMEOUT": (_is_number, "not a number of seconds"),
+    "COMPRESSION": (lambda text: text in {"none", "gzip", "deflate"}, "none, gzip or deflate"),
+    "CERTIFICATE": (_is_file, "not a file"),
+    "CLIENT_KEY": (_is_file, "not a file"),
+    "CLIENT_CERTIFICATE": (_is_file, "not a file"),
+}
+"""OpenTelemetry's variables about its exporter: what they have to be, and how that is said."""
+
+
+def check_traces(settings: Settings) -> None:
+    """Raise SettingsError where traces are asked for that cannot be sent."""
+    exporter = settings.traces_exporter
+    if exporter == "none":
+        return
+    # Of opentelemetry itself, other packages install the part that only names things.
+    for name in ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"):
+        if not _installed(name):
+            raise SettingsError(
+                f"OTEL_TRACES_EXPORTER is {exporter}, and {name} is not installed; "
+                "requirements/traces.txt has it"
+            )
+    if exporter == "otlp":
+        for name, (fits, takes) in _OTLP.items():
+            for variable in (f"OTEL_EXPORTER_OTLP_{name}", f"OTEL_EXPORTER_OTLP_TRACES_{name}"):
+                # What OpenTelemetry says of a value that it cannot read quotes it, secrets included.
+                if (value := os.environ.get(variable, "").strip()) and not fits(value):
+                    raise SettingsError(f"{variable}: {takes}")
+
+
+def check_grpc(settings: Settings) -> None:
+    """Raise SettingsError where gRPC is asked for that cannot be spoken."""
+    if settings.grpc_port is not None and not _installed("grpc"):
+        raise SettingsError(
+            f"PREDICTOR_GRPC_PORT is {settings.grpc_port}, and grpcio is not installed; "
+            "requirements/grpc.txt has it"
+        )
+
+
+def _installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # not even what it is in
+        return False

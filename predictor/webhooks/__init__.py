@@ -1,1 +1,0 @@
-"""MLflow's webhooks: which deliveries are genuine, new, and about the model that serves here."""

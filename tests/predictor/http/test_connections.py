@@ -1,0 +1,224 @@
+"""A connection that has ended leaves nothing behind, however it ended; and what it is owed, it gets."""
+
+import asyncio
+import contextlib
+import gc
+import json
+import socket
+import ssl
+import struct
+from collections import Counter
+
+import pytest
+import uvloop
+from starlette.requests import Request
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from predictor.http.bounded import BoundedProtocol
+from tests.hostile import certificates
+from tests.hostile.wire import post, request, split
+from tests.predictor.graphs import GOOD, OURS
+from tests.predictor.live import Live
+from tests.predictor.sockets import listening
+
+pytestmark = pytest.mark.whole
+
+BODY = json.dumps(GOOD).encode()
+HEALTH = request(path="/health")
+PLAIN = post(BODY)
+GARBAGE = b"\0\0"
+TIMES = 3
+# What a client has sent, and how many answers it reads before the connection ends.
+STATES = {
+    "nothing": (b"", 0),
+    "half a head": (HEALTH[:20], 0),
+    "half a body of the fast lane": (PLAIN[:-5], 0),
+    "half a body of a batch": (post(BODY, path="/predict/batch")[:-5], 0),
+    "a request that is being answered": (HEALTH, 0),
+    "a plain one that is being answered": (PLAIN, 0),
+    "an answer, to a large head": (request("GET", "/health", "A: " + "b" * 31_000), 1),
+    "an answer of the fast lane": (PLAIN, 1),
+    "a refused record": (post(b"{}"), 1),
+    "a refused batch": (post(b"{}", path="/predict/batch"), 1),
+    "a tensor": (post(b"{}", path="/v2/models/m/infer"), 1),
+    "nothing there": (request(path="/nothing"), 1),
+    "a method that is not taken": (request("DELETE"), 1),
+    "a body declared too large": (request("POST", "/predict", "Content-Length: 2000000"), 1),
+    "a body that was not asked for yet": (
+        request("POST", "/predict", "Expect: 100-continue", "Content-Length: 2"), 0,
+    ),
+    "an offer to upgrade": (request("GET", "/health", "Connection: upgrade", "Upgrade: h2c"), 1),
+    "requests ahead": (HEALTH * 40, 0),
+    "requests ahead of the fast lane": (PLAIN * 40, 0),
+    "answers that are not read": (request(path="/openapi.json") * 60, 0),
+    "what is no request": (GARBAGE, 1),
+    "what is no request, after one": (HEALTH + GARBAGE, 2),
+    "events": (request(path="/events"), 0),
+}  # fmt: skip
+
+
+def reset(writer):
+    """Leave without a word: what came is not read, and the other side hears of an error."""
+    client = writer.get_extra_info("socket")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def leave(port, state, end, context):
+    """One connection in this state, which ends so."""
+    sent, answers = STATES[state]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    writer.write(sent)
+    raw = b""
+    while len(split(raw)[0]) < answers:
+        chunk = await asyncio.wait_for(reader.read(1 << 16), 20)
+        assert chunk, f"closed after {raw[-300:]!r}"
+        raw += chunk
+    if not answers:
+        await asyncio.sleep(0.01)
+    if end == "close" or writer.is_closing():
+        writer.close()
+    elif end == "reset":
+        reset(writer)
+    else:  # the server's patience ends
+        with contextlib.suppress(ConnectionError):
+            while await asyncio.wait_for(reader.read(1 << 16), 20):
+                pass
+        writer.close()
+
+
+def kept():
+    """The connections and the requests that are in memory."""
+    kinds = (BoundedProtocol, RequestResponseCycle, Request)
+    return Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, kinds))
+
+
+async def until_ended(server):
+    for _ in range(2000):
+        if not server.server_state.connections and not server.server_state.tasks:
+            break
+        await asyncio.sleep(0.01)
+    assert not server.server_state.connections
+    assert not server.server_state.tasks
+    await asyncio.sleep(0.02)
+
+
+async def what_is_left(folder, end, states, pair=None, **settings):
+    """By state, what connections in it leave behind, with no garbage collector to help."""
+    live = Live(folder, **settings)
+    await live.serve(7, OURS)
+    context = ssl.create_default_context(cafile=str(pair.certificate)) if pair else None
+    config = {"ssl_certfile": pair.certificate, "ssl_keyfile": pair.key} if pair else {}
+    left = {}
+    async with listening(live.app, live.service, **config) as address:
+        for state in states:
+            await leave(address.port, state, end, context)  # what is made once is made
+            await until_ended(address.server)
+            gc.collect()
+            gc.freeze()  # what there is now is not looked through each time
+            each = [leave(address.port, state, end, context) for _ in range(TIMES)]
+            await asyncio.gather(*each)
+            await until_ended(address.server)
+            if state == "events":  # a task group of anyio has a cycle of its own
+                gc.collect()
+            if found := kept():
+                left[state] = dict(found)
+    await live.reconciler.close()
+    return left
+
+
+@pytest.fixture
+def no_collector():
+    gc.disable()
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+# Both event loops: the one that serves, and the one where that is not to be had.
+WAYS = pytest.mark.parametrize(
+    ("run", "fast_lane"), [(uvloop.run, True), (uvloop.run, False), (asyncio.run, True)]
+)
+
+
+@WAYS
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.usefixtures("no_collector")
+def test_a_lost_connection_leaves_nothing(tmp_path, run, end, fast_lane):
+    """No timer, task or reference, in whatever state it was lost: not for 75 seconds, not at all."""
+    assert run(what_is_left(tmp_path, end, STATES, fast_lane=fast_lane)) == {}
+
+
+@WAYS
+@pytest.mark.usefixtures("no_collector")
+def test_a_connection_that_the_server_ends_leaves_nothing(tmp_path, run, fast_lane):
+    """A head or a body that is late, an idle one, and one that is refused."""
+    states = [
+        "nothing", "half a head", "half a body of the fast lane", "half a body of a batch",
+        "an answer, to a large head", "an answer of the fast lane", "what is no request, after one",
+    ]  # fmt: skip
+    patience = {"header_seconds": 0.1, "body_seconds": 0.1, "keep_alive_seconds": 1}
+    left = what_is_left(tmp_path, "wait", states, fast_lane=fast_lane, **patience)
+    assert run(left) == {}
+
+
+@pytest.mark.parametrize("run", [uvloop.run, asyncio.run])
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.usefixtures("no_collector")
+def test_a_lost_connection_of_tls_leaves_nothing(tmp_path, run, end):
+    """The same, encrypted."""
+    pair = certificates.make(tmp_path)
+    states = [state for state in STATES if state != "answers that are not read"]
+    assert run(what_is_left(tmp_path, end, states, pair)) == {}
+
+
+OWED = {
+    "a good one": (HEALTH + GARBAGE, [200, 400]),
+    "a plain one": (PLAIN + GARBAGE, [200, 400]),
+    "a batch": (post(b'{"instances": [%b]}' % BODY, path="/predict/batch") + GARBAGE, [200, 400]),
+    "two": (HEALTH + PLAIN + GARBAGE, [200, 200, 400]),
+    "many": (PLAIN * 10 + HEALTH * 10 + GARBAGE, [200] * 20 + [400]),
+    "one of another kind of fault": (PLAIN + request().replace(b"Host", b"A"), [200, 400]),
+    "half a body": (HEALTH + PLAIN[:-5], [200]),
+    "two, and half a body": (PLAIN * 2 + PLAIN[:-5], [200, 200]),
+    "half a head": (HEALTH + HEALTH[:20], [200]),
+}  # fmt: skip
+
+_OFTEN = {"a good one", "a plain one"}
+
+
+@WAYS
+@pytest.mark.parametrize("fin", [True, False])
+def test_what_is_owed_is_answered_before_the_refusal(tmp_path, run, fast_lane, fin):
+    """Good requests, then what is none, then the end, in one packet: every time, every answer."""
+
+    async def all_of_it():
+        live = Live(tmp_path, fast_lane=fast_lane, body_seconds=0.3, header_seconds=0.3)
+        await live.serve(7, OURS)
+        got = {state: [] for state in OWED}
+        async with listening(live.app, live.service) as address:
+            for state, (sent, _) in OWED.items():
+                for _ in range(200 if fin and state in _OFTEN else 3):
+                    got[state].append(await asyncio.to_thread(ask, address.port, sent))
+        await live.reconciler.close()
+        return got
+
+    def ask(port, sent):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            client.sendall(sent)
+            if fin:
+                client.shutdown(socket.SHUT_WR)  # sends what is held back, and the end with it
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+            raw = b""
+            while chunk := client.recv(1 << 16):
+                raw += chunk
+        responses, rest = split(raw)
+        assert not rest
+        return [response.status for response in responses]
+
+    for state, statuses in run(all_of_it()).items():
+        expected = OWED[state][1]
+        if not fin and state.endswith(("half a body", "half a head")):
+            expected = [*expected, 408]
+        assert Counter(map(tuple, statuses)) == {tuple(expected): len(statuses)}, state

@@ -1,0 +1,210 @@
+"""Rows of one tick become one call, and nobody's answer depends on who else asked."""
+
+import asyncio
+import json
+
+import pytest
+
+from predictor.errors import FieldError, InvalidRecord, MalformedBody, NothingServing
+from predictor.inference.batcher import Batcher
+from predictor.model.answers import Answer
+from tests.predictor.graphs import regressor, with_metadata
+from tests.predictor.parts import Counted, servable_of
+
+
+def body(*values):
+    return json.dumps(dict(zip(("feature_0", "feature_1"), values, strict=True))).encode()
+
+
+def predictions(body):
+    return [each["prediction"] for each in json.loads(body)["predictions"]]
+
+
+@pytest.fixture
+def observer():
+    return Counted()
+
+
+@pytest.fixture
+def batcher(tmp_path, observer):
+    servable = servable_of(tmp_path, regressor(op="Log"))
+    return Batcher(lambda: servable, observer)
+
+
+async def test_requests_of_one_tick_are_one_call(batcher, observer):
+    """And each gets the answer to its own row."""
+    asked = await asyncio.gather(*(batcher.predict(body(2**i, 0)) for i in range(50)))
+    assert observer.calls == [50]
+    assert [json.loads(a)["prediction"] for a in asked] == pytest.approx(
+        [i * 0.693147 for i in range(50)], rel=1e-4
+    )
+
+
+async def test_a_lone_request_waits_for_nobody(batcher, observer):
+    """One after the other is one call each."""
+    for _ in range(3):
+        await batcher.predict(body(1, 0))
+    await asyncio.sleep(0)  # what was answered is counted after
+    assert observer.calls == [1, 1, 1]
+
+
+async def test_one_bad_request_does_not_hurt_the_others(batcher, observer):
+    """Not JSON, a wrong field, no finite answer: each hears of its own, the rest are answered."""
+    bodies = [body(1, 0), b"{", b'{"feature_0": 1}', body(-1, 0), body(1, 0)]
+    asked = await asyncio.gather(*map(batcher.predict, bodies), return_exceptions=True)
+    kinds = [type(a) if isinstance(a, Exception) else json.loads(a)["prediction"] for a in asked]
+    assert kinds == [0.0, MalformedBody, InvalidRecord, InvalidRecord, 0.0]
+    assert observer.calls == [3]
+
+
+async def test_only_bad_requests_run_nothing(batcher, observer):
+    """No empty batch is computed."""
+    with pytest.raises(MalformedBody):
+        await batcher.predict(b"")
+    assert observer.calls == []
+
+
+async def test_a_client_that_leaves_does_not_hurt_the_others(batcher):
+    """Its row is computed for nobody."""
+    tasks = [asyncio.create_task(batcher.predict(body(1, 0))) for _ in range(3)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    left = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(a) for a in left] == [bytes, asyncio.CancelledError, bytes]
+
+
+async def test_everybody_hears_that_nothing_serves():
+    """The reason reaches each client that waits."""
+
+    def nothing():
+        raise NothingServing("promote one")
+
+    batcher = Batcher(nothing, Counted())
+    asked = await asyncio.gather(
+        *(batcher.predict(b"{}") for _ in range(3)), return_exceptions=True
+    )
+    assert [str(a) for a in asked] == ["promote one"] * 3
+    with pytest.raises(NothingServing):
+        await batcher.predict_batch(b"{}")
+
+
+@pytest.mark.parametrize("answers", [[], [Answer(1.0)] * 5])
+async def test_a_servable_that_answers_another_number_of_rows_leaves_nobody_waiting(answers):
+    """A fault of ours is an error, not a request that hangs."""
+
+    class Wrong:
+        rows_on_loop = 99
+        decoder = type("Anything", (), {"within": staticmethod(lambda b: [(1.0,)] * len(b))})
+
+        @staticmethod
+        def answer(rows):
+            return answers
+
+    batcher = Batcher(Wrong, Counted())
+    asked = await asyncio.wait_for(
+        asyncio.gather(*(batcher.predict(b"") for _ in range(3)), return_exceptions=True), 5
+    )
+    assert [type(a) for a in asked] == [ValueError] * 3
+
+
+async def test_a_tick_is_answered_by_one_servable(tmp_path):
+    """The swap between two ticks is between two batches; every answer names its own version."""
+    servables = [servable_of(tmp_path / str(n), regressor(), number=n) for n in (1, 2)]
+    given = iter(servables)
+    batcher = Batcher(lambda: next(given), Counted())
+    for expected in servables:
+        asked = await asyncio.gather(*(batcher.predict(body(1, 2)) for _ in range(5)))
+        named = {json.loads(answer)["model_version"] for answer in asked}
+        assert named == {expected.model_version.version}
+
+
+async def test_a_batch_is_one_call_and_keeps_its_order(batcher, observer):
+    """All of its rows from one servable."""
+    rows = [{"feature_0": 1, "feature_1": i} for i in range(3)]
+    answer = await batcher.predict_batch(json.dumps({"instances": rows}).encode())
+    assert predictions(answer) == pytest.approx([0.0, 0.693147, 1.098612])
+    assert observer.calls == [3]
+
+
+async def test_a_batch_names_the_row_that_has_no_answer(batcher):
+    """As `instances[1]`."""
+    rows = [{"feature_0": 1, "feature_1": 0}, {"feature_0": -1, "feature_1": 0}]
+    with pytest.raises(InvalidRecord) as caught:
+        await batcher.predict_batch(json.dumps({"instances": rows}).encode())
+    assert [error.field for error in caught.value.errors] == ["instances[1]"]
+
+
+class Doubled:
+    """A question about one row, told twice the answer; `fails` says where."""
+
+    def __init__(self, value, fails=""):
+        self._value = value
+        self._fails = fails
+
+    def row(self, servable):
+        if self._fails == "row":
+            raise InvalidRecord([FieldError("x", "is wrong")])
+        return servable.signature.pack(self._value, 0.0)
+
+    def told(self, servable, answer):
+        if self._fails == "told":
+            raise InvalidRecord([FieldError("x", "cannot be told")])
+        return servable.model_version.version, 2 * answer.prediction
+
+
+async def test_questions_and_bodies_of_one_tick_are_one_call(batcher, observer):
+    """Whatever protocol they came by; each is told in its own way, and hears of its own fault."""
+    asked = await asyncio.gather(
+        batcher.predict(body(2, 0)),
+        batcher.ask_about(Doubled(4.0)),
+        batcher.ask_about(Doubled(4.0, fails="row")),
+        batcher.predict(b"{"),
+        batcher.ask_about(Doubled(-1.0)),
+        batcher.ask_about(Doubled(8.0, fails="told")),
+        batcher.predict(body(8, 0)),
+        return_exceptions=True,
+    )
+    assert observer.calls == [5]
+    assert json.loads(asked[0])["prediction"] == pytest.approx(0.693147, rel=1e-4)
+    assert asked[1] == ("1", pytest.approx(2 * 1.386294, rel=1e-4))
+    faults = [type(asked[number]) for number in (2, 3, 4, 5)]
+    assert faults == [InvalidRecord, MalformedBody, InvalidRecord, InvalidRecord]
+    assert str(asked[2]) == "x: is wrong"
+    assert "no finite answer" in str(asked[4])
+    assert str(asked[5]) == "x: cannot be told"
+    assert json.loads(asked[6])["prediction"] == pytest.approx(2.079442, rel=1e-4)
+
+
+async def test_work_on_many_rows_is_computed_in_calls_that_are_counted(batcher, observer):
+    """All on one servable; what it raises reaches who asked."""
+
+    def work(servable, run):
+        rows = [servable.signature.pack(1.0, 0.0)] * 1100
+        return [(first, len(answers)) for first, answers in run(rows)]
+
+    assert await batcher.compute(work) == [(0, 512), (512, 512), (1024, 76)]
+    await asyncio.sleep(0)
+    assert observer.calls == [512, 512, 76]
+
+    def wrong(servable, run):
+        raise InvalidRecord([FieldError("x", "is wrong")])
+
+    with pytest.raises(InvalidRecord):
+        await batcher.compute(wrong)
+
+
+async def test_a_body_has_its_warnings_beside_questions(tmp_path, observer):
+    """Whoever shares its tick."""
+    profiles = [{"name": "a", "minimum": 0, "maximum": 5}, {"name": "b"}]
+    model = with_metadata(regressor(), feature_names=["a", "b"], feature_profiles=profiles)
+    servable = servable_of(tmp_path, model)
+    batcher = Batcher(lambda: servable, observer)
+    within, question, outside = await asyncio.gather(
+        batcher.predict(b'{"a": 5, "b": 9}'),
+        batcher.ask_about(Doubled(7.0)),
+        batcher.predict(b'{"a": 6, "b": 9}'),
+    )
+    assert observer.calls == [3]
+    assert "warnings" not in json.loads(within)
+    assert question == ("1", 14.0)
+    assert [each["feature"] for each in json.loads(outside)["warnings"]] == ["a"]

@@ -1,0 +1,150 @@
+"""What waits is bounded, and what would hold up the loop is computed beside it."""
+
+import asyncio
+import json
+import threading
+
+import pytest
+
+from predictor.errors import InvalidRecord, MalformedBody, Overloaded
+from predictor.inference.batcher import Batcher
+from tests.predictor.graphs import regressor
+from tests.predictor.parts import Counted, servable_of
+
+
+def body(*values):
+    return json.dumps(dict(zip(("feature_0", "feature_1"), values, strict=True))).encode()
+
+
+@pytest.fixture
+def servable(tmp_path):
+    return servable_of(tmp_path, regressor())
+
+
+async def test_records_beyond_the_bound_are_refused(servable):
+    """Those within it are answered, and in the next tick there is room again."""
+    batcher = Batcher(lambda: servable, Counted(), most_rows=3)
+    for _ in range(2):
+        asked = await asyncio.gather(
+            *(batcher.predict(body(1, 2)) for _ in range(5)), return_exceptions=True
+        )
+        assert [isinstance(each, Overloaded) for each in asked] == [False] * 3 + [True] * 2
+    assert "3 records" in str(asked[-1])
+
+
+class Slow:
+    """A servable whose answers wait."""
+
+    def __init__(self, servable, rows_on_loop=99):
+        self.decoder = servable.decoder
+        self.may_go_on = threading.Event()
+        self.reached = threading.Event()
+        self.signature = servable.signature
+        self.rows_on_loop = rows_on_loop
+        self.rows_a_call = 512
+        self.encoder = servable.encoder
+        self.ranges = servable.ranges
+        self._answer = servable.answer
+
+    def answer(self, rows):
+        self.reached.set()
+        assert self.may_go_on.wait(60)
+        return self._answer(rows)
+
+
+async def test_batches_beyond_the_bound_are_refused(servable):
+    """At once, while those within it wait; afterwards there is room again."""
+    slow = Slow(servable)
+    batcher = Batcher(lambda: slow, Counted(), most_batches=2)
+    batch = b'{"instances": [%s]}' % body(1, 2)
+    within = [asyncio.create_task(batcher.predict_batch(batch)) for _ in range(2)]
+    await asyncio.sleep(0)
+    for refused in (
+        batcher.predict_batch(batch),
+        batcher.predict(body(1, 2) + b" " * 20_000),
+    ):
+        with pytest.raises(Overloaded, match="2 batches"):
+            await refused
+    slow.may_go_on.set()
+    (one,) = {*await asyncio.gather(*within)}
+    assert await batcher.predict_batch(batch) == one
+
+
+async def test_a_bad_batch_leaves_its_place(servable):
+    """Whatever is wrong with it."""
+    batcher = Batcher(lambda: servable, Counted(), most_batches=1)
+    for _ in range(3):
+        with pytest.raises(MalformedBody):
+            await batcher.predict_batch(b"{")
+    answer = await batcher.predict_batch(b'{"instances": [%s]}' % body(1, 2))
+    assert len(json.loads(answer)["predictions"]) == 1
+
+
+async def test_a_large_record_is_answered_as_a_small_one_is(servable):
+    """Also with its faults."""
+    batcher = Batcher(lambda: servable, Counted())
+    blanks = b" " * 20_000
+    assert await batcher.predict(body(1, 2) + blanks) == await batcher.predict(body(1, 2))
+    with pytest.raises(MalformedBody):
+        await batcher.predict(blanks)
+    with pytest.raises(InvalidRecord) as caught:
+        await batcher.predict(b'{"feature_0": 1}' + blanks)
+    assert [error.field for error in caught.value.errors] == ["feature_1"]
+
+
+async def test_a_slow_model_does_not_hold_up_the_loop(servable):
+    """Its rows wait in threads, and what comes meanwhile becomes the next calls, in order."""
+    slow = Slow(servable, rows_on_loop=0)
+    observer = Counted()
+    batcher = Batcher(lambda: slow, observer)
+    first = [asyncio.create_task(batcher.predict(body(1, i))) for i in range(4)]
+    assert await asyncio.to_thread(slow.reached.wait, 60)
+    later = [asyncio.create_task(batcher.predict(body(1, i))) for i in range(4, 40)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not any(task.done() for task in (*first, *later))
+    slow.may_go_on.set()
+    answers = [json.loads(each)["prediction"] for each in await asyncio.gather(*first, *later)]
+    assert sum(observer.calls) == 40
+    assert max(observer.calls) <= -(-36 // batcher._slow.most)
+    alone = [json.loads(await batcher.predict(body(1, i)))["prediction"] for i in range(40)]
+    assert answers == alone
+
+
+async def test_what_a_slow_model_refuses_its_clients_hear(servable):
+    """Each its own; and a fault of ours reaches all."""
+    slow = Slow(servable, rows_on_loop=0)
+    slow.may_go_on.set()
+    batcher = Batcher(lambda: slow, Counted())
+    asked = await asyncio.gather(
+        *map(batcher.predict, [b"{", body(1, 2), b"{}"]), return_exceptions=True
+    )
+    assert [type(each) for each in asked] == [MalformedBody, bytes, InvalidRecord]
+    slow.answer = None
+    asked = await asyncio.gather(*[batcher.predict(body(1, 2))] * 1, return_exceptions=True)
+    assert [type(each) for each in asked] == [TypeError]
+
+
+async def test_more_rows_than_the_loop_can_afford_take_turns(servable):
+    """Other work gets its turn between them, and nobody waits in vain."""
+    few = Slow(servable, rows_on_loop=3)
+    few.may_go_on.set()
+    observer = Counted()
+    batcher = Batcher(lambda: few, observer)
+    answers = await asyncio.gather(*(batcher.predict(body(1, i)) for i in range(10)))
+    assert observer.calls == [3, 3, 3, 1]
+    assert len({*answers}) == 10
+
+
+async def test_a_large_batch_is_computed_in_parts(servable):
+    """Between two of them, whatever else runs has its turn; the answer is as if it were one."""
+    observer = Counted()
+    batcher = Batcher(lambda: servable, observer)
+    rows = b", ".join(body(1, i) for i in range(1200))
+    answer = json.loads(await batcher.predict_batch(b'{"instances": [%s]}' % rows))
+    assert observer.calls == [512, 512, 176]
+    alone = [json.loads(await batcher.predict(body(1, i)))["prediction"] for i in (0, 600, 1199)]
+    assert [answer["predictions"][i]["prediction"] for i in (0, 600, 1199)] == alone
+    with pytest.raises(InvalidRecord) as caught:
+        await batcher.predict_batch(b'{"instances": [%s, {"feature_0": 1}]}' % rows)
+    assert [error.field for error in caught.value.errors] == ["instances[1200].feature_1"]

@@ -1,0 +1,149 @@
+"""The page for clinicians: what is served, and under which rules."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from predictor.app import create_app
+from predictor.operations import page
+from predictor.service import compose
+from predictor.settings import Settings
+from tests.predictor.live import Live
+
+FILES = [page.PAGE, *page.ASSETS]
+TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+DOCS = [name.removesuffix(".gz") for name in page.DOCS_ASSETS]
+PATHS = ["/", *(f"/web/{name}" for name in page.ASSETS)]
+PATHS += ["/docs", *(f"/web/docs/{name}" for name in DOCS)]
+REFERENCE = re.compile(r"""(?:href|src)="(web/[^"]+)"|from "\./([^"]+)";""")
+
+
+@pytest.fixture
+async def client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx.AsyncClient]:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("PREDICTOR_CACHE_DIR", str(tmp_path))
+    app = create_app(compose(Settings.read()))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+def source(name: str) -> str:
+    return (page.FOLDER / name).read_text()
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_file_comes_with_its_type_and_the_strict_headers(client, path):
+    answer = await client.get(path)
+    assert answer.status_code == 200
+    kind = TYPES.get(path.rpartition(".")[2], "text/html")
+    assert answer.headers["content-type"].split(";")[0] == kind
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert "strict-transport-security" not in answer.headers
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-cache"
+    policy = answer.headers["content-security-policy"].split("; ")
+    assert {
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    } <= set(policy)
+    assert not any("unsafe" in rule for rule in policy)
+
+
+async def test_over_https_pages_ask_to_be_asked_for_so_again(tmp_path):
+    """For a day, and not for a year: a browser takes it for every port of the host."""
+    live = Live(tmp_path, tls_certificate=tmp_path / "certificate.pem")
+    for path in ("/", "/docs"):
+        answer = await live.client.get(path)
+        assert answer.headers["strict-transport-security"] == "max-age=86400"
+    assert "strict-transport-security" not in (await live.client.get("/health")).headers
+
+
+async def test_a_file_that_the_browser_has_is_not_sent_again(client):
+    first = await client.get("/web/page.css")
+    again = await client.get("/web/page.css", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    other = await client.get("/web/page.css", headers={"If-None-Match": '"other"'})
+    assert other.content == first.content
+
+
+async def test_head_answers_like_get_without_the_body(client):
+    assert (await client.head("/")).headers["content-length"] == str(
+        len((page.FOLDER / page.PAGE).read_bytes())
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/web/",
+        "/web/index.html",
+        "/web/nothing.js",
+        "/web/page.js/",
+        "/web/../settings.py",
+        "/web/..%2fsettings.py",
+        "/web/%2e%2e/settings.py",
+        "/web/..%5csettings.py",
+        "/web/%2fetc%2fpasswd",
+        "/web/page.js%00",
+        "/index.html",
+        "/page.js",
+    ],
+)
+async def test_nothing_else_is_served(client, path):
+    answer = await client.get(path)
+    assert answer.status_code in {307, 404}
+    assert "import" not in answer.text
+
+
+async def test_the_page_is_no_part_of_the_api_document(client):
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    assert not any(path == "/" or path.startswith("/web") for path in paths)
+
+
+async def test_metrics_know_all_assets_under_one_label(client):
+    await client.get("/web/page.js")
+    await client.get("/web/page.css")
+    text = (await client.get("/metrics")).text
+    assert 'endpoint="/web/{name}"' in text
+    assert "page.js" not in text
+
+
+def test_every_file_that_is_referenced_is_served_and_every_served_one_is_referenced():
+    found = {
+        (match[1] or match[2]).removeprefix("web/")
+        for name in FILES
+        for match in REFERENCE.finditer(source(name))
+    }
+    assert found == set(page.ASSETS)
+    assert {file.name for file in page.FOLDER.iterdir() if file.is_file()} == set(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_comes_from_another_host(name):
+    text = source(name).replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert not re.search(r"//[a-zA-Z0-9]|@import|\burl\(", text)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_text_never_becomes_html_or_code(name):
+    text = source(name)
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=\"|<script(?![^>]*\bsrc=)", text)
+
+
+def test_the_page_is_small():
+    assert sum((page.FOLDER / name).stat().st_size for name in FILES) < 160_000
+
+
+def test_the_page_says_what_it_is_for_even_without_an_answer():
+    assert "Decision support, not a diagnosis." in source(page.PAGE)

@@ -1,0 +1,587 @@
+"""The table "what the registry says", row by row, with a source that a test directs."""
+
+import asyncio
+import gc
+import weakref
+from dataclasses import replace
+
+import pytest
+
+from predictor import events
+from predictor.errors import (
+    LoadError,
+    NothingServing,
+    RegistryNonsense,
+    RegistryRefused,
+    RegistryUnreachable,
+)
+from predictor.model.loader import load
+from predictor.reconcile.reconciler import Reconciler
+from tests.predictor.parts import FakeSource, Heard, version, write_artifact
+
+
+async def until(happened):
+    """Let the loop run until `happened()`; the test's own timeout is the limit."""
+    while not happened():  # noqa: ASYNC110  the test polls, the code under test has no hook for it
+        await asyncio.sleep(0.001)
+
+
+A, B, C = version(1), version(2), version(3)
+
+
+class World:
+    """One reconciler, the source that it asks, and what it told."""
+
+    def __init__(self, folder, loader=load, **options):
+        self.source = FakeSource(folder)
+        self.heard = Heard()
+        self.options = {"retry_seconds": 1000, **options}
+        self.loader = loader
+        self.restart()
+
+    def restart(self):
+        """The same disk and the same registry, another process."""
+        self.reconciler = Reconciler(self.source, self.loader, self.heard, **self.options)
+
+    async def told(self, says, *, settle=True):
+        self.source.down, self.source.says = False, says
+        await self.reconciler.reconcile()
+        if settle:
+            await self.reconciler.settled()
+
+    async def unreachable(self):
+        self.source.down = True
+        await self.reconciler.reconcile()
+        await self.reconciler.settled()
+
+    @property
+    def serving(self):
+        servable = self.reconciler.serving
+        return int(servable.model_version.version) if servable else None
+
+    @property
+    def swaps(self):
+        return [
+            (e.serving.number if e.serving else None, e.reason)
+            for e in self.heard.of(events.Swapped)
+        ]
+
+
+@pytest.fixture
+async def world(tmp_path):
+    made = World(tmp_path)
+    yield made
+    await made.reconciler.close()
+
+
+async def test_the_first_version_is_loaded(world):
+    """Told, fetched, built, swapped, remembered."""
+    await world.told(A)
+    assert world.serving == 1
+    assert [type(e) for e in world.heard.events] == [
+        events.RegistryAnswered, events.LoadStarted, events.Swapped,
+    ]  # fmt: skip
+    assert world.source.verified[0] == A
+
+
+async def test_another_version_is_swapped_in(world):
+    """A promotion, and a rollback to a lower number."""
+    await world.told(A)
+    await world.told(B)
+    await world.told(A)
+    assert world.swaps == [(1, "promoted"), (2, "promoted"), (1, "rolled_back")]
+    assert world.source.verified[0] == A
+
+
+async def test_the_same_version_is_left_alone(world):
+    """A poll that finds nothing new loads nothing and says nothing new."""
+    for _ in range(3):
+        await world.told(A)
+    assert world.source.fetched == ["1"]
+    assert [e.changed for e in world.heard.of(events.RegistryAnswered)] == [True, False, False]
+
+
+async def test_a_reused_number_is_loaded_anew(world):
+    """Version 1 that was deleted and made again is another model."""
+    await world.told(A)
+    await world.told(version(1, created=99))
+    assert world.source.fetched == ["1", "1"]
+
+
+async def test_no_version_stops_serving(world):
+    """Only an authorised model may answer, and the reason is told."""
+    await world.told(A)
+    await world.told(None)
+    assert world.serving is None
+    assert world.swaps[-1] == (None, "withdrawn")
+    with pytest.raises(NothingServing, match="promote one"):
+        world.reconciler.require_serving()
+
+
+async def test_no_version_keeps_serving_where_that_was_chosen(tmp_path):
+    """The setting `keep` chooses the other way."""
+    world = World(tmp_path, when_none="keep")
+    await world.told(A)
+    await world.told(None)
+    assert world.serving == 1
+    await world.told(B)
+    assert world.serving == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (RegistryUnreachable("u", "refused"), "unreachable"),
+        (RegistryRefused("u", 401), "refused"),
+        (RegistryNonsense("u", "html"), "nonsense"),
+    ],
+)
+async def test_a_registry_that_fails_changes_nothing(tmp_path, error, outcome):
+    """What serves goes on, however the registry fails; how stale that is can be seen."""
+
+    class Failing(FakeSource):
+        async def aspired(self):
+            if self.down:
+                raise error
+            return await super().aspired()
+
+    world = World(tmp_path)
+    world.source = Failing(tmp_path)
+    world.restart()
+    await world.told(A)
+    answered_at = world.reconciler.knowledge.answered_at
+    await world.unreachable()
+    await world.unreachable()
+    assert world.serving == 1
+    failures = world.heard.of(events.RegistryFailed)
+    assert [(f.outcome, f.first, f.serving) for f in failures] == [
+        (outcome, True, A), (outcome, False, A),
+    ]  # fmt: skip
+    assert world.reconciler.knowledge.answered_at == answered_at
+    assert world.reconciler.knowledge.fault == str(error)
+    await world.told(A)
+    assert world.reconciler.knowledge.fault is None
+    assert world.heard.of(events.RegistryAnswered)[-1].changed
+
+
+async def test_a_version_that_cannot_be_loaded_changes_nothing(world):
+    """A goes on; B's failure is told, with its stage."""
+    await world.told(A)
+    world.source.broken["2"] = "no such file"
+    await world.told(B)
+    assert world.serving == 1
+    failure = world.heard.of(events.LoadFailed)[0]
+    assert (failure.version, failure.stage, failure.serving) == (B, "fetch", A)
+    assert world.reconciler.failure.reason == "no such file"
+    assert world.source.verified[0] == A
+
+
+async def test_a_failed_version_is_not_tried_at_every_poll(world):
+    """It waits for its delay."""
+    world.source.broken["2"] = "no such file"
+    for _ in range(5):
+        await world.told(B)
+    assert world.source.fetched == ["2"]
+
+
+async def test_a_failed_version_is_tried_again_with_a_growing_delay(tmp_path):
+    """And served when it can be."""
+    world = World(tmp_path, retry_seconds=0)
+    world.source.broken["2"] = "no such file"
+    for _ in range(3):
+        await world.told(B)
+    assert [f.attempts for f in world.heard.of(events.LoadFailed)] == [1, 2, 3]
+    world.source.broken.clear()
+    await world.told(B)
+    assert world.serving == 2
+    assert world.reconciler.failure is None
+
+    delays = World(tmp_path, retry_seconds=7)
+    for updated in range(4):
+        delays.source.broken["2"] = "no such file"
+        await delays.told(version(2, updated=updated))
+    assert [f.retry_seconds for f in delays.heard.of(events.LoadFailed)] == [7, 14, 28, 56]
+
+
+async def test_a_failed_version_is_tried_at_once_when_the_registry_changes(world):
+    """An edited tag is a reason; no delay is waited for."""
+    world.source.broken["2"] = "no such file"
+    await world.told(B)
+    world.source.broken.clear()
+    await world.told(version(2, updated=1))
+    assert world.serving == 2
+
+
+async def test_a_failed_version_is_tried_at_once_when_its_files_are_replaced(world):
+    """And not while they are as they were."""
+    world.source.broken["2"] = "no such file"
+    world.source.listings["2"] = "MLmodel 100"
+    await world.told(B)
+    await world.told(B)
+    await world.told(B)
+    assert world.source.fetched == ["2"]
+    world.source.listings["2"] = "MLmodel 100, model.onnx 5000"
+    world.source.broken.clear()
+    await world.told(B)
+    assert world.serving == 2
+
+
+async def test_a_failure_is_forgotten_when_another_version_is_named(world):
+    """The last failure that is shown is about what should serve."""
+    world.source.broken["2"] = "no such file"
+    await world.told(B)
+    await world.told(A)
+    assert world.reconciler.failure is None
+    await world.told(B)
+    assert world.reconciler.failure.attempts == 1
+
+
+async def test_a_fault_of_ours_does_not_end_the_polls(tmp_path):
+    """A bug in loading is a failed load like any other."""
+
+    def buggy(version, fetched, interrupt):
+        raise ZeroDivisionError("oops")
+
+    world = World(tmp_path, buggy)
+    await world.told(A)
+    assert world.reconciler.failure.stage == "internal"
+    assert "ZeroDivisionError: oops" in world.reconciler.failure.reason
+
+
+async def test_a_to_b_to_a_ends_at_a(world):
+    """B, given up half way, never serves."""
+    world.source.held["2"] = asyncio.Event()
+    await world.told(A)
+    await world.told(B, settle=False)
+    assert world.reconciler.loading == B
+    await world.told(A)
+    world.source.held["2"].set()
+    await asyncio.sleep(0)
+    assert world.swaps == [(1, "promoted")]
+    assert [e.version for e in world.heard.of(events.LoadSuperseded)] == [B]
+
+
+async def test_a_newer_promotion_supersedes_a_load(world):
+    """The last word counts, also where the first load would have been quicker."""
+    world.source.held["2"] = asyncio.Event()
+    await world.told(A)
+    await world.told(B, settle=False)
+    await world.told(C)
+    world.source.held["2"].set()
+    await asyncio.sleep(0)
+    assert world.swaps == [(1, "promoted"), (3, "promoted")]
+    assert world.source.verified[0] == C
+
+
+async def test_a_load_that_goes_on_is_not_started_twice(world):
+    """Polls are shorter than loads."""
+    world.source.held["1"] = asyncio.Event()
+    for _ in range(3):
+        await world.told(A, settle=False)
+        await asyncio.sleep(0)
+    world.source.held["1"].set()
+    await world.reconciler.settled()
+    assert world.source.fetched == ["1"]
+    assert world.serving == 1
+
+
+async def test_a_version_demoted_while_it_loads_never_serves(world):
+    """None while B loads: A stops, B is given up."""
+    world.source.held["2"] = asyncio.Event()
+    await world.told(A)
+    await world.told(B, settle=False)
+    await world.told(None)
+    world.source.held["2"].set()
+    await asyncio.sleep(0)
+    assert world.serving is None
+    assert world.swaps == [(1, "promoted"), (None, "withdrawn")]
+    assert world.source.verified is None
+
+
+async def test_a_build_that_was_given_up_does_not_swap(tmp_path):
+    """Also where the thread that builds it cannot be stopped."""
+    started, go_on = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow_for_two(version, fetched, interrupt):
+        if version == B:
+            loop.call_soon_threadsafe(started.set)
+            asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
+        return load(version, fetched, interrupt)
+
+    world = World(tmp_path, slow_for_two)
+    await world.told(A)
+    await world.told(B, settle=False)
+    await started.wait()
+    await world.told(A)
+    go_on.set()
+    await world.told(C)
+    assert world.swaps == [(1, "promoted"), (3, "promoted")]
+
+
+async def test_the_registry_failing_during_a_load_does_not_end_it(world):
+    """Its last word stands."""
+    world.source.held["1"] = asyncio.Event()
+    await world.told(A, settle=False)
+    world.source.down = True
+    await world.reconciler.reconcile()
+    world.source.held["1"].set()
+    await world.reconciler.settled()
+    assert world.serving == 1
+
+
+class TestStartWithoutTheRegistry:
+    async def test_the_last_verified_version_serves(self, world):
+        """And says so."""
+        await world.told(A)
+        world.restart()
+        await world.unreachable()
+        assert world.serving == 1
+        assert world.swaps[-1] == (1, "restored")
+        assert world.reconciler.knowledge.fault is not None
+
+    async def test_nothing_was_verified(self, world):
+        """503 that says so, without the registry's address; `/model` has the fault."""
+        await world.unreachable()
+        with pytest.raises(NothingServing, match="has not said which version may serve"):
+            world.reconciler.require_serving()
+
+    async def test_it_is_restored_once(self, world):
+        """Not at every poll that fails."""
+        await world.told(A)
+        world.restart()
+        await world.unreachable()
+        await world.unreachable()
+        assert world.swaps.count((1, "restored")) == 1
+
+    @pytest.mark.parametrize("says", [A, B, None])
+    async def test_the_registrys_word_then_counts(self, world, says):
+        """The same version stays without a load, another is swapped in, none stops it."""
+        await world.told(A)
+        world.restart()
+        await world.unreachable()
+        await world.told(says)
+        assert world.serving == (says.number if says else None)
+        assert world.source.fetched == (["1", "2"] if says == B else ["1"])
+
+    async def test_a_demoted_version_does_not_come_back(self, world):
+        """Withdrawn, restarted, registry down: nothing was authorised last."""
+        await world.told(A)
+        await world.told(None)
+        world.restart()
+        await world.unreachable()
+        assert world.serving is None
+
+    async def test_a_version_demoted_while_nobody_served_does_not_come_back(self, world):
+        """Demoted between two lives: the new process saw it, and the third one must not forget."""
+        await world.told(A)
+        world.restart()
+        await world.told(None)
+        world.restart()
+        await world.unreachable()
+        assert world.serving is None
+
+    async def test_a_kept_version_comes_back(self, tmp_path):
+        """Where `keep` was chosen, what serves is what is remembered."""
+        world = World(tmp_path, when_none="keep")
+        await world.told(A)
+        await world.told(None)
+        world.restart()
+        await world.unreachable()
+        assert world.serving == 1
+
+    async def test_the_registry_names_one_that_cannot_be_loaded(self, world):
+        """A replica that starts during a bad promotion serves what the others still serve."""
+        await world.told(A)
+        world.restart()
+        world.source.broken["2"] = "the store is away"
+        await world.told(B)
+        await until(lambda: world.serving == 1)
+        assert world.swaps[-1] == (1, "restored")
+        assert world.reconciler.failure.version == B
+        world.source.broken.clear()
+        await world.told(replace(B, updated_ms=1))
+        assert world.serving == 2
+
+    async def test_the_registry_names_none_and_keep_was_chosen(self, tmp_path):
+        """A replica that starts then serves what the others keep."""
+        world = World(tmp_path, when_none="keep")
+        await world.told(A)
+        world.restart()
+        await world.told(None)
+        assert world.serving == 1
+
+    @pytest.mark.parametrize("says", [C, None])
+    async def test_the_registry_speaks_while_memory_is_read(self, world, says):
+        """B failed and A was being looked up: what is said meanwhile counts, A never serves."""
+        await world.told(A)
+        world.restart()
+        world.source.broken["2"] = "the store is away"
+        read = asyncio.Event()
+        world.source.slow_reads = [read]
+        await world.told(B, settle=False)
+        await until(lambda: not world.source.slow_reads)
+        await world.told(says, settle=False)
+        read.set()
+        await world.reconciler.settled()
+        await asyncio.sleep(0.01)
+        await world.reconciler.settled()
+        assert world.serving == (says.number if says else None)
+        assert (1, "restored") not in world.swaps
+
+    async def test_a_version_that_no_longer_loads(self, tmp_path):
+        """Is a failed load, and tried at once when the registry is back."""
+        world = World(tmp_path)
+        broken = write_artifact(tmp_path / "broken", b"garbage")
+        world.source.verified = (A, broken)
+        await world.unreachable()
+        assert world.reconciler.failure.stage == "session"
+        await world.told(version(1, updated=1))
+        assert world.serving == 1
+
+    async def test_a_registry_that_spoke_is_not_replaced_by_memory(self, world):
+        """Once it said `none`, an outage does not bring an old version back."""
+        await world.told(None)
+        world.source.verified = (A, world.source.files(A))
+        await world.unreachable()
+        assert world.serving is None
+
+    async def test_the_registry_comes_back_during_the_restore(self, tmp_path):
+        """With another version: only that one serves."""
+        go_on, started = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def slow_for_one(version, fetched, interrupt):
+            if version == A:
+                loop.call_soon_threadsafe(started.set)
+                asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
+            return load(version, fetched, interrupt)
+
+        world = World(tmp_path, slow_for_one)
+        world.source.verified = (A, world.source.files(A))
+        world.source.down = True
+        await world.reconciler.reconcile()
+        await started.wait()
+        await world.told(B, settle=False)
+        go_on.set()
+        await world.reconciler.settled()
+        assert world.swaps == [(2, "promoted")]
+
+
+async def test_a_slow_write_of_an_older_version_does_not_outlive_a_newer_one(world):
+    """The disk ends at what serves, in whatever order its writes are done."""
+    first = asyncio.Event()
+    world.source.slow_writes = [first]
+    await world.told(A, settle=False)
+    await until(lambda: world.heard.of(events.Swapped))
+    await world.told(B, settle=False)
+    await until(lambda: world.serving == 2)
+    first.set()
+    await until(lambda: world.source.written[-1:] == ["2"])
+    assert world.source.verified[0] == B
+
+
+async def test_a_slow_write_does_not_outlive_a_withdrawal(world):
+    """A restart without the registry must not serve what was demoted during the write."""
+    first = asyncio.Event()
+    world.source.slow_writes = [first]
+    await world.told(A, settle=False)
+    await until(lambda: world.heard.of(events.Swapped))
+    stopping = asyncio.create_task(world.told(None, settle=False))
+    await until(lambda: world.serving is None)
+    first.set()
+    await stopping
+    assert world.source.verified is None
+
+
+async def test_a_cache_that_cannot_be_written_is_told_and_changes_nothing_else(world):
+    """The version serves from memory; the next one that is written down ends the fault."""
+    world.source.disk_full = True
+    await world.told(A)
+    await until(lambda: world.reconciler.cache_fault is not None)
+    assert world.serving == 1
+    (failed,) = world.heard.of(events.CacheFailed)
+    assert failed.serving == A
+    assert "no space left" in failed.reason
+    world.source.disk_full = False
+    await world.told(B)
+    await until(lambda: world.reconciler.cache_fault is None)
+
+
+async def test_closing_gives_up_a_load(world):
+    """Without waiting for it; what serves goes on serving."""
+    world.source.held["2"] = asyncio.Event()
+    await world.told(A)
+    await world.told(B, settle=False)
+    await world.reconciler.close()
+    await world.reconciler.settled()
+    assert world.serving == 1
+    assert world.reconciler.loading is None
+
+
+async def test_an_old_servable_is_freed(world):
+    """Nothing holds a version that was swapped out, not even the one before."""
+    await world.told(A)
+    old = weakref.ref(world.reconciler.serving)
+    await world.told(B)
+    gc.collect()
+    assert old() is None
+
+
+async def test_many_reconciles_at_once_ask_one_after_the_other(world):
+    """Answers cannot overtake each other."""
+    inside = most = 0
+    asked = world.source.aspired
+
+    class Watched(FakeSource):
+        async def aspired(self):
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+            return await asked()
+
+    world.source = Watched(world.source._folder)
+    world.restart()
+    await asyncio.gather(*(world.reconciler.reconcile() for _ in range(10)))
+    assert most == 1
+
+
+async def test_load_errors_carry_their_stage(tmp_path):
+    """Whatever stage the loader names is the stage that is told."""
+
+    def refuse(version, fetched, interrupt):
+        raise LoadError("examples", "answers otherwise")
+
+    world = World(tmp_path, refuse)
+    await world.told(A)
+    assert world.heard.of(events.LoadFailed)[0].stage == "examples"
+    with pytest.raises(NothingServing, match=r"m version 1 could not be loaded \(examples\)"):
+        world.reconciler.require_serving()
+
+
+async def test_a_fault_of_ours_in_a_poll_is_told(tmp_path):
+    """Counted, shown and logged (`registry_internal`), not lost in the scheduler; what serves goes on, polls too."""
+    world = World(tmp_path)
+    await world.told(A)
+    asked = world.source.aspired
+
+    async def fails():
+        raise OverflowError("a number with secrets in it")
+
+    world.source.aspired = fails
+    await world.reconciler.reconcile()
+    await world.reconciler.reconcile()
+    failed = world.heard.of(events.RegistryFailed)
+    assert [(each.outcome, each.first) for each in failed] == [
+        ("internal", True),
+        ("internal", False),
+    ]
+    assert isinstance(failed[0].cause, OverflowError)
+    assert "OverflowError" in world.reconciler.knowledge.fault
+    assert "secrets" not in world.reconciler.knowledge.fault
+    assert world.reconciler.serving is not None
+    world.source.aspired = asked
+    await world.told(B)
+    assert world.reconciler.knowledge.fault is None

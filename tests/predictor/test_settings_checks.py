@@ -1,0 +1,102 @@
+"""What an extra does is refused at the start without it; what nobody wants costs not even an import."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from demo.processes import ROOT, free_port, predictor_python
+from predictor.errors import SettingsError
+from predictor.settings import Settings
+from predictor.settings_checks import check_traces
+
+REGISTRY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
+COMPOSED = """
+import sys
+from predictor.app import create_app
+from predictor.service import compose
+from predictor.http.server import protocol
+from predictor.settings import Settings
+service = compose(Settings.read())
+create_app(service)
+print(protocol(service).func.__name__)
+print([name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "grpc"))])
+"""
+
+
+def python(interpreter: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [interpreter, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **REGISTRY, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_without_extras_nothing_of_them_is_there():
+    """The same parts as ever, the fast lane among them, and no module of OpenTelemetry's SDK or gRPC."""
+    composed = python(sys.executable, "-c", COMPOSED)
+    assert composed.stdout.splitlines() == ["FastLaneProtocol", "[]"], composed.stderr
+
+
+def test_with_traces_the_application_answers_everything():
+    """The fast lane would answer requests that no span is around."""
+    composed = python(sys.executable, "-c", COMPOSED, OTEL_TRACES_EXPORTER="console")
+    assert composed.stdout.splitlines()[0] == "BoundedProtocol", composed.stderr
+
+
+def test_traces_without_their_packages_are_refused():
+    """What is installed for serving has no exporter: the line says what to install."""
+    refused = python(predictor_python(), "-m", "predictor", OTEL_TRACES_EXPORTER="otlp")
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "OTEL_TRACES_EXPORTER is otlp" in refused.stderr
+    assert "requirements/traces.txt has it" in refused.stderr
+
+
+def test_a_variable_that_opentelemetry_refuses_ends_the_start(tmp_path):
+    """With one line, as any wrong setting does."""
+    wrong = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_BSP_MAX_QUEUE_SIZE": "0"}
+    own = {"PREDICTOR_PORT": str(free_port()), "PREDICTOR_CACHE_DIR": str(tmp_path)}
+    refused = python(sys.executable, "-m", "predictor", **wrong, **own)
+    assert refused.returncode == 2
+    assert refused.stderr == ("mlflow-hotswap: a variable OTEL_… is wrong (ValueError)\n")
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "OTEL_TRACES_EXPORTER"),
+        (
+            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            "OTEL_EXPORTER_OTLP_PROTOCOL: only http/protobuf",
+        ),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_by_name(env, said, monkeypatch):
+    """A trace that goes nowhere would be noticed on the day that it is needed."""
+    for name, value in {**REGISTRY, **env}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=said):
+        check_traces(Settings.read())
+
+
+def test_grpc_without_its_package_is_refused():
+    """As traces are: what is installed for serving does not speak it."""
+    refused = python(predictor_python(), "-m", "predictor", PREDICTOR_GRPC_PORT="9000")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "mlflow-hotswap: PREDICTOR_GRPC_PORT is 9000, and grpcio is not installed; "
+        "requirements/grpc.txt has it\n"
+    )
+
+
+def test_traces_that_can_be_sent_are_accepted(monkeypatch):
+    """Here the extra is installed."""
+    for name, value in {**REGISTRY, "OTEL_TRACES_EXPORTER": "otlp"}.items():
+        monkeypatch.setenv(name, value)
+    check_traces(Settings.read())
