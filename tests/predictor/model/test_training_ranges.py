@@ -155,7 +155,11 @@ def agree(profile, sent):
     body = msgspec.json.encode({"radius": sent})
     within = decoder.within([body])
     rows, _ = decoder.records([body])
-    assert (within is not None) == (ranges.outside(rows) == {}), (profile, sent)
+    inside = ranges.outside(rows) == {}
+    if abs(sent) < LARGEST * (1 - 1e-6):
+        assert (within is not None) == inside, (profile, sent)
+    else:  # beside the largest float32, the slow way may answer what the fast way could
+        assert inside or within is None, (profile, sent)
     assert within in (None, rows)
 
 
