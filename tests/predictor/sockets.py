@@ -85,17 +85,16 @@ async def listening(app: Any, service: Service, **config: Any) -> AsyncIterator[
     made.config.port = 0
     for name, value in config.items():
         setattr(made.config, name, value)
-    task = asyncio.create_task(made.serve())
-    while not made.started:
-        await asyncio.sleep(0.005)
-        if task.done():
-            await task
+    # Step by step, and not by `serve`, whose loop looks only ten times a second whether it should end.
+    made.config.load()
+    made.lifespan = made.config.lifespan_class(made.config)
+    await made.startup()
+    await made.on_tick(0)  # header fields of the server
     port = made.servers[0].sockets[0].getsockname()[1]
     try:
         yield Listening(made, port, asked)
     finally:
-        made.should_exit = True
-        await asyncio.wait_for(task, SECONDS)
+        await asyncio.wait_for(made.shutdown(), SECONDS)
 
 
 class OneWrite(httpx.AsyncBaseTransport):
