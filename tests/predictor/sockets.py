@@ -25,8 +25,15 @@ class Listening:
     asked: list[str] = field(default_factory=list)
     """The paths that came through ASGI."""
 
+    _stopping: asyncio.Task[None] | None = None
+
     async def connect(self) -> "Connection":
         return Connection(*await asyncio.open_connection("127.0.0.1", self.port))
+
+    def stop(self) -> asyncio.Task[None]:
+        """Begin to stop, as for SIGTERM, unless it has begun."""
+        self._stopping = self._stopping or asyncio.create_task(self.server.shutdown())
+        return self._stopping
 
 
 @dataclass
@@ -91,10 +98,11 @@ async def listening(app: Any, service: Service, **config: Any) -> AsyncIterator[
     await made.startup()
     await made.on_tick(0)  # header fields of the server
     port = made.servers[0].sockets[0].getsockname()[1]
+    listens = Listening(made, port, asked)
     try:
-        yield Listening(made, port, asked)
+        yield listens
     finally:
-        await asyncio.wait_for(made.shutdown(), SECONDS)
+        await asyncio.wait_for(listens.stop(), SECONDS)
 
 
 class OneWrite(httpx.AsyncBaseTransport):

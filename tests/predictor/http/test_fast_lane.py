@@ -43,6 +43,7 @@ class Lane:
     def __init__(self, live, address):
         self.live = live
         self.server = address.server
+        self.stop = address.stop
         self.connect = address.connect
         self.by_asgi = address.asked
 
@@ -371,7 +372,7 @@ async def test_a_stop_answers_what_is_under_way(lane):
     await ahead.send(PLAIN)
     await reached(gate)
     await ahead.send(PLAIN)
-    lane.server.should_exit = True
+    lane.stop()
     assert await idle.closed()
     gate.may_go_on.set()
     (answer,) = await client.answers()
@@ -386,7 +387,7 @@ async def test_a_request_that_comes_while_stopping_is_answered(lane):
     """It was on its way already."""
     client = await lane.connect()
     assert (await client.ask(PLAIN)).status == 200
-    lane.server.should_exit = True
+    lane.stop()
     await asyncio.sleep(0.15)
     answer = await client.ask(PLAIN)
     assert (answer.status, answer.headers["connection"]) == (200, "close")
@@ -396,7 +397,7 @@ async def test_a_body_that_is_half_here_when_a_stop_comes_is_waited_for(lane):
     """And answered."""
     client = await lane.connect()
     await client.send(PLAIN[:-5])
-    lane.server.should_exit = True
+    lane.stop()
     await asyncio.sleep(0.15)
     answer = await client.ask(PLAIN[-5:])
     assert (answer.status, answer.headers["connection"]) == (200, "close")
