@@ -20,7 +20,7 @@ REQUESTS       ?= 100000
 WORKERS        ?= 2
 SBOM           ?= sbom.json
 
-.PHONY: demo test test-all screenshots fuzz models scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables grpc dashboard swagger-ui clean help
+.PHONY: demo test test-all screenshots fuzz models scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables figures grpc dashboard swagger-ui clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ fuzz: environments ## 100,000 requests of odd bytes and thousands from the docum
 
 tables: environments ## write the tables of settings and metrics from the code
 	$(BIN)/python -m docs
+
+figures: environments ## count files, lines, arrows, knots and frames, for docs/architecture.md
+	$(BIN)/python -m tests.figures
 
 grpc: environments ## write the Python of the gRPC protocol's messages from predictor/protocols/open_inference/grpc/*.proto
 	cd predictor/protocols/open_inference/grpc && $(abspath $(BIN))/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. open_inference.proto

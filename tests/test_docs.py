@@ -12,7 +12,7 @@ from predictor.settings import Settings, variable
 from predictor.workers.supervisor import HUNG_BEATS
 
 DOCS = ROOT / "docs"
-WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")]
+WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
 PAGES = [*WRITTEN, ROOT / "CHANGELOG.md", *(ROOT / "deploy").rglob("*.md")]
 README_LINES = 150
 
@@ -90,9 +90,31 @@ def test_every_link_leads_somewhere(page):
             assert anchor in anchors, target
 
 
-@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_make_target_exists(page):
     """What a page says to type can be typed."""
     makefile = (ROOT / "Makefile").read_text()
     for command in re.findall(r"(?:`|^)make ([a-z][a-z-]*)", page.read_text(), re.MULTILINE):
         assert re.search(rf"^{command}:", makefile, re.MULTILINE), command
+
+
+def test_every_file_that_a_page_names_exists():
+    """Whoever wants to change something finds the file where the page says."""
+    for page in WRITTEN:
+        for path in re.findall(
+            r"`((?:predictor|trainer|exporters|tests|docs)/[\w./-]*)`", page.read_text()
+        ):
+            assert (ROOT / path).exists(), (page.name, path)
+
+
+def test_the_journeys_name_functions_that_exist():
+    """Each in the file beside it."""
+    page = (DOCS / "architecture.md").read_text()
+    journeys = re.findall(r"<!-- journey: .*\n((?:\|.*\n)+)", page)
+    rows = [row for journey in journeys for row in journey.splitlines()[2:]]
+    assert len(rows) > 20
+    for row in rows:
+        *_, file, names = [cell for cell in row.split("|") if cell.strip()]
+        code = (ROOT / file.strip(" `")).read_text()
+        for name in re.findall(r"`([\w.]+)`", names):
+            assert all(re.search(rf"(?:def|class) {each}\b", code) for each in name.split(".")), row
