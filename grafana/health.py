@@ -12,7 +12,7 @@ def registry() -> list[AnyPanel]:
     return [
         bars(
             "Questions to the registry",
-            "`answered` should be all. `unreachable`: server or network. `refused`: credentials. `nonsense`: "
+            "`answered` should be all. `unreachable`: server or network. `refused`: credentials. `invalid_response`: "
             "something else answers. `internal`: a fault of the service. Runbook PredictorRegistryFails.",
             "{{outcome}}", f"sum by (outcome) ({rate('predictor_registry_polls_total')})", unit="cps",
         ),

@@ -4,7 +4,7 @@ from grafana.panels import THIRD, AnyPanel, bars, column, lines, number, rows, s
 from grafana.queries import increase, of_model, rate, select
 
 _SERVES = of_model("predictor_model_version")
-_ASPIRED = of_model("predictor_aspired_model_version")
+_DESIRED = of_model("predictor_desired_model_version")
 _FAILED = of_model("predictor_failed_model_version")
 _SINCE = select("predictor_serving_since_timestamp_seconds")
 _ANSWERED_AT = select("predictor_registry_last_success_timestamp_seconds")
@@ -31,7 +31,7 @@ def _versions() -> list[AnyPanel]:
             "Not what the registry says",
             "Replicas that serve another version than the registry names. Red for minutes: look at what "
             "fails, right of here; runbook PredictorVersionDiffers.",
-            f"count({_SERVES} != {_ASPIRED}) or vector(0)", "none", _ZERO_IS_WELL,
+            f"count({_SERVES} != {_DESIRED}) or vector(0)", "none", _ZERO_IS_WELL,
         ),
         number(
             "Version that cannot be loaded",
@@ -71,7 +71,7 @@ def _history() -> list[AnyPanel]:
             "A promotion is one step, everywhere at the same time, after the registry's own (first line). A "
             "step that is missing is a replica that did not follow.",
             {
-                "registry: {{model_name}}": f"max by (model_name) ({_ASPIRED})",
+                "registry: {{model_name}}": f"max by (model_name) ({_DESIRED})",
                 "{{instance}}": f"max by (instance) ({_SERVES})",
             },
             _NONE,
@@ -100,7 +100,7 @@ def _replicas() -> AnyPanel:
         {
             "answers Prometheus": f"max by (instance) ({select('up')})",
             "serves": f"max by (instance) ({_SERVES})",
-            "registry says": f"max by (instance) ({_ASPIRED})",
+            "registry says": f"max by (instance) ({_DESIRED})",
             "since": f"max by (instance) ({_SINCE}) * 1000",
             "cannot load": f"max by (instance) ({_FAILED})",
             "registry heard": f"time() - max by (instance) ({_ANSWERED_AT})",

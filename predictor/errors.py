@@ -6,7 +6,7 @@ PredictorError
 ├── RegistryError        the registry gave no usable answer; what serves goes on serving
 │   ├── RegistryUnreachable   no connection, no answer in time, or a server error
 │   ├── RegistryRefused       the registry refused the credentials
-│   ├── RegistryNonsense      an answer that is not the registry's protocol
+│   ├── RegistryInvalidResponse      an answer that is not the registry's protocol
 │   └── RegistryInternal      a fault of our own while it was asked
 ├── LoadError            a model version could not be made ready; what serves goes on serving
 ├── CacheError           the cache could not be written; what serves goes on serving, from memory
@@ -43,7 +43,7 @@ Stage = Literal["fetch", "digest", "session", "signature", "warm_up", "examples"
 LOAD_STAGES: tuple[Stage, ...] = get_args(Stage)
 INFERENCE = "inference"
 """In place of a stage, for a version that serves and whose computation had to be ended."""
-RegistryOutcome = Literal["unreachable", "refused", "nonsense", "internal"]
+RegistryOutcome = Literal["unreachable", "refused", "invalid_response", "internal"]
 """Why a poll of the registry failed; `internal` is a fault of our own."""
 REGISTRY_OUTCOMES: tuple[RegistryOutcome, ...] = get_args(RegistryOutcome)
 
@@ -92,10 +92,10 @@ class RegistryRefused(RegistryError):
         )
 
 
-class RegistryNonsense(RegistryError):
+class RegistryInvalidResponse(RegistryError):
     """An answer that is not the registry's protocol."""
 
-    outcome = "nonsense"
+    outcome = "invalid_response"
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"the answer of {url} is not that of an MLflow registry: {reason}")

@@ -84,7 +84,7 @@ def write(event: events.Event) -> None:
         case events.RegistryAnswered(None, True, absence):
             log.warning("registry_names_none", reason=absence)
         case events.RegistryAnswered(aspired, True):
-            log.info("registry_answered", **_only("aspired", aspired))
+            log.info("registry_answered", **_only("desired", aspired))
         case events.RegistryFailed(outcome, reason, serving, first, cause):
             level = log.warning if first else log.debug
             level(f"registry_{outcome}", reason=reason, **_only("serving", serving), exc_info=cause)

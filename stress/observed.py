@@ -27,7 +27,7 @@ class View:
     """One look at the metrics. Version 0 is none."""
 
     serving: int
-    aspired: int
+    desired: int
     swaps: int
     polls: int
 
@@ -73,7 +73,7 @@ class Predictor:
             sums[name] += float(value)  # type: ignore[assignment]
         return View(
             serving=int(sums["predictor_model_version"]),
-            aspired=int(sums["predictor_aspired_model_version"]),
+            desired=int(sums["predictor_desired_model_version"]),
             swaps=int(sums["predictor_swaps_total"]),
             polls=int(sums["predictor_registry_polls_total"]),
         )
@@ -90,7 +90,7 @@ class Predictor:
     def settle(self, version: int) -> Settling:
         """Wait until it serves what the registry was just made to name. Raises NotSettledError."""
         started, before = time.perf_counter(), self.look().polls
-        knows = self.until(lambda view: view.aspired == version, f"it knows of version {version}")
+        knows = self.until(lambda view: view.desired == version, f"it knows of version {version}")
         serves = self.until(lambda view: view.serving == version, f"version {version} serves")
         return Settling(knows.polls - before, serves.polls - before, time.perf_counter() - started)
 

@@ -32,7 +32,7 @@ class Stage:
 
     def until_noticed(self, version: int) -> None:
         """Return when the predictor has been told of a version, and so has begun to load it."""
-        self.predictor.until(lambda view: view.aspired == version, f"it knows of {version}")
+        self.predictor.until(lambda view: view.desired == version, f"it knows of {version}")
 
     def others(self, version: int, count: int) -> list[int]:
         """Some of the five versions, without this one."""

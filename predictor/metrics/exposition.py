@@ -73,9 +73,11 @@ def _added_up(blocks: Iterable[Counts]) -> dict[str, _Series]:
 
 def _gauges(standings: Sequence[Standing], model_name: str) -> dict[str, _Series]:
     serving = standing.shown(standings)
+    desired: _Series = {(model_name,): [standing.aspired(standings)]}
     return {
         families.VERSION.name: {(model_name,): [serving.version]},
-        families.ASPIRED.name: {(model_name,): [standing.aspired(standings)]},
+        families.DESIRED.name: desired,
+        families.ASPIRED.name: desired,
         families.FAILED.name: {(model_name,): [standing.failed(standings)]},
         families.SINCE.name: {(): [_wall(standing.since(standings))]},
         families.INFO.name: {serving.identity: [1]} if serving.identity else {},

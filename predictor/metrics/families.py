@@ -28,9 +28,13 @@ VERSION = Family(
     "predictor_model_version", "gauge", "Model version that serves now; 0 for none.",
     ("model_name",),
 )  # fmt: skip
+DESIRED = Family(
+    "predictor_desired_model_version", "gauge",
+    "Model version that should serve, by the registry's last answer; 0 for none.", ("model_name",),
+)  # fmt: skip
 ASPIRED = Family(
     "predictor_aspired_model_version", "gauge",
-    "Model version that the registry last said should serve; 0 for none.", ("model_name",),
+    "Deprecated, removed in the next release: use predictor_desired_model_version.", ("model_name",),
 )  # fmt: skip
 FAILED = Family(
     "predictor_failed_model_version", "gauge",
@@ -125,7 +129,7 @@ KEY_FILE_FAILURES = Family(
 )  # fmt: skip
 
 FAMILIES = (
-    VERSION, ASPIRED, FAILED, SINCE, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, BATCH_ROWS,
+    VERSION, DESIRED, ASPIRED, FAILED, SINCE, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, BATCH_ROWS,
     INFERENCE_SECONDS, INFERENCE_TIMEOUTS, SWAPS, LOAD_FAILURES, CACHE_FAILURES, LOAD_SECONDS, POLLS, ANSWERED_AT,
     WORKERS, SWAP_SKEW, RESTARTS, STREAMS, LAG, COUNTS_FULL, DELIVERIES,
     KEY_FILE_FAILURES,

@@ -104,7 +104,7 @@ _SERVING = "serving"  # the slot of the identity that serves
 _SWAPPED_AT = "swapped_at"
 _SINCE = families.SINCE.name
 _FAILED = families.FAILED.name
-_ASPIRED = families.ASPIRED.name
+_DESIRED = families.DESIRED.name
 _ANSWERED_AT = families.ANSWERED_AT.name
 _STREAMS = families.STREAMS.name
 
@@ -118,7 +118,7 @@ class Presence:
         self._heard = self._heard_another = False
         self._failed: ModelVersion | None = None
         for name in (
-            _PID, _SERVING, _SWAPPED_AT, _ASPIRED, _ANSWERED_AT, _STREAMS, _SINCE, _FAILED,
+            _PID, _SERVING, _SWAPPED_AT, _DESIRED, _ANSWERED_AT, _STREAMS, _SINCE, _FAILED,
         ):  # fmt: skip
             self._set(name, 0)
 
@@ -127,7 +127,7 @@ class Presence:
         if not self._heard:
             self._first_word, self._heard = aspired, True
         self._heard_another |= aspired != self._first_word
-        self._set(_ASPIRED, aspired.number if aspired else 0)
+        self._set(_DESIRED, aspired.number if aspired else 0)
         self._set(_ANSWERED_AT, clock.now())
         if aspired != self._failed:
             self.failed(None)
@@ -192,7 +192,7 @@ def standing(counts: Counts) -> Standing:
     name, version, run_id, digest = counts.key_at(serving)[1:] if serving else ("", "", "", "")
     return Standing(
         identity=(name, version, run_id, digest) if serving else None,
-        aspired=int(counts.value(_ASPIRED)),
+        aspired=int(counts.value(_DESIRED)),
         answered_at=counts.value(_ANSWERED_AT),
         swapped_at=counts.value(_SWAPPED_AT),
         streams=int(counts.value(_STREAMS)),

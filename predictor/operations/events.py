@@ -27,7 +27,7 @@ _HEADERS = {
 _DESCRIPTION = """Server-sent events. First `state`: what serves and what should, as in `GET /model`.
 Then each thing as it happens: `swapped`, `stopped_serving`, `load_started`, `load_failed`,
 `load_superseded`, `inference_timed_out`, `registry_answered`, `registry_names_none`, `registry_unreachable`,
-`registry_refused`, `registry_nonsense`, `registry_internal`, `cache_not_written`. Each is a JSON object with `at`, the
+`registry_refused`, `registry_invalid_response`, `registry_internal`, `cache_not_written`. Each is a JSON object with `at`, the
 time. A client that comes back with `Last-Event-ID` gets what it missed or, where that is gone,
 `state` anew. With several workers the stream tells of the one that answers; `worker` says which."""
 

@@ -59,7 +59,8 @@ def _of_registry(
         return None
     if event.aspired is None:
         return "registry_names_none", {"reason": _short(event.absence)}
-    return "registry_answered", {"aspired": identity(event.aspired)}
+    desired = identity(event.aspired)
+    return "registry_answered", {"desired": desired, "aspired": desired}
 
 
 def _of_load(

@@ -117,7 +117,11 @@ SERVED: dict[str, Schema] = {
             "model_uri": text("What the service follows, such as `models:/NAME/Production`."),
             "workspace": or_null({"type": "string"}, "The MLflow workspace that it is in, if one is set."),
             "serving": or_null(ref("ServingVersion"), "What answers requests; null for nothing."),
-            "aspired": or_null(ref("ModelVersion"), "What the registry says should serve."),
+            "desired": or_null(ref("ModelVersion"), "The version that the registry names."),
+            "aspired": {
+                **or_null(ref("ModelVersion"), "Use `desired`: this is removed in the next release."),
+                "deprecated": True,
+            },
             "loading": or_null(ref("ModelVersion"), "What is being made ready."),
             "last_failure": or_null(ref("FailedVersion"), "What should serve and could not be loaded."),
             "cache": ref("Cache"),
@@ -162,11 +166,13 @@ def describe(service: Service) -> dict[str, Any]:
     """The body of `GET /model`."""
     reconciler, settings = service.reconciler, service.settings
     known, failure = reconciler.knowledge, reconciler.failure
+    desired = identity(known.aspired) if known.aspired else None
     return {
         "model_uri": settings.model_uri,
         "workspace": settings.workspace or None,
         "serving": _serving(reconciler.serving) if reconciler.serving else None,
-        "aspired": identity(known.aspired) if known.aspired else None,
+        "desired": desired,
+        "aspired": desired,
         "loading": identity(reconciler.loading) if reconciler.loading else None,
         "last_failure": {
             **identity(failure.version),

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import httpx
 
-from predictor.errors import RegistryError, RegistryNonsense, RegistryUnreachable
+from predictor.errors import RegistryError, RegistryInvalidResponse, RegistryUnreachable
 from predictor.proxy import Proxy
 from predictor.settings import Settings
 from predictor.tls import registry_tls
@@ -81,7 +81,7 @@ class TrackingServer:
         """Ask for a path, or for an absolute URL.
 
         The whole answer has to come within `seconds`, where they are given. Raises
-        RegistryUnreachable, or RegistryNonsense for an answer that is compressed or larger than
+        RegistryUnreachable, or RegistryInvalidResponse for an answer that is compressed or larger than
         `max_bytes`.
         """
         named = self.named(path)
@@ -109,7 +109,7 @@ class TrackingServer:
         async with self._client.stream("GET", path, params=query, headers=headers) as response:
             encoding = response.headers.get("content-encoding", "").strip().lower()
             if encoding not in {"", "identity"}:
-                raise RegistryNonsense(
+                raise RegistryInvalidResponse(
                     named, "it is compressed (Content-Encoding), which was not asked for"
                 )
             # Raw: nothing is unpacked.
@@ -120,7 +120,7 @@ class TrackingServer:
         return Reply(response.status_code, bytes(content))
 
 
-class TooLarge(RegistryNonsense):
+class TooLarge(RegistryInvalidResponse):
     """An answer of more bytes than are wanted."""
 
     def __init__(self, named: str, max_bytes: int) -> None:

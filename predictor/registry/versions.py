@@ -12,7 +12,12 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from predictor.errors import RegistryError, RegistryNonsense, RegistryRefused, RegistryUnreachable
+from predictor.errors import (
+    RegistryError,
+    RegistryInvalidResponse,
+    RegistryRefused,
+    RegistryUnreachable,
+)
 from predictor.model_version import ModelUri, ModelVersion
 from predictor.registry.client import TrackingServer
 
@@ -149,7 +154,7 @@ class Registry:
         path = "/model-versions/get-download-uri"
         found = await self._get(path, _DownloadUri, name=name, version=version)
         if found is None:
-            raise RegistryNonsense(
+            raise RegistryInvalidResponse(
                 self._url(path), f"no files are known for {name} version {version}"
             )
         return self._printable(path, found.artifact_uri)
@@ -185,7 +190,7 @@ class Registry:
         found = _decoded(self._url(path), reply, _Latest).model_versions
         if found is None and b"".join(reply.split()) != b"{}":
             # MLflow says `{}` for an empty stage. An object of other things is not MLflow's.
-            raise RegistryNonsense(self._url(path), "it has no model_versions")
+            raise RegistryInvalidResponse(self._url(path), "it has no model_versions")
         if not found:
             self.absence = f"no version of {self._uri.name} is in {self._uri.pointer}"
             return None
@@ -200,7 +205,7 @@ class Registry:
         pinned = self._uri.kind == "version" and version.version != self._uri.pointer
         if version.name != self._uri.name or not _NUMBER.fullmatch(version.version) or pinned:
             said = f"{version.name[:100]!r} version {version.version[:100]!r}"
-            raise RegistryNonsense(self._url(path), f"asked for {self._uri}, told of {said}")
+            raise RegistryInvalidResponse(self._url(path), f"asked for {self._uri}, told of {said}")
         return ModelVersion(
             name=version.name,
             version=version.version,
@@ -213,7 +218,7 @@ class Registry:
 
     def _printable(self, path: str, text: str) -> str:
         if not text.isprintable():
-            raise RegistryNonsense(self._url(path), f"control characters in {text[:100]!r}")
+            raise RegistryInvalidResponse(self._url(path), f"control characters in {text[:100]!r}")
         return text
 
     async def _get(self, path: str, kind: type[T], **query: str) -> T | None:
@@ -252,7 +257,7 @@ class Registry:
             RegistryUnreachable
             if status >= HTTPStatus.INTERNAL_SERVER_ERROR
             or status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
-            else RegistryNonsense
+            else RegistryInvalidResponse
         )
         raise kind(url, said)
 
@@ -271,11 +276,13 @@ class Registry:
 def _decoded(url: str, content: bytes | msgspec.Raw, kind: type[T]) -> T:
     # Each object needs this sign, however it is written; in texts it is rare.
     if kind is not _Run and bytes(content).count(b"{") > _MAX_OBJECTS:
-        raise RegistryNonsense(url, f"it has more than {_MAX_OBJECTS:,} objects, such as tags")
+        raise RegistryInvalidResponse(
+            url, f"it has more than {_MAX_OBJECTS:,} objects, such as tags"
+        )
     try:
         return msgspec.json.decode(content, type=kind, strict=False)
     except _UNREADABLE as error:
-        raise RegistryNonsense(url, _reason(error)) from error
+        raise RegistryInvalidResponse(url, _reason(error)) from error
 
 
 def _reason(error: BaseException) -> str:

@@ -173,7 +173,7 @@ def _traced_reconcile(tracing: Tracing, reconciler: Reconciler) -> Callable[[], 
             span.say(
                 {
                     "registry": known.outcome,
-                    "aspired": known.aspired.version if known.aspired else None,
+                    "desired": known.aspired.version if known.aspired else None,
                     "serving": serving.model_version.version if serving else None,
                 }
             )

@@ -26,7 +26,7 @@ export function after(standing, name, payload) {
       return { ...standing, registry: null, why: payload.reason };
     case "registry_unreachable":
     case "registry_refused":
-    case "registry_nonsense":
+    case "registry_invalid_response":
     case "registry_internal":
       return { ...standing, registry: payload.reason };
     default:

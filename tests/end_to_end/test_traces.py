@@ -51,7 +51,7 @@ def test_a_promotion_and_a_prediction_are_traced(registry, serve):
     }  # fmt: skip
     (reconciled,) = [each for each in collector.named("reconcile") if each.id == swap.parent]
     assert reconciled.parent == ""
-    assert reconciled.attributes["aspired"] == version
+    assert reconciled.attributes["desired"] == version
     assert collector.below(reconciled) == ["fetch", "load", "swap"]
     (load,) = collector.named("load")
     assert collector.below(load) == ["examples", "session", "signature", "warm_up"]

@@ -356,7 +356,7 @@ def failing(world: World, outcome: str, reason: str) -> Iterator[None]:
     assert reason in told["registry"]["fault"]
     assert not told["registry"]["reachable"]
     assert told["registry"]["last_answer_age_seconds"] > 0
-    assert (told["serving"], told["aspired"]) == (before["serving"], before["aspired"])
+    assert (told["serving"], told["desired"]) == (before["serving"], before["desired"])
     assert world.metric("predictor_registry_polls_total", outcome=outcome) > polls
     assert world.metric("predictor_registry_last_success_timestamp_seconds") == success
     assert success == pytest.approx(time.time(), abs=600)
@@ -371,4 +371,4 @@ def recovers(world: World, promoted: str, mark: int) -> None:
     world.serves(promoted)
     assert world.model()["registry"]["reachable"]
     assert world.model()["registry"]["fault"] is None
-    assert promoted in [line["aspired"] for line in world.logged("registry_answered", mark)]
+    assert promoted in [line["desired"] for line in world.logged("registry_answered", mark)]

@@ -61,7 +61,7 @@ def fails(world: World, number: str, stage: str, words: str) -> None:
     failure = told["last_failure"]
     assert (failure["model_version"], failure["stage"]) == (number, stage)
     assert words in failure["reason"]
-    assert told["aspired"]["model_version"] == number
+    assert told["desired"]["model_version"] == number
     assert told["serving"]["model_version"] != number
     assert world.metric("predictor_load_failures_total", stage=stage) >= 2
     lines = _failures(world, number)

@@ -36,13 +36,13 @@ NOT_OURS = json.dumps({"model_versions": [ANOTHER]}).encode()
 FAULTS = {
     "500": (replied(http("500 Internal Server Error", b"Traceback")), "unreachable", "HTTP 500"),
     "502 page": (replied(http("502 Bad Gateway", PAGE)), "unreachable", "HTTP 502"),
-    "page": (replied(http("200 OK", PAGE)), "nonsense", "not that of an MLflow registry"),
-    "404 page": (replied(http("404 Not Found", PAGE)), "nonsense", "HTTP 404"),
-    "truncated JSON": (changed(cut), "nonsense", "truncated"),
-    "length too short": (changed(length_off_by(-20)), "nonsense", "truncated"),
+    "page": (replied(http("200 OK", PAGE)), "invalid_response", "not that of an MLflow registry"),
+    "404 page": (replied(http("404 Not Found", PAGE)), "invalid_response", "HTTP 404"),
+    "truncated JSON": (changed(cut), "invalid_response", "truncated"),
+    "length too short": (changed(length_off_by(-20)), "invalid_response", "truncated"),
     "length too long": (changed(length_off_by(20)), "unreachable", "did not answer"),
     "empty answer": (replied(b""), "unreachable", "cut off"),
-    "empty body": (replied(http("200 OK")), "nonsense", "not that of an MLflow registry"),
+    "empty body": (replied(http("200 OK")), "invalid_response", "not that of an MLflow registry"),
     "reset": (reset, "unreachable", "did not answer"),
     "401": (replied(http("401 Unauthorized", b"log in")), "refused", "MLFLOW_TRACKING_USERNAME"),
     "403": (
@@ -50,7 +50,11 @@ FAULTS = {
         "refused",
         "a client without credentials needs READ",
     ),
-    "another model": (replied(http("200 OK", NOT_OURS)), "nonsense", "'another' version '9'"),
+    "another model": (
+        replied(http("200 OK", NOT_OURS)),
+        "invalid_response",
+        "'another' version '9'",
+    ),
     "never": (never, "unreachable", "ReadTimeout"),
     "byte by byte": (slowly, "unreachable", "no whole answer"),
 }
@@ -68,7 +72,7 @@ def test_the_registry_gives_no_usable_answer(
 ) -> None:
     """The serving version goes on, one line and `/model` say why; then what was promoted serves.
 
-    The line is `registry_unreachable`, `registry_refused` or `registry_nonsense`.
+    The line is `registry_unreachable`, `registry_refused` or `registry_invalid_response`.
     """
     promoted, mark = world.good(), world.mark()
     with failing(world, outcome, reason):
@@ -87,7 +91,7 @@ def test_the_registry_redirects_elsewhere(
 ) -> None:
     """No redirect is followed: the credentials are for one server."""
     promoted, mark = world.good(), world.mark()
-    with failing(world, "nonsense", "HTTP 302"):
+    with failing(world, "invalid_response", "HTTP 302"):
         world.registry_fails(elsewhere.redirect())
         world.promote(promoted)
     world.proxy.behave()
@@ -99,7 +103,7 @@ def test_an_answer_of_100_megabytes(world: World, asked: Asking) -> None:
     """It is not read to its end, nor kept."""
     promoted, mark = world.good(), world.mark()
     most = _peak_memory(world)
-    with failing(world, "nonsense", "larger than"):
+    with failing(world, "invalid_response", "larger than"):
         world.registry_fails(huge)
         world.promote(promoted)
     assert _peak_memory(world) < most + 64_000_000

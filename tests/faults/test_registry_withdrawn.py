@@ -22,8 +22,8 @@ def withdrawn(world: World, why: str = "") -> None:
         assert not why or why not in answer.json()["detail"]  # that is for operators
     told = world.model()
     assert why in told["registry"]["names_none_because"]
-    assert (told["aspired"], told["registry"]["reachable"]) == (None, True)
-    for metric in ("predictor_model_version", "predictor_aspired_model_version"):
+    assert (told["desired"], told["registry"]["reachable"]) == (None, True)
+    for metric in ("predictor_model_version", "predictor_desired_model_version"):
         assert world.metric(metric, model_name=world.name) == 0
     assert why in world.logged("registry_names_none")[-1]["reason"]
     assert world.logged("stopped_serving")[-1]["reason"] == "withdrawn"

@@ -42,7 +42,7 @@ WELL: Values = {
     "predictor_worker_restarts_total": always(0),
     'predictor_workers{model_version="7"}': always(2),
     'predictor_model_version{model_name="m"}': always(7),
-    'predictor_aspired_model_version{model_name="m"}': always(7),
+    'predictor_desired_model_version{model_name="m"}': always(7),
     'predictor_failed_model_version{model_name="m"}': always(0),
     'predictor_model_info{model_name="m",model_version="7",run_id="r",digest="d"}': always(1),
     "predictor_swap_skew_seconds": always(0.04),

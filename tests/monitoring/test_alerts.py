@@ -30,7 +30,7 @@ RULES = [
 ALERTS = [rule for rule in RULES if "alert" in rule]
 
 SERVES = named("predictor_model_version")
-ASPIRED = named("predictor_aspired")
+DESIRED = named("predictor_desired")
 FAILED = named("predictor_failed")
 INFO = named("predictor_model_info")
 WORKERS = named("predictor_workers")
@@ -77,7 +77,7 @@ SCENARIOS = [
         "a worker does not come back", {"PredictorWorkersMissing": 1},
         a={WORKERS: from_minute(15, 2, 1)},
     ),
-    Scenario("the registry names none", {"PredictorServesNothing": 1}, both={**NOTHING, ASPIRED: always(0)}),
+    Scenario("the registry names none", {"PredictorServesNothing": 1}, both={**NOTHING, DESIRED: always(0)}),
     Scenario(
         "the only version cannot be loaded", {"PredictorServesNothing": 1, "PredictorLoadFails": 2},
         both={**NOTHING, FAILED: always(7)},
@@ -86,25 +86,25 @@ SCENARIOS = [
     Scenario("a replica has just started", {}, a={SERVES: from_minute(20, 0, 7)}, after=1),
     Scenario(
         "a promotion reaches nobody", {"PredictorVersionDiffers": 2},
-        both={ASPIRED: from_minute(10, 7, 8)},
+        both={DESIRED: from_minute(10, 7, 8)},
     ),
-    Scenario("a promotion is a minute old", {}, after=11, both={ASPIRED: from_minute(10, 7, 8)}),
+    Scenario("a promotion is a minute old", {}, after=11, both={DESIRED: from_minute(10, 7, 8)}),
     Scenario(
         "a promotion reaches one of two", {"PredictorVersionDiffers": 1, "PredictorReplicasDisagree": 1},
-        both={ASPIRED: from_minute(10, 7, 8)}, a={SERVES: from_minute(10, 7, 8)},
+        both={DESIRED: from_minute(10, 7, 8)}, a={SERVES: from_minute(10, 7, 8)},
     ),
-    Scenario("none may serve, and the setting says go on", {}, both={ASPIRED: always(0)}),
+    Scenario("none may serve, and the setting says go on", {}, both={DESIRED: always(0)}),
     Scenario(
         "a worker is behind", {"PredictorWorkersDisagree": 1},
         a={"predictor_swap_skew_seconds": f"0.04x40 0+{SAMPLE_SECONDS}x100"},
     ),
     Scenario(
         "a version has failed for a minute", {"PredictorLoadFails": 2}, after=11,
-        both={ASPIRED: from_minute(10, 7, 8), FAILED: from_minute(10, 0, 8)},
+        both={DESIRED: from_minute(10, 7, 8), FAILED: from_minute(10, 0, 8)},
     ),
     Scenario(
         "a version goes on failing", {"PredictorLoadFails": 2, "PredictorVersionDiffers": 2},
-        both={ASPIRED: from_minute(10, 7, 8), FAILED: from_minute(10, 0, 8)},
+        both={DESIRED: from_minute(10, 7, 8), FAILED: from_minute(10, 0, 8)},
     ),
     Scenario("a version failed once", {}, a={FAILED: "0x40 8x0 0x100"}, after=11),
     Scenario(

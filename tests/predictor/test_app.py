@@ -333,7 +333,8 @@ class TestOperations:
             ],
             "hints": [],
         }
-        assert body["aspired"]["model_version"] == "8"
+        assert body["desired"]["model_version"] == "8"
+        assert body["aspired"] == body["desired"]  # deprecated, one release
         assert body["last_failure"]["stage"] == "session"
         assert body["last_failure"]["attempts"] == 1
         assert body["loading"] is None
@@ -345,8 +346,8 @@ class TestOperations:
         """200 with nulls, not an error."""
         body = (await idle.client.get("/model")).json()
         assert {
-            k: body[k] for k in ("serving", "aspired", "loading", "last_failure")
-        } == dict.fromkeys(("serving", "aspired", "loading", "last_failure"))
+            k: body[k] for k in ("serving", "desired", "loading", "last_failure")
+        } == dict.fromkeys(("serving", "desired", "loading", "last_failure"))
         assert body["registry"] == {
             "reachable": False, "last_answer_at": None, "last_answer_age_seconds": None,
             "fault": None, "names_none_because": None,

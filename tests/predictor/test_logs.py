@@ -70,7 +70,7 @@ def test_each_event_is_one_json_line():
     assert all(line["timestamp"].endswith("Z") for line in lines)
     named = [line.get("model_name") for line in lines]
     assert named == ["m", None, "m", None, "m", "m", "m", "m", "m", *[None] * 4]
-    assert (lines[0]["aspired"], lines[1]["reason"], lines[2]["serving"]) == ("1", "", "1")
+    assert (lines[0]["desired"], lines[1]["reason"], lines[2]["serving"]) == ("1", "", "1")
     failed = lines[6]
     assert {k: failed[k] for k in ("model_version", "stage", "reason", "attempts", "serving")} == {
         "model_version": "2", "stage": "fetch", "reason": "gone", "attempts": 2, "serving": "1",

@@ -92,7 +92,7 @@ def test_a_worker_that_is_behind_is_seen(service):
             metrics.observe(events.Swapped(version(7), version(8), "promoted", 0.1, "digest8"))
     samples = service.samples(0)
     assert samples["predictor_model_version", "m"] == 7
-    assert samples["predictor_aspired_model_version", "m"] == 8
+    assert samples["predictor_desired_model_version", "m"] == 8
     assert ("predictor_model_info", "digest7", "m", "7", "run7") in samples
     assert samples["predictor_workers", "7"] == samples["predictor_workers", "8"] == 1
     skew = samples[("predictor_swap_skew_seconds",)]

@@ -21,6 +21,7 @@ from tests.predictor.parts import servable_of, version
 
 NAMES = {
     "predictor_model_version": "gauge",
+    "predictor_desired_model_version": "gauge",
     "predictor_aspired_model_version": "gauge",
     "predictor_failed_model_version": "gauge",
     "predictor_serving_since_timestamp_seconds": "gauge",
@@ -64,7 +65,7 @@ def test_what_ops_watch_starts_at_zero(live):
     """Before the first poll: nothing serves, nothing was said."""
     samples = live.samples()
     assert samples["predictor_model_version", "m"] == 0
-    assert samples["predictor_aspired_model_version", "m"] == 0
+    assert samples["predictor_desired_model_version", "m"] == 0
     assert samples[("predictor_registry_last_success_timestamp_seconds",)] == 0
     assert samples["predictor_workers", "none"] == 1
     assert samples[("predictor_worker_restarts_total",)] == 0
@@ -78,7 +79,7 @@ def test_what_ops_watch_starts_at_zero(live):
     for endpoint in ("/predict", "/predict/batch", "/predict/explain"):
         assert samples["predictor_requests_total", "503", endpoint] == 0
         assert samples["predictor_request_duration_seconds_count", endpoint] == 0
-    for outcome in ("answered", "unreachable", "refused", "nonsense"):
+    for outcome in ("answered", "unreachable", "refused", "invalid_response"):
         assert samples["predictor_registry_polls_total", outcome] == 0
     for reason in ("promoted", "rolled_back", "restored", "withdrawn"):
         assert samples["predictor_swaps_total", reason] == 0
@@ -99,7 +100,7 @@ async def test_a_promotion_moves_the_gauges(live):
     await live.serve(7, classifier())
     samples = live.samples()
     assert samples["predictor_model_version", "m"] == 7
-    assert samples["predictor_aspired_model_version", "m"] == 7
+    assert samples["predictor_desired_model_version", "m"] == 7
     digest = live.reconciler.serving.artifact.onnx_sha256
     info = {k: v for k, v in samples.items() if k[0] == "predictor_model_info"}
     assert list(info.values()) == [1]
@@ -109,20 +110,21 @@ async def test_a_promotion_moves_the_gauges(live):
     await live.say(None)
     samples = live.samples()
     assert samples["predictor_model_version", "m"] == 0
-    assert samples["predictor_aspired_model_version", "m"] == 0
+    assert samples["predictor_desired_model_version", "m"] == 0
     assert not [key for key in samples if key[0] == "predictor_model_info"]
     swaps = {k[1]: v for k, v in samples.items() if k[0] == "predictor_swaps_total"}
     assert swaps == {"promoted": 2, "rolled_back": 1, "restored": 0, "withdrawn": 1}
     assert samples[("predictor_load_duration_seconds_count",)] == 3
 
 
-async def test_aspired_and_serving_differ_while_a_version_cannot_load(live):
+async def test_desired_and_serving_differ_while_a_version_cannot_load(live):
     """The difference is what ops alert on; the failure is counted by its stage."""
     await live.serve(1, classifier())
     await live.serve(2, b"garbage")
     samples = live.samples()
     assert samples["predictor_model_version", "m"] == 1
-    assert samples["predictor_aspired_model_version", "m"] == 2
+    assert samples["predictor_desired_model_version", "m"] == 2
+    assert samples["predictor_aspired_model_version", "m"] == 2  # deprecated, one release
     assert samples["predictor_load_failures_total", "session"] == 1
 
 

@@ -95,7 +95,7 @@ async def test_the_state_comes_first_and_then_what_happens(live, service):
         assert state.name == "state"
         assert state.payload["serving"]["model_version"] == "3"
         model = (await service.get("/model")).json()
-        assert state.payload["aspired"] == model["aspired"]
+        assert state.payload["desired"] == model["desired"]
         assert set(state.payload) == {*model, "at"}
         assert "signature" not in state.payload["serving"]
 

@@ -113,11 +113,11 @@ async def test_what_is_no_place_of_this_process_is_none(given):
 
 
 HAPPENED = [
-    (events.RegistryAnswered(version(1), changed=True), "registry_answered", "aspired"),
+    (events.RegistryAnswered(version(1), changed=True), "registry_answered", "desired aspired"),
     (events.RegistryAnswered(None, changed=True, absence="x" * 9000), "registry_names_none", "reason"),
     (events.RegistryFailed("unreachable", "r", None, first=True), "registry_unreachable", "reason serving"),
     (events.RegistryFailed("refused", "r", version(1), first=True), "registry_refused", "reason serving"),
-    (events.RegistryFailed("nonsense", "r", None, first=True), "registry_nonsense", "reason serving"),
+    (events.RegistryFailed("invalid_response", "r", None, first=True), "registry_invalid_response", "reason serving"),
     (events.RegistryFailed("internal", "r", None, first=True), "registry_internal", "reason serving"),
     (events.LoadStarted(version(1)), "load_started", "version"),
     (events.LoadSuperseded(version(1)), "load_superseded", "version"),

@@ -11,7 +11,7 @@ from predictor import events
 from predictor.errors import (
     LoadError,
     NothingServing,
-    RegistryNonsense,
+    RegistryInvalidResponse,
     RegistryRefused,
     RegistryUnreachable,
 )
@@ -133,7 +133,7 @@ async def test_no_version_keeps_serving_where_that_was_chosen(tmp_path):
     [
         (RegistryUnreachable("u", "refused"), "unreachable"),
         (RegistryRefused("u", 401), "refused"),
-        (RegistryNonsense("u", "html"), "nonsense"),
+        (RegistryInvalidResponse("u", "html"), "invalid_response"),
     ],
 )
 async def test_a_registry_that_fails_changes_nothing(tmp_path, error, outcome):

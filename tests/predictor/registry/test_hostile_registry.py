@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predictor.errors import LoadError, RegistryError, RegistryNonsense
+from predictor.errors import LoadError, RegistryError, RegistryInvalidResponse
 from predictor.model_version import ModelUri
 from predictor.registry.artifacts import ArtifactStores
 from predictor.registry.client import tracking_server
@@ -64,7 +64,7 @@ async def test_what_is_compressed_is_refused_before_it_is_unpacked(encoding, bod
 
     before = peak_megabytes()
     async with raw_server(reply) as address:
-        with pytest.raises(RegistryNonsense, match="compressed"):
+        with pytest.raises(RegistryInvalidResponse, match="compressed"):
             await ask(address)
         async with a_client(address) as client:
             with pytest.raises(LoadError, match="compressed"):
@@ -91,7 +91,7 @@ async def test_a_body_without_end_is_read_to_the_bound(head):
             await writer.drain()
 
     async with raw_server(flood) as address:
-        with pytest.raises(RegistryNonsense, match="larger than 1,000,000 bytes"):
+        with pytest.raises(RegistryInvalidResponse, match="larger than 1,000,000 bytes"):
             await ask(address)
 
 
@@ -107,7 +107,7 @@ async def test_a_number_that_is_no_versions_is_an_invalid_response(number, uri):
     """A version's number is decimal, without a zero in front, and fits into 64 bits."""
     found = {**FOUND, "version": number}
     async with raw_server(ok({"model_versions": [found], "model_version": found})) as address:
-        with pytest.raises(RegistryNonsense) as caught:
+        with pytest.raises(RegistryInvalidResponse) as caught:
             await ask(address, uri)
     assert len(str(caught.value)) < 1000
 
@@ -122,7 +122,7 @@ async def test_the_largest_number_is_served():
 async def test_another_version_than_the_pinned_one_is_refused():
     """The right name is not enough."""
     async with raw_server(ok({"model_version": {**FOUND, "version": "8"}})) as address:
-        with pytest.raises(RegistryNonsense, match="asked for models:/m/7"):
+        with pytest.raises(RegistryInvalidResponse, match="asked for models:/m/7"):
             await ask(address)
 
 
@@ -138,7 +138,7 @@ async def test_another_version_than_the_pinned_one_is_refused():
 async def test_a_field_that_is_none_of_mlflows_is_an_invalid_response(odd):
     """A date, a name, a source, a run or a tag."""
     async with raw_server(ok({"model_version": {**FOUND, **odd}})) as address:
-        with pytest.raises(RegistryNonsense):
+        with pytest.raises(RegistryInvalidResponse):
             await ask(address)
 
 
@@ -149,7 +149,7 @@ async def test_too_many_tags_are_refused_without_being_read(tags):
     answer = ok({"model_version": {**FOUND, "tags": many}})
     async with raw_server(answer) as address:
         started = time.process_time()
-        with pytest.raises(RegistryNonsense, match=r"larger than|more than 2,000 objects"):
+        with pytest.raises(RegistryInvalidResponse, match=r"larger than|more than 2,000 objects"):
             await ask(address)
         print(f"{tags} tags: {(time.process_time() - started) * 1000:.1f} ms of processor")
 

@@ -6,7 +6,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from predictor.errors import RegistryError, RegistryNonsense, RegistryRefused, RegistryUnreachable
+from predictor.errors import (
+    RegistryError,
+    RegistryInvalidResponse,
+    RegistryRefused,
+    RegistryUnreachable,
+)
 from predictor.model_version import ModelUri
 from predictor.registry.versions import Registry
 from tests.predictor.parts import a_client, http, raw_server
@@ -100,7 +105,7 @@ class TestRealServer:
     async def test_files_of_a_version_that_is_gone(self, mlflow_server):
         """Between the poll and the load it may be deleted."""
         async with a_client(mlflow_server.url) as client:
-            with pytest.raises(RegistryNonsense, match="no files are known"):
+            with pytest.raises(RegistryInvalidResponse, match="no files are known"):
                 await Registry(client, ModelUri.parse(STAGE)).download_uri("m", "9")
 
 
@@ -121,33 +126,33 @@ NO_ALIAS = {
         (http("504 Gateway Timeout"), RegistryUnreachable),
         (http("401 Unauthorized", b"log in"), RegistryRefused),
         (http("403 Forbidden", json.dumps(MISSING).encode()), RegistryRefused),
-        (http("404 Not Found", b"<html>no such page</html>"), RegistryNonsense),
-        (http("404 Not Found"), RegistryNonsense),
-        (http("404 Not Found", b'{"detail": "Not Found"}'), RegistryNonsense),
-        (http("404 Not Found", b'{"error_code": "ENDPOINT_NOT_FOUND"}'), RegistryNonsense),
-        (http("404 Not Found", b'{"error_code": "\xff"}'), RegistryNonsense),
-        (http("404 Not Found", b"[" * 100_000), RegistryNonsense),
-        (http("400 Bad Request", b'{"error_code": "BAD_REQUEST"}'), RegistryNonsense),
+        (http("404 Not Found", b"<html>no such page</html>"), RegistryInvalidResponse),
+        (http("404 Not Found"), RegistryInvalidResponse),
+        (http("404 Not Found", b'{"detail": "Not Found"}'), RegistryInvalidResponse),
+        (http("404 Not Found", b'{"error_code": "ENDPOINT_NOT_FOUND"}'), RegistryInvalidResponse),
+        (http("404 Not Found", b'{"error_code": "\xff"}'), RegistryInvalidResponse),
+        (http("404 Not Found", b"[" * 100_000), RegistryInvalidResponse),
+        (http("400 Bad Request", b'{"error_code": "BAD_REQUEST"}'), RegistryInvalidResponse),
         (
             http("400 Bad Request", b'{"error_code": "INVALID_PARAMETER_VALUE", "message": "x"}'),
-            RegistryNonsense,
+            RegistryInvalidResponse,
         ),
-        (http("429 Too Many Requests"), RegistryNonsense),
-        (http("302 Found", b"", "Location: /login"), RegistryNonsense),
-        (http("204 No Content"), RegistryNonsense),
-        (ok(b""), RegistryNonsense),
-        (ok(b"<html>welcome</html>"), RegistryNonsense),
-        (ok(b'{"model_versions": [{"name": "m"'), RegistryNonsense),
-        (ok(b"null"), RegistryNonsense),
-        (ok(b"[]"), RegistryNonsense),
-        (ok(b'{"a": "\xff"}'), RegistryNonsense),
-        (ok({"error": "the upstream is down"}), RegistryNonsense),
-        (ok({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "x"}), RegistryNonsense),
-        (ok(b'{"a": ' + b"[" * 100_000), RegistryNonsense),
-        (ok({"model_versions": 1, "model_version": 1}), RegistryNonsense),
-        (ok({"model_versions": [{}], "model_version": {}}), RegistryNonsense),
+        (http("429 Too Many Requests"), RegistryInvalidResponse),
+        (http("302 Found", b"", "Location: /login"), RegistryInvalidResponse),
+        (http("204 No Content"), RegistryInvalidResponse),
+        (ok(b""), RegistryInvalidResponse),
+        (ok(b"<html>welcome</html>"), RegistryInvalidResponse),
+        (ok(b'{"model_versions": [{"name": "m"'), RegistryInvalidResponse),
+        (ok(b"null"), RegistryInvalidResponse),
+        (ok(b"[]"), RegistryInvalidResponse),
+        (ok(b'{"a": "\xff"}'), RegistryInvalidResponse),
+        (ok({"error": "the upstream is down"}), RegistryInvalidResponse),
+        (ok({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "x"}), RegistryInvalidResponse),
+        (ok(b'{"a": ' + b"[" * 100_000), RegistryInvalidResponse),
+        (ok({"model_versions": 1, "model_version": 1}), RegistryInvalidResponse),
+        (ok({"model_versions": [{}], "model_version": {}}), RegistryInvalidResponse),
         *(
-            (ok({"model_versions": [{**FOUND, **odd}], "model_version": {**FOUND, **odd}}), RegistryNonsense)
+            (ok({"model_versions": [{**FOUND, **odd}], "model_version": {**FOUND, **odd}}), RegistryInvalidResponse)
             for odd in (
                 {"name": "another"}, {"version": ""}, {"version": "v7"}, {"version": None},
                 {"version": "-1"}, {"name": None}, {"tags": 5},
@@ -155,7 +160,7 @@ NO_ALIAS = {
         ),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}", RegistryUnreachable),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", RegistryUnreachable),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", RegistryNonsense),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", RegistryInvalidResponse),
         (b"SSH-2.0-OpenSSH_9.2\r\n", RegistryUnreachable),
         (b"", RegistryUnreachable),
     ],
@@ -175,7 +180,7 @@ async def test_an_empty_answer_is_only_an_answer_for_a_stage():
     async with raw_server(ok({})) as address:
         assert await ask(address, STAGE) is None
         for uri in (ALIAS, PINNED):
-            with pytest.raises(RegistryNonsense):
+            with pytest.raises(RegistryInvalidResponse):
                 await ask(address, uri)
 
 
@@ -211,7 +216,7 @@ async def test_a_server_that_never_ends_its_answer():
 async def test_an_answer_that_is_too_large():
     """Whatever it is, it is not kept in memory to find out."""
     async with raw_server(ok(b'{"a": "' + b" " * 17_000_000)) as address:
-        with pytest.raises(RegistryNonsense, match="larger than"):
+        with pytest.raises(RegistryInvalidResponse, match="larger than"):
             await ask(address, STAGE)
 
 
