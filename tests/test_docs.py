@@ -102,7 +102,7 @@ def test_every_file_that_a_page_names_exists():
     """Whoever wants to change something finds the file where the page says."""
     for page in WRITTEN:
         for path in re.findall(
-            r"`((?:predictor|trainer|exporters|tests|docs)/[\w./-]*)`", page.read_text()
+            r"`((?:predictor|trainer|exporters|tests|docs)/[a-z0-9_./-]*)`", page.read_text()
         ):
             assert (ROOT / path).exists(), (page.name, path)
 
