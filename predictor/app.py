@@ -1,7 +1,7 @@
 """create_app: routes, lifespan, errors and the OpenAPI document, around the service's parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from time import perf_counter
 from typing import Any
@@ -18,16 +18,23 @@ from predictor.operations import openapi as docs
 from predictor.operations.openapi import Documents
 from predictor.parts import Service
 from predictor.protocols.explain import routes as explain
-from predictor.protocols.mlflow_scoring import routes as invocations
-from predictor.protocols.mlflow_scoring.errors import scoring_error
+from predictor.protocols.mlflow_scoring import errors as scoring_errors
+from predictor.protocols.mlflow_scoring import openapi as scoring_openapi
+from predictor.protocols.mlflow_scoring import routes as scoring
+from predictor.protocols.open_inference import errors as open_inference_errors
+from predictor.protocols.open_inference import openapi as open_inference_openapi
 from predictor.protocols.open_inference import rest as open_inference
+from predictor.protocols.predict import openapi as predict_openapi
 from predictor.protocols.predict import routes as predict
 
-_DIALECTS: Mapping[str, problems.Dialect] = {
-    "/v2": open_inference.error,
-    **dict.fromkeys(("/invocations", "/ping", "/version"), scoring_error),
-}
-"""Protocols that write their errors otherwise, by the path that they are below."""
+_DIALECTS = {**open_inference_errors.DIALECTS, **scoring_errors.DIALECTS}
+_DOCUMENTED = (
+    predict_openapi.describe,
+    explain.describe,
+    open_inference_openapi.describe,
+    scoring_openapi.describe,
+    docs.describe,
+)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -45,14 +52,14 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(predict.routes(service))
     app.include_router(explain.routes(service))
     app.include_router(open_inference.routes(service))
-    app.include_router(invocations.routes(service))
+    app.include_router(scoring.routes(service))
     app.include_router(model.routes(service))
     app.include_router(health.routes(service))
     app.include_router(events.routes(service))
     app.include_router(page.routes(service))
     if service.deliveries:
         app.include_router(webhook.routes(service, service.deliveries))
-    app.include_router(docs.routes(service, Documents(app, service)))
+    app.include_router(docs.routes(service, Documents(app, service, _DOCUMENTED)))
     problems.add_handlers(app, _DIALECTS)
     if allowed := origins.parse(service.settings.cors_origins):
         app.add_middleware(Cors, origins=allowed)

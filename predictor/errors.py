@@ -36,7 +36,9 @@ table for that.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
+
+from msgspec import Meta
 
 Stage = Literal["fetch", "digest", "session", "signature", "warm_up", "examples", "internal"]
 """How far a version came that could not be made ready; `internal` is a fault of our own."""
@@ -240,8 +242,10 @@ class UnsupportedMedia(RequestError):
 class FieldError:
     """One thing that is wrong with one field of a body. `field` is empty for the body itself."""
 
-    field: str
-    message: str
+    field: Annotated[
+        str, Meta(description="Its name; in a batch with its place, as `instances[3].age`.")
+    ]
+    message: Annotated[str, Meta(description="What is wrong with it.")]
 
 
 class InvalidRecord(Unprocessable):

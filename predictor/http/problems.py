@@ -1,20 +1,22 @@
 """Errors as `application/problem+json` (RFC 9457), and the one table from error to HTTP status.
 
-A protocol that writes its errors otherwise has a dialect: it is given what the problem document would
-have said, for every path below its own.
+A protocol that writes its errors in another form has a `Dialect`, for every path below its own.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated
 
 import msgspec
 import structlog
 from fastapi import FastAPI, Request, Response
+from msgspec import UNSET, Meta, UnsetType
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from predictor import errors
+from predictor.errors import FieldError
 from predictor.http.body import shortened
 from predictor.http.middleware import allowed
 
@@ -38,14 +40,38 @@ STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
 }
 """Of each kind of error; those derived from it have the same."""
 
-Dialect = Callable[[HTTPStatus, str, Mapping[str, str]], Response]
-"""How a protocol writes an error: from its status, what it says, and the answer's header fields."""
+
+class Problem(msgspec.Struct, frozen=True):
+    """What went wrong (RFC 9457, `application/problem+json`)."""
+
+    type: Annotated[
+        str, Meta(description="Always `about:blank`: the status says what kind of problem it is.")
+    ]
+    title: Annotated[str, Meta(description="The status in words.")]
+    status: Annotated[int, Meta(description="The HTTP status.")]
+    detail: Annotated[str, Meta(description="What is wrong and, where known, what to do next.")]
+    errors: (
+        Annotated[
+            tuple[FieldError, ...],
+            Meta(description="With 422: every fault, each with its field."),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a protocol writes an error: the struct of the body, and the response of a status, a detail and header fields."""
+
+    body: type[msgspec.Struct]
+    write: Callable[[HTTPStatus, str, Mapping[str, str]], Response]
+
 
 log = structlog.get_logger()
 
 
 def add_handlers(app: FastAPI, dialects: Mapping[str, Dialect]) -> None:
-    """Answer every error of the service, of routing and of ours with one shape, but where a dialect has another.
+    """Write every error as a problem document, or in the dialect of its path.
 
     `dialects` are by path: each is for that path and for all below it.
     """
@@ -58,10 +84,13 @@ def add_handlers(app: FastAPI, dialects: Mapping[str, Dialect]) -> None:
 
 
 def problem(
-    status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **more: Any
+    status: HTTPStatus,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    faults: tuple[FieldError, ...] | UnsetType = UNSET,
 ) -> Response:
-    """One problem document. `more` are further members, such as `errors`."""
-    return Response(_document(status, detail, **more), status, headers, CONTENT_TYPE)
+    """One problem document, with the faults of fields if there are any."""
+    return Response(_document(status, detail, faults), status, headers, CONTENT_TYPE)
 
 
 def answer_and_close(status: HTTPStatus, detail: str, request_id: str) -> bytes:
@@ -74,25 +103,20 @@ def answer_and_close(status: HTTPStatus, detail: str, request_id: str) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-def _document(status: HTTPStatus, detail: str, **more: Any) -> bytes:
-    return msgspec.json.encode(
-        {
-            "type": "about:blank",
-            "title": status.phrase,
-            "status": status,
-            "detail": detail,
-            **more,
-        }
-    )
+def _document(
+    status: HTTPStatus, detail: str, faults: tuple[FieldError, ...] | UnsetType = UNSET
+) -> bytes:
+    return msgspec.json.encode(Problem("about:blank", status.phrase, status, detail, faults))
 
 
-def of(error: Exception, endpoint: str) -> Response:
-    """The problem document for what went wrong with a request to a route, by its path."""
+def of(error: Exception, endpoint: str, dialect: Dialect | None = None) -> Response:
+    """The response for what went wrong with a request to a route, by its path."""
     status, detail = said(error, endpoint)
+    if dialect is not None:
+        return dialect.write(status, detail, _HEADERS.get(status, {}))
     if isinstance(error, errors.InvalidRecord):
-        faults = [{"field": e.field, "message": e.message} for e in error.errors]
-        hint = f"; {error.hint}" if error.hint else ""
-        return problem(status, f"{len(faults)} fault(s) in the body{hint}", errors=faults)
+        faults, hint = error.errors, f"; {error.hint}" if error.hint else ""
+        return problem(status, f"{len(faults)} fault(s) in the body{hint}", faults=faults)
     return problem(status, detail, _HEADERS.get(status))
 
 
@@ -113,16 +137,12 @@ def said(error: Exception, endpoint: str) -> tuple[HTTPStatus, str]:
 async def _error(request: Request, error: Exception) -> Response:
     # Not the path that was asked for: whatever a client sent stays out of the log.
     endpoint = getattr(request.scope.get("route"), "path", "other")
-    dialect = _dialect(request)
-    if dialect is None:
-        return of(error, endpoint)
-    status, detail = said(error, endpoint)
-    return dialect(status, detail, _HEADERS.get(status, {}))
+    return of(error, endpoint, dialect_of(request.app, request.scope["path"]))
 
 
-def _dialect(request: Request) -> Dialect | None:
-    dialects: Mapping[str, Dialect] = request.app.state.dialects
-    path = request.scope["path"]
+def dialect_of(app: FastAPI, path: str) -> Dialect | None:
+    """The dialect of a path; None for problem documents."""
+    dialects: Mapping[str, Dialect] = app.state.dialects
     for own, dialect in dialects.items():
         if path == own or path.startswith(f"{own}/"):
             return dialect
@@ -141,8 +161,8 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = allowed(headers.get("Allow", ""))
         detail = f"{path} does not take {request.method}; it takes {headers['Allow']}"
-    dialect = _dialect(request)
-    return dialect(status, detail, headers) if dialect else problem(status, detail, headers)
+    dialect = dialect_of(request.app, request.scope["path"])
+    return dialect.write(status, detail, headers) if dialect else problem(status, detail, headers)
 
 
 async def _client_left(request: Request, _: Exception) -> Response:

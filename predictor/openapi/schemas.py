@@ -1,11 +1,62 @@
-"""The schemas of the OpenAPI document that are the same whatever serves."""
+"""Schemas of the OpenAPI document: made from structs, or built for what depends on the serving version."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from inspect import cleandoc
+from typing import Annotated, Any, NamedTuple
 
-from predictor.openapi.operations import ref
+import msgspec
+
+from predictor.errors import PredictorError
 
 Schema = dict[str, Any]
+
+
+def doc(description: str, **keywords: Any) -> msgspec.Meta:
+    """Describe a field of a struct for the document; `keywords` are further ones of its schema."""
+    return msgspec.Meta(description=description, extra_json_schema=keywords or None)
+
+
+DateTime = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+
+
+class Versioned(msgspec.Struct, frozen=True):
+    """The model version that a body is about."""
+
+    model_name: Annotated[str, doc("The registered model's name.")]
+    model_version: Annotated[str, doc("The version's number, as the registry has it: a string.")]
+
+
+class Part(NamedTuple):
+    """What one protocol adds to the document. The keys of all three are names of schemas.
+
+    `examples` are those of request and response bodies: by name, with `summary` and `value`.
+    `refusals` are errors of a faulty request body, shown under 422.
+    """
+
+    schemas: Mapping[str, Schema]
+    examples: Mapping[str, Mapping[str, Any]] = {}
+    refusals: Mapping[str, PredictorError] = {}
+
+
+def components(*bodies: type) -> dict[str, Schema]:
+    """The schemas of these structs, and of the structs in them, by name. Docstrings are descriptions."""
+    _, schemas = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
+    for schema in schemas.values():
+        del schema["title"]
+        if "description" in schema:
+            schema["description"] = cleandoc(schema["description"])
+    return schemas
+
+
+def ref(body: type | str) -> Schema:
+    """A reference to the schema of a struct, or to one by its name."""
+    name = body if isinstance(body, str) else body.__name__
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def header(name: str) -> Schema:
+    """A reference to a header of the document, by its name."""
+    return {"$ref": f"#/components/headers/{name}"}
 
 
 def an_object(
@@ -13,9 +64,9 @@ def an_object(
     description: str = "",
     *,
     optional: Sequence[str] = (),
-    **more: Any,
+    **keywords: Any,
 ) -> Schema:
-    """The schema of an object that has all of these, but for those that are `optional`."""
+    """The schema of an object; all properties are required, except the `optional` ones."""
     described = {"description": description} if description else {}
     required = [name for name in properties if name not in optional]
     return {
@@ -23,77 +74,10 @@ def an_object(
         **described,
         "properties": dict(properties),
         "required": required,
-        **more,
+        **keywords,
     }
 
 
-def text(description: str = "", **more: Any) -> Schema:
-    """The schema of a string."""
-    described = {"description": description} if description else {}
-    return {"type": "string", **described, **more}
-
-
-def number(description: str = "", **more: Any) -> Schema:
+def number(description: str = "", **keywords: Any) -> Schema:
     """The schema of a number."""
-    return {**text(description, **more), "type": "number"}
-
-
-def or_null(schema: Schema, description: str) -> Schema:
-    """The schema of what may be null."""
-    return {"anyOf": [schema, {"type": "null"}], "description": description}
-
-
-MODEL_NAME = {"model_name": text("The registered model's name.")}
-VERSION = {
-    **MODEL_NAME,
-    "model_version": text("The version's number, as the registry has it: a string."),
-}
-_OK = {"status": {"type": "string", "const": "ok"}}
-
-FIXED: dict[str, Schema] = {
-    "Health": an_object(_OK, "The process answers.", examples=[{"status": "ok"}]),
-    "Readiness": an_object(
-        {
-            **_OK,
-            **VERSION,
-            "serving_since": text("When it took over, here.", format="date-time"),
-            "promoted_at": text(
-                "When it was promoted, where a tag of the version says so.", format="date-time"
-            ),
-        },
-        "A version serves: this one.",
-        optional=["promoted_at"],
-    ),
-    "Delivered": an_object(
-        {
-            "outcome": text(
-                "`accepted`: the registry is asked at once. `ignored`: it is not about the model that "
-                "serves here.",
-                enum=["accepted", "ignored"],
-            )
-        },
-        "What became of a webhook's delivery.",
-    ),
-    "FieldFault": an_object(
-        {
-            "field": text("Its name; in a batch with its place, as `instances[3].age`."),
-            "message": text("What is wrong with it."),
-        },
-        "One thing that is wrong with one field of a body. `field` is empty for the body itself.",
-    ),
-    "Problem": an_object(
-        {
-            "type": text("Always `about:blank`: the status says what kind of problem it is."),
-            "title": text("The status in words."),
-            "status": {"type": "integer", "description": "The HTTP status."},
-            "detail": text("What is wrong and, where that can be said, what to do."),
-            "errors": {
-                "type": "array",
-                "items": ref("FieldFault"),
-                "description": "With 422: every fault that was found, each with its field.",
-            },
-        },
-        "What went wrong (RFC 9457, `application/problem+json`).",
-        optional=["errors"],
-    ),
-}
+    return {"type": "number", **({"description": description} if description else {}), **keywords}

@@ -13,7 +13,7 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 
 from predictor.http.conditional import NO_STORE
 from predictor.http.middleware import begin_endless
-from predictor.openapi.operations import problems_with
+from predictor.openapi.responses import errors_with
 from predictor.operations.journal import full, iso
 from predictor.operations.model import describe
 from predictor.parts import Service
@@ -47,7 +47,7 @@ def routes(service: Service) -> APIRouter:
                 "description": "A stream that goes on until either side ends it.",
                 "content": {EventSourceResponse.media_type: {"schema": {"type": "string"}}},
             },
-            **problems_with(full(service.settings.max_event_streams)),
+            **errors_with(full(service.settings.max_event_streams)),
         },
     )
     async def events(request: Request) -> Response:
@@ -96,7 +96,7 @@ async def _events(service: Service, request: Request) -> AsyncIterator[bytes]:
 
 def state(service: Service) -> dict[str, Any]:
     """The payload of `state`: what `GET /model` says, without what only a new version changes."""
-    described = describe(service)
+    described: dict[str, Any] = msgspec.to_builtins(describe(service))
     if serving := described["serving"]:
         described["serving"] = {
             name: value for name, value in serving.items() if name not in {"signature", "metrics"}

@@ -6,14 +6,16 @@ with `to` and `when`. A version that was promoted by other means has none.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Response
+from msgspec import UNSET, UnsetType
 
 from predictor import clock
 from predictor.http.conditional import NO_STORE
-from predictor.openapi.operations import NOTHING_SERVING, answers_with
+from predictor.openapi.responses import NOTHING_SERVING, answers_with
+from predictor.openapi.schemas import DateTime, Versioned, doc
 from predictor.operations.journal import iso
 from predictor.parts import Service
 from predictor.reconcile.reconciler import Reconciler
@@ -48,6 +50,23 @@ def _read(value: str) -> _Transition | None:
     return transition
 
 
+class Health(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Readiness(Versioned, frozen=True):
+    """A version serves: this one."""
+
+    status: Literal["ok"]
+    serving_since: Annotated[DateTime, doc("When it took over, in this process.")]
+    promoted_at: (
+        Annotated[DateTime, doc("When it was promoted, where a tag of the version says so.")]
+        | UnsetType
+    ) = UNSET
+
+
 def routes(service: Service) -> APIRouter:
     """The routes that say how the service is."""
     router = APIRouter(tags=["operations"])
@@ -56,21 +75,21 @@ def routes(service: Service) -> APIRouter:
         "/health",
         operation_id="get_health",
         summary="Whether the process can answer",
-        responses=answers_with("Health", says="It can."),
+        responses=answers_with(Health, says="It can."),
     )
     async def health() -> Response:
         """Liveness: 200 for as long as the process answers at all, whatever it serves."""
-        return _json({"status": "ok"})
+        return _json(Health("ok"))
 
     @router.get(
         "/ready",
         operation_id="get_readiness",
         summary="Whether a version serves",
-        responses=answers_with("Readiness", NOTHING_SERVING, says="One does."),
+        responses=answers_with(Readiness, NOTHING_SERVING, says="One does."),
     )
     async def ready() -> Response:
         """Readiness: 200 while a version serves, else 503 with the reason."""
-        return _json({"status": "ok", **_standing(service.reconciler)})
+        return _json(_readiness(service.reconciler))
 
     @router.get(
         "/metrics",
@@ -92,20 +111,21 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
-def _standing(reconciler: Reconciler) -> dict[str, str]:
-    """The version that serves, since when it does here and, where a tag says so, since when it should."""
+def _readiness(reconciler: Reconciler) -> Readiness:
+    """The version that serves. Raises NothingServing."""
     servable = reconciler.require_serving()
     version, aspired = servable.model_version, reconciler.knowledge.aspired
-    # The tag comes after the promotion that it tells of, so what was loaded may not have it yet.
+    # The tag is written after the promotion, so the version as it was loaded may not have it yet.
     tags = aspired.tags if aspired == version and aspired else version.tags
     promoted = promoted_at(tags)
-    return {
-        "model_name": version.name,
-        "model_version": version.version,
-        "serving_since": iso(clock.wall(servable.loaded_at)),
-        **({"promoted_at": iso(promoted)} if promoted is not None else {}),
-    }
+    return Readiness(
+        version.name,
+        version.version,
+        "ok",
+        iso(clock.wall(servable.loaded_at)),
+        UNSET if promoted is None else iso(promoted),
+    )
 
 
-def _json(body: dict[str, Any]) -> Response:
+def _json(body: Health | Readiness) -> Response:
     return Response(msgspec.json.encode(body), headers=NO_STORE, media_type="application/json")

@@ -1,7 +1,7 @@
 """`POST /webhooks/mlflow`: MLflow says that something changed, and the registry is asked at once."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import structlog
@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request, Response
 from predictor.errors import BodyTooLarge, RequestError
 from predictor.http.body import read_json_body
 from predictor.logs import Seldom
-from predictor.openapi.operations import answers_with
+from predictor.openapi.responses import answers_with, takes
+from predictor.openapi.schemas import doc
 from predictor.parts import Service
 from predictor.registry.webhooks import (
     HEADERS,
@@ -23,6 +24,7 @@ from predictor.registry.webhooks import (
     DeliveryRefused,
     DeliveryRepeated,
     DeliveryStale,
+    Notice,
 )
 
 PATH = "/webhooks/mlflow"
@@ -32,17 +34,8 @@ _TAKES: dict[str, Any] = {
         {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
         for name in HEADERS
     ],
-    "requestBody": {"required": True, "content": {"application/json": {"schema": {
-        "type": "object",
-        "required": ["entity", "data"],
-        "properties": {
-            "entity": {"type": "string"},
-            "data": {
-                "type": "object", "required": ["name"], "properties": {"name": {"type": "string"}},
-            },
-        },
-    }}}},
-}  # fmt: skip
+    **takes(Notice),
+}
 _REFUSALS = (
     DeliveryMalformed(f"{HEADERS[0]} is missing, or is no id"),
     DeliveryNotSigned(),
@@ -51,6 +44,16 @@ _REFUSALS = (
     BodyTooLarge(MOST_BYTES, setting=None),
     415,
 )
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """The result of a webhook's delivery."""
+
+    outcome: Annotated[
+        Literal["accepted", "ignored"],
+        doc("`accepted`: the registry is polled now. `ignored`: it is about another model."),
+    ]
+
 
 log = structlog.get_logger()
 
@@ -67,8 +70,8 @@ def routes(service: Service, deliveries: Deliveries) -> APIRouter:
         summary="MLflow's registry webhooks: look at the registry at once",
         status_code=HTTPStatus.ACCEPTED,
         openapi_extra=_TAKES,
-        responses=answers_with("Delivered", *_REFUSALS, says="It is not about the served model.")
-        | {202: answers_with("Delivered", says="The registry is asked at once.")[200]},
+        responses=answers_with(Delivered, *_REFUSALS, says="It is not about the served model.")
+        | {202: answers_with(Delivered, says="The registry is asked at once.")[200]},
     )
     async def mlflow_webhook(request: Request) -> Response:
         """202 where the registry is asked because of it; 200 where it is not about the served model.
@@ -101,7 +104,6 @@ def _why(error: RequestError) -> tuple[str, str]:
 
 
 def _answer(ours: bool) -> Response:
-    outcome, status = ("accepted", 202) if ours else ("ignored", 200)
-    return Response(
-        msgspec.json.encode({"outcome": outcome}), status, media_type="application/json"
-    )
+    status = HTTPStatus.ACCEPTED if ours else HTTPStatus.OK
+    body = msgspec.json.encode(Delivered("accepted" if ours else "ignored"))
+    return Response(body, status, media_type="application/json")

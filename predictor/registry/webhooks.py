@@ -179,13 +179,17 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _ENTITIES = {"registered_model", "model_version", "model_version_tag", "model_version_alias"}
 
 
-class _Subject(msgspec.Struct):
+class Subject(msgspec.Struct):
+    """What changed."""
+
     name: str
 
 
-class _Notice(msgspec.Struct):
+class Notice(msgspec.Struct):
+    """The body of a delivery, as far as it is read."""
+
     entity: str
-    data: _Subject
+    data: Subject
 
 
 @dataclass(frozen=True)
@@ -237,7 +241,7 @@ class Deliveries:
             raise DeliveryNotSigned
         self._seen.check(delivery.identity, int(delivery.timestamp), self._clock())
         try:
-            notice = msgspec.json.decode(body, type=_Notice)
+            notice = msgspec.json.decode(body, type=Notice)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise DeliveryMalformed("the body is not that of an MLflow webhook") from None
         return notice.entity in _ENTITIES and notice.data.name == self._model_name

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from threading import Lock
 from time import perf_counter
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -19,6 +19,7 @@ from predictor.model.servable import Servable
 from predictor.model.signature import Row, Value
 from predictor.model.training_ranges import OutOfRange
 from predictor.model.validation import settled
+from predictor.openapi.schemas import doc
 from predictor.protocols.explain import sampling as plan
 from predictor.protocols.explain.output import Mixed, Output
 from predictor.protocols.explain.sampling import NoBackground, Plan, rows_a_call, sample
@@ -27,39 +28,34 @@ Floats = NDArray[np.float64]
 
 
 class Contribution(msgspec.Struct, frozen=True):
-    """What one feature's value added to the answer, or took from it, against the baseline.
-
-    `value` is None where it is missing.
-    """
+    """What one feature's value added to the answer, or took from it."""
 
     feature: str
-    value: Value | None
+    value: Annotated[Value | None, doc("Null where it is missing.")]
     contribution: float
-    standard_error: float
+    standard_error: Annotated[float, doc("0 where it is exact.", minimum=0)]
 
 
 class Baseline(msgspec.Struct, frozen=True):
-    """What is explained is how the answer differs from this: the mean over rows of a background."""
+    """The mean answer to rows of the training data, with which the answer is compared."""
 
-    rows: int
+    rows: Annotated[int, doc("The number of rows.", minimum=1)]
     value: float
-    kind: Literal["background"] = "background"
+    kind: Literal["background"]
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """The contributions, the largest first; they add up to `value` less the baseline's value.
+    """Shapley values: the contributions, the largest first, add up to `value` minus the baseline's value."""
 
-    `output` is the class that is explained, or `prediction`; `scale` is that of all numbers here.
-    `permutations` is how many were sampled: none where the contributions are exact.
-    """
-
-    output: str
-    scale: Literal["probability", "log_odds", "value"]
+    output: Annotated[str, doc("The class that is explained, or `prediction`.")]
+    scale: Annotated[
+        Literal["probability", "log_odds", "value"], doc("The scale of all numbers here.")
+    ]
     method: Literal["linear", "permutation"]
     baseline: Baseline
-    value: float
+    value: Annotated[float, doc("The answer, on `scale`.")]
     contributions: list[Contribution]
-    permutations: int
+    permutations: Annotated[int, doc("The number sampled; 0 for exact contributions.", minimum=0)]
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,7 +141,7 @@ class Explainer:
             output.name,
             "value" if output.label is None else "probability",
             "permutation",
-            Baseline(len(planned.sources), found.baseline),
+            Baseline(len(planned.sources), found.baseline, "background"),
             value,
             largest_first(_names(servable), values, found.contributions, found.standard_errors),
             2 * found.pairs,
@@ -186,7 +182,7 @@ def _exactly(
         output.name,
         "value" if output.label is None else "log_odds",
         "linear",
-        Baseline(len(rows), float(linear.scores(rows).mean())),
+        Baseline(len(rows), float(linear.scores(rows).mean()), "background"),
         float(linear.scores(record)[0]),
         largest_first(_names(servable), values, contributions, np.zeros(len(contributions))),
         0,

@@ -7,16 +7,20 @@ from fastapi import APIRouter, Request, Response
 from predictor.errors import BodyTooLarge, InferenceTimeout, Overloaded
 from predictor.http.body import read_json_body
 from predictor.http.conditional import NO_STORE
-from predictor.openapi.operations import NOTHING_SERVING, answers_with, takes
+from predictor.model.servable import Servable
+from predictor.openapi.examples import Examples
+from predictor.openapi.responses import NOTHING_SERVING, answers_with, takes
+from predictor.openapi.schemas import Part, Versioned, components, ref
 from predictor.parts import Service
-from predictor.protocols.explain.explainer import Explainer
+from predictor.protocols.explain.explainer import Explainer, Explanation
 from predictor.protocols.explain.sampling import MOST_SECONDS, NoBackground, NotInTime
+from predictor.protocols.predict.openapi import prediction_schema
 
 
 def routes(service: Service) -> APIRouter:
     """The route of explanations."""
     router = APIRouter(tags=["predictions"])
-    most = service.settings.max_body_bytes
+    max_bytes = service.settings.max_body_bytes
     explainer = Explainer()
 
     @router.post(
@@ -28,7 +32,7 @@ def routes(service: Service) -> APIRouter:
             "Explained",
             400,
             NoBackground(),
-            BodyTooLarge(most),
+            BodyTooLarge(max_bytes),
             415,
             422,
             NOTHING_SERVING,
@@ -41,12 +45,22 @@ def routes(service: Service) -> APIRouter:
     async def explain(request: Request) -> Response:
         """What each feature contributed to the answer, by Shapley values.
 
-        The contributions add up to the answer less the baseline, which is the mean answer to the
-        background: training rows in the version's artifact. They say what the model did, and not what
-        causes what.
+        The contributions add up to the answer minus the baseline, which is the mean answer to the
+        background: training rows in the version's artifact. They describe the model, not causes.
         """
-        body = await read_json_body(request, most)
+        body = await read_json_body(request, max_bytes)
         explained = await service.batcher.compute(partial(explainer.explain, body), yields=True)
         return Response(explained, headers=NO_STORE, media_type="application/json")
 
     return router
+
+
+def describe(servable: Servable | None, examples: Examples) -> Part:
+    """The body of an explanation, for the document."""
+    explained = prediction_schema(
+        servable,
+        examples.response,
+        "A prediction, and what each feature contributed to it.",
+        {"explanation": ref(Explanation), **components(Versioned)["Versioned"]["properties"]},
+    )
+    return Part({"Explained": explained, **components(Explanation)})

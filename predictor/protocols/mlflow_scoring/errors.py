@@ -1,12 +1,14 @@
-"""What MLflow's scoring protocol refuses, and how its server writes errors."""
+"""Errors of MLflow's scoring protocol, and how its server writes them."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
 from fastapi import Response
+from msgspec import UNSET, UnsetType
 
 from predictor.errors import BadRequest, NotFound, Unprocessable
+from predictor.http.problems import Dialect
 
 
 class InvalidInput(BadRequest):
@@ -27,30 +29,41 @@ class NoMlflowVersion(NotFound):
         super().__init__("MLmodel does not say which MLflow logged the version that serves")
 
 
-_BAD_REQUEST = {
-    "error_code": "BAD_REQUEST",
-    "sqlstate": "KAM00",
-    "error_class": "INVALID_PARAMETER_VALUE",
-}
-_CODES: dict[HTTPStatus, dict[str, str]] = {
-    HTTPStatus.UNPROCESSABLE_ENTITY: {
-        "error_code": "INVALID_PARAMETER_VALUE",
-        "sqlstate": "KAM01",
-        "error_class": "SCHEMA_ENFORCEMENT_FAILED",
-    },
+class ScoringError(msgspec.Struct, frozen=True):
+    """What went wrong, as MLflow writes it."""
+
+    error_code: str
+    message: str
+    sqlstate: str | UnsetType = UNSET
+    error_class: str | UnsetType = UNSET
+
+
+_CODES: dict[HTTPStatus, tuple[str, ...]] = {
+    HTTPStatus.UNPROCESSABLE_ENTITY: (
+        "INVALID_PARAMETER_VALUE",
+        "KAM01",
+        "SCHEMA_ENFORCEMENT_FAILED",
+    ),
     # MLflow's server gives none of these; the codes are those of its table from code to status.
-    HTTPStatus.UNAUTHORIZED: {"error_code": "UNAUTHENTICATED"},
-    HTTPStatus.NOT_FOUND: {"error_code": "ENDPOINT_NOT_FOUND"},
-    HTTPStatus.SERVICE_UNAVAILABLE: {"error_code": "TEMPORARILY_UNAVAILABLE"},
-    HTTPStatus.INTERNAL_SERVER_ERROR: {"error_code": "INTERNAL_ERROR"},
+    HTTPStatus.UNAUTHORIZED: ("UNAUTHENTICATED",),
+    HTTPStatus.NOT_FOUND: ("ENDPOINT_NOT_FOUND",),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("TEMPORARILY_UNAVAILABLE",),
+    HTTPStatus.INTERNAL_SERVER_ERROR: ("INTERNAL_ERROR",),
 }
+_BAD_REQUEST = ("BAD_REQUEST", "KAM00", "INVALID_PARAMETER_VALUE")
+"""`error_code`, `sqlstate` and `error_class`."""
 
 
-def scoring_error(status: HTTPStatus, detail: str, headers: Mapping[str, str]) -> Response:
-    """One error. MLflow has 400 for what is 422 elsewhere here."""
+def _write(status: HTTPStatus, detail: str, headers: Mapping[str, str]) -> Response:
+    """Write an error; MLflow has 400 where the other protocols have 422."""
     if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
         return Response(detail, status, dict(headers), "text/plain")
-    body = {**_CODES.get(status, _BAD_REQUEST), "message": detail}
+    code, *further = _CODES.get(status, _BAD_REQUEST)
+    body = msgspec.json.encode(ScoringError(code, detail, *further))
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
         status = HTTPStatus.BAD_REQUEST
-    return Response(msgspec.json.encode(body), status, dict(headers), "application/json")
+    return Response(body, status, dict(headers), "application/json")
+
+
+DIALECT = Dialect(ScoringError, _write)
+DIALECTS: Mapping[str, Dialect] = dict.fromkeys(("/invocations", "/ping", "/version"), DIALECT)

@@ -114,9 +114,18 @@ _FAILED = (
 )
 
 
+class Scored(msgspec.Struct, frozen=True):
+    """What MLflow's `python_function` answers for the same version.
+
+    A list of labels or values, or of objects of outputs, or one object of lists of outputs.
+    """
+
+    predictions: list[Any] | dict[str, Any]
+
+
 @dataclass(frozen=True)
-class Scored:
-    """The body of an answer, and the version that computed it."""
+class Result:
+    """An encoded `Scored`, and the version that computed it."""
 
     version: ModelVersion
     body: bytes
@@ -144,11 +153,11 @@ class Invocation:
             raise InvalidInput("Invalid input. The version that serves has changed; ask again")
         return rows[0]
 
-    def told(self, servable: Servable, answer: Answer) -> Scored:
+    def told(self, servable: Servable, answer: Answer) -> Result:
         """The answer to the only row."""
         return self._scored(servable, [answer])
 
-    def work(self, servable: Servable, run: Run) -> Scored:
+    def work(self, servable: Servable, run: Run) -> Result:
         """The answers to all rows, from one servable."""
         answers: list[Answer] = []
         for _, each in run(self.rows(servable)):
@@ -168,9 +177,9 @@ class Invocation:
         check_params(self._asked.params, servable.python_function.params)
         return rows
 
-    def _scored(self, servable: Servable, answers: list[Answer]) -> Scored:
+    def _scored(self, servable: Servable, answers: list[Answer]) -> Result:
         given: Any = predictions(servable, answers, tensors=self._tensors(servable))
-        return Scored(servable.model_version, msgspec.json.encode({"predictions": given}))
+        return Result(servable.model_version, msgspec.json.encode(Scored(given)))
 
     def _tensors(self, servable: Servable) -> bool:
         declared = servable.python_function.inputs

@@ -7,23 +7,41 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 
-from predictor.errors import InvalidRecord
+from predictor.errors import BodyTooLarge, InvalidRecord
 from predictor.http.body import content_type, encoding, read_body
 from predictor.http.conditional import NO_STORE
 from predictor.inference.batcher import LARGE
+from predictor.openapi.responses import NOTHING_SERVING, answers_with
+from predictor.openapi.schemas import ref
 from predictor.parts import Service
-from predictor.protocols.mlflow_scoring.errors import NoMlflowVersion
+from predictor.protocols.mlflow_scoring.errors import (
+    DIALECT,
+    InvalidInput,
+    NoMlflowVersion,
+    SchemaNotMet,
+)
 from predictor.protocols.mlflow_scoring.forms import media_of
-from predictor.protocols.mlflow_scoring.invocation import Invocation, Scored, failed
-from predictor.protocols.mlflow_scoring.openapi import INVOCATIONS, PING, TAKES, VERSION
+from predictor.protocols.mlflow_scoring.invocation import (
+    Invocation,
+    Result,
+    Scored,
+    failed,
+)
+
+_TEXT = {"type": "string"}
 
 
 def routes(service: Service) -> APIRouter:
     """The routes of MLflow's scoring protocol, but `/health`, which is ours."""
     router = APIRouter(tags=["mlflow scoring"])
-    most, batcher = service.settings.max_body_bytes, service.batcher
+    max_bytes, batcher = service.settings.max_body_bytes, service.batcher
 
-    @router.get("/ping", operation_id="ping", summary="Whether a version serves", responses=PING)
+    @router.get(
+        "/ping",
+        operation_id="ping",
+        summary="Whether a version serves",
+        responses=answers_with(_TEXT, NOTHING_SERVING, dialect=DIALECT),
+    )
     async def ping() -> Response:
         """200 while a version serves, as MLflow and SageMaker want it; else 503."""
         service.reconciler.require_serving()
@@ -33,7 +51,7 @@ def routes(service: Service) -> APIRouter:
         "/version",
         operation_id="get_mlflow_version",
         summary="Which MLflow logged the version that serves",
-        responses=VERSION,
+        responses=answers_with(_TEXT, NoMlflowVersion(), NOTHING_SERVING, dialect=DIALECT),
     )
     async def mlflow_version() -> Response:
         """The version of MLflow, as `MLmodel` has it, and nothing around it."""
@@ -46,13 +64,29 @@ def routes(service: Service) -> APIRouter:
         "/invocations",
         operation_id="invoke",
         summary="Predict as `mlflow models serve` does",
-        openapi_extra=TAKES,
-        responses=INVOCATIONS,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {"schema": ref("Invocation")},
+                    "text/csv": {"schema": ref("InvocationCsv")},
+                },
+            }
+        },
+        responses=answers_with(
+            Scored,
+            InvalidInput("JSON"),
+            SchemaNotMet("Model is missing inputs ['mean_radius']."),
+            BodyTooLarge(max_bytes),
+            415,
+            503,
+            dialect=DIALECT,
+        ),
     )
     async def invocations(request: Request) -> Response:
         """Rows in one of MLflow's four JSON forms, or CSV; the answers as MLflow writes them."""
         media = media_of(content_type(request), encoding(request))
-        body = await read_body(request, most)
+        body = await read_body(request, max_bytes)
         asked = Invocation(media, body)
         if len(body) > LARGE or len(asked.rows(service.reconciler.require_serving())) != 1:
             return _answer(await batcher.compute(asked.work))
@@ -64,7 +98,7 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
-def _answer(scored: Scored) -> Response:
-    version = scored.version
+def _answer(result: Result) -> Response:
+    version = result.version
     named = {"X-Model-Name": quote(version.name), "X-Model-Version": version.version}
-    return Response(scored.body, headers=NO_STORE | named, media_type="application/json")
+    return Response(result.body, headers=NO_STORE | named, media_type="application/json")

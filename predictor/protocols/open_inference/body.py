@@ -1,4 +1,4 @@
-"""The body of a request as REST carries it, JSON and behind it the tensors that are bytes; and that of its answer."""
+"""Bodies over REST: JSON, and after it the tensors that are sent as bytes."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,11 @@ from msgspec import UNSET, Raw, UnsetType
 
 from predictor.model.json_text import JsonText
 from predictor.model.training_ranges import Warnings
-from predictor.protocols.open_inference.datatypes import to_bytes
-from predictor.protocols.open_inference.errors import InvalidInference, check_offered, quoted
-from predictor.protocols.open_inference.inference import Addressed, Inference, Inferred
-from predictor.protocols.open_inference.tensors import MOST_ROWS, Tensor
+from predictor.openapi.schemas import doc
+from predictor.protocols.open_inference.datatypes import DTYPES, to_bytes
+from predictor.protocols.open_inference.errors import InvalidInference, check_supported, quoted
+from predictor.protocols.open_inference.inference import Inference, Inferred, Target
+from predictor.protocols.open_inference.tensors import MAX_ROWS, Tensor
 
 
 def check_members(text: bytes, members: int) -> None:
@@ -60,35 +61,87 @@ _Dimension = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
-class _Input(msgspec.Struct, forbid_unknown_fields=True):
+_Datatype = Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*DTYPES]})]
+
+
+class V2Input(msgspec.Struct, forbid_unknown_fields=True):
+    """One input tensor."""
+
     name: str
-    shape: list[_Dimension]
-    datatype: str
+    shape: Annotated[
+        list[_Dimension],
+        doc("[rows, columns], or [rows] for a single column.", maxItems=2),
+    ]
+    datatype: _Datatype
     parameters: Parameters | UnsetType = UNSET
-    data: Raw | UnsetType = UNSET
+    data: (
+        Annotated[
+            Raw,
+            doc(
+                "Flat in row-major order, or nested as the shape is. Without it, "
+                "`parameters.binary_data_size` bytes follow the JSON.",
+                type="array",
+                items={},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
-class _Output(msgspec.Struct, forbid_unknown_fields=True):
+class V2RequestedOutput(msgspec.Struct, forbid_unknown_fields=True):
+    """An output that the response must have."""
+
     name: str
     parameters: Parameters | UnsetType = UNSET
 
 
-class _Request(msgspec.Struct, forbid_unknown_fields=True):
-    inputs: list[_Input]
+class V2Request(msgspec.Struct, forbid_unknown_fields=True):
+    """Input tensors, and the outputs that the response must have."""
+
+    inputs: list[V2Input]
+    id: Annotated[str, doc("Copied into the response.")] | UnsetType = UNSET
+    parameters: (
+        Annotated[
+            Parameters,
+            doc(
+                "`warnings`: of values outside the training data. `binary_data_output`: outputs as bytes.",
+                properties={n: {"type": "boolean"} for n in ("warnings", "binary_data_output")},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    outputs: Annotated[list[V2RequestedOutput], doc("All outputs, without it.")] | UnsetType = UNSET
+    model_name: str | UnsetType = UNSET  # KServe's client sends it; the model in the path counts
+
+
+class V2Output(msgspec.Struct, frozen=True):
+    """One output tensor; without `data`, `parameters.binary_data_size` bytes follow the JSON."""
+
+    name: str
+    datatype: _Datatype
+    shape: list[int]
+    parameters: Parameters | UnsetType = UNSET
+    data: list[float | str | bool] | UnsetType = UNSET
+
+
+class V2Response(msgspec.Struct, frozen=True, kw_only=True):
+    """Output tensors, and the version that computed them."""
+
+    model_name: str
+    model_version: str
     id: str | UnsetType = UNSET
     parameters: Parameters | UnsetType = UNSET
-    outputs: list[_Output] | UnsetType = UNSET
-    model_name: str | UnsetType = UNSET  # which KServe's client sends; the path says which is meant
+    outputs: list[V2Output]
 
 
-_decoder = msgspec.json.Decoder(_Request)
+_decoder = msgspec.json.Decoder(V2Request)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a body asks for: the inference, the id to echo, and how the outputs are to be written.
+class Request:
+    """A request as REST carries it: the inference, the id to copy, and how the outputs are to be written.
 
-    `binary` says which outputs are written as bytes; those that it does not name are, where `all_binary`.
+    `binary` says by name which outputs are written as bytes; `all_binary` says it of the others.
     """
 
     inference: Inference
@@ -97,7 +150,7 @@ class Asked:
     all_binary: bool
 
 
-def read(body: bytes, header_length: str | None, addressed: Addressed) -> Asked:
+def read(body: bytes, header_length: str | None, target: Target) -> Request:
     """Read a request. `header_length` is the header field that says where the JSON ends; None for at the end.
 
     Raises InvalidInference, which names the place.
@@ -107,9 +160,9 @@ def read(body: bytes, header_length: str | None, addressed: Addressed) -> Asked:
     outputs = request.outputs or []
     inputs = _tensors(request, body, end, marked=header_length is not None)
     check_members(body[:end], _members(request))
-    return Asked(
+    return Request(
         Inference(
-            addressed,
+            target,
             inputs,
             [output.name for output in outputs],
             warn=_flag(request.parameters, "warnings", ""),
@@ -118,9 +171,9 @@ def read(body: bytes, header_length: str | None, addressed: Addressed) -> Asked:
         {
             output.name: _flag(output.parameters, "binary_data", place)
             for number, output in enumerate(outputs)
-            if "binary_data" in _offered(output.parameters, place := f"outputs[{number}]")
+            if "binary_data" in _parameters(output.parameters, place := f"outputs[{number}]")
         },
-        _flag(_offered(request.parameters, ""), "binary_data_output", ""),
+        _flag(_parameters(request.parameters, ""), "binary_data_output", ""),
     )
 
 
@@ -134,25 +187,25 @@ def _end(body: bytes, header_length: str | None) -> int:
     return int(header_length)
 
 
-def _decoded(body: bytes) -> _Request:
+def _decoded(body: bytes) -> V2Request:
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidInference(_said(error)) from None
+        raise InvalidInference(_reason(error)) from None
 
 
-def _said(error: Exception, place: str = "") -> str:
-    """An error of the decoder, with its place in front; `place` is where its root is in the body."""
+def _reason(error: Exception, place: str = "") -> str:
+    """A decoder's error with its place in front; `place` is where the decoded part is in the body."""
     if isinstance(error, RecursionError):
         return "the body is nested too deeply"
-    said, _, below = str(error).partition(" - at `$")
+    reason, _, below = str(error).partition(" - at `$")
     where = f"{place}{below.rstrip('`')}".removeprefix(".")
     if isinstance(error, msgspec.ValidationError):
-        return f"{where}: {said}" if where else said
-    return f"the body is not valid JSON: {said}"
+        return f"{where}: {reason}" if where else reason
+    return f"the body is not valid JSON: {reason}"
 
 
-def _members(request: _Request) -> int:
+def _members(request: V2Request) -> int:
     """How many members the objects of a request have that were read."""
     found = 1
     for member in (request.id, request.parameters, request.outputs, request.model_name):
@@ -166,12 +219,12 @@ def _members(request: _Request) -> int:
     return found
 
 
-def _tensors(request: _Request, body: bytes, end: int, *, marked: bool) -> list[Tensor]:
+def _tensors(request: V2Request, body: bytes, end: int, *, marked: bool) -> list[Tensor]:
     """The inputs; the bytes of those that are binary follow the JSON in their order, with nothing between."""
     tensors = []
     for number, given in enumerate(request.inputs):
         place = f"inputs[{number}]"
-        size = _offered(given.parameters, place).get("binary_data_size")
+        size = _parameters(given.parameters, place).get("binary_data_size")
         if size is None:
             tensors.append(Tensor(given.name, given.datatype, given.shape, _data(given, place)))
             continue
@@ -199,7 +252,7 @@ def _tensors(request: _Request, body: bytes, end: int, *, marked: bool) -> list[
     return tensors
 
 
-def _data(given: _Input, place: str) -> list[Any]:
+def _data(given: V2Input, place: str) -> list[Any]:
     if given.data is UNSET:
         raise InvalidInference(f"{place}.data: missing, for input {quoted(given.name)}")
     where = f"{place}.data"
@@ -207,7 +260,7 @@ def _data(given: _Input, place: str) -> list[Any]:
         _check_nesting(bytes(given.data), given.shape, where)
         data = msgspec.json.decode(given.data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidInference(_said(error, where)) from None
+        raise InvalidInference(_reason(error, where)) from None
     return flat(data, given.shape, where)
 
 
@@ -217,7 +270,7 @@ def _check_nesting(data: bytes, shape: Sequence[int], place: str) -> None:
     While msgspec decodes, no other thread runs, and a list takes longer than a number. So what may have
     too many of them, or only texts with brackets, is read piece by piece before.
     """
-    rows = min(shape[0], MOST_ROWS) if len(shape) == 2 else 0  # noqa: PLR2004
+    rows = min(shape[0], MAX_ROWS) if len(shape) == 2 else 0  # noqa: PLR2004
     if data.count(b"[") <= 1 + rows and b"{" not in data:
         return
     try:
@@ -229,10 +282,10 @@ def _check_nesting(data: bytes, shape: Sequence[int], place: str) -> None:
         raise InvalidInference(f"{place}: expected elements, got a list or an object")
 
 
-def _offered(parameters: Parameters | UnsetType, place: str) -> Parameters:
-    """The parameters, none of which asks for what is not offered."""
+def _parameters(parameters: Parameters | UnsetType, place: str) -> Parameters:
+    """The parameters. Raises InvalidInference for one that is not supported."""
     given = parameters or {}
-    check_offered(given, place)
+    check_supported(given, place)
     return given
 
 
@@ -247,37 +300,36 @@ def _flag(parameters: Parameters | UnsetType, name: str, place: str) -> bool:
 _encode = msgspec.json.Encoder().encode
 
 
-def write(asked: Asked, inferred: Inferred) -> tuple[bytes, int | None]:
+def write(request: Request, inferred: Inferred) -> tuple[bytes, int | None]:
     """The body, and how many bytes of it are JSON; None where all are.
 
     Numbers in JSON are written as `/predict` writes them.
     """
-    outputs: list[dict[str, Any]] = []
-    behind: list[bytes] = []
+    outputs: list[V2Output] = []
+    binary: list[bytes] = []
     for tensor in inferred.outputs:
-        output: dict[str, Any] = {
-            "name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape,
-        }  # fmt: skip
-        outputs.append(output)
-        if asked.binary.get(tensor.name, asked.all_binary):
-            raw = to_bytes(tensor.datatype, tensor.data)
-            output["parameters"] = {"binary_data_size": len(raw)}
-            behind.append(raw)
+        name, datatype, shape, data = tensor.name, tensor.datatype, [*tensor.shape], tensor.data
+        if request.binary.get(name, request.all_binary):
+            raw = to_bytes(datatype, data)
+            parameters = {"binary_data_size": len(raw)}
+            outputs.append(V2Output(name, datatype, shape, parameters))
+            binary.append(raw)
         else:
-            output["data"] = tensor.data
-    said: dict[str, Any] = {
-        "model_name": inferred.version.name,
-        "model_version": inferred.version.version,
-    }
-    if asked.id is not None:
-        said["id"] = asked.id
-    if inferred.warnings:
-        said["parameters"] = {"warnings": _listed(inferred.warnings)}
-    head = _encode({**said, "outputs": outputs})
-    return (b"".join([head, *behind]), len(head)) if behind else (head, None)
+            outputs.append(V2Output(name, datatype, shape, data=data))  # type: ignore[arg-type]
+    warnings = inferred.warnings
+    head = _encode(
+        V2Response(
+            model_name=inferred.version.name,
+            model_version=inferred.version.version,
+            id=UNSET if request.id is None else request.id,
+            parameters={"warnings": _rows_of(warnings)} if warnings else UNSET,
+            outputs=outputs,
+        )
+    )
+    return (b"".join([head, *binary]), len(head)) if binary else (head, None)
 
 
-def _listed(warnings: Warnings) -> list[dict[str, Any]]:
+def _rows_of(warnings: Warnings) -> list[dict[str, Any]]:
     return [
         {"row": row, **msgspec.structs.asdict(each)}
         for row, found in sorted(warnings.items())

@@ -1,8 +1,13 @@
-"""What is wrong with a request of the Open Inference Protocol, and which parameters may not be left out."""
+"""Errors of the Open Inference Protocol, and how they are written."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from http import HTTPStatus
+
+import msgspec
+from fastapi import Response
 
 from predictor.errors import BadRequest, NotFound
+from predictor.http.problems import Dialect
 
 
 class InvalidInference(BadRequest):
@@ -13,22 +18,39 @@ class UnknownModel(NotFound):
     """A model that is not served here, or a version of it that does not serve now."""
 
 
-_LONGEST = 100  # characters: a client's own text is not echoed at length
+class V2Error(msgspec.Struct, frozen=True):
+    """What went wrong."""
+
+    error: str
+
+
+def _write(status: HTTPStatus, detail: str, headers: Mapping[str, str]) -> Response:
+    """Write an error; the protocol has no 422."""
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        status = HTTPStatus.BAD_REQUEST
+    body = msgspec.json.encode(V2Error(detail))
+    return Response(body, status, dict(headers), "application/json")
+
+
+DIALECT = Dialect(V2Error, _write)
+DIALECTS: Mapping[str, Dialect] = {"/v2": DIALECT}
+
+_MAX_NAME_LENGTH = 100  # characters: a client's own text is not repeated at length
 
 
 def quoted(name: str) -> str:
     """A name that a client sent, for a message."""
     # Half of a surrogate pair cannot be written as UTF-8, so it is shown as its escape.
     plain = name.encode("utf-8", "backslashreplace").decode()
-    return f"`{plain if len(plain) <= _LONGEST else plain[:_LONGEST] + '…'}`"
+    return f"`{plain if len(plain) <= _MAX_NAME_LENGTH else plain[:_MAX_NAME_LENGTH] + '…'}`"
 
 
-_NOT_OFFERED = ("classification", "shared_memory_region")
+_UNSUPPORTED = ("classification", "shared_memory_region")
 
 
-def check_offered(names: Container[str], place: str) -> None:
-    """Raise InvalidInference if a parameter among these asks for what is not offered here."""
-    for name in _NOT_OFFERED:
-        if name in names:
+def check_supported(parameters: Container[str], place: str) -> None:
+    """Raise InvalidInference for a parameter of an extension that is not supported."""
+    for name in _UNSUPPORTED:
+        if name in parameters:
             where = f"{place}.parameters.{name}".removeprefix(".")
-            raise InvalidInference(f"{where}: not offered here")
+            raise InvalidInference(f"{where}: not supported; leave it out")

@@ -1,4 +1,4 @@
-"""Inference: one request, whatever carried it, and what the servable that computed it answers."""
+"""Inference: one request over REST or gRPC, and its result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ from predictor.protocols.open_inference.tensors import Tensor, rows
 
 
 @dataclass(frozen=True)
-class Addressed:
-    """Which model a request is for; without a version, whichever serves."""
+class Target:
+    """The model that a request is for; without a version, the serving one."""
 
     name: str
     version: str | None = None
@@ -41,7 +41,7 @@ class Addressed:
 
 @dataclass(frozen=True)
 class Inferred:
-    """The outputs that were requested, the version that computed them, and warnings if they were, too."""
+    """The requested outputs, the version that computed them, and warnings if requested."""
 
     version: ModelVersion
     outputs: list[Tensor]
@@ -50,16 +50,16 @@ class Inferred:
 
 @dataclass(frozen=True)
 class Inference:
-    """A request: inputs, and names of outputs, of which none means all. For one row, it is a Question."""
+    """A request: inputs, and names of outputs (none means all). With one row, it is a Question."""
 
-    addressed: Addressed
+    target: Target
     inputs: Sequence[Tensor]
     outputs: Sequence[str] = ()
     warn: bool = False
 
     @property
     def has_one_row(self) -> bool:
-        """Whether it says so, truly or not."""
+        """Whether its shapes say so."""
         return all(list(tensor.shape[:1]) == [1] for tensor in self.inputs)
 
     def row(self, servable: Servable) -> Row:
@@ -68,34 +68,36 @@ class Inference:
         return row
 
     def told(self, servable: Servable, answer: Answer) -> Inferred:
-        """What this servable's answer says. Raises InvalidInference."""
+        """The result for the row's answer. Raises InvalidInference."""
         warnings = servable.ranges.outside(self._rows(servable)) if self.warn else {}
-        return self._told(servable, [answer], warnings)
+        return self._inferred(servable, [answer], warnings)
 
     def compute(self, servable: Servable, run: Run) -> Inferred:
         """All rows. Raises InvalidInference, which names the row that has no answer, or UnknownModel."""
-        told: list[Answer] = []
+        found: list[Answer] = []
         rows = self._rows(servable)
         for start, answers in run(rows):
             for number, answer in enumerate(answers, start):
                 if isinstance(answer, RequestError):
                     raise InvalidInference(f"row {number}: {answer}")
-                told.append(answer)
-        return self._told(servable, told, servable.ranges.outside(rows) if self.warn else {})
+                found.append(answer)
+        return self._inferred(servable, found, servable.ranges.outside(rows) if self.warn else {})
 
-    def _told(self, servable: Servable, told: Sequence[Answer], warnings: Warnings) -> Inferred:
-        outputs = outputs_of(servable.signature, told, self.outputs)
+    def _inferred(
+        self, servable: Servable, answers: Sequence[Answer], warnings: Warnings
+    ) -> Inferred:
+        outputs = outputs_of(servable.signature, answers, self.outputs)
         return Inferred(servable.model_version, outputs, warnings)
 
     def _rows(self, servable: Servable) -> list[Row]:
-        # Here, because another version may have taken over since the request came.
-        self.addressed.check(servable.model_version)
+        # Here, because another version may have taken over since the request arrived.
+        self.target.check(servable.model_version)
         requested(servable.signature, self.outputs)
         return rows(servable.signature, self.inputs)
 
 
 async def infer(batcher: Batcher, inference: Inference) -> Inferred:
-    """Compute a small request that is read already: one row with the others of its tick.
+    """Compute a small request that was read on the event loop: one row joins the tick's batch.
 
     Raises InvalidInference, UnknownModel, NothingServing or Overloaded.
     """

@@ -1,12 +1,15 @@
-"""Answers to output tensors, by the names that the graph gives its outputs; and what the model takes and gives."""
+"""From answers to output tensors, named as in the graph; and the metadata of server and model."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Self
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from predictor.model.answers import Answer, graph_row
 from predictor.model.signature import Signature
+from predictor.model_version import ModelVersion
+from predictor.openapi.schemas import doc
 from predictor.protocols.open_inference.datatypes import DATATYPES
 from predictor.protocols.open_inference.errors import InvalidInference, quoted
 from predictor.protocols.open_inference.tensors import Tensor, port_width
@@ -109,18 +112,76 @@ PLATFORM = "onnx_onnxv1"
 EXTENSIONS = ("binary_tensor_data",)
 
 
-class TensorMetadata(msgspec.Struct, frozen=True):
-    """One input or output. A dimension that varies is -1; the first is that of the rows."""
+class V2Server(msgspec.Struct, frozen=True):
+    """The server: its name, version and extensions of the protocol."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class V2Health(msgspec.Struct, frozen=True):
+    """Whether the process answers, and whether a version serves."""
+
+    live: bool
+    ready: bool
+
+
+class V2Ready(msgspec.Struct, frozen=True):
+    """Whether a model serves; true, else the response is an error."""
+
+    name: str
+    ready: bool
+
+
+class V2Tensor(msgspec.Struct, frozen=True):
+    """One input or output of the model. A dimension of -1 varies; the first is the number of rows."""
 
     name: str
     datatype: str
     shape: list[int]
 
 
-def inputs(signature: Signature) -> list[TensorMetadata]:
+class V2ModelParameters(msgspec.Struct, frozen=True):
+    """What the protocol has no field for. Each list is absent where it would be empty."""
+
+    may_be_missing: (
+        Annotated[list[str], doc("Features whose value may be NaN or absent.")] | UnsetType
+    ) = UNSET
+    ignored: Annotated[list[str], doc("Inputs that may be sent and are ignored.")] | UnsetType = (
+        UNSET
+    )
+
+
+class V2Model(msgspec.Struct, frozen=True):
+    """The serving model's inputs and outputs."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[V2Tensor]
+    outputs: list[V2Tensor]
+    parameters: V2ModelParameters | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, version: ModelVersion, signature: Signature) -> Self:
+        """Describe a version."""
+        missing, ignored = list(signature.may_be_missing), list(signature.ignored)
+        parameters = V2ModelParameters(missing or UNSET, ignored or UNSET)
+        return cls(
+            version.name,
+            [version.version],
+            PLATFORM,
+            inputs(signature),
+            outputs(signature),
+            parameters if missing or ignored else UNSET,
+        )
+
+
+def inputs(signature: Signature) -> list[V2Tensor]:
     """The graph's own inputs, in its order."""
     return [
-        TensorMetadata(
+        V2Tensor(
             port.name,
             DATATYPES[port.type],
             [-1] if len(port.shape) == 1 else [-1, port_width(signature, port)],
@@ -129,15 +190,9 @@ def inputs(signature: Signature) -> list[TensorMetadata]:
     ]
 
 
-def parameters(signature: Signature) -> dict[str, list[str]]:
-    """What the protocol has no field for: names of features that may be missing, and of ignored columns."""
-    found = {"may_be_missing": signature.may_be_missing, "ignored": signature.ignored}
-    return {name: list(names) for name, names in found.items() if names}
-
-
-def outputs(signature: Signature) -> list[TensorMetadata]:
+def outputs(signature: Signature) -> list[V2Tensor]:
     """The graph's outputs, in the order of a response to a request that names none."""
     return [
-        TensorMetadata(name, datatype(signature, name) or "", shape(signature, name))
+        V2Tensor(name, datatype(signature, name) or "", shape(signature, name))
         for name in tensor_names(signature)
     ]

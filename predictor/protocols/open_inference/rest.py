@@ -3,14 +3,14 @@
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
-from http import HTTPStatus
-from typing import Any
+from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
+from predictor.errors import BodyTooLarge
 from predictor.http.body import (
     MediaType,
     check_encoding,
@@ -24,35 +24,53 @@ from predictor.inference.batcher import LARGE
 from predictor.inference.compute import Run
 from predictor.model.servable import Servable
 from predictor.model_version import ModelUri
+from predictor.openapi.responses import NOTHING_SERVING, answers_with, takes
 from predictor.parts import Service
-from predictor.protocols.open_inference import body as request
-from predictor.protocols.open_inference import body as response
-from predictor.protocols.open_inference import openapi as document
-from predictor.protocols.open_inference import outputs as metadata
-from predictor.protocols.open_inference.inference import Addressed, infer
-from predictor.protocols.open_inference.openapi import answers_with
+from predictor.protocols.open_inference import body
+from predictor.protocols.open_inference.body import V2Request, V2Response
+from predictor.protocols.open_inference.errors import DIALECT, InvalidInference, UnknownModel
+from predictor.protocols.open_inference.inference import Target, infer
+from predictor.protocols.open_inference.outputs import (
+    EXTENSIONS,
+    V2Health,
+    V2Model,
+    V2Ready,
+    V2Server,
+)
 
 _BYTES = "application/octet-stream"
 _LENGTH = "Inference-Header-Content-Length"
-_UNPROCESSABLE = HTTPStatus.UNPROCESSABLE_ENTITY
-_MODEL = "/v2/models/{model}"
-_VERSION = "/v2/models/{model}/versions/{version}"
+_ModelName = Annotated[str, Path(description="The registered model's name.")]
+_Version = Annotated[str, Path(description="Its version, which must serve.")]
+_INVALID = InvalidInference("inputs[0].data: missing, for input `mean_radius`")
+_UNKNOWN = UnknownModel("model `other` is not served here; `breast-cancer` is")
 
 
 def routes(service: Service) -> APIRouter:
-    """The routes of the protocol. Each of a model's is there with a version, and without."""
+    """The routes of the protocol. Each route of a model exists with a version, and without."""
     router = APIRouter(tags=["open inference"])
     _add_server(router, service)
-    for path, suffix in ((_MODEL, ""), (_VERSION, "_version")):
-        _add_model(router, service, path, suffix)
-        _add_infer(router, service, path, suffix)
+    own = ModelUri.parse(service.settings.model_uri).name
+
+    async def unversioned(model: _ModelName) -> Target:
+        """Raises UnknownModel for a model that is never served here."""
+        target = Target(model)
+        target.check_name(own)
+        return target
+
+    async def versioned(model: _ModelName, version: _Version) -> Target:
+        """The same, with a version."""
+        target = Target(model, version)
+        target.check_name(own)
+        return target
+
+    for path, suffix, target in (
+        ("/v2/models/{model}", "", unversioned),
+        ("/v2/models/{model}/versions/{version}", "_version", versioned),
+    ):
+        _add_model(router, service, path, suffix, target)
+        _add_infer(router, service, path, suffix, target)
     return router
-
-
-def error(status: HTTPStatus, detail: str, headers: Mapping[str, str]) -> Response:
-    """An error as the protocol writes it, which has no 422."""
-    code = HTTPStatus.BAD_REQUEST if status == _UNPROCESSABLE else status
-    return _json({"error": detail}, code, headers)
 
 
 def _add_server(router: APIRouter, service: Service) -> None:
@@ -60,143 +78,128 @@ def _add_server(router: APIRouter, service: Service) -> None:
         "/v2",
         operation_id="v2_server_metadata",
         summary="What the server is",
-        responses=answers_with("V2Server"),
+        responses=answers_with(V2Server),
     )
     async def server(request: Request) -> Response:
-        """Name, version and the extensions of the protocol that are spoken."""
+        """Name, version and the protocol's extensions that are supported."""
         app = request.app
-        extensions = list(metadata.EXTENSIONS)
-        return _json({"name": app.title, "version": app.version, "extensions": extensions})
+        return _json(V2Server(app.title, app.version, [*EXTENSIONS]))
 
     @router.get(
         "/v2/health/live",
         operation_id="v2_server_live",
         summary="Whether the process can answer",
-        responses=answers_with("V2Health"),
+        responses=answers_with(V2Health),
     )
     async def live() -> Response:
         """200 for as long as the process answers at all."""
-        return _json({"live": True, "ready": service.reconciler.serving is not None})
+        return _json(V2Health(live=True, ready=service.reconciler.serving is not None))
 
     @router.get(
         "/v2/health/ready",
         operation_id="v2_server_ready",
         summary="Whether a version serves",
-        responses=answers_with("V2Health", 503),
+        responses=answers_with(V2Health, 503, dialect=DIALECT),
     )
     async def ready() -> Response:
         """200 while a version serves, else 503 with the reason."""
         service.reconciler.require_serving()
-        return _json({"live": True, "ready": True})
+        return _json(V2Health(live=True, ready=True))
 
 
-def _add_model(router: APIRouter, service: Service, path: str, suffix: str) -> None:
-    described = document.addressed(path)
+_TargetOf = Callable[..., Awaitable[Target]]
+
+
+def _add_model(
+    router: APIRouter, service: Service, path: str, suffix: str, target_of: _TargetOf
+) -> None:
+    def serving(target: Target) -> Servable:
+        servable = service.reconciler.require_serving()
+        target.check(servable.model_version)
+        return servable
 
     @router.get(
         path,
         operation_id=f"v2_model{suffix}_metadata",
         summary="What the model takes and gives",
-        openapi_extra=described,
-        responses=answers_with("V2Model", 404, 503),
+        responses=answers_with(V2Model, _UNKNOWN, NOTHING_SERVING, dialect=DIALECT),
     )
-    async def model(asked: Request) -> Response:
+    async def model(target: Annotated[Target, Depends(target_of)]) -> Response:
         """The graph's own inputs, the outputs of an answer, and the version that serves."""
-        servable = _serving(service, asked)
-        version = servable.model_version
-        parameters = metadata.parameters(servable.signature)
-        return _json(
-            {
-                "name": version.name,
-                "versions": [version.version],
-                "platform": metadata.PLATFORM,
-                "inputs": metadata.inputs(servable.signature),
-                "outputs": metadata.outputs(servable.signature),
-                **({"parameters": parameters} if parameters else {}),
-            }
-        )
+        servable = serving(target)
+        return _json(V2Model.of(servable.model_version, servable.signature))
 
     @router.get(
         f"{path}/ready",
         operation_id=f"v2_model{suffix}_ready",
         summary="Whether the model serves",
-        openapi_extra=described,
-        responses=answers_with("V2Ready", 404, 503),
+        responses=answers_with(V2Ready, _UNKNOWN, NOTHING_SERVING, dialect=DIALECT),
     )
-    async def ready(asked: Request) -> Response:
+    async def ready(target: Annotated[Target, Depends(target_of)]) -> Response:
         """200 while it serves; 404 for another model or version, 503 while none serves."""
-        return _json({"name": _serving(service, asked).model_version.name, "ready": True})
+        return _json(V2Ready(serving(target).model_version.name, ready=True))
 
 
-def _add_infer(router: APIRouter, service: Service, path: str, suffix: str) -> None:
-    most, batcher = service.settings.max_body_bytes, service.batcher
+def _add_infer(
+    router: APIRouter, service: Service, path: str, suffix: str, target_of: _TargetOf
+) -> None:
+    max_bytes, batcher = service.settings.max_body_bytes, service.batcher
+    responses = answers_with(
+        V2Response, _INVALID, _UNKNOWN, BodyTooLarge(max_bytes), 415, 503, dialect=DIALECT
+    )
+    responses[200]["content"][_BYTES] = {"schema": {"type": "string", "format": "binary"}}
 
     @router.post(
         f"{path}/infer",
         operation_id=f"v2_infer{suffix}",
         summary="Infer, from tensors",
-        openapi_extra=document.addressed(path) | document.takes("V2Request"),
-        responses=document.infers("V2Response", 400, 404, 413, 415, 503),
+        openapi_extra=takes(V2Request),
+        responses=responses,
     )
-    async def infer_rows(asked: Request) -> Response:
+    async def infer_rows(
+        request: Request, target: Annotated[Target, Depends(target_of)]
+    ) -> Response:
         """Rows as tensors: the graph's own inputs, or one tensor per feature by its name.
 
         Tensors may follow the JSON as bytes, with `Inference-Header-Content-Length`.
         """
-        addressed = _addressed(service, asked)
-        length = _json_length(asked)
-        _check_type(asked)
-        body = await read_body(asked, most)
-        if len(body) > LARGE:
-            work = partial(_in_thread, body, length, addressed)
-            return _inferred(*await batcher.compute(work))
-        read = request.read(body, length, addressed)
-        return _inferred(*response.write(read, await infer(batcher, read.inference)))
+        length = _json_length(request)
+        _check_type(request)
+        content = await read_body(request, max_bytes)
+        if len(content) > LARGE:
+            work = partial(_in_thread, content, length, target)
+            return _response(*await batcher.compute(work))
+        read = body.read(content, length, target)
+        return _response(*body.write(read, await infer(batcher, read.inference)))
 
 
 def _in_thread(
-    body: bytes, length: str | None, addressed: Addressed, servable: Servable, run: Run
+    content: bytes, length: str | None, target: Target, servable: Servable, run: Run
 ) -> tuple[bytes, int | None]:
-    """Read, compute and write: none of it is for the event loop where there is much of it."""
-    read = request.read(body, length, addressed)
-    return response.write(read, read.inference.compute(servable, run))
+    """Read, compute and write: for a large body, all of it takes too long for the event loop."""
+    read = body.read(content, length, target)
+    return body.write(read, read.inference.compute(servable, run))
 
 
-def _json_length(asked: Request) -> str | None:
-    """What the header field says; given twice, no number at all (RFC 9110, section 5.3)."""
-    return ", ".join(asked.headers.getlist(_LENGTH)) if _LENGTH in asked.headers else None
+def _json_length(request: Request) -> str | None:
+    """The header field's value; given twice, it is not a number (RFC 9110, section 5.3)."""
+    return ", ".join(request.headers.getlist(_LENGTH)) if _LENGTH in request.headers else None
 
 
-def _check_type(asked: Request) -> None:
-    """Raise UnsupportedMedia for what neither JSON nor plain bytes are; Triton's client does not say which."""
-    kind = content_type(asked)
+def _check_type(request: Request) -> None:
+    """Raise UnsupportedMedia unless the body is JSON, plain bytes, or (as Triton's client sends) of no type."""
+    kind = content_type(request)
     if kind and MediaType.parse(kind).essence == _BYTES:
-        check_encoding(encoding(asked))
+        check_encoding(encoding(request))
     else:
-        check_json(kind, encoding(asked))
+        check_json(kind, encoding(request))
 
 
-def _addressed(service: Service, asked: Request) -> Addressed:
-    """Which model and version the path names. Raises UnknownModel for a model that is never served here."""
-    addressed = Addressed(asked.path_params["model"], asked.path_params.get("version"))
-    addressed.check_name(ModelUri.parse(service.settings.model_uri).name)
-    return addressed
-
-
-def _serving(service: Service, asked: Request) -> Servable:
-    addressed = _addressed(service, asked)
-    servable = service.reconciler.require_serving()
-    addressed.check(servable.model_version)
-    return servable
-
-
-def _inferred(body: bytes, json_length: int | None) -> Response:
+def _response(content: bytes, json_length: int | None) -> Response:
     if json_length is None:
-        return Response(body, headers=NO_STORE, media_type="application/json")
-    return Response(body, headers={**NO_STORE, _LENGTH: str(json_length)}, media_type=_BYTES)
+        return Response(content, headers=NO_STORE, media_type="application/json")
+    return Response(content, headers={**NO_STORE, _LENGTH: str(json_length)}, media_type=_BYTES)
 
 
-def _json(
-    body: dict[str, Any], status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] = NO_STORE
-) -> Response:
-    return Response(msgspec.json.encode(body), status, dict(headers), "application/json")
+def _json(content: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(content), headers=NO_STORE, media_type="application/json")

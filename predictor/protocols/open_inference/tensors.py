@@ -25,7 +25,7 @@ from predictor.protocols.open_inference.datatypes import (
 )
 from predictor.protocols.open_inference.errors import InvalidInference, quoted
 
-MOST_ROWS = 65_536
+MAX_ROWS = 65_536
 """Of one request: a byte may be a row, and an answer takes hundreds of them."""
 
 
@@ -180,9 +180,9 @@ def _length(tensor: Tensor, width: int, place: str) -> int:
     expected = f"expected [N,{width}]" if width > 1 else "expected [N] or [N,1]"
     if shape[1:] != [width] and not (width == 1 and len(shape) == 1):
         raise InvalidInference(f"{place}: its shape is {_shown(shape)}; {expected}")
-    if not 1 <= shape[0] <= MOST_ROWS:
+    if not 1 <= shape[0] <= MAX_ROWS:
         raise InvalidInference(
-            f"{place}: its shape is {_shown(shape)}; {expected}, with N from 1 to {MOST_ROWS}"
+            f"{place}: its shape is {_shown(shape)}; {expected}, with N from 1 to {MAX_ROWS}"
         )
     return shape[0]
 

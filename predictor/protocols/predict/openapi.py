@@ -1,58 +1,81 @@
-"""The schemas of records and of predictions, for the version that serves."""
+"""Records and predictions in the OpenAPI document, for the version that serves."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
+from predictor.errors import InvalidRecord
 from predictor.model.servable import Servable
 from predictor.model.signature import ExtraOutput, Feature, Port, Signature, label_name
-from predictor.model.training_ranges import FeatureProfile
-from predictor.openapi.operations import ref
-from predictor.openapi.schemas import VERSION, Schema, an_object, number
+from predictor.model.training_ranges import FeatureProfile, OutOfRange
+from predictor.openapi.examples import Examples, named
+from predictor.openapi.schemas import Part, Schema, Versioned, an_object, components, number, ref
 
-WARNING: dict[str, Any] = {
-    "type": "object",
-    "description": "A value outside the range of the training data: the answer extrapolates.",
-    "properties": {
-        "feature": {"type": "string"},
-        "value": {"type": "number"},
-        "minimum": {"type": "number", "description": "The least value in the training data."},
-        "maximum": {"type": "number", "description": "The greatest."},
-        "message": {"type": "string", "description": "The same, for people."},
-    },
-    "required": ["feature", "value", "minimum", "maximum", "message"],
-}
-_WARNINGS = {
-    "type": "array",
-    "minItems": 1,
-    "items": {"$ref": "#/components/schemas/Warning"},
-    "description": "Absent where every value is within the range of the training data.",
-}
-ASKED: dict[str, Any] = {
-    "name": "warnings",
-    "in": "query",
-    "schema": {"type": "boolean", "default": False},
-    "description": "Whether predictions carry `warnings` of values outside the training data.",
-}
-"""The parameter of `/predict/batch`."""
+_VERSION: Schema = components(Versioned)["Versioned"]["properties"]
+_ALL = {"summary": "All examples of one record, in one request"}
 
 
-def with_warnings(prediction: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a prediction that may have warnings."""
-    return {**prediction, "properties": {**prediction["properties"], "warnings": _WARNINGS}}
+def describe(servable: Servable | None, examples: Examples) -> Part:
+    """The bodies of `/predict` and `/predict/batch`."""
+    record = _record(servable)
+    if examples.record is not None:
+        record["example"] = examples.record
+    instances = {"type": "array", "minItems": 1, "items": ref("Record")}
+    records = an_object({"instances": instances}, "Several records.", additionalProperties=False)
+    schemas = {"Record": record, "Records": records, **_predictions(servable, examples.response)}
+    if servable is None or not examples.responses:
+        return Part(schemas)
+    batch = {"instances": [*examples.records.values()]}
+    return Part(
+        schemas,
+        {
+            "Record": named(examples.records),
+            "Prediction": named(examples.responses),
+            "Records": {"several": {**_ALL, "value": batch}},
+            "Predictions": {"several": {**_ALL, "value": _batch_response(examples)}},
+        },
+        dict(_refusals(servable, dict(next(iter(examples.records.values()))))),
+    )
+
+
+def _batch_response(examples: Examples) -> dict[str, Any]:
+    not_in_rows = {*_VERSION, "warnings"}
+    rows = [
+        {name: each for name, each in response.items() if name not in not_in_rows}
+        for response in examples.responses.values()
+    ]
+    return {"predictions": rows, **{name: examples.response[name] for name in _VERSION}}
+
+
+def _refusals(servable: Servable, record: dict[str, Any]) -> Iterable[tuple[str, InvalidRecord]]:
+    """The errors of a record without its first feature, whose last one is null; alone, and in a batch."""
+    names = list(record)
+    faulty = dict.fromkeys(names[1:][-1:]) | {name: record[name] for name in names[1:-1]}
+    batch = {"instances": [record, faulty]}
+    decoder = servable.decoder
+    for schema, read, body in (
+        ("Record", decoder.record, faulty),
+        ("Records", decoder.instances, batch),
+    ):
+        try:
+            read(msgspec.json.encode(body))
+        except InvalidRecord as error:
+            yield schema, error
 
 
 _IGNORED: Schema = {
     "type": ["string", "number", "boolean", "null"],
-    "description": "Ignored by this version: a column of its signature that the model does not take.",
+    "description": "Ignored by this version: a column of its signature that is not an input of the graph.",
     "x-ignored": True,
 }
 
 
-def record(servable: Servable | None) -> Schema:
-    """A record of the serving version: every feature, in the order in which the model has them.
+def _record(servable: Servable | None) -> Schema:
+    """A record of the serving version: every feature, in the model's order.
 
-    Where its values lay in training is told, and is no bound: values beyond are answered. OpenAPI has
-    no groups of properties: `x-groups` names them in order, `x-group` says it of a feature.
+    The range of the training data is shown, and is not a bound. OpenAPI has no groups of properties:
+    `x-groups` lists them in order, and `x-group` is the group of a feature.
     """
     if servable is None:
         return {"type": "object", "description": "No version serves now, so no feature is known."}
@@ -89,13 +112,13 @@ def _property(feature: Feature, profile: FeatureProfile | None) -> Schema:
     described: Schema = {"type": feature.type if feature.required else [feature.type, "null"]}
     if feature.minimum is not None:
         described |= {"minimum": feature.minimum, "maximum": feature.maximum}
-    sentences = [*_said(profile), *_fits(feature)]
+    sentences = [*_sentences(profile), *_bounds(feature)]
     if sentences:
         described["description"] = " ".join(sentences)
     return described | (_extensions(profile) if profile else {})
 
 
-def _said(profile: FeatureProfile | None) -> Iterable[str]:
+def _sentences(profile: FeatureProfile | None) -> Iterable[str]:
     if profile is None:
         return
     if profile.description:
@@ -104,12 +127,12 @@ def _said(profile: FeatureProfile | None) -> Iterable[str]:
         yield f"Group: {profile.group}."
     if profile.unit:
         yield f"Unit: {profile.unit}."
-    seen = [f"{name} {value:g}" for name, value in _range(profile).items()]
-    if seen:
-        yield f"In the training data: {', '.join(seen)}."
+    if known := _range(profile):
+        listed = ", ".join(f"{name} {value:g}" for name, value in known.items())
+        yield f"In the training data: {listed}."
 
 
-def _fits(feature: Feature) -> Iterable[str]:
+def _bounds(feature: Feature) -> Iterable[str]:
     if feature.type == "number":
         yield f"Finite, and within the range of {feature.dtype}."
     if not feature.required:
@@ -117,13 +140,13 @@ def _fits(feature: Feature) -> Iterable[str]:
 
 
 def _extensions(profile: FeatureProfile) -> dict[str, Any]:
-    told = {"x-group": profile.group, "x-unit": profile.unit, "x-training-range": _range(profile)}
-    return {name: value for name, value in told.items() if value}
+    known = {"x-group": profile.group, "x-unit": profile.unit, "x-training-range": _range(profile)}
+    return {name: value for name, value in known.items() if value}
 
 
 def _range(profile: FeatureProfile) -> dict[str, float]:
-    seen = {"minimum": profile.minimum, "median": profile.median, "maximum": profile.maximum}
-    return {name: value for name, value in seen.items() if value is not None}
+    known = {"minimum": profile.minimum, "median": profile.median, "maximum": profile.maximum}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _sentence(words: str) -> str:
@@ -131,41 +154,52 @@ def _sentence(words: str) -> str:
 
 
 _CHANCE: Schema = {"minimum": 0, "maximum": 1}
+_WARNINGS: Schema = {
+    "type": "array",
+    "minItems": 1,
+    "items": ref(OutOfRange),
+    "description": "Absent where every value is within the range of the training data.",
+}
 
 
-def predictions(servable: Servable | None, example: Any) -> dict[str, Schema]:
-    """Those of one prediction and of several. `example` is an answer, where one is known."""
-    signature = servable.signature if servable else None
-    found = _classes(signature) if signature else {}
-    answer = _answer(signature, example, found)
-    read = signature.outputs if signature else None
-    optional = ["outputs"]
-    if read and read.unproved:  # each row shows whether its scores are probabilities
-        optional += ["probability", "probabilities"]
-
-    def described(properties: dict[str, Schema], description: str) -> Schema:
-        return with_warnings(an_object(properties, description, optional=optional))
-
-    found["Warning"] = WARNING
-    found["Prediction"] = described(
-        {**answer, **VERSION}, "A prediction, with the version that computed it."
+def _predictions(servable: Servable | None, example: Any) -> dict[str, Schema]:
+    """The schemas of responses. `example` is a response, where one is known."""
+    prediction = prediction_schema(
+        servable, example, "A prediction, with its model version.", _VERSION
     )
     if example:
-        found["Prediction"]["example"] = example
-    found["Explained"] = described(
-        {**answer, "explanation": ref("Explanation"), **VERSION},
-        "A prediction, and what each feature contributed to it.",
-    )
-    found["RowPrediction"] = described(answer, "The prediction for one record of several.")
-    several = {
+        prediction["example"] = example
+    rows = {
         "type": "array",
         "items": ref("RowPrediction"),
         "description": "One for each record, in their order.",
     }
-    found["Predictions"] = an_object(
-        {"predictions": several, **VERSION}, "Predictions, all of them from the version it names."
-    )
-    return found
+    return {
+        **(_classes(servable.signature) if servable else {}),
+        **components(OutOfRange),
+        "Prediction": prediction,
+        "RowPrediction": prediction_schema(
+            servable, example, "The prediction for one record of several."
+        ),
+        "Predictions": an_object(
+            {"predictions": rows, **_VERSION}, "Predictions, all from one version."
+        ),
+    }
+
+
+def prediction_schema(
+    servable: Servable | None, example: Any, description: str, further: Schema | None = None
+) -> Schema:
+    """The schema of a prediction, with further properties. `example` is a response, where one is known."""
+    signature = servable.signature if servable else None
+    properties = {**_answer(signature, example), **(further or {}), "warnings": _WARNINGS}
+    optional = ["outputs", "warnings"]
+    if (
+        signature and signature.outputs.unproved
+    ):  # each row shows whether its scores are probabilities
+        optional += ["probability", "probabilities"]
+    required = [name for name in properties if name not in optional]
+    return {**an_object(properties, description), "required": required}
 
 
 def _classes(signature: Signature) -> dict[str, Schema]:
@@ -189,13 +223,13 @@ def _kind(labels: Any) -> str | None:
     return names.get(kinds.pop()) if len(kinds) == 1 else None
 
 
-def _answer(signature: Signature | None, example: Any, known: dict[str, Schema]) -> dict[str, Any]:
+def _answer(signature: Signature | None, example: Any) -> dict[str, Schema]:
     if signature is None:
         return {"prediction": {}}
-    read = signature.outputs
+    read, known = signature.outputs, _classes(signature)
     answer: dict[str, Any] = {"prediction": _prediction(signature, example, known)}
     if read.probabilities is not None:
-        answer["probability"] = number("That of the prediction.", **_CHANCE)
+        answer["probability"] = number("The probability of the prediction.", **_CHANCE)
         answer["probabilities"] = (
             ref("Probabilities")
             if "Probabilities" in known
@@ -221,8 +255,8 @@ def _prediction(signature: Signature, example: Any, known: dict[str, Schema]) ->
         value = {"type": "array", "items": number()} if several else number()
         return {**value, "description": "What the model computes."}
     if signature.outputs.several:
-        said = "One label for each target, in their order."
-        return {"type": "array", "items": {}, "description": said}
+        text = "One label for each target, in their order."
+        return {"type": "array", "items": {}, "description": text}
     if "ClassLabel" in known:
         return ref("ClassLabel")
     return {"enum": list(labels)} if labels else {}

@@ -5,17 +5,23 @@ from fastapi import APIRouter, Request, Response
 from predictor.errors import BodyTooLarge, FieldError, InferenceTimeout, InvalidRecord, Overloaded
 from predictor.http.body import read_json_body
 from predictor.http.conditional import NO_STORE
-from predictor.openapi.operations import NOTHING_SERVING, answers_with, takes
+from predictor.openapi.responses import NOTHING_SERVING, answers_with, takes
 from predictor.parts import Service
-from predictor.protocols.predict.openapi import ASKED
+
+_WARNINGS = {
+    "name": "warnings",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "Whether predictions carry `warnings` of values outside the training data.",
+}
 
 
 def routes(service: Service) -> APIRouter:
     """The routes of our own prediction protocol."""
     router = APIRouter(tags=["predictions"])
     settings = service.settings
-    most = settings.max_body_bytes
-    too_large = BodyTooLarge(most)
+    max_bytes = settings.max_body_bytes
+    too_large = BodyTooLarge(max_bytes)
     too_long = InferenceTimeout(settings.inference_seconds)
 
     @router.post(
@@ -37,13 +43,13 @@ def routes(service: Service) -> APIRouter:
     )
     async def predict(request: Request) -> Response:
         """One record with every feature by name; the answer names the version that computed it."""
-        return _json(await service.batcher.predict(await read_json_body(request, most)))
+        return _json(await service.batcher.predict(await read_json_body(request, max_bytes)))
 
     @router.post(
         "/predict/batch",
         operation_id="predict_batch",
         summary="Predict several records",
-        openapi_extra={**takes("Records"), "parameters": [ASKED]},
+        openapi_extra={**takes("Records"), "parameters": [_WARNINGS]},
         responses=answers_with(
             "Predictions",
             400,
@@ -59,7 +65,7 @@ def routes(service: Service) -> APIRouter:
     async def predict_batch(request: Request) -> Response:
         """Several records; all answers are from one version, in the order of the records."""
         warn = _warn(request)
-        body = await read_json_body(request, most)
+        body = await read_json_body(request, max_bytes)
         return _json(await service.batcher.predict_batch(body, warn=warn))
 
     return router

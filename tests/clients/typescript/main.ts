@@ -1,7 +1,7 @@
 // What a frontend does with the client that was generated from /openapi.json.
 import { createClient } from './client/client/index.js';
 import { getModel, getReadiness, predict, predictBatch } from './client/sdk.gen.js';
-import type { ClassLabel, FieldFault, Prediction, Problem, Record as Measurements } from './client/types.gen.js';
+import type { ClassLabel, FieldError, Prediction, Problem, Record as Measurements } from './client/types.gen.js';
 
 declare const process: { argv: string[] };
 
@@ -18,7 +18,7 @@ const several = await predictBatch({ client, body: { instances: [record, { ...re
 
 const refused = await predict({ client, body: { ...record, mean_radius: null as unknown as number } });
 const problem: Problem | undefined = refused.error;
-const faults: Array<FieldFault> = problem?.errors ?? [];
+const faults: Array<FieldError> = problem?.errors ?? [];
 
 const ready = await getReadiness({ client });
 const model = await getModel({ client });

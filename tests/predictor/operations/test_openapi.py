@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from predictor.operations.examples import Examples
+from predictor.openapi.examples import Examples
 from tests.predictor.graphs import NAMES, OURS, classifier, one_input_per_column, regressor
 from tests.predictor.live import Live
 from tests.predictor.parts import version

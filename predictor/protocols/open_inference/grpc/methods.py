@@ -13,13 +13,13 @@ from predictor.model.servable import Servable
 from predictor.parts import Service
 from predictor.protocols.open_inference import outputs as metadata
 from predictor.protocols.open_inference.datatypes import to_bytes
-from predictor.protocols.open_inference.errors import InvalidInference, check_offered, quoted
+from predictor.protocols.open_inference.errors import InvalidInference, check_supported, quoted
 from predictor.protocols.open_inference.grpc import open_inference_pb2 as pb
 from predictor.protocols.open_inference.grpc.open_inference_pb2 import (
     ModelInferRequest,
     ModelInferResponse,
 )
-from predictor.protocols.open_inference.inference import Addressed, Inference, Inferred
+from predictor.protocols.open_inference.inference import Inference, Inferred, Target
 from predictor.protocols.open_inference.tensors import Tensor
 
 M = TypeVar("M", bound=Message)
@@ -46,9 +46,9 @@ def read(kind: type[M], body: bytes) -> M:
         raise MalformedBody(f"the request is not a {kind.DESCRIPTOR.full_name}") from None
 
 
-def addressed(name: str, version: str) -> Addressed:
+def target(name: str, version: str) -> Target:
     """The model that a message names; an empty version is whichever serves."""
-    return Addressed(name, version or None)
+    return Target(name, version or None)
 
 
 def inference(request: ModelInferRequest) -> Inference:
@@ -64,18 +64,18 @@ def inference(request: ModelInferRequest) -> Inference:
         for i, each in enumerate(request.inputs)
     ]
     names = [output.name for output in request.outputs]
-    return Inference(addressed(request.model_name, request.model_version), tensors, names)
+    return Inference(target(request.model_name, request.model_version), tensors, names)
 
 
 def _check_parameters(request: ModelInferRequest) -> None:
-    check_offered(request.parameters, "")
+    check_supported(request.parameters, "")
     for place, listed in (("inputs", request.inputs), ("outputs", request.outputs)):
         if len(listed) > _MAX_TENSORS:
             raise InvalidInference(
                 f"the request has {len(listed)} {place}; at most {_MAX_TENSORS} are read"
             )
         for number, each in enumerate(listed):
-            check_offered(each.parameters, f"{place}[{number}]")
+            check_supported(each.parameters, f"{place}[{number}]")
 
 
 def _raw(tensor: Any, raw: bytes) -> bytes:
@@ -155,7 +155,7 @@ class _Methods:
             serving = self._reconciler.require_serving()
         except NothingServing:
             return pb.ModelReadyResponse(ready=False).SerializeToString()
-        addressed(request.name, request.version).check(serving.model_version)
+        target(request.name, request.version).check(serving.model_version)
         return pb.ModelReadyResponse(ready=True).SerializeToString()
 
     async def server_metadata(self, body: bytes) -> bytes:
@@ -168,7 +168,7 @@ class _Methods:
         request = read(pb.ModelMetadataRequest, body)
         serving = self._reconciler.require_serving()
         version = serving.model_version
-        addressed(request.name, request.version).check(version)
+        target(request.name, request.version).check(version)
         return pb.ModelMetadataResponse(
             name=version.name,
             versions=[version.version],
@@ -195,7 +195,7 @@ def _infer(body: bytes, servable: Servable, run: Run) -> bytes:
     return response(request, inference(request).compute(servable, run))
 
 
-def _described(tensor: metadata.TensorMetadata) -> pb.ModelMetadataResponse.TensorMetadata:
+def _described(tensor: metadata.V2Tensor) -> pb.ModelMetadataResponse.TensorMetadata:
     return pb.ModelMetadataResponse.TensorMetadata(
         name=tensor.name, datatype=tensor.datatype, shape=tensor.shape
     )

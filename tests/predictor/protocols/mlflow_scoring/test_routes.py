@@ -156,7 +156,8 @@ async def test_a_key_is_asked_for_where_rows_are(tmp_path):
         assert (await live.client.get(path)).status_code == 200
     paths = (await live.client.get("/openapi.json")).json()["paths"]
     documented = paths["/invocations"]["post"]["responses"]["401"]["content"]["application/json"]
-    assert documented["example"]["error_code"] == "UNAUTHENTICATED"
+    (example,) = documented["examples"].values()
+    assert example["value"]["error_code"] == "UNAUTHENTICATED"
     await live.reconciler.close()
 
 

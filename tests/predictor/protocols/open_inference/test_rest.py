@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from predictor.protocols.open_inference.body import read
 from predictor.protocols.open_inference.errors import InvalidInference
-from predictor.protocols.open_inference.inference import Addressed
+from predictor.protocols.open_inference.inference import Target
 from tests.predictor.graphs import GOOD, OURS, classifier, regressor
 from tests.predictor.live import Live
 from tests.predictor.protocols.predict.test_warnings import KNOWING
@@ -187,9 +187,9 @@ async def test_outputs_as_bytes(live):
         ({"inputs": [X], "outputs": [{"name": "label", "parameters": {"binary_data": "x"}}]}, None,
          "outputs[0].parameters.binary_data: expected true or false"),
         ({"inputs": [X], "outputs": [{"name": "label", "parameters": {"classification": 2}}]}, None,
-         "outputs[0].parameters.classification: not offered here"),
+         "outputs[0].parameters.classification: not supported; leave it out"),
         ({"inputs": [{**X, "parameters": {"shared_memory_region": "r"}}]}, None,
-         "inputs[0].parameters.shared_memory_region: not offered here"),
+         "inputs[0].parameters.shared_memory_region: not supported; leave it out"),
         ({"inputs": [binary()]}, None, "inputs[0]: binary data come with the header field"),
         ({"inputs": [binary()]}, ROW[:7], "inputs[0].parameters.binary_data_size: 8 bytes; the body has 7"),
         ({"inputs": [binary()]}, ROW + b"a", "behind the last input the body has 1 bytes more"),
@@ -366,7 +366,7 @@ def test_no_body_makes_reading_fail(servable, body, raw, off):
     """It is a request that is computed, or one that is refused; there is no third."""
     length = None if off is None else str(len(body) + min(0, off))
     try:
-        asked = read(body + (b"" if off is None else raw), length, Addressed("m"))
+        asked = read(body + (b"" if off is None else raw), length, Target("m"))
         rows = asked.inference._rows(servable)
     except InvalidInference:
         return

@@ -8,7 +8,7 @@ import pytest
 from predictor.model.graph_signature import MlflowSignature, read_features
 from predictor.model.signature import Outputs, Port, Signature
 from predictor.protocols.open_inference.errors import InvalidInference
-from predictor.protocols.open_inference.tensors import MOST_ROWS, Tensor, rows
+from predictor.protocols.open_inference.tensors import MAX_ROWS, Tensor, rows
 
 TYPES = {
     "FP16": "tensor(float16)", "FP32": "tensor(float)", "FP64": "tensor(double)",
@@ -199,7 +199,7 @@ def test_elements_that_are_refused(taken, datatype, data, reason):
     "shape",
     [
         (), (2,), (1, 3), (2, 1), (1, 2, 1), (0, 2), (-1, 2), (-1, -2), (1, -2), (2**62, 2), (2**63, 2**63),
-        (MOST_ROWS + 1, 2), (1,) * 1000,
+        (MAX_ROWS + 1, 2), (1,) * 1000,
     ],
 )  # fmt: skip
 def test_shapes_that_are_refused(shape):

@@ -107,9 +107,11 @@ async def test_the_document_says_what_a_warning_is(live):
     """And no answer has to have one."""
     found = (await live.client.get("/openapi.json")).json()
     schemas = found["components"]["schemas"]
-    assert set(schemas["Warning"]["required"]) == set(TOLD[0])
+    assert set(schemas["OutOfRange"]["required"]) == set(TOLD[0])
     prediction = schemas["Prediction"]
-    assert prediction["properties"]["warnings"]["items"] == {"$ref": "#/components/schemas/Warning"}
+    assert prediction["properties"]["warnings"]["items"] == {
+        "$ref": "#/components/schemas/OutOfRange"
+    }
     assert "warnings" not in prediction["required"]
     (asked,) = (
         each

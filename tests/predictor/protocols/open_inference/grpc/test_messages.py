@@ -55,8 +55,14 @@ def elsewhere():
 
 
 WRONG = {
-    "classification": (classified(), "outputs[0].parameters.classification: not offered here"),
-    "shared memory": (elsewhere(), "inputs[0].parameters.shared_memory_region: not offered here"),
+    "classification": (
+        classified(),
+        "outputs[0].parameters.classification: not supported; leave it out",
+    ),
+    "shared memory": (
+        elsewhere(),
+        "inputs[0].parameters.shared_memory_region: not supported; leave it out",
+    ),
     "no inputs": (pb.ModelInferRequest(model_name="m"), "input `X` is missing"),
     "unknown input": (infer(name="Y"), "unknown input `Y`"),
     "input twice": (two_inputs(infer(), infer()), "input `X` is given twice"),

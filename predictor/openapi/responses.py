@@ -1,0 +1,141 @@
+"""Requests and responses of a route in the OpenAPI document, for FastAPI's decorators.
+
+Each error response has examples, written by the code that writes the real ones.
+"""
+
+import inspect
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from fastapi import Response
+
+from predictor import errors
+from predictor.errors import PredictorError
+from predictor.http import problems
+from predictor.http.body import check_json
+from predictor.http.problems import Dialect, Problem
+from predictor.model import validation
+from predictor.openapi.schemas import Schema, header, ref
+from predictor.reconcile.decision import Knowledge, why_nothing
+
+Responses = dict[int | str, dict[str, Any]]
+
+_DESCRIPTIONS = {
+    400: "The body cannot be read, or does not follow the protocol.",
+    401: "The request has no API key, or one that is not authorised for this route.",
+    403: "The signature is wrong, or the time of signing is too far from now.",
+    404: "There is no such thing here.",
+    409: "Not possible in the present state; the error says why.",
+    413: "The body is larger than the limit.",
+    415: "The body's type or encoding is not supported.",
+    422: "JSON, but not what the serving version takes; every fault with its field.",
+    503: "No version serves, too many requests wait, or the model took too long; the error says which. Try again "
+    "after `Retry-After` seconds.",
+}
+_HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
+
+NOTHING_SERVING = errors.NothingServing(why_nothing(Knowledge().answered(None), None, None))
+NOT_MODIFIED: Responses = {
+    304: {"description": "The client's copy, named in `If-None-Match`, is up to date."}
+}
+CONDITIONAL: dict[str, Any] = {"parameters": [{"$ref": "#/components/parameters/If-None-Match"}]}
+"""For `openapi_extra` of a route with conditional GET."""
+
+
+def _media_refused() -> PredictorError:
+    try:
+        check_json("text/csv", None)
+    except errors.UnsupportedMedia as error:
+        return error
+    raise AssertionError("text/csv is not JSON")
+
+
+def _not_json() -> PredictorError:
+    try:
+        validation.read_record(b'{"age": 71,', validation.Fields(()))
+    except errors.MalformedBody as error:
+        return error
+    raise AssertionError("half an object is not JSON")
+
+
+_USUAL: dict[int, tuple[PredictorError, ...]] = {
+    400: (_not_json(),),
+    401: (errors.Unauthorized(given=False),),
+    413: (errors.BodyTooLarge(1_048_576),),
+    415: (_media_refused(),),
+    422: (errors.InvalidRecord([errors.FieldError("age", "missing")]),),
+    503: (NOTHING_SERVING, errors.Overloaded(1024, "records"), errors.InferenceTimeout(10)),
+}
+"""The errors that a status stands for on most routes."""
+
+
+def takes(body: type | str) -> dict[str, Any]:
+    """The request body of a route, for FastAPI's `openapi_extra`."""
+    content = {"application/json": {"schema": ref(body)}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def answers_with(
+    body: type | str | Schema,
+    *refusals: int | PredictorError,
+    says: str = "OK",
+    dialect: Dialect | None = None,
+) -> Responses:
+    """The responses of a route, for FastAPI's `responses`. `says` describes the 200.
+
+    `body` is a struct, the name of a schema, or a schema of plain text. A refusal is an error that the
+    route raises, or a status for its usual errors; `dialect` writes them, else they are problem documents.
+    """
+    schema, media_type = (
+        (body, "text/plain") if isinstance(body, dict) else (ref(body), "application/json")
+    )
+    content = {media_type: {"schema": schema}}
+    return {
+        200: {"description": says, "content": content},
+        **errors_with(*refusals, dialect=dialect),
+    }
+
+
+def errors_with(*refusals: int | PredictorError, dialect: Dialect | None = None) -> Responses:
+    """The error responses of a route, for FastAPI's `responses`."""
+    found: Responses = {}
+    for each in refusals:
+        for error in _USUAL[each] if isinstance(each, int) else (each,):
+            response = problems.of(error, "", dialect)
+            code = response.status_code
+            described = found.setdefault(code, {"description": _DESCRIPTIONS[code], "content": {}})
+            media = described["content"].setdefault(
+                response.media_type, {"schema": _schema(response, dialect), "examples": {}}
+            )
+            media["examples"] |= examples([error], dialect)
+            if name := _HEADERS.get(code):
+                described["headers"] = {name: header(name)}
+    return found
+
+
+def _schema(response: Response, dialect: Dialect | None) -> Schema:
+    if response.media_type == "text/plain":
+        return {"type": "string"}
+    return ref(dialect.body if dialect else Problem)
+
+
+def examples(refusals: Iterable[PredictorError], dialect: Dialect | None = None) -> dict[str, Any]:
+    """Named examples of error bodies, for a document's `examples`."""
+    return {
+        _snake_case(type(error).__name__): {
+            "summary": (inspect.getdoc(type(error)) or "").partition("\n")[0],
+            "value": _body(problems.of(error, "", dialect)),
+        }
+        for error in refusals
+    }
+
+
+def _body(response: Response) -> Any:
+    content = bytes(response.body)
+    return content.decode() if response.media_type == "text/plain" else msgspec.json.decode(content)
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
