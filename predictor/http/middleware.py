@@ -153,7 +153,7 @@ def allowed(methods: str) -> str:
 _PREFLIGHT = SimpleNamespace(path="preflight")  # what metrics call it, as if it were a route
 _ASKED_WITH = (
     "Authorization", "X-API-Key", "Content-Type", "X-Request-ID", "traceparent", "tracestate",
-    "Last-Event-ID", "If-None-Match", "If-Modified-Since",
+    "Last-Event-ID", "If-None-Match",
 )  # fmt: skip
 _READ = ("X-Request-ID", "Retry-After", "WWW-Authenticate", "ETag")
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from predictor import clock
 from predictor.errors import INFERENCE, LOAD_STAGES
-from predictor.http.conditional import NO_CACHE, Seen, answer
+from predictor.http.conditional import NO_CACHE, conditional_response, weak_etag
 from predictor.model.servable import Servable
 from predictor.model.signature import Port, Signature
 from predictor.openapi.responses import CONDITIONAL, NOT_MODIFIED, answers_with
@@ -131,7 +131,6 @@ class Model(msgspec.Struct, frozen=True):
 def routes(service: Service) -> APIRouter:
     """The route of `GET /model`."""
     router = APIRouter(tags=["operations"])
-    seen = Seen()
 
     @router.get(
         "/model",
@@ -142,10 +141,10 @@ def routes(service: Service) -> APIRouter:
     )
     async def model(request: Request) -> Response:
         """What serves, what should, the last failed load, and the age of the registry's last answer."""
-        described = describe(service)
-        validator = seen.as_it_is(msgspec.json.encode(_without_times(described)))
-        content = msgspec.json.encode(described)
-        return answer(request, validator, content, "application/json", NO_CACHE)
+        body = describe(service)
+        etag = weak_etag(msgspec.json.encode(_without_times(body)))
+        content = msgspec.json.encode(body)
+        return conditional_response(request, etag, content, "application/json", NO_CACHE)
 
     return router
 

@@ -10,9 +10,8 @@ from weakref import WeakKeyDictionary
 import msgspec
 from fastapi import APIRouter, FastAPI, Request, Response
 
-from predictor import clock
 from predictor.access import Access, needs
-from predictor.http.conditional import NO_CACHE, Validator, answer
+from predictor.http.conditional import NO_CACHE, conditional_response, strong_etag
 from predictor.http.problems import dialect_of
 from predictor.model.servable import Servable
 from predictor.openapi.document import Describe, document
@@ -39,10 +38,10 @@ _SCHEMES = {
 
 @dataclass(frozen=True)
 class Document:
-    """A document as it is sent."""
+    """A document as it is sent, and its ETag."""
 
     content: bytes
-    validator: Validator
+    etag: str
 
 
 class Documents:
@@ -80,8 +79,7 @@ class Documents:
             written = document(self._app, servable, self._parts, recorded=recorded)
         _add_keys(written, self._app, self._access)
         content = msgspec.json.encode(written)
-        took_over = clock.wall(servable.loaded_at) if servable else None
-        return Document(content, Validator.of(content, took_over))
+        return Document(content, strong_etag(content))
 
 
 def _failed(written: "asyncio.Future[Document]") -> bool:
@@ -114,6 +112,8 @@ def routes(service: Service, documents: Documents) -> APIRouter:
     async def document(request: Request) -> Response:
         recorded = service.access.allows("/predict", request.scope["headers"])
         latest = await documents.latest(recorded=recorded)
-        return answer(request, latest.validator, latest.content, "application/json", NO_CACHE)
+        return conditional_response(
+            request, latest.etag, latest.content, "application/json", NO_CACHE
+        )
 
     return router

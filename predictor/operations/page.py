@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from predictor.http.conditional import Validator, answer
+from predictor.http.conditional import conditional_response, strong_etag
 from predictor.parts import Service
 
 _TYPES = {
@@ -30,7 +30,7 @@ class File:
     content: bytes
     media_type: str
     headers: Mapping[str, str]
-    validator: Validator
+    etag: str
 
     @classmethod
     def read(cls, path: Path, policy: str, *, https: bool) -> "File":
@@ -42,11 +42,11 @@ class File:
         if path.suffix == ".gz":
             headers["Content-Encoding"] = "gzip"
         media_type = _TYPES[Path(path.name.removesuffix(".gz")).suffix]
-        return cls(content, media_type, headers, Validator.of(content))
+        return cls(content, media_type, headers, strong_etag(content))
 
     def answer(self, request: Request) -> Response:
         """The file, or that the browser has it already."""
-        return answer(request, self.validator, self.content, self.media_type, self.headers)
+        return conditional_response(request, self.etag, self.content, self.media_type, self.headers)
 
 
 FOLDER = Path(__file__).parent.parent / "web"
