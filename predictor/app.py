@@ -12,7 +12,12 @@ from structlog.contextvars import bind_contextvars
 from predictor import origins
 from predictor.access import NOBODYS, Access
 from predictor.http import problems
-from predictor.http.middleware import Cors, Head, Instrument, Named
+from predictor.http.middleware import (
+    CorsMiddleware,
+    HeadMiddleware,
+    MetricsMiddleware,
+    RequestIdMiddleware,
+)
 from predictor.operations import events, health, model, page, webhook
 from predictor.operations import openapi as docs
 from predictor.operations.openapi import Documents
@@ -27,7 +32,7 @@ from predictor.protocols.open_inference import rest as open_inference
 from predictor.protocols.predict import openapi as predict_openapi
 from predictor.protocols.predict import routes as predict
 
-_DIALECTS = {**open_inference_errors.DIALECTS, **scoring_errors.DIALECTS}
+_ERROR_FORMATS = {**open_inference_errors.ERROR_FORMATS, **scoring_errors.ERROR_FORMATS}
 _DOCUMENTED = (
     predict_openapi.describe,
     explain.describe,
@@ -60,11 +65,13 @@ def create_app(service: Service) -> FastAPI:
     if service.deliveries:
         app.include_router(webhook.routes(service, service.deliveries))
     app.include_router(docs.routes(service, Documents(app, service, _DOCUMENTED)))
-    problems.add_handlers(app, _DIALECTS)
+    problems.add_handlers(app, _ERROR_FORMATS)
     if allowed := origins.parse(service.settings.cors_origins):
-        app.add_middleware(Cors, origins=allowed)
-    app.add_middleware(Instrument, answered=service.metrics.answered)
-    app.middleware_stack = Head(Named(service.spans.app(app.build_middleware_stack())))
+        app.add_middleware(CorsMiddleware, origins=allowed)
+    app.add_middleware(MetricsMiddleware, answered=service.metrics.answered)
+    app.middleware_stack = HeadMiddleware(
+        RequestIdMiddleware(service.spans.app(app.build_middleware_stack()))
+    )
     return app
 
 

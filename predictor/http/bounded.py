@@ -188,7 +188,7 @@ class BoundedProtocol(OrderlyProtocol):
 
     def _refuse(self, refused: Refused) -> None:
         # What was asked before on this connection may have left its id in the context.
-        request_id = ids.of(self.scope) if super().arriving() else ids.made().decode()
+        request_id = ids.of_scope(self.scope) if super().arriving() else ids.new_id().decode()
         log.debug(
             "request_refused", status=refused.status, reason=str(refused), request_id=request_id
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from predictor.http.middleware import is_endless
+from predictor.http.middleware import is_stream
 
 
 class Deadline:
@@ -151,7 +151,7 @@ class OrderlyProtocol(HttpToolsProtocol):
         if self._last is not None:  # it has been refused: what is owed comes first, then why
             return self._owed > 0
         answering = self._answering
-        if answering and not answering.response_complete and is_endless(answering.scope):
+        if answering and not answering.response_complete and is_stream(answering.scope):
             return False
         self.finish(b"")
         return not self.transport.is_closing()

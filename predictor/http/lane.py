@@ -17,7 +17,15 @@ from predictor.errors import UnsupportedMedia
 from predictor.http import problems
 from predictor.http.body import check_json
 from predictor.http.limits import Limits, Refused, check_head
-from predictor.http.request_id import HEADER, ID, PARENT, TRACE_PARENT, TRACE_STATE, brought, made
+from predictor.http.request_id import (
+    HEADER,
+    ID,
+    PARENT,
+    TRACE_PARENT,
+    TRACE_STATE,
+    new_id,
+    received_id,
+)
 from predictor.inference.batcher import LARGE, Batcher
 from predictor.inference.compute import Result
 from predictor.settings import Settings
@@ -89,7 +97,7 @@ class Lane:
         rest = b"".join(parts[::3])
         length = self.lengths.get(rest) or self._learn(rest, limits)
         ids, parents = parts[1::3], parts[2::3]
-        return length, brought([*filter(None, ids)], [*filter(None, parents)])
+        return length, received_id([*filter(None, ids)], [*filter(None, parents)])
 
     def _learn(self, head: bytes, limits: Limits) -> int:
         found = _plain(head, limits)
@@ -118,10 +126,10 @@ class Lane:
     ) -> bytes:
         """The bytes of an answer, to a request that began then by `perf_counter()`; it is counted.
 
-        `request_id` is b"" for a request that brought none.
+        `request_id` is b"" for a request without an id.
         """
         if isinstance(result, Exception):
-            return self._refusal(result, server_headers, began, request_id or made())
+            return self._refusal(result, server_headers, began, request_id or new_id())
         if not self._began:
             asyncio.get_running_loop().call_soon(self._count)
         self._began.append(began)
@@ -129,7 +137,7 @@ class Lane:
             self._server_headers = server_headers
             self._start = b"%b%b: " % (_head(HTTPStatus.OK, server_headers), HEADER)
         return b"%b%b\r\ncache-control: no-store\r\ncontent-length: %d\r\ncontent-type: application/json\r\n\r\n%b" % (
-            self._start, request_id or made(), len(result), result,
+            self._start, request_id or new_id(), len(result), result,
         )  # fmt: skip
 
     def _refusal(
@@ -138,7 +146,7 @@ class Lane:
         """A whole problem document."""
         # This may run within the context of another request, with which it shared a tick.
         with bound_contextvars(request_id=request_id.decode()):
-            problem = problems.of(error, _PATH)
+            problem = problems.error_response(error, _PATH)
             if problem.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
                 _log.error("Exception in the fast lane", exc_info=error)
         self._observer.answered(_PATH, problem.status_code, perf_counter() - began)

@@ -1,6 +1,6 @@
-"""ASGI middleware around every request: its id, its count, CORS, and HEAD wherever GET answers.
+"""ASGI middleware around every request: metrics, request id, HEAD and CORS.
 
-Pure ASGI, because a middleware that wraps responses halves throughput.
+Pure ASGI: Starlette's `BaseHTTPMiddleware`, which wraps responses, halves throughput.
 """
 
 import asyncio
@@ -17,30 +17,30 @@ from structlog.contextvars import bind_contextvars
 
 from predictor.http import problems, request_id
 
-_MARK = "endless"
-
-
-def begin_endless(scope: MutableMapping[str, Any]) -> None:
-    """Mark the answer to this ASGI request as one without an end."""
-    scope.setdefault("state", {})[_MARK] = True
-
-
-def is_endless(scope: Mapping[str, Any]) -> bool:
-    """Whether the answer to this ASGI request is marked so."""
-    return _MARK in scope.get("state", ())
-
-
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_STREAM = "stream"
 
-class Instrument:
-    """Wraps an ASGI app, and tells `answered(endpoint, code, seconds)` of each request.
 
-    The endpoint is the path of the route that matched, or `other`: a client cannot make new labels.
+def mark_stream(scope: Scope) -> None:
+    """Mark the response to this ASGI request as a stream that lasts until the client leaves."""
+    scope.setdefault("state", {})[_STREAM] = True
+
+
+def is_stream(scope: Mapping[str, Any]) -> bool:
+    """Whether `mark_stream` was called for this ASGI request."""
+    return _STREAM in scope.get("state", ())
+
+
+class MetricsMiddleware:
+    """Call `answered(endpoint, status, seconds)` once for each request.
+
+    The endpoint is the path of the matched route, or `other`, so clients cannot create new labels.
+    A stream is counted when it starts: its length says nothing about the service's speed.
     """
 
     def __init__(self, app: App, answered: Callable[[str, int, float], None]) -> None:
@@ -53,7 +53,7 @@ class Instrument:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
-        code = 0
+        status = 0
         counted = False
 
         def count() -> None:
@@ -61,36 +61,32 @@ class Instrument:
             if not counted:
                 counted = True
                 endpoint = getattr(scope.get("route"), "path", "other")
-                self._answered(endpoint, code or 500, perf_counter() - started)
+                self._answered(endpoint, status or 500, perf_counter() - started)
 
         async def observed(message: Message) -> None:
-            nonlocal code
+            nonlocal status
             if message["type"] == "http.response.start":
-                code = message["status"]
-                if is_endless(scope):  # hours of a stream say nothing of how fast we are
+                status = message["status"]
+                if is_stream(scope):
                     count()
             await send(message)
 
         try:
             await self._app(scope, receive, observed)
         except asyncio.CancelledError:
-            # uvicorn's grace at the end is over; left to it, this would be a 500 in plain text.
-            if not code:
-                stopping = problems.problem(
-                    HTTPStatus.SERVICE_UNAVAILABLE,
-                    "the service stops; ask another replica",
-                    problems.RETRY,
-                )
+            # uvicorn cancels requests after its grace period, and would answer 500 in plain text.
+            if not status:
+                detail = "the service stops; ask another replica"
+                stopping = problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, problems.RETRY)
                 await stopping(scope, receive, observed)
         finally:
             count()
 
 
-class Named:
-    """Wraps an ASGI app: the request's id is in its answer's header, and in its task's context.
+class RequestIdMiddleware:
+    """Add the request id to the response's header and to the log context of the request's task.
 
-    Pure ASGI, because a middleware that wraps responses halves throughput. It stands around all
-    others, so that no answer leaves without an id: not even the one to a fault of ours.
+    It wraps all other middleware: every response has an id, internal errors included.
     """
 
     def __init__(self, app: App) -> None:
@@ -101,23 +97,23 @@ class Named:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        name = request_id.of(scope)
+        name = request_id.of_scope(scope)
         field = (request_id.HEADER, name.encode())
 
-        async def named(message: Message) -> None:
+        async def with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [field, *message.get("headers", ())]}
             await send(message)
 
-        # For good: the task is the request's own, and the server may log about it after this.
+        # Not unbound afterwards: the task is the request's own, and uvicorn may log in it later.
         bind_contextvars(request_id=name)
-        await self._app(scope, receive, named)
+        await self._app(scope, receive, with_id)
 
 
-class Head:
-    """Wraps an ASGI app: a HEAD is answered with the status and the header fields of its GET, and ends.
+class HeadMiddleware:
+    """Answer HEAD with the status and the header fields of GET.
 
-    An answer without an end, such as a stream, is told that its client has left.
+    The application then sees a client that left, so that streams end.
     """
 
     def __init__(self, app: App) -> None:
@@ -130,69 +126,62 @@ class Head:
             return
         ended = False
 
-        async def heard() -> Message:
+        async def receive_until_sent() -> Message:
             return {"type": "http.disconnect"} if ended else await receive()
 
-        async def fields_only(message: Message) -> None:
+        async def send_head(message: Message) -> None:
             nonlocal ended
             if message["type"] == "http.response.start":
                 ended = True
                 await send(message)
                 await send({"type": "http.response.body", "body": b""})
 
-        # Another scope: the server looks at the method of its own, so as not to send a body.
-        await self._app({**scope, "method": "GET"}, heard, fields_only)
+        # A copy of the scope: uvicorn reads HEAD in its own and sends no body.
+        await self._app({**scope, "method": "GET"}, receive_until_sent, send_head)
 
 
-def allowed(methods: str) -> str:
-    """The `Allow` field of a route that takes these methods: HEAD, too, where there is GET."""
-    found = set(methods.split(", "))
-    return ", ".join(sorted(found | {"HEAD"} if "GET" in found else found))
-
-
-_PREFLIGHT = SimpleNamespace(path="preflight")  # what metrics call it, as if it were a route
-_ASKED_WITH = (
+_PREFLIGHT = SimpleNamespace(path="preflight")  # the endpoint of preflights in metrics
+_REQUEST_FIELDS = (
     "Authorization", "X-API-Key", "Content-Type", "X-Request-ID", "traceparent", "tracestate",
     "Last-Event-ID", "If-None-Match",
 )  # fmt: skip
-_READ = ("X-Request-ID", "Retry-After", "WWW-Authenticate", "ETag")
+_RESPONSE_FIELDS = ("X-Request-ID", "Retry-After", "WWW-Authenticate", "ETag")
 
 
-class Cors(CORSMiddleware):
-    """Starlette's, with refusals in the one shape of errors, and preflights counted by themselves.
+class CorsMiddleware(CORSMiddleware):
+    """Starlette's CORS, with refusals as problem documents and an endpoint of their own for preflights.
 
-    A preflight needs no key, because a browser sends none with it. Cookies are not allowed: a key is
-    sent by the page that was given one, and by no other.
+    A preflight needs no key: browsers send none with it. Cookies are not allowed.
     """
 
     def __init__(self, app: App, origins: tuple[str, ...]) -> None:
         super().__init__(
-            app, allow_origins=origins, allow_methods=("GET", "HEAD", "POST"), allow_headers=_ASKED_WITH,
-            expose_headers=_READ,
+            app, allow_origins=origins, allow_methods=("GET", "HEAD", "POST"), allow_headers=_REQUEST_FIELDS,
+            expose_headers=_RESPONSE_FIELDS,
         )  # fmt: skip
-        # https://wicg.github.io/private-network-access/: a browser asks whether a page of the Internet
-        # may reach this network. The origins that are allowed may.
+        # https://wicg.github.io/private-network-access/: browsers ask whether a public page may
+        # send requests to this network. Allowed origins may.
         self.allow_private_network = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
-            asked = Headers(scope=scope)
-            if "origin" in asked and "access-control-request-method" in asked:
+            headers = Headers(scope=scope)
+            if "origin" in headers and "access-control-request-method" in headers:
                 scope["route"] = _PREFLIGHT
         await super().__call__(scope, receive, send)
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """What a browser may send, or a problem document that says what it may not."""
+        """What the browser may send: 204; or a problem document that says what it may not."""
         response = super().preflight_response(request_headers)
-        allowed = {
+        headers = {
             name: value
             for name, value in response.headers.items()
             if name not in {"content-length", "content-type"}
         }
         if response.status_code == HTTPStatus.OK:
-            return Response(status_code=HTTPStatus.NO_CONTENT, headers=allowed)
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
         detail = (
-            f"{bytes(response.body).decode()}; PREDICTOR_CORS_ORIGINS names whose pages may ask"
+            f"{bytes(response.body).decode()}; PREDICTOR_CORS_ORIGINS lists the allowed origins"
         )
-        return problems.problem(HTTPStatus.BAD_REQUEST, detail, allowed)
+        return problems.problem(HTTPStatus.BAD_REQUEST, detail, headers)

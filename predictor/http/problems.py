@@ -1,6 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457), and the one table from error to HTTP status.
 
-A protocol that writes its errors in another form has a `Dialect`, for every path below its own.
+A protocol with another error format registers an `ErrorFormat` for its paths.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,6 @@ from starlette.requests import ClientDisconnect
 from predictor import errors
 from predictor.errors import FieldError
 from predictor.http.body import shortened
-from predictor.http.middleware import allowed
 
 CONTENT_TYPE = "application/problem+json"
 RETRY = {"Retry-After": "1"}  # seconds
@@ -38,7 +37,7 @@ STATUS: dict[type[errors.PredictorError], HTTPStatus] = {
     errors.Unprocessable: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-"""Of each kind of error; those derived from it have the same."""
+"""The status of each kind of error, and of its subclasses."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -60,8 +59,8 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """How a protocol writes an error: the struct of the body, and the response of a status, a detail and header fields."""
+class ErrorFormat:
+    """A protocol's errors: the struct of the body, and a function from status, detail and header fields."""
 
     body: type[msgspec.Struct]
     write: Callable[[HTTPStatus, str, Mapping[str, str]], Response]
@@ -70,12 +69,12 @@ class Dialect:
 log = structlog.get_logger()
 
 
-def add_handlers(app: FastAPI, dialects: Mapping[str, Dialect]) -> None:
-    """Write every error as a problem document, or in the dialect of its path.
+def add_handlers(app: FastAPI, formats: Mapping[str, ErrorFormat]) -> None:
+    """Answer every error with a problem document, or in the error format of its path.
 
-    `dialects` are by path: each is for that path and for all below it.
+    The keys of `formats` are paths; each format is for its path and all paths below it.
     """
-    app.state.dialects = dialects
+    app.state.error_formats = formats
     for kind in STATUS:
         app.add_exception_handler(kind, _error)
     app.add_exception_handler(HTTPException, _http_exception)
@@ -94,7 +93,7 @@ def problem(
 
 
 def answer_and_close(status: HTTPStatus, detail: str, request_id: str) -> bytes:
-    """A whole HTTP answer with one problem document, for who has no request to answer."""
+    """The bytes of a whole HTTP response with a problem document, before ASGI has a request."""
     body = _document(status, detail)
     lines = [f"HTTP/1.1 {status} {status.phrase}", f"x-request-id: {request_id}"]
     lines += [f"content-type: {CONTENT_TYPE}"]
@@ -109,11 +108,13 @@ def _document(
     return msgspec.json.encode(Problem("about:blank", status.phrase, status, detail, faults))
 
 
-def of(error: Exception, endpoint: str, dialect: Dialect | None = None) -> Response:
-    """The response for what went wrong with a request to a route, by its path."""
-    status, detail = said(error, endpoint)
-    if dialect is not None:
-        return dialect.write(status, detail, _HEADERS.get(status, {}))
+def error_response(
+    error: Exception, endpoint: str, error_format: ErrorFormat | None = None
+) -> Response:
+    """The response to an error. `endpoint` is the path of the route."""
+    status, detail = status_and_detail(error, endpoint)
+    if error_format is not None:
+        return error_format.write(status, detail, _HEADERS.get(status, {}))
     if isinstance(error, errors.InvalidRecord):
         faults, hint = error.errors, f"; {error.hint}" if error.hint else ""
         return problem(status, f"{len(faults)} fault(s) in the body{hint}", faults=faults)
@@ -121,12 +122,12 @@ def of(error: Exception, endpoint: str, dialect: Dialect | None = None) -> Respo
 
 
 def status_of(error: Exception) -> HTTPStatus | None:
-    """The HTTP status of an error; None for what is a fault of the service."""
+    """The HTTP status of an error; None for an internal error."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
 
 
-def said(error: Exception, endpoint: str) -> tuple[HTTPStatus, str]:
-    """The status of what went wrong at an endpoint, and what is said of it; of a fault of ours, nothing."""
+def status_and_detail(error: Exception, endpoint: str) -> tuple[HTTPStatus, str]:
+    """The status and the detail of an error. Internal errors are logged and their text stays secret."""
     status = status_of(error)
     if status is None:
         log.error("internal_error", endpoint=endpoint, error=type(error).__name__)
@@ -135,17 +136,17 @@ def said(error: Exception, endpoint: str) -> tuple[HTTPStatus, str]:
 
 
 async def _error(request: Request, error: Exception) -> Response:
-    # Not the path that was asked for: whatever a client sent stays out of the log.
+    # Not the path of the request: whatever a client sent stays out of the log.
     endpoint = getattr(request.scope.get("route"), "path", "other")
-    return of(error, endpoint, dialect_of(request.app, request.scope["path"]))
+    return error_response(error, endpoint, find_error_format(request.app, request.scope["path"]))
 
 
-def dialect_of(app: FastAPI, path: str) -> Dialect | None:
-    """The dialect of a path; None for problem documents."""
-    dialects: Mapping[str, Dialect] = app.state.dialects
-    for own, dialect in dialects.items():
-        if path == own or path.startswith(f"{own}/"):
-            return dialect
+def find_error_format(app: FastAPI, path: str) -> ErrorFormat | None:
+    """The error format of a path; None for problem documents."""
+    formats: Mapping[str, ErrorFormat] = app.state.error_formats
+    for prefix, found in formats.items():
+        if path == prefix or path.startswith(f"{prefix}/"):
+            return found
     return None
 
 
@@ -153,7 +154,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  what it was registered for
     status = HTTPStatus(error.status_code)
     detail = str(error.detail)
-    # Not `request.url`, which takes the Host field for a part of it.
+    # Not `request.url`, which has the client's Host field in it.
     path = shortened(request.scope["path"])
     if status == HTTPStatus.NOT_FOUND:
         detail = f"there is nothing at {path}; /docs lists what there is"
@@ -161,11 +162,17 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = allowed(headers.get("Allow", ""))
         detail = f"{path} does not take {request.method}; it takes {headers['Allow']}"
-    dialect = dialect_of(request.app, request.scope["path"])
-    return dialect.write(status, detail, headers) if dialect else problem(status, detail, headers)
+    found = find_error_format(request.app, request.scope["path"])
+    return found.write(status, detail, headers) if found else problem(status, detail, headers)
+
+
+def allowed(methods: str) -> str:
+    """The `Allow` field of a route with these methods: HEAD is allowed wherever GET is."""
+    found = set(methods.split(", "))
+    return ", ".join(sorted(found | {"HEAD"} if "GET" in found else found))
 
 
 async def _client_left(request: Request, _: Exception) -> Response:
-    # Nobody reads it; the code, which the protocol may know better, is for the metrics.
+    # Nobody reads this response. Its status is for the metrics; the connection may know a better one.
     state = request.scope.get("state", {})
     return Response(status_code=state.get("abandoned", HTTPStatus.BAD_REQUEST))

@@ -15,7 +15,7 @@ from predictor import errors
 from predictor.errors import PredictorError
 from predictor.http import problems
 from predictor.http.body import check_json
-from predictor.http.problems import Dialect, Problem
+from predictor.http.problems import ErrorFormat, Problem
 from predictor.model import validation
 from predictor.openapi.schemas import Schema, header, ref
 from predictor.reconcile.decision import Knowledge, why_nothing
@@ -81,12 +81,12 @@ def answers_with(
     body: type | str | Schema,
     *refusals: int | PredictorError,
     says: str = "OK",
-    dialect: Dialect | None = None,
+    error_format: ErrorFormat | None = None,
 ) -> Responses:
     """The responses of a route, for FastAPI's `responses`. `says` describes the 200.
 
     `body` is a struct, the name of a schema, or a schema of plain text. A refusal is an error that the
-    route raises, or a status for its usual errors; `dialect` writes them, else they are problem documents.
+    route raises, or a status for its usual errors; without `error_format` they are problem documents.
     """
     schema, media_type = (
         (body, "text/plain") if isinstance(body, dict) else (ref(body), "application/json")
@@ -94,39 +94,43 @@ def answers_with(
     content = {media_type: {"schema": schema}}
     return {
         200: {"description": says, "content": content},
-        **errors_with(*refusals, dialect=dialect),
+        **errors_with(*refusals, error_format=error_format),
     }
 
 
-def errors_with(*refusals: int | PredictorError, dialect: Dialect | None = None) -> Responses:
+def errors_with(
+    *refusals: int | PredictorError, error_format: ErrorFormat | None = None
+) -> Responses:
     """The error responses of a route, for FastAPI's `responses`."""
     found: Responses = {}
     for each in refusals:
         for error in _USUAL[each] if isinstance(each, int) else (each,):
-            response = problems.of(error, "", dialect)
+            response = problems.error_response(error, "", error_format)
             code = response.status_code
             described = found.setdefault(code, {"description": _DESCRIPTIONS[code], "content": {}})
             media = described["content"].setdefault(
-                response.media_type, {"schema": _schema(response, dialect), "examples": {}}
+                response.media_type, {"schema": _schema(response, error_format), "examples": {}}
             )
-            media["examples"] |= examples([error], dialect)
+            media["examples"] |= examples([error], error_format)
             if name := _HEADERS.get(code):
                 described["headers"] = {name: header(name)}
     return found
 
 
-def _schema(response: Response, dialect: Dialect | None) -> Schema:
+def _schema(response: Response, error_format: ErrorFormat | None) -> Schema:
     if response.media_type == "text/plain":
         return {"type": "string"}
-    return ref(dialect.body if dialect else Problem)
+    return ref(error_format.body if error_format else Problem)
 
 
-def examples(refusals: Iterable[PredictorError], dialect: Dialect | None = None) -> dict[str, Any]:
+def examples(
+    refusals: Iterable[PredictorError], error_format: ErrorFormat | None = None
+) -> dict[str, Any]:
     """Named examples of error bodies, for a document's `examples`."""
     return {
         _snake_case(type(error).__name__): {
             "summary": (inspect.getdoc(type(error)) or "").partition("\n")[0],
-            "value": _body(problems.of(error, "", dialect)),
+            "value": _body(problems.error_response(error, "", error_format)),
         }
         for error in refusals
     }

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from predictor.http.conditional import NO_STORE
-from predictor.http.middleware import begin_endless
+from predictor.http.middleware import mark_stream
 from predictor.openapi.responses import errors_with
 from predictor.operations.journal import full, iso
 from predictor.operations.model import describe
@@ -67,7 +67,7 @@ class _Stream(EventSourceResponse):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         with self._journal.reading():
-            begin_endless(scope)
+            mark_stream(scope)
             await super().__call__(scope, receive, send)
 
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 
 from predictor.access import Access, needs
 from predictor.http.conditional import NO_CACHE, conditional_response, strong_etag
-from predictor.http.problems import dialect_of
+from predictor.http.problems import find_error_format
 from predictor.model.servable import Servable
 from predictor.openapi.document import Describe, document
 from predictor.openapi.examples import Examples
@@ -100,7 +100,7 @@ def _add_keys(written: dict[str, Any], app: FastAPI, access: Access) -> None:
         }
         for operation in operations.values():
             operation["security"] = [{name: []}]
-            refused = errors_with(401, dialect=dialect_of(app, path))
+            refused = errors_with(401, error_format=find_error_format(app, path))
             operation["responses"]["401"] = refused[401]
 
 

@@ -8,7 +8,7 @@ from fastapi import Response
 from msgspec import UNSET, UnsetType
 
 from predictor.errors import BadRequest, NotFound, Unprocessable
-from predictor.http.problems import Dialect
+from predictor.http.problems import ErrorFormat
 
 
 class InvalidInput(BadRequest):
@@ -65,5 +65,7 @@ def _write(status: HTTPStatus, detail: str, headers: Mapping[str, str]) -> Respo
     return Response(body, status, dict(headers), "application/json")
 
 
-DIALECT = Dialect(ScoringError, _write)
-DIALECTS: Mapping[str, Dialect] = dict.fromkeys(("/invocations", "/ping", "/version"), DIALECT)
+ERROR_FORMAT = ErrorFormat(ScoringError, _write)
+ERROR_FORMATS: Mapping[str, ErrorFormat] = dict.fromkeys(
+    ("/invocations", "/ping", "/version"), ERROR_FORMAT
+)

@@ -15,7 +15,7 @@ from predictor.openapi.responses import NOTHING_SERVING, answers_with
 from predictor.openapi.schemas import ref
 from predictor.parts import Service
 from predictor.protocols.mlflow_scoring.errors import (
-    DIALECT,
+    ERROR_FORMAT,
     InvalidInput,
     NoMlflowVersion,
     SchemaNotMet,
@@ -40,7 +40,7 @@ def routes(service: Service) -> APIRouter:
         "/ping",
         operation_id="ping",
         summary="Whether a version serves",
-        responses=answers_with(_TEXT, NOTHING_SERVING, dialect=DIALECT),
+        responses=answers_with(_TEXT, NOTHING_SERVING, error_format=ERROR_FORMAT),
     )
     async def ping() -> Response:
         """200 while a version serves, as MLflow and SageMaker want it; else 503."""
@@ -51,7 +51,9 @@ def routes(service: Service) -> APIRouter:
         "/version",
         operation_id="get_mlflow_version",
         summary="Which MLflow logged the version that serves",
-        responses=answers_with(_TEXT, NoMlflowVersion(), NOTHING_SERVING, dialect=DIALECT),
+        responses=answers_with(
+            _TEXT, NoMlflowVersion(), NOTHING_SERVING, error_format=ERROR_FORMAT
+        ),
     )
     async def mlflow_version() -> Response:
         """The version of MLflow, as `MLmodel` has it, and nothing around it."""
@@ -80,7 +82,7 @@ def routes(service: Service) -> APIRouter:
             BodyTooLarge(max_bytes),
             415,
             503,
-            dialect=DIALECT,
+            error_format=ERROR_FORMAT,
         ),
     )
     async def invocations(request: Request) -> Response:

@@ -7,7 +7,7 @@ import msgspec
 from fastapi import Response
 
 from predictor.errors import BadRequest, NotFound
-from predictor.http.problems import Dialect
+from predictor.http.problems import ErrorFormat
 
 
 class InvalidInference(BadRequest):
@@ -32,8 +32,8 @@ def _write(status: HTTPStatus, detail: str, headers: Mapping[str, str]) -> Respo
     return Response(body, status, dict(headers), "application/json")
 
 
-DIALECT = Dialect(V2Error, _write)
-DIALECTS: Mapping[str, Dialect] = {"/v2": DIALECT}
+ERROR_FORMAT = ErrorFormat(V2Error, _write)
+ERROR_FORMATS: Mapping[str, ErrorFormat] = {"/v2": ERROR_FORMAT}
 
 _MAX_NAME_LENGTH = 100  # characters: a client's own text is not repeated at length
 

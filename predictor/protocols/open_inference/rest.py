@@ -28,7 +28,7 @@ from predictor.openapi.responses import NOTHING_SERVING, answers_with, takes
 from predictor.parts import Service
 from predictor.protocols.open_inference import body
 from predictor.protocols.open_inference.body import V2Request, V2Response
-from predictor.protocols.open_inference.errors import DIALECT, InvalidInference, UnknownModel
+from predictor.protocols.open_inference.errors import ERROR_FORMAT, InvalidInference, UnknownModel
 from predictor.protocols.open_inference.inference import Target, infer
 from predictor.protocols.open_inference.outputs import (
     EXTENSIONS,
@@ -99,7 +99,7 @@ def _add_server(router: APIRouter, service: Service) -> None:
         "/v2/health/ready",
         operation_id="v2_server_ready",
         summary="Whether a version serves",
-        responses=answers_with(V2Health, 503, dialect=DIALECT),
+        responses=answers_with(V2Health, 503, error_format=ERROR_FORMAT),
     )
     async def ready() -> Response:
         """200 while a version serves, else 503 with the reason."""
@@ -122,7 +122,7 @@ def _add_model(
         path,
         operation_id=f"v2_model{suffix}_metadata",
         summary="What the model takes and gives",
-        responses=answers_with(V2Model, _UNKNOWN, NOTHING_SERVING, dialect=DIALECT),
+        responses=answers_with(V2Model, _UNKNOWN, NOTHING_SERVING, error_format=ERROR_FORMAT),
     )
     async def model(target: Annotated[Target, Depends(target_of)]) -> Response:
         """The graph's own inputs, the outputs of an answer, and the version that serves."""
@@ -133,7 +133,7 @@ def _add_model(
         f"{path}/ready",
         operation_id=f"v2_model{suffix}_ready",
         summary="Whether the model serves",
-        responses=answers_with(V2Ready, _UNKNOWN, NOTHING_SERVING, dialect=DIALECT),
+        responses=answers_with(V2Ready, _UNKNOWN, NOTHING_SERVING, error_format=ERROR_FORMAT),
     )
     async def ready(target: Annotated[Target, Depends(target_of)]) -> Response:
         """200 while it serves; 404 for another model or version, 503 while none serves."""
@@ -145,7 +145,7 @@ def _add_infer(
 ) -> None:
     max_bytes, batcher = service.settings.max_body_bytes, service.batcher
     responses = answers_with(
-        V2Response, _INVALID, _UNKNOWN, BodyTooLarge(max_bytes), 415, 503, dialect=DIALECT
+        V2Response, _INVALID, _UNKNOWN, BodyTooLarge(max_bytes), 415, 503, error_format=ERROR_FORMAT
     )
     responses[200]["content"][_BYTES] = {"schema": {"type": "string", "format": "binary"}}
 

@@ -62,24 +62,24 @@ def scope(*lines):
 @pytest.mark.parametrize(("lines", "expected"), BROUGHT)
 def test_an_id_that_a_request_brings_is_its_id(lines, expected):
     """Its own, or else its trace's."""
-    assert request_id.of(scope(*lines)) == expected
+    assert request_id.of_scope(scope(*lines)) == expected
 
 
 @pytest.mark.parametrize("lines", NOT_BROUGHT)
 def test_what_is_no_id_is_replaced(lines):
     """By one that could be a trace id, and never by what was sent."""
-    assert MADE.fullmatch(request_id.of(scope(*lines)))
+    assert MADE.fullmatch(request_id.of_scope(scope(*lines)))
 
 
 def test_a_request_keeps_its_id():
     """Whoever asks, and how often."""
     asked = scope()
-    assert request_id.of(asked) == request_id.of(asked) == asked["state"]["request_id"]
+    assert request_id.of_scope(asked) == request_id.of_scope(asked) == asked["state"]["request_id"]
 
 
 def test_ids_are_unique():
     """Also beyond those that share their random start."""
-    made = [*itertools.islice(iter(request_id.made, None), 10_000)]
+    made = [*itertools.islice(iter(request_id.new_id, None), 10_000)]
     assert len(set(made)) == 10_000
     assert all(MADE.fullmatch(each.decode()) for each in made)
     assert len({each[:-3] for each in made}) in {3, 4}

@@ -146,7 +146,7 @@ class Calls(grpc.GenericRpcHandler):
         except Refused as refused:
             return b"", refused.status, str(refused)
         except Exception as error:  # noqa: BLE001  every error has its status
-            status, detail = problems.said(error, endpoint)
+            status, detail = problems.status_and_detail(error, endpoint)
             if status == HTTPStatus.INTERNAL_SERVER_ERROR:
                 _log.error("Exception in a call", exc_info=error)
             return b"", status, detail
@@ -206,7 +206,7 @@ def _name(headers: Headers) -> bytes:
     """The id of a call: the one that it brought, or a new one."""
     ids = [value for name, value in headers if name == request_id.HEADER]
     parents = [value for name, value in headers if name == request_id.TRACE_PARENT]
-    return request_id.brought(ids, parents) or request_id.made()
+    return request_id.received_id(ids, parents) or request_id.new_id()
 
 
 def _client(peer: str) -> str:
