@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from statistics import median
 
-from benchmarks.bars import bars
 from benchmarks.grid import Grid
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth
@@ -13,15 +12,16 @@ from benchmarks.parts.traces import OFF, Traces
 from benchmarks.results import Results
 from benchmarks.sample import Sample, cpu, middle, p50, p99, rate, ratio
 from benchmarks.servers import EMPTY, PREDICTOR
+from benchmarks.targets import targets
 
 _LOAD = ("requests/s", "CPU µs per request", "p50 µs", "p99 µs")
 
 
 def grids(results: Results) -> Iterator[Grid]:
     """One for each part that was run."""
-    if found := bars(results):
-        rows = [(bar.what, bar.measured, bar.asked, bar.verdict) for bar in found]
-        yield Grid("Bars", ("figure", "measured", "bar", ""), rows, texts=4)
+    if found := targets(results):
+        rows = [(each.what, each.measured, each.wanted, each.verdict) for each in found]
+        yield Grid("Targets", ("figure", "measured", "target", ""), rows, texts=4)
     if https := [http for http in (results.http, *results.models) if http is not None]:
         yield _http(https)
     if results.swap is not None:

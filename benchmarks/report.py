@@ -20,5 +20,5 @@ def show(console: Console, grids: Iterable[Grid]) -> None:
 
 
 def _coloured(cell: str) -> str:
-    colour = {"holds": "green", "MISSES": "red"}.get(cell.partition(" ")[0])
+    colour = {"met": "green", "missed": "red"}.get(cell)
     return f"[{colour}]{cell}[/]" if colour else cell

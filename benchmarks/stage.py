@@ -28,7 +28,7 @@ class Plan:
 
     @property
     def brief(self) -> "Plan":
-        """Half of it, for what is reported without a bar."""
+        """Half of it, for what is reported without a target."""
         return replace(self, seconds=max(1, self.seconds // 2), rounds=max(1, self.rounds // 2))
 
     @contextmanager

@@ -25,7 +25,7 @@ def rounds(predictor: Sample, by_hand: Sample = SAMPLE) -> Rounds:
 
 
 def fast() -> Results:
-    """A run in which every bar holds, each exactly."""
+    """A run in which every target is just met."""
     many = replace(SAMPLE, requests_per_second=2500, cpu_us=13.5)
     by_hand = replace(SAMPLE, requests_per_second=2500 / 12)
     one = replace(SAMPLE, connections=1, p50_us=110)

@@ -1,6 +1,7 @@
 """The smallest bench there is, against the real parts: it says what it should; how fast is not asked."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.whole
 
 
 def test_a_second_of_each_server(tmp_path: Path):
-    """Every figure of a part is there, and the bars have a verdict each."""
+    """Every figure of a part is there, and each target has a verdict."""
     program("wrk")
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("the bench needs two cores")
@@ -48,4 +49,4 @@ def test_a_second_of_each_server(tmp_path: Path):
             assert 0 < sample.p50_us <= sample.p99_us
             assert sample.cpu_us > 0
     assert min(found.http.pss_megabytes.values()) > 0
-    assert done.stdout.count("holds") + done.stdout.count("MISSES by") == 6
+    assert len(re.findall(r"\b(met|missed)\b", done.stdout)) == 6

@@ -1,4 +1,4 @@
-"""What the predictor should reach, as ratios to the references of the same run wherever that can be."""
+"""Targets for the service, as ratios to the references of the same run if possible."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from benchmarks.results import Results
 from benchmarks.sample import cpu, middle, p50, p99, rate, ratio
 from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR
 
-_FEWEST_ROWS = 100  # batches of more than this have a bar
+_MIN_ROWS = 100  # batches of more than this have a target
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One figure and the limit that it should keep."""
+class Target:
+    """One figure and its limit."""
 
     what: str
     value: float
@@ -25,12 +25,12 @@ class Bar:
     at_least: bool = False
 
     @property
-    def holds(self) -> bool:
-        """Whether it keeps it."""
+    def met(self) -> bool:
+        """Whether the figure is within the limit."""
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     @property
-    def asked(self) -> str:
+    def wanted(self) -> str:
         """The limit in words."""
         return f"at {'least' if self.at_least else 'most'} {self.limit:.4g}"
 
@@ -41,48 +41,48 @@ class Bar:
 
     @property
     def verdict(self) -> str:
-        """`holds`, or by how much of the limit it does not."""
-        if self.holds:
-            return "holds"
-        return f"MISSES by {abs(self.value / self.limit - 1):.0%}".replace("%", " %")
+        """`met` or `missed`."""
+        return "met" if self.met else "missed"
 
 
-def bars(results: Results) -> list[Bar]:
-    """Those of the parts that were run."""
-    found: list[Bar] = []
+def targets(results: Results) -> list[Target]:
+    """The targets of the parts that were run."""
+    found: list[Target] = []
     if results.http is not None:
         found += _http(results.http)
     if results.swap is not None:
         found.append(_swap(results.swap))
-    found += [_batch(batch) for batch in results.batch if batch.rows > _FEWEST_ROWS]
+    found += [_batch(batch) for batch in results.batch if batch.rows > _MIN_ROWS]
     if results.http is not None:
         memory = results.http.pss_megabytes[PREDICTOR]
-        found.append(Bar("memory (PSS) after the load", memory, "MB", 110))
+        found.append(Target("memory (PSS) after the load", memory, "MB", 110))
     if results.start:
         seconds = median(results.start[PREDICTOR])
-        found.append(Bar("process start to first right answer, model cached", seconds, "s", 1.5))
+        found.append(Target("process start to first right answer, model cached", seconds, "s", 1.5))
     return found
 
 
-def _http(http: Http) -> Iterator[Bar]:
+def _http(http: Http) -> Iterator[Target]:
     one, many = http.loads[1], http.loads[32]
     ours, empty = many[PREDICTOR], many[EMPTY]
     to_empty, to_by_hand = f"times the {EMPTY}", f"times {BY_HAND}"
-    yield Bar("32 connections, requests/s", ratio(ours, empty, rate), to_empty, 2.5, at_least=True)
+    yield Target(
+        "32 connections, requests/s", ratio(ours, empty, rate), to_empty, 2.5, at_least=True
+    )
     by_hand = ratio(ours, many[BY_HAND], rate)
-    yield Bar("32 connections, requests/s", by_hand, to_by_hand, 12, at_least=True)
+    yield Target("32 connections, requests/s", by_hand, to_by_hand, 12, at_least=True)
     most = max(13, 0.45 * middle(empty, cpu))
-    yield Bar("32 connections, CPU time per request", middle(ours, cpu), "µs", most)
-    yield Bar("1 connection, p50", ratio(one[PREDICTOR], one[EMPTY], p50), to_empty, 1.1)
-    yield Bar("32 connections, p99", ratio(ours, empty, p99), to_empty, 1)
+    yield Target("32 connections, CPU time per request", middle(ours, cpu), "µs", most)
+    yield Target("1 connection, p50", ratio(one[PREDICTOR], one[EMPTY], p50), to_empty, 1.1)
+    yield Target("32 connections, p99", ratio(ours, empty, p99), to_empty, 1)
 
 
-def _swap(swap: Swap) -> Bar:
+def _swap(swap: Swap) -> Target:
     worse = ratio(swap.swapping, swap.quiet, p99)
-    return Bar("a swap every second, p99", worse, "times the quiet one", 1.5)
+    return Target("a swap every second, p99", worse, "times the quiet one", 1.5)
 
 
-def _batch(batch: Batch) -> Bar:
+def _batch(batch: Batch) -> Target:
     what = f"batches of {batch.rows:,} rows, rows/s"
     share = median(batch.shares)
-    return Bar(what, share, "times decoding and ONNX Runtime alone", 0.5, at_least=True)
+    return Target(what, share, "times decoding and ONNX Runtime alone", 0.5, at_least=True)
