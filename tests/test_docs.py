@@ -1,6 +1,7 @@
 """The documents say what the code does: their tables, links and commands are compared with it."""
 
 import re
+import tomllib
 
 import pytest
 
@@ -105,6 +106,21 @@ def test_every_file_that_a_page_names_exists():
             r"`((?:predictor|trainer|exporters|tests|docs)/[a-z0-9_./-]*)`", page.read_text()
         ):
             assert (ROOT / path).exists(), (page.name, path)
+
+
+def test_every_room_is_in_the_drawing():
+    """In the order in which one imports another."""
+    drawing = (DOCS / "architecture.md").read_text().split("```")[3]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = [each["layers"] for each in contracts if each.get("containers") == ["predictor"]]
+    rooms = [room for layer in layers for room in layer.split(" | ")]
+    folders = [room for room in rooms if (ROOT / "predictor" / room).is_dir()]
+    places = [drawing.find(f"{room}/") for room in folders]
+    assert -1 not in places, folders
+    lines = [drawing[:place].count("\n") for place in places]
+    assert lines == sorted(lines)
 
 
 def test_the_journeys_name_functions_that_exist():
