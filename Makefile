@@ -57,8 +57,8 @@ scale: environments ## how many replicas behave, simulated from measured costs (
 fuzz: environments ## 100,000 requests of odd bytes and thousands from the document, with their figures (REQUESTS=)
 	FUZZ_REQUESTS=$(REQUESTS) SCHEMA_EXAMPLES=500 $(BIN)/python -m pytest -s tests/hostile/test_fuzz.py tests/hostile/test_document.py
 
-tables: environments ## write the tables of settings and metrics from the code
-	$(BIN)/python -m docs
+tables: environments ## write the documents' tables of settings, metrics and log events from the code
+	$(BIN)/python reference_tables.py
 
 figures: environments ## count files, lines, arrows, knots and frames, for docs/architecture.md
 	$(BIN)/python -m tests.figures

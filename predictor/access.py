@@ -5,11 +5,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Literal
 
-import structlog
-
 from predictor.errors import KeysError, SettingsError, Unauthorized
 from predictor.events import KeysNotRead, KeysRead, Observe
 from predictor.keys import KeyFile
+from predictor.log_events import KEY_REFUSED
 from predictor.logs import Seldom
 from predictor.settings import Settings, variable
 
@@ -28,8 +27,6 @@ NOBODYS = ""
 
 _LOOK_SECONDS = 1.0  # between two looks at the files: so long a key that was taken out may work
 _QUIET_SECONDS = 10.0  # between two lines of the log about requests without a good key
-
-log = structlog.get_logger()
 
 
 def needs(route: str) -> Kind | None:
@@ -96,7 +93,7 @@ class Access:
     def _tell(self, route: str, client: str, key: str) -> None:
         """Log the first request that is refused, and later how many were; never what it presented."""
         if times := self._refusals.due():
-            log.warning("key_refused", endpoint=route, key=key, client=client, requests=times)
+            KEY_REFUSED.log(endpoint=route, key=key, client=client, requests=times)
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:

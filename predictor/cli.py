@@ -8,6 +8,7 @@ from predictor.access import KINDS, Access
 from predictor.errors import SettingsError
 from predictor.http import listeners as descriptors
 from predictor.http.listeners import listen, listen_together
+from predictor.log_events import CANNOT_LISTEN
 from predictor.proxy import Proxy
 from predictor.registry.webhooks import check_webhook_secret
 from predictor.settings import Settings, plain_host, variable
@@ -43,7 +44,7 @@ def main() -> int:
     except SettingsError as error:
         return _wrong(error)
     except OSError as error:
-        logs.log.error("cannot_listen", host=host, port=port, reason=str(error))
+        CANNOT_LISTEN.log(host=host, port=port, reason=str(error))
         return 1
     # Each imports only what it needs: a supervisor, which serves nobody, is small.
     if workers > 1:

@@ -11,10 +11,9 @@ from typing import Any
 
 import structlog
 
-from predictor import events
+from predictor import events, log_events
+from predictor.errors import RegistryOutcome
 from predictor.model_version import ModelVersion
-
-log = structlog.get_logger()
 
 
 def set_up(level: str, **said: int) -> None:
@@ -78,66 +77,64 @@ def _say_no_arguments(record: logging.LogRecord) -> bool:
     return True
 
 
+_REGISTRY_FAILED: dict[RegistryOutcome, log_events.LogEvent] = {
+    "unreachable": log_events.REGISTRY_UNREACHABLE,
+    "refused": log_events.REGISTRY_REFUSED,
+    "invalid_response": log_events.REGISTRY_INVALID_RESPONSE,
+    "internal": log_events.REGISTRY_INTERNAL,
+}
+
+
 def write(event: events.Event) -> None:
-    """One line for each event that a person should read."""
+    """Log one line for each event that a person should read."""
     match event:
         case events.RegistryAnswered(None, True, absence):
-            log.warning("registry_names_none", reason=absence)
+            log_events.REGISTRY_NAMES_NONE.log(reason=absence)
         case events.RegistryAnswered(aspired, True):
-            log.info("registry_answered", **_only("desired", aspired))
+            log_events.REGISTRY_ANSWERED.log(**_only("desired", aspired))
         case events.RegistryFailed(outcome, reason, serving, first, cause):
-            level = log.warning if first else log.debug
-            level(f"registry_{outcome}", reason=reason, **_only("serving", serving), exc_info=cause)
+            _REGISTRY_FAILED[outcome].log(
+                again=not first, reason=reason, **_only("serving", serving), exc_info=cause
+            )
+        case events.CacheFailed(serving, reason):
+            log_events.CACHE_NOT_WRITTEN.log(**_version(serving), reason=reason)
+        case events.KeysRead(variable, keys):
+            log_events.KEYS_READ.log(variable=variable, keys=keys)
+        case events.KeysNotRead(variable, reason, first):
+            log_events.KEYS_NOT_READ.log(again=not first, variable=variable, reason=reason)
+        case events.InferenceTimedOut(version, times):
+            log_events.INFERENCE_TIMED_OUT.log(**_version(version), times=times)
+        case _:
+            _write_load(event)
+
+
+def _write_load(event: events.Event) -> None:
+    match event:
         case events.LoadStarted(version):
-            log.info("load_started", **_version(version))
+            log_events.LOAD_STARTED.log(**_version(version))
         case events.LoadSuperseded(version):
-            log.info("load_superseded", **_version(version))
-        case events.LoadFailed() | events.InferenceTimedOut():
-            _write_of_failure(event)
-        case events.CacheFailed() | events.KeysRead() | events.KeysNotRead():
-            _write_of_files(event)
+            log_events.LOAD_SUPERSEDED.log(**_version(version))
+        case events.LoadFailed(version, stage, reason, attempts, retry_seconds, serving):
+            log_events.LOAD_FAILED.log(
+                **_version(version), stage=stage, reason=reason, attempts=attempts,
+                retry_seconds=retry_seconds, serving=serving.version if serving else None,
+            )  # fmt: skip
         case events.Swapped(previous, None, reason):
-            log.warning("stopped_serving", reason=reason, **_version(previous))
+            log_events.STOPPED_SERVING.log(reason=reason, **_version(previous))
         case events.Swapped(previous, serving, reason, load_seconds):
-            log.info(
-                "swapped", **_version(serving), reason=reason, **_named("previous", previous),
+            log_events.SWAPPED.log(
+                **_version(serving), reason=reason, previous=previous.version if previous else None,
                 load_seconds=round(load_seconds, 4),
             )  # fmt: skip
 
 
-def _write_of_failure(event: events.LoadFailed | events.InferenceTimedOut) -> None:
-    match event:
-        case events.LoadFailed(version, stage, reason, attempts, retry_seconds, serving):
-            log.error(
-                "load_failed", **_version(version), stage=stage, reason=reason, attempts=attempts,
-                retry_seconds=retry_seconds, **_named("serving", serving),
-            )  # fmt: skip
-        case events.InferenceTimedOut(version, times):
-            log.error("inference_timed_out", **_version(version), times=times)
-
-
-def _write_of_files(event: events.CacheFailed | events.KeysRead | events.KeysNotRead) -> None:
-    match event:
-        case events.CacheFailed(serving, reason):
-            log.error("cache_not_written", **_version(serving), reason=reason)
-        case events.KeysRead(variable, keys):
-            log.info("keys_read", variable=variable, keys=keys)
-        case events.KeysNotRead(variable, reason, first):
-            level = log.error if first else log.debug
-            level("keys_not_read", variable=variable, reason=reason)
-
-
-def _version(version: ModelVersion | None) -> dict[str, str]:
+def _version(version: ModelVersion | None) -> dict[str, Any]:
     return {"model_name": version.name, "model_version": version.version} if version else {}
 
 
-def _named(role: str, version: ModelVersion | None) -> dict[str, str | None]:
-    return {role: version.version if version else None}
-
-
-def _only(role: str, version: ModelVersion | None) -> dict[str, str | None]:
+def _only(role: str, version: ModelVersion | None) -> dict[str, Any]:
     """For an event that is about one version in that role."""
-    return {**_named(role, version), **({"model_name": version.name} if version else {})}
+    return {role: version.version, "model_name": version.name} if version else {role: None}
 
 
 class Seldom:

@@ -14,7 +14,6 @@ from http import HTTPStatus
 from typing import Any
 
 import httptools
-import structlog
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from predictor.http import limits as refusals
@@ -22,12 +21,11 @@ from predictor.http import request_id as ids
 from predictor.http.connection import Deadline, OrderlyProtocol
 from predictor.http.limits import Limits, Refused
 from predictor.http.problems import answer_and_close
+from predictor.log_events import REQUEST_REFUSED
 
 _SLICE = 16_384  # bytes parsed at a time: once parsed, what is sent ahead costs far more memory
 _AHEAD = 16  # parsed requests that may wait for the ones before them
 _FRUITLESS = 65_536  # bytes of chunk sizes, extensions and trailers between two of the body
-
-log = structlog.get_logger()
 
 
 class _Flow(FlowControl):
@@ -189,9 +187,7 @@ class BoundedProtocol(OrderlyProtocol):
     def _refuse(self, refused: Refused) -> None:
         # What was asked before on this connection may have left its id in the context.
         request_id = ids.of_scope(self.scope) if super().arriving() else ids.new_id().decode()
-        log.debug(
-            "request_refused", status=refused.status, reason=str(refused), request_id=request_id
-        )
+        REQUEST_REFUSED.log(status=refused.status, reason=str(refused), request_id=request_id)
         self._unfed = b""
         self._sending.clear()
         self._unset_keepalive_if_required()

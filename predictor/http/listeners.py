@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 from predictor.errors import SettingsError
-from predictor.logs import log
+from predictor.log_events import DESCRIPTORS_LIMITED
 
 _BACKLOG = 2048  # connections that wait to be accepted, for each socket
 # What bind says of an address that is not this machine's, or of a family that it does not have.
@@ -95,7 +95,6 @@ def allow(connections: int) -> None:
     except (OSError, ValueError):  # macOS has a lower one that it does not tell
         allowed = soft
     if allowed < needed:
-        log.warning(
-            "descriptors_limited", needed=needed, allowed=allowed,
+        DESCRIPTORS_LIMITED.log(needed=needed, allowed=allowed,
             next="raise the hard limit (`ulimit -Hn`), or lower PREDICTOR_MAX_CONNECTIONS",
         )  # fmt: skip

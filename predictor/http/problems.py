@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
-import structlog
 from fastapi import FastAPI, Request, Response
 from msgspec import UNSET, Meta, UnsetType
 from starlette.exceptions import HTTPException
@@ -18,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from predictor import errors
 from predictor.errors import FieldError
 from predictor.http.body import shortened
+from predictor.log_events import INTERNAL_ERROR
 
 CONTENT_TYPE = "application/problem+json"
 RETRY = {"Retry-After": "1"}  # seconds
@@ -64,9 +64,6 @@ class ErrorFormat:
 
     body: type[msgspec.Struct]
     write: Callable[[HTTPStatus, str, Mapping[str, str]], Response]
-
-
-log = structlog.get_logger()
 
 
 def add_handlers(app: FastAPI, formats: Mapping[str, ErrorFormat]) -> None:
@@ -130,7 +127,7 @@ def status_and_detail(error: Exception, endpoint: str) -> tuple[HTTPStatus, str]
     """The status and the detail of an error. Internal errors are logged and their text stays secret."""
     status = status_of(error)
     if status is None:
-        log.error("internal_error", endpoint=endpoint, error=type(error).__name__)
+        INTERNAL_ERROR.log(endpoint=endpoint, error=type(error).__name__)
         return HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service; its log has the details"
     return status, str(error)
 

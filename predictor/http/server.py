@@ -16,7 +16,7 @@ from uvicorn.server import HANDLED_SIGNALS
 from predictor.http.conditional import NOSNIFF
 from predictor.http.handshakes import Handshakes, TlsServer
 from predictor.http.limits import Limits
-from predictor.logs import log
+from predictor.log_events import CONNECTIONS_NOT_BOUNDED, EXIT_FORCED
 from predictor.parts import Service
 from predictor.signals import ENDING
 
@@ -127,7 +127,7 @@ def protocol(service: Service) -> Any:
     else:
         unknown = missing_names(HttpToolsProtocol)
     if unknown:
-        log.warning("connections_not_bounded", uvicorn=uvicorn.__version__, unknown=unknown)
+        CONNECTIONS_NOT_BOUNDED.log(uvicorn=uvicorn.__version__, unknown=unknown)
         return "auto"
     settings, metrics = service.settings, service.metrics
     limits = Limits.of(settings)
@@ -167,7 +167,7 @@ def hear(signals: Collection[int], act: Callable[[], None]) -> None:
 
 def _end_after(seconds: float, code: int, reason: str) -> None:
     def end() -> None:
-        log.warning("exit_forced", reason=reason)
+        EXIT_FORCED.log(reason=reason)
         os._exit(code)
 
     timer = threading.Timer(seconds, end)

@@ -16,7 +16,7 @@ import json
 import mmap
 from collections.abc import Iterator
 
-import structlog
+from predictor.log_events import COUNTS_FULL
 
 Key = tuple[str, ...]  # a name, then label values
 
@@ -25,8 +25,6 @@ _FIRST = 1  # the slot of the first record
 _SPILL = 64  # slots at the end, for what has no place of its own any more; the last says that it came so far
 
 BLOCK_BYTES = 8 << 20  # some 2,000 versions of 50 classes; memory that is not used is not taken
-
-log = structlog.get_logger()
 
 
 class Counts:
@@ -104,5 +102,5 @@ class Counts:
     def _spill(self, key: Key) -> int:
         if not self.full:
             self.slots[-1] = 1
-            log.error("counts_full", first_not_counted=key, bytes=len(self._bytes))
+            COUNTS_FULL.log(first_not_counted=key, bytes=len(self._bytes))
         return len(self.slots) - _SPILL

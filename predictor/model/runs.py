@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from predictor.errors import InferenceTimeout
-from predictor.logs import log
+from predictor.log_events import EVENT_LOOP_STUCK
 from predictor.model.servable import Run, new_options
 
 _LOOK_SECONDS = 0.1
@@ -45,7 +45,7 @@ class _Slot:
 
 def end_process() -> None:
     """End the process, for whoever starts it again: its event loop waits for a call that does not end."""
-    log.error("event_loop_stuck", seconds=_STUCK_SECONDS)
+    EVENT_LOOP_STUCK.log(seconds=_STUCK_SECONDS)
     os._exit(1)
 
 

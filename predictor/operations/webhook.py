@@ -4,11 +4,11 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import msgspec
-import structlog
 from fastapi import APIRouter, Request, Response
 
 from predictor.errors import BodyTooLarge, RequestError
 from predictor.http.body import read_json_body
+from predictor.log_events import WEBHOOK_REFUSED
 from predictor.logs import Seldom
 from predictor.openapi.responses import answers_with, takes
 from predictor.openapi.schemas import doc
@@ -55,9 +55,6 @@ class Delivered(msgspec.Struct, frozen=True):
     ]
 
 
-log = structlog.get_logger()
-
-
 def routes(service: Service, deliveries: Deliveries) -> APIRouter:
     """The route of MLflow's webhooks. Only for a service that has a secret."""
     router = APIRouter(tags=["operations"])
@@ -86,7 +83,7 @@ def routes(service: Service, deliveries: Deliveries) -> APIRouter:
             outcome, reason = _why(error)
             metrics.delivered(outcome)
             if times := refusals.due():
-                log.warning("webhook_refused", outcome=outcome, reason=reason, deliveries=times)
+                WEBHOOK_REFUSED.log(outcome=outcome, reason=reason, deliveries=times)
             raise
         metrics.delivered("accepted" if ours else "ignored")
         if ours:

@@ -5,9 +5,8 @@ import contextlib
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-import structlog
-
 from predictor.errors import CacheError, LoadError, RegistryError
+from predictor.log_events import CACHE_NOT_READ, RUN_NOT_READ
 from predictor.model.artifact import INPUT_EXAMPLE, MLMODEL, Fetched
 from predictor.model.graph import read_graph
 from predictor.model.mlmodel import names_example
@@ -99,7 +98,6 @@ def _below(uri: str, path: str) -> str:
 
 
 _EXAMPLE_BYTES, _EXAMPLE_SECONDS = 1_000_000, 10
-log = structlog.get_logger()
 
 
 class RegistrySource:
@@ -150,7 +148,7 @@ class RegistrySource:
         try:
             return await self._files.run(self._cache.last_verified)
         except (LoadError, OSError) as error:
-            log.warning("cache_not_read", reason=str(error))
+            CACHE_NOT_READ.log(reason=str(error))
             return None
 
     async def remember(self, version: ModelVersion, fetched: Fetched) -> None:
@@ -203,7 +201,7 @@ class RegistrySource:
             return dict(await self._registry.run_metrics(version.run_id))
         except RegistryError as error:
             # They are for people to read; a version does not need them to serve.
-            log.warning("run_not_read", model_version=version.version, reason=str(error))
+            RUN_NOT_READ.log(model_version=version.version, reason=str(error))
             return {}
 
 

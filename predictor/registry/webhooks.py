@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import ClassVar, Literal, Self, get_args
 
 import msgspec
-import structlog
 
 from predictor.errors import BadRequest, Conflict, Forbidden, RequestError, SettingsError
 from predictor.keys import SmallFile
+from predictor.log_events import WEBHOOK_SECRET_NOT_READ, WEBHOOK_SECRET_READ
 
 Refusal = Literal["malformed", "bad_signature", "stale", "repeated"]
 REFUSALS: tuple[Refusal, ...] = get_args(Refusal)
@@ -107,8 +107,6 @@ _VARIABLE = "PREDICTOR_WEBHOOK_SECRET_FILE"
 _LOOK_SECONDS = 1.0  # between two looks at the file
 _MOST_BYTES = 65_536
 
-log = structlog.get_logger()
-
 
 class WebhookSecrets:
     """The lines of a file, each a secret of its own: an old and a new one while they are exchanged."""
@@ -132,14 +130,14 @@ class WebhookSecrets:
                 self._broken(str(_fault(self._file.path, str(error.strerror))))
             else:
                 if found != self._secrets:
-                    log.info("webhook_secret_read", secrets=len(found))
+                    WEBHOOK_SECRET_READ.log(secrets=len(found))
                 self._secrets, self._fault = found, None
         return self._secrets
 
     def _broken(self, fault: str) -> None:
         if fault != self._fault:
             self._fault = fault
-            log.error("webhook_secret_not_read", reason=fault, next="the secrets of before count")
+            WEBHOOK_SECRET_NOT_READ.log(reason=fault, next="the secrets of before count")
 
 
 def check_webhook_secret(path: Path | None) -> None:

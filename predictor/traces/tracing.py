@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import structlog
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Attributes, OTELResourceDetector, Resource
@@ -27,14 +26,13 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from structlog.contextvars import bound_contextvars
 
 from predictor.errors import LoadError, RegistryError, RequestError, SettingsError
+from predictor.log_events import TRACES_NOT_SENT, TRACES_SENT
 
 Attribute = str | int | None
 
 _FLUSH_SECONDS = 1.0  # at the end, for what is not sent yet; the server ends itself after two
 _NONE: Mapping[str, Attribute] = {}
 _HEADERS = {b"traceparent", b"tracestate"}
-
-log = structlog.get_logger()
 
 
 class Span:
@@ -141,9 +139,9 @@ class _Noticing(SpanExporter):
         if sent != self._sent:
             self._sent = sent
             if sent:
-                log.info("traces_sent")
+                TRACES_SENT.log()
             else:
-                log.warning("traces_not_sent", next="spans are dropped until the collector answers")
+                TRACES_NOT_SENT.log(next="spans are dropped until the collector answers")
         return result
 
     def shutdown(self) -> None:

@@ -11,7 +11,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from predictor.clock import some_time_ago
-from predictor.logs import log
+from predictor.log_events import (
+    SUPERVISING,
+    WORKER_ENDED,
+    WORKER_HUNG,
+    WORKER_NOT_STARTED,
+    WORKERS_CANNOT_START,
+)
 from predictor.metrics import families
 from predictor.metrics import worker_state as presence
 from predictor.settings import Settings
@@ -161,7 +167,7 @@ class Supervisor:
             loop.add_signal_handler(ended_by, self._asked_to_stop, ended_by)
         presence.begin(self._counts)
         host, port = self._listeners[0].getsockname()[:2]
-        log.info("supervising", workers=len(self._listeners), host=host, port=port)
+        SUPERVISING.log(workers=len(self._listeners), host=host, port=port)
         await asyncio.gather(*(self._keep(index) for index in range(len(self._listeners))))
         return self._code
 
@@ -177,14 +183,13 @@ class Supervisor:
             any_served = any(presence.starts(block) for block in self._blocks)
             match decide(ending, in_a_row, any_served=any_served):
                 case GiveUp(code):
-                    log.error("workers_cannot_start", worker=index, code=ending.code)
+                    WORKERS_CANNOT_START.log(worker=index, code=ending.code)
                     self._code = code
                     self._stop()
                     return
                 case Replace(seconds, in_a_row):
                     self._counts.slots[self._counts.place(families.RESTARTS.name)] += 1
-                    log.error(
-                        "worker_ended", worker=index, code=ending.code, served=ending.served,
+                    WORKER_ENDED.log(worker=index, code=ending.code, served=ending.served,
                         replaced_after_seconds=seconds,
                     )  # fmt: skip
                     with contextlib.suppress(TimeoutError):
@@ -202,7 +207,7 @@ class Supervisor:
         try:
             worker = await WorkerProcess.start(post, partial(self._hand_on, index))
         except OSError as error:
-            log.error("worker_not_started", worker=index, reason=str(error))
+            WORKER_NOT_STARTED.log(worker=index, reason=str(error))
             return Ending(1, 0.0, served=False)
         self._workers[index] = worker
         if self._stopping.is_set():
@@ -231,7 +236,7 @@ class Supervisor:
             beats = presence.beats(block)
             missed = missed + 1 if beats == last else 0
             last = beats
-        log.error("worker_hung", worker=index, seconds=missed * presence.BEAT_SECONDS)
+        WORKER_HUNG.log(worker=index, seconds=missed * presence.BEAT_SECONDS)
         worker.signal(signal.SIGKILL)
 
     def _asked_to_stop(self, ended_by: signal.Signals) -> None:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from predictor import logs, signals
 from predictor.errors import SettingsError
 from predictor.events import Event, RegistryAnswered, RegistryFailed, Swapped
+from predictor.log_events import SUPERVISOR_ENDED
 from predictor.metrics import worker_state as presence
 from predictor.metrics.counts import Counts
 from predictor.model_version import ModelVersion
@@ -162,7 +163,7 @@ async def _beat(counts: Counts) -> None:
 
 def _end(shutdown_seconds: float) -> None:
     """The supervisor has gone: finish what is in flight, and go too."""
-    logs.log.error("supervisor_ended", next="this worker finishes what is in flight, and ends")
+    SUPERVISOR_ENDED.log(next="this worker finishes what is in flight, and ends")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(shutdown_seconds + _END_SECONDS)
     os._exit(1)

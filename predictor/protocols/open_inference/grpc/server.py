@@ -11,7 +11,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc
 
 from predictor.http.listeners import numeric
-from predictor.logs import log
+from predictor.log_events import CANNOT_LISTEN
 from predictor.parts import Service
 from predictor.protocols.open_inference.grpc.calls import Calls, Farewell
 from predictor.protocols.open_inference.grpc.methods import methods
@@ -59,7 +59,7 @@ def _listen(server: grpc.aio.Server, settings: Settings) -> int:
         pair = grpc.ssl_server_credentials([(key, chain)])
         return int(server.add_secure_port(address, pair))
     except RuntimeError as error:
-        log.error("cannot_listen", host=settings.host, port=port, reason=str(error))
+        CANNOT_LISTEN.log(host=settings.host, port=port, reason=str(error))
         raise
 
 

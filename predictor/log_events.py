@@ -1,0 +1,236 @@
+"""Every line that the service logs, declared once: the code logs by it, and docs/logs.md is written from it."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import structlog
+
+Level = Literal["debug", "info", "warning", "error"]
+_log = structlog.get_logger()
+_ALWAYS = {
+    "exc_info",
+    "request_id",
+}  # any line may have a traceback, and the request that it is about
+_VERSION = ("model_name", "model_version")
+_REGISTRY = ("reason", "serving", "model_name")
+
+
+@dataclass(frozen=True)
+class LogEvent:
+    """One kind of line: its name, its level, when it is logged, its fields and what to do about it.
+
+    `repeated` is the level of the lines after the first one, where the same thing goes on.
+    """
+
+    name: str
+    level: Level
+    when: str
+    fields: tuple[str, ...] = ()
+    action: str = "nothing"
+    repeated: Level | None = None
+
+    def log(self, *, again: bool = False, **fields: Any) -> None:
+        """Write the line; `again` at the level of repetitions. Warns of a field that is not declared."""
+        if undeclared := fields.keys() - _ALWAYS - set(self.fields):
+            warnings.warn(f"{self.name} declares no {', '.join(undeclared)}", stacklevel=2)
+        level = self.repeated if again and self.repeated else self.level
+        getattr(_log, level)(self.name, **fields)
+
+
+REGISTRY_ANSWERED = LogEvent(
+    "registry_answered", "info", "the registry names another version, or answers again after a failure",
+    ("desired", "model_name"),
+)  # fmt: skip
+REGISTRY_NAMES_NONE = LogEvent(
+    "registry_names_none", "warning", "the registry names no version", ("reason",),
+    "promote a version, unless this is intended",
+)  # fmt: skip
+REGISTRY_UNREACHABLE = LogEvent(
+    "registry_unreachable", "warning", "the registry does not answer; the serving version stays", _REGISTRY,
+    "check MLflow and the network", "debug",
+)  # fmt: skip
+REGISTRY_REFUSED = LogEvent(
+    "registry_refused", "warning", "the registry refuses the credentials; the serving version stays", _REGISTRY,
+    "check MLflow's variables for credentials", "debug",
+)  # fmt: skip
+REGISTRY_INVALID_RESPONSE = LogEvent(
+    "registry_invalid_response", "warning",
+    "the response is not that of an MLflow registry; the serving version stays", _REGISTRY,
+    "check what answers at that address, such as a proxy with a login page", "debug",
+)  # fmt: skip
+REGISTRY_INTERNAL = LogEvent(
+    "registry_internal", "warning",
+    "a fault of the service ended a poll, with its traceback; the serving version stays", _REGISTRY,
+    "report it with the traceback", "debug",
+)  # fmt: skip
+RUN_NOT_READ = LogEvent(
+    "run_not_read", "warning", "a version's metrics could not be read; it loads without them",
+    ("model_version", "reason"), "nothing, unless `/model` should show them",
+)  # fmt: skip
+LOAD_STARTED = LogEvent(
+    "load_started", "info", "the service fetches, builds and checks a version", _VERSION
+)
+LOAD_SUPERSEDED = LogEvent(
+    "load_superseded", "info", "the registry named another version before this one was ready", _VERSION
+)  # fmt: skip
+LOAD_FAILED = LogEvent(
+    "load_failed", "error",
+    "a version could not be loaded; the service tries again, and the serving version stays",
+    (*_VERSION, "stage", "reason", "attempts", "retry_seconds", "serving"),
+    "read the reason; repair or demote the version",
+)  # fmt: skip
+SWAPPED = LogEvent(
+    "swapped", "info", "another version serves from now on",
+    (*_VERSION, "reason", "previous", "load_seconds"),
+)  # fmt: skip
+STOPPED_SERVING = LogEvent(
+    "stopped_serving", "warning", "no version serves from now on: 503", ("reason", *_VERSION),
+    "promote a version, unless this is intended",
+)  # fmt: skip
+INFERENCE_TIMED_OUT = LogEvent(
+    "inference_timed_out", "error",
+    "a computation of the serving version took longer than `PREDICTOR_INFERENCE_SECONDS`, or half a second on "
+    "the event loop, and was stopped; the version goes on serving, each record in a thread",
+    (*_VERSION, "times"), "roll back to a version that answers every record",
+)  # fmt: skip
+EVENT_LOOP_STUCK = LogEvent(
+    "event_loop_stuck", "error",
+    "a computation on the event loop could not be stopped; the process ends with code 1 and has to be restarted",
+    ("seconds",), "roll back to a version that answers every record",
+)  # fmt: skip
+CACHE_NOT_READ = LogEvent(
+    "cache_not_read", "warning",
+    "the service starts without the last known good version: the cache folder is a link or others may write "
+    "to it, or the files are not those of the tag `onnx_sha256`",
+    ("reason",), "repair or empty the folder of `PREDICTOR_CACHE_DIR`",
+)  # fmt: skip
+CACHE_NOT_WRITTEN = LogEvent(
+    "cache_not_written", "error", "the serving version could not be kept for a start without the registry",
+    (*_VERSION, "reason"), "repair the folder of `PREDICTOR_CACHE_DIR`",
+)  # fmt: skip
+REQUEST_REFUSED = LogEvent(
+    "request_refused", "debug", "a request was malformed, too large or too slow, or there were too many",
+    ("status", "reason"), "nothing; `predictor_requests_total` counts them",
+)  # fmt: skip
+INTERNAL_ERROR = LogEvent(
+    "internal_error", "error",
+    "a request was answered 500: a fault of the service or of the model; its traceback follows",
+    ("endpoint", "error"), "report it; roll back if it began with a swap",
+)  # fmt: skip
+KEY_REFUSED = LogEvent(
+    "key_refused", "warning", "requests came without a valid key; at most one line in ten seconds",
+    ("endpoint", "key", "client", "requests"), "find the client; give it a key, or keep it out",
+)  # fmt: skip
+KEYS_READ = LogEvent(
+    "keys_read", "info", "other keys are valid from now on, or their file can be read again", ("variable", "keys")
+)  # fmt: skip
+KEYS_NOT_READ = LogEvent(
+    "keys_not_read", "error", "a key file cannot be read; the previous keys stay valid", ("variable", "reason"),
+    "repair the file", "debug",
+)  # fmt: skip
+WEBHOOK_REFUSED = LogEvent(
+    "webhook_refused", "warning", "a webhook was refused; at most one line in ten seconds",
+    ("outcome", "reason", "deliveries"), "compare the secrets and clocks of MLflow and of this host",
+)  # fmt: skip
+WEBHOOK_SECRET_READ = LogEvent(
+    "webhook_secret_read", "info", "other secrets are valid from now on", ("secrets",)
+)
+WEBHOOK_SECRET_NOT_READ = LogEvent(
+    "webhook_secret_not_read", "error", "the file of secrets cannot be read; the previous ones stay valid",
+    ("reason", "next"), "repair the file",
+)  # fmt: skip
+TRACES_NOT_SENT = LogEvent(
+    "traces_not_sent", "warning",
+    "the collector of traces does not take them; they are dropped, and no request waits; once", ("next",),
+    "check the collector and `OTEL_EXPORTER_OTLP_ENDPOINT`",
+)  # fmt: skip
+TRACES_SENT = LogEvent("traces_sent", "info", "the collector takes traces again")
+DESCRIPTORS_LIMITED = LogEvent(
+    "descriptors_limited", "warning",
+    "fewer connections can be open than `PREDICTOR_MAX_CONNECTIONS` allows; the rest wait",
+    ("needed", "allowed", "next"), "raise the hard limit of open files, or lower the setting",
+)  # fmt: skip
+CANNOT_LISTEN = LogEvent(
+    "cannot_listen", "error", "the address or port cannot be used; the process ends with code 1",
+    ("host", "port", "reason"), "free the port, or set another",
+)  # fmt: skip
+SUPERVISING = LogEvent(
+    "supervising", "info", "the supervisor starts the workers", ("workers", "host", "port")
+)
+WORKER_ENDED = LogEvent(
+    "worker_ended", "error", "a worker ended unexpectedly; another one is started",
+    ("worker", "code", "served", "replaced_after_seconds"),
+    "read its last lines, and the kernel's about memory (code -9)",
+)  # fmt: skip
+WORKER_HUNG = LogEvent(
+    "worker_hung", "error", "a worker's event loop did not run, and the worker was killed",
+    ("worker", "seconds"), "report it, with the requests of that time",
+)  # fmt: skip
+WORKER_NOT_STARTED = LogEvent(
+    "worker_not_started", "error", "the system could not start a process; it is tried again",
+    ("worker", "reason"), "check the limits of processes, memory and open files",
+)  # fmt: skip
+WORKERS_CANNOT_START = LogEvent(
+    "workers_cannot_start", "error", "no worker ever served; the service ends with their code",
+    ("worker", "code"), "read the workers' lines before this one",
+)  # fmt: skip
+SUPERVISOR_ENDED = LogEvent(
+    "supervisor_ended", "error", "a worker's supervisor was killed; the worker finishes its requests and ends",
+    ("next",), "start the service again",
+)  # fmt: skip
+COUNTS_FULL = LogEvent(
+    "counts_full", "error", "more versions and classes were counted than there is memory for; once",
+    ("first_not_counted", "bytes"), "restart at a convenient time",
+)  # fmt: skip
+CONNECTIONS_NOT_BOUNDED = LogEvent(
+    "connections_not_bounded", "warning", "this uvicorn is not one that we know: it serves without bounds on clients",
+    ("uvicorn", "unknown"), "install the version that `requirements/predictor.txt` pins",
+)  # fmt: skip
+EXIT_FORCED = LogEvent(
+    "exit_forced", "warning", "requests or threads did not end in time after SIGTERM, and were ended",
+    ("reason",), "check whether a load hung",
+)  # fmt: skip
+
+EVENTS = tuple(each for each in list(globals().values()) if isinstance(each, LogEvent))
+
+
+@dataclass(frozen=True)
+class LibraryLine:
+    """Lines of a library, in the same form; their `event` begins with one of `starts`."""
+
+    starts: tuple[str, ...]
+    level: Level
+    when: str
+
+
+LIBRARY_LINES = (
+    LibraryLine(
+        ("Started server process", "Finished server process"), "info",
+        "a serving process begins and ends (uvicorn)",
+    ),
+    LibraryLine(("Waiting for application startup", "Application startup complete"), "info", "the same"),
+    LibraryLine(("Uvicorn running on",), "info", "it takes connections"),
+    LibraryLine(
+        (
+            "Shutting down", "Waiting for connections to close", "Waiting for background tasks to complete",
+            "Waiting for application shutdown", "Application shutdown complete",
+        ),
+        "info", "after SIGTERM (uvicorn)",
+    ),
+    LibraryLine(
+        ("Cancel",), "error",
+        "requests were not done within `PREDICTOR_SHUTDOWN_SECONDS`, and were answered 503 (uvicorn)",
+    ),
+    LibraryLine(
+        ("Exception in ASGI application", "Exception in the fast lane", "Exception in a call"), "error",
+        "after `internal_error`, with the same `request_id`: the traceback",
+    ),
+    LibraryLine(
+        ("callback_failed",), "error",
+        "a fault outside of any request, with its traceback (asyncio, whose own words are left out)",
+    ),
+    LibraryLine(("Job", "Error"), "error", "a fault of a poll, with its traceback (APScheduler)"),
+    LibraryLine(("Using selector",), "debug", "the supervisor begins (asyncio)"),
+    LibraryLine(("/",), "warning", "a warning of a library, after the file and line of its source"),
+)  # fmt: skip
