@@ -3,8 +3,8 @@
 #
 #   docker build --target predictor --tag mlflow-hotswap-predictor .
 #
-# Any Debian with Python 3.11 or later, its venv module and CA certificates will do as BASE_IMAGE.
-# The tag is a version; whoever deploys pins the digest that their registry shows, after an "@".
+# BASE_IMAGE can be any Debian with Python 3.11 or later, its venv module and CA certificates.
+# The tag is a version; to deploy, pin the digest that your registry shows, after an "@".
 ARG BASE_IMAGE=docker.io/library/python:3.13.9-slim-bookworm
 
 # uv, in the version that is pinned with its hashes.
@@ -13,9 +13,9 @@ COPY requirements/uv.txt /requirements/
 RUN python3 -m venv /uv \
  && /uv/bin/python -m pip install --no-cache-dir --require-hashes --requirement /requirements/uv.txt
 
-# An environment for each image, as its requirements pin it. Compiled here, once: a container cannot
-# write where its code is. Unchecked: the code of an image never changes beneath its bytecode. Without
-# the libraries' own tests, which are 17 MB where serving takes 180.
+# An environment for each image, as its requirements pin it. Bytecode is compiled here, because a container
+# cannot write beside its code, and not checked against the sources, which never change in an image. The
+# libraries' own tests are removed: 17 MB, beside 180 MB for serving.
 FROM uv AS predictor-environment
 # Which file of requirements/ to install.
 ARG REQUIREMENTS=predictor
@@ -38,7 +38,7 @@ COPY exporters /app/exporters
 COPY trainer /app/trainer
 RUN /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
-# What both images are made on: a user of their own, and nothing to install with.
+# The base of both images: a user of their own, and no installer.
 FROM ${BASE_IMAGE} AS runtime
 RUN groupadd --gid 10001 hotswap \
  && useradd --no-log-init --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin hotswap \
@@ -50,7 +50,7 @@ ENV PATH=/venv/bin:$PATH \
 WORKDIR /app
 COPY LICENSE ./
 STOPSIGNAL SIGTERM
-# Said by whoever builds: version, commit, and where the source of this image is.
+# Arguments of the build: version, commit, and the address of the source.
 ARG VERSION=0.1.0
 ARG REVISION=
 ARG SOURCE=
@@ -64,7 +64,7 @@ LABEL org.opencontainers.image.title="mlflow-hotswap trainer" \
       org.opencontainers.image.description="Trains, compares and promotes versions; has MLflow's server"
 COPY --from=trainer-environment /venv /venv
 COPY --from=trainer-environment /app /app
-# Importing once keeps the bytecode of those modules of Python itself that the base has not compiled.
+# The import compiles the modules of Python itself for which the base image has no bytecode.
 RUN PYTHONDONTWRITEBYTECODE= python -c 'import mlflow.cli, mlflow.server, trainer.cli, trainer.registry_commands, trainer.train_command' \
  && install --directory --owner 10001 --group 10001 /var/lib/mlflow
 ENV MLFLOW_DISABLE_TELEMETRY=true \
@@ -79,9 +79,9 @@ LABEL org.opencontainers.image.title="mlflow-hotswap predictor" \
       org.opencontainers.image.description="Serves the version that MLflow's registry names, and swaps with no request lost"
 COPY --from=predictor-environment /venv /venv
 COPY --from=predictor-environment /app /app
-# As above. The folder is for a volume: where it is kept, a predictor starts without its registry.
-# Models that read text ask for the locale en_US.UTF-8 by its name, to make letters small or large; in
-# C.UTF-8, which every Debian has, these are the same.
+# As above. The folder is for a volume: with it, a service starts without its registry.
+# Models that read text need the locale en_US.UTF-8 by name, to convert upper and lower case; C.UTF-8, which
+# every Debian has, converts in the same way.
 RUN PYTHONDONTWRITEBYTECODE= python -c 'import predictor.cli, predictor.service, predictor.healthcheck, predictor.workers.supervisor, predictor.workers.worker' \
  && { [ -e /usr/lib/locale/en_US.utf8 ] || ln -s C.utf8 /usr/lib/locale/en_US.utf8; } \
  && python -c 'import locale; locale.setlocale(locale.LC_CTYPE, "en_US.UTF-8")' \

@@ -3,14 +3,14 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-# $(VENV)-NAME has what requirements/NAME.txt pins, and nothing else: the predictor runs without anything that it
-# lacks in production, and clients as other people install them.
+# $(VENV)-NAME has the packages of requirements/NAME.txt, and nothing else: the service runs with what it has in
+# production, and clients run as other people install them.
 export PREDICTOR_PYTHON = $(abspath $(VENV)-predictor)/bin/python
 export CLIENTS_PYTHON = $(abspath $(VENV)-clients)/bin/python
 export MODELS_PYTHON = $(abspath $(VENV)-models)/bin/python
 export MLFLOW2_PYTHON = $(abspath $(VENV)-mlflow2)/bin/python
 export STORES_PYTHON = $(abspath $(VENV)-stores)/bin/python
-# What only tests need: each requirements/NAME.in is pinned in NAME.txt by `make lock`.
+# Environments for tests only: `make lock` pins each requirements/NAME.in in NAME.txt.
 OTHERS = $(filter-out uv,$(patsubst requirements/%.in,%,$(wildcard requirements/*.in)))
 TYPESCRIPT     = tests/clients/typescript
 
@@ -22,39 +22,39 @@ SBOM           ?= sbom.json
 
 .PHONY: demo test test-all screenshots fuzz models scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables figures grpc dashboard swagger-ui clean help
 
-help: ## what can be made
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
 
 demo: environments ## train, promote and serve; stays up until Ctrl-C (MLFLOW_PORT=, PREDICTOR_PORT=)
 	@$(BIN)/python -m demo --mlflow-port $(MLFLOW_PORT) --predictor-port $(PREDICTOR_PORT)
 
-test: environments $(VENV)-clients/installed ## what needs nothing but Python: about five minutes on two cores (WORKERS=, ARGS=)
-	@echo "The tests that need nothing but Python, a real MLflow server included: about five minutes on two quiet cores"
+test: environments $(VENV)-clients/installed ## tests that need only Python: about five minutes on two cores (WORKERS=, ARGS=)
+	@echo "The tests that need only Python, with a real MLflow server: about five minutes on two idle cores"
 	$(BIN)/python -m pytest -m "not whole" --numprocesses $(WORKERS) $(ARGS)
 
 test-all: environments $(OTHERS:%=$(VENV)-%/installed) $(TYPESCRIPT)/node_modules/installed ## every test: needs root and the packages of .ci/run; names what it skips
-	@echo "All tests, those that need other programs included: about twelve minutes on two quiet cores"
+	@echo "All tests, also those that need other programs: about twelve minutes on two idle cores"
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
 
-screenshots: environments ## the main states of the page as pictures, for docs/screenshots
+screenshots: environments ## pictures of the page's main states, for docs/screenshots
 	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/page/test_pictures.py
 
 stress: environments ## a thousand swaps by alias and a thousand by stage, under load (ARGS=--help)
 	$(BIN)/python -m stress $(ARGS)
 
-bench: environments ## the predictor's speed beside its references; needs wrk and two cores (ARGS=--help)
+bench: environments ## measure the speed beside references; needs wrk and two cores (ARGS=--help)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-peers: environments ## other servers with the same model, each in an environment of its own below .bench
+bench-peers: environments ## measure other servers with the same model, each in an environment of its own below .bench
 	$(BIN)/python -m benchmarks peers $(ARGS)
 
 models: environments $(VENV)-models/installed ## serve models of other libraries, and write docs/models.md (ARGS=--help)
 	$(BIN)/python -m compatibility --python $(MODELS_PYTHON) $(ARGS)
 
-scale: environments ## how many replicas behave, simulated from measured costs (ARGS=--help)
+scale: environments ## simulate many replicas from measured costs (ARGS=--help)
 	$(BIN)/python -m scale $(ARGS)
 
-fuzz: environments ## 100,000 requests of odd bytes and thousands from the document, with their figures (REQUESTS=)
+fuzz: environments ## send 100,000 requests of odd bytes and thousands from the OpenAPI document (REQUESTS=)
 	FUZZ_REQUESTS=$(REQUESTS) SCHEMA_EXAMPLES=500 $(BIN)/python -m pytest -s tests/hostile/test_fuzz.py tests/hostile/test_document.py
 
 tables: environments ## write the documents' tables of settings, metrics and log events from the code
@@ -69,31 +69,31 @@ grpc: environments ## write the Python of the gRPC protocol's messages from pred
 dashboard: environments ## write Grafana's dashboard from grafana/
 	$(BIN)/python -m grafana
 
-check: environments ## format, lint, types, import rules
+check: environments ## check format, lint, types and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: environments ## rewrite the code the way `make check` wants it
+format: environments ## format the code, and fix what the linter can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-audit: environments ## known vulnerabilities in what the requirements files pin
+audit: environments ## look up known vulnerabilities of the pinned packages
 	$(BIN)/python -m deploy.audit
 
-image: ## both images, without a Docker engine: as root, with buildah and debootstrap
+image: ## build both images without a Docker engine: as root, with buildah and debootstrap
 	deploy/image.sh predictor
 	deploy/image.sh trainer
 
-sbom: environments ## what is in the predictor's image, in CycloneDX (SBOM=); as root, like `make image`
+sbom: environments ## list the contents of the predictor's image in CycloneDX (SBOM=); as root, like `make image`
 	$(BIN)/python -m deploy.sbom --image "$$(deploy/image.sh predictor)" --output $(SBOM)
 
-stack: ## everything in containers, with Docker: PostgreSQL, MLflow, predictor, Prometheus, Grafana
+stack: ## start everything in containers, with Docker: PostgreSQL, MLflow, predictor, Prometheus, Grafana
 	$(PYTHON) deploy/stack_secrets.py
 	docker compose -f deploy/compose.yaml up --build
 
-environments: $(VENV)/installed $(VENV)-predictor/installed ## the two virtual environments
+environments: $(VENV)/installed $(VENV)-predictor/installed ## build the two virtual environments
 
 $(VENV)/installed: requirements/dev.txt requirements/uv.txt
 	@echo "Installing training, serving and development tools into $(VENV)"
@@ -109,14 +109,14 @@ $(VENV)-%/installed: requirements/%.txt $(VENV)/installed
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(VENV)-$*/bin/python --require-hashes requirements/$*.txt
 	@touch $@
 
-# What generates and compiles a client in TypeScript. Without npm the test of it is skipped, but in CI.
+# Generates and compiles a client in TypeScript. Without npm its test is skipped, except in CI.
 $(TYPESCRIPT)/node_modules/installed: $(TYPESCRIPT)/package-lock.json
 	@if command -v npm >/dev/null; then \
-		echo "Installing what generates a TypeScript client into $(TYPESCRIPT)/node_modules"; \
+		echo "Installing the generator of a TypeScript client into $(TYPESCRIPT)/node_modules"; \
 		npm ci --silent --prefix $(TYPESCRIPT) && touch $@; \
 	else echo "npm is not installed: no TypeScript client is generated"; fi
 
-# Hashes, but no download address: whoever installs chooses where from.
+# With hashes, but without download addresses: the package index is chosen at installation.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 COMPILE_PEERS = $(subst 'make lock','make lock-peers',$(COMPILE))
@@ -131,14 +131,14 @@ lock: ## pin the newest versions that pyproject.toml allows
 	for name in $(OTHERS); do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt $(ARGS) || exit 1; done
 	cd $(TYPESCRIPT) && npm install --silent --package-lock-only && node lock.cjs
 
-# Each peer by itself: what one pins is no reason for another.
-lock-peers: ## the same for the servers of `make bench-peers`
+# Each peer alone: one peer's pins must not affect another.
+lock-peers: ## pin the servers of `make bench-peers`
 	for file in benchmarks/peers/*/requirements.in; do $(COMPILE_PEERS) $$file -o $${file%.in}.txt $(ARGS) || exit 1; done
 
 SWAGGER_UI = 5.35.0
 DOCS = predictor/web/docs
 
-swagger-ui: ## the files of Swagger UI that /docs needs, from npm (SWAGGER_UI=version)
+swagger-ui: ## update the files of Swagger UI for /docs, from npm (SWAGGER_UI=version)
 	mkdir -p .swagger-ui && cd .swagger-ui && tar -xzf "$$(npm pack --silent swagger-ui-dist@$(SWAGGER_UI))"
 	cd .swagger-ui/package && cp LICENSE NOTICE swagger-ui-bundle.js.LICENSE.txt $(abspath $(DOCS))
 	for file in swagger-ui-bundle.js swagger-ui.css; do gzip -9nc .swagger-ui/package/$$file > $(DOCS)/$$file.gz || exit 1; done
@@ -146,5 +146,5 @@ swagger-ui: ## the files of Swagger UI that /docs needs, from npm (SWAGGER_UI=ve
 	cd .swagger-ui/package && sha256sum swagger-ui-bundle.js swagger-ui.css | sed -E 's/^(\S+) +(\S+)$$/| `\2` | `\1` |/' >> $(abspath $(DOCS))/README.md
 	rm -r .swagger-ui
 
-clean: ## remove the environments and what the demo wrote
+clean: ## remove the environments and the demo's files
 	rm -rf $(VENV) $(wildcard $(VENV)-*) $(TYPESCRIPT)/node_modules .demo .bench
