@@ -87,12 +87,12 @@ def _calls(service: Service) -> AbstractAsyncContextManager[object]:
 def _lifespan(service: Service) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        service.watcher.start()
+        service.poller.start()
         measuring = asyncio.create_task(measure_lag(service.metrics.lagged))
         async with service.access.following(), service.beside(), _calls(service):
             yield
         measuring.cancel()
-        service.watcher.stop()
+        service.poller.stop()
         await service.reconciler.close()
 
     return lifespan

@@ -16,7 +16,7 @@ class RegistryAnswered:
 
     aspired: ModelVersion | None
     changed: bool
-    absence: str = ""
+    none_reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,8 @@ _REGISTRY_FAILED: dict[RegistryOutcome, log_events.LogEvent] = {
 def write(event: events.Event) -> None:
     """Log one line for each event that a person should read."""
     match event:
-        case events.RegistryAnswered(None, True, absence):
-            log_events.REGISTRY_NAMES_NONE.log(reason=absence)
+        case events.RegistryAnswered(None, True, none_reason):
+            log_events.REGISTRY_NAMES_NONE.log(reason=none_reason)
         case events.RegistryAnswered(aspired, True):
             log_events.REGISTRY_ANSWERED.log(**_only("desired", aspired))
         case events.RegistryFailed(outcome, reason, serving, first, cause):

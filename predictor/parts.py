@@ -9,7 +9,7 @@ from predictor.inference.batcher import Batcher
 from predictor.metrics.exposition import Exposition
 from predictor.metrics.recorder import Metrics
 from predictor.operations.journal import Journal
-from predictor.reconcile.poller import Watcher
+from predictor.reconcile.poller import Poller
 from predictor.reconcile.reconciler import Reconciler
 from predictor.registry.webhooks import Deliveries
 from predictor.settings import Settings
@@ -25,7 +25,7 @@ class Service:
     batcher: Batcher
     metrics: Metrics
     exposition: Exposition
-    watcher: Watcher
+    poller: Poller
     access: Access
     journal: Journal
     deliveries: Deliveries | None = None  # none without a secret

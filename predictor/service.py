@@ -20,13 +20,13 @@ from predictor.model.runs import WatchedRuns
 from predictor.model_version import ModelUri
 from predictor.operations.journal import Journal
 from predictor.parts import Service
-from predictor.reconcile.poller import Turn, Watcher
+from predictor.reconcile.poller import Poller, PollSchedule
 from predictor.reconcile.reconciler import Reconciler
 from predictor.registry.artifacts import ArtifactStores
 from predictor.registry.cache import Cache
 from predictor.registry.client import artifact_server, tracking_server
 from predictor.registry.source import RegistrySource
-from predictor.registry.versions import Registry
+from predictor.registry.versions import RegistryClient
 from predictor.registry.webhooks import Deliveries, WebhookSecrets
 from predictor.settings import Settings
 from predictor.traces.spans import Spans
@@ -40,7 +40,7 @@ class Company:
     siblings: Sequence[Counts] = ()
     supervisor: Counts | None = None
     observers: Sequence[Observe] = ()
-    turn: Turn = field(default_factory=Turn)
+    schedule: PollSchedule = field(default_factory=PollSchedule)
 
 
 def compose(settings: Settings, company: Company | None = None) -> Service:
@@ -51,14 +51,14 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
     journal = Journal(
         settings.max_event_streams,
         count=metrics.streams,
-        worker=company.turn.worker if company.turn.workers > 1 else None,
+        worker=company.schedule.worker if company.schedule.workers > 1 else None,
     )
     server = tracking_server(settings)
     workspace = f"\n{settings.workspace}" if settings.workspace else ""
     cache = Cache(settings.cache_dir, scope=f"{settings.tracking_uri}\n{uri}{workspace}")
     others = {each: artifact_server(str(each), settings) for each in settings.other_hosts}
     stores = ArtifactStores(server, others, settings.s3_options)
-    source = RegistrySource(Registry(server, uri), stores, cache, settings.max_model_bytes)
+    source = RegistrySource(RegistryClient(server, uri), stores, cache, settings.max_model_bytes)
     spans = Spans.of(settings)
     observe = _tell(
         logs.write, metrics.observe, journal.observe, *spans.observers, *company.observers
@@ -87,7 +87,7 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
         ),
         metrics=metrics,
         exposition=Exposition(uri.name, company.own, company.siblings, company.supervisor),
-        watcher=Watcher(spans.reconcile(reconciler), settings.poll_seconds, company.turn),
+        poller=Poller(spans.reconcile(reconciler), settings.poll_seconds, company.schedule),
         journal=journal,
         deliveries=Deliveries(WebhookSecrets(settings.webhook_secret_file), uri.name)
         if settings.webhook_secret_file

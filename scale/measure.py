@@ -18,7 +18,7 @@ from demo.processes import free_port, running, start_predictor
 from predictor.model_version import ModelVersion
 from predictor.registry.artifacts import ArtifactStores
 from predictor.registry.source import locate
-from predictor.registry.versions import Registry
+from predictor.registry.versions import RegistryClient
 from scale.costs import Costs
 from scale.registry import Asked
 
@@ -94,7 +94,7 @@ async def _cost(asked: Asked, ask: Callable[[], Awaitable[object]], times: int) 
     return (cpu_nanoseconds(asked.server.process.pid) - before) / 1e9 / times
 
 
-async def _polls_at_most(registry: Registry, seconds: float) -> float:
+async def _polls_at_most(registry: RegistryClient, seconds: float) -> float:
     until = perf_counter() + seconds
 
     async def poll() -> int:

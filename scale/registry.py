@@ -13,7 +13,7 @@ from benchmarks.registry import publish
 from demo.processes import Child, free_port, running, start_mlflow
 from predictor.model_version import ModelUri
 from predictor.registry.client import TrackingServer, tracking_server
-from predictor.registry.versions import Registry
+from predictor.registry.versions import RegistryClient
 from predictor.settings import Settings
 
 
@@ -29,9 +29,9 @@ class Asked:
         """Which model it is."""
         return ModelUri.parse(self.settings.model_uri)
 
-    def registry(self, client: TrackingServer) -> Registry:
+    def registry(self, client: TrackingServer) -> RegistryClient:
         """What a replica asks with."""
-        return Registry(client, self.uri)
+        return RegistryClient(client, self.uri)
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[TrackingServer]:

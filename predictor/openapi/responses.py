@@ -18,7 +18,7 @@ from predictor.http.body import check_json
 from predictor.http.problems import ErrorFormat, Problem
 from predictor.model import validation
 from predictor.openapi.schemas import Schema, header, ref
-from predictor.reconcile.decision import Knowledge, why_nothing
+from predictor.reconcile.decision import RegistryStatus, why_nothing
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -36,7 +36,7 @@ _DESCRIPTIONS = {
 }
 _HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
 
-NOTHING_SERVING = errors.NothingServing(why_nothing(Knowledge().answered(None), None, None))
+NOTHING_SERVING = errors.NothingServing(why_nothing(RegistryStatus().answered(None), None, None))
 NOT_MODIFIED: Responses = {
     304: {"description": "The client's copy, named in `If-None-Match`, is up to date."}
 }

@@ -114,7 +114,7 @@ def routes(service: Service) -> APIRouter:
 def _readiness(reconciler: Reconciler) -> Readiness:
     """The version that serves. Raises NothingServing."""
     servable = reconciler.require_serving()
-    version, aspired = servable.model_version, reconciler.knowledge.aspired
+    version, aspired = servable.model_version, reconciler.registry_status.aspired
     # The tag is written after the promotion, so the version as it was loaded may not have it yet.
     tags = aspired.tags if aspired == version and aspired else version.tags
     promoted = promoted_at(tags)

@@ -58,7 +58,7 @@ def _of_registry(
     if not event.changed:
         return None
     if event.aspired is None:
-        return "registry_names_none", {"reason": _short(event.absence)}
+        return "registry_names_none", {"reason": _short(event.none_reason)}
     desired = identity(event.aspired)
     return "registry_answered", {"desired": desired, "aspired": desired}
 

@@ -14,7 +14,7 @@ from predictor.openapi.responses import CONDITIONAL, NOT_MODIFIED, answers_with
 from predictor.openapi.schemas import DateTime, Versioned, doc
 from predictor.operations.journal import identity, iso
 from predictor.parts import Service
-from predictor.reconcile.decision import Knowledge
+from predictor.reconcile.decision import RegistryStatus
 
 Role = Literal["prediction", "probabilities", "outputs"]
 
@@ -160,7 +160,7 @@ def _without_times(model: Model) -> Model:
 def describe(service: Service) -> Model:
     """The body of `GET /model`."""
     reconciler, settings = service.reconciler, service.settings
-    known, loading, failure = reconciler.knowledge, reconciler.loading, reconciler.failure
+    known, loading, failure = reconciler.registry_status, reconciler.loading, reconciler.failure
     desired = RegisteredVersion(**identity(known.aspired)) if known.aspired else None
     return Model(
         model_uri=settings.model_uri,
@@ -183,14 +183,14 @@ def describe(service: Service) -> Model:
     )
 
 
-def _registry(known: Knowledge) -> RegistryState:
+def _registry(known: RegistryStatus) -> RegistryState:
     answered_at = known.answered_at
     return RegistryState(
         reachable=known.fault is None and answered_at is not None,
         last_answer_at=iso(clock.wall(answered_at)) if answered_at else None,
         last_answer_age_seconds=round(clock.now() - answered_at, 3) if answered_at else None,
         fault=known.fault,
-        names_none_because=known.absence or None,
+        names_none_because=known.none_reason or None,
     )
 
 

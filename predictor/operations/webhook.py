@@ -87,7 +87,7 @@ def routes(service: Service, deliveries: Deliveries) -> APIRouter:
             raise
         metrics.delivered("accepted" if ours else "ignored")
         if ours:
-            service.watcher.nudge()
+            service.poller.poll_now()
         return _answer(ours)
 
     return router

@@ -13,7 +13,7 @@ from predictor.model_version import ModelVersion
 class Failure:
     """The last failed load: which version, at which revision, why, how often, and when next.
 
-    `failed_at` is a moment of `clock.now`, `retry_at` one of the event loop's clock. `listing` is
+    `failed_at` is a moment of `clock.now`, `retry_at` one of the event loop's clock. `fingerprint` is
     what the version's files looked like after the failure, None where nobody could tell.
     """
 
@@ -23,7 +23,7 @@ class Failure:
     attempts: int
     failed_at: float
     retry_at: float
-    listing: str | None = None
+    fingerprint: str | None = None
 
     @classmethod
     def after(
@@ -38,15 +38,15 @@ class Failure:
         retry_at = now + retry_delay(attempts, first)
         return cls(version, error.stage, error.reason, attempts, clock.now(), retry_at)
 
-    def outdated_by(self, aspired: ModelVersion, listing: str | None) -> bool:
+    def outdated_by(self, aspired: ModelVersion, fingerprint: str | None) -> bool:
         """Whether the version or its files changed since: a reason to try again at once."""
         edited = self.version.revision != aspired.revision
-        replaced = None not in (self.listing, listing) and self.listing != listing
+        replaced = None not in (self.fingerprint, fingerprint) and self.fingerprint != fingerprint
         return edited or replaced
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class RegistryStatus:
     """What is known of the registry.
 
     Its last answer, when that was (a moment of `clock.now`, None for never), the fault of the last
@@ -57,13 +57,13 @@ class Knowledge:
     answered_at: float | None = None
     fault: str | None = None
     outcome: str = "answered"
-    absence: str = ""
+    none_reason: str = ""
 
-    def answered(self, aspired: ModelVersion | None, absence: str = "") -> "Knowledge":
+    def answered(self, aspired: ModelVersion | None, none_reason: str = "") -> "RegistryStatus":
         """What is known after an answer that came just now."""
-        return Knowledge(aspired, clock.now(), absence="" if aspired else absence)
+        return RegistryStatus(aspired, clock.now(), none_reason="" if aspired else none_reason)
 
-    def failed(self, error: RegistryError) -> "Knowledge":
+    def failed(self, error: RegistryError) -> "RegistryStatus":
         """What is known after a question that got no usable answer."""
         return replace(self, fault=str(error), outcome=error.outcome)
 
@@ -72,7 +72,7 @@ class Knowledge:
         return self.answered_at is None or self.fault is not None or self.aspired != aspired
 
     @property
-    def says_none(self) -> bool:
+    def names_none(self) -> bool:
         """Whether the registry's last word is that no version should serve."""
         return self.answered_at is not None and self.aspired is None
 
@@ -83,7 +83,7 @@ def retry_delay(attempts: int, first: float, longest: float = 300) -> float:
 
 
 @dataclass(frozen=True)
-class Keep:
+class NoChange:
     """Leave things as they are."""
 
 
@@ -101,7 +101,7 @@ class Stop:
     reason: str
 
 
-Action = Keep | Load | Stop
+Action = NoChange | Load | Stop
 
 
 def decide(
@@ -111,23 +111,23 @@ def decide(
     now: float,
     when_none: Literal["stop", "keep"],
     *,
-    listing: str | None = None,
+    fingerprint: str | None = None,
 ) -> Action:
     """Compare what should serve with what does. What happened before does not matter.
 
-    `now` is in seconds on the clock of `failure.retry_at`; `listing` is what the aspired version's
+    `now` is in seconds on the clock of `failure.retry_at`; `fingerprint` is what the aspired version's
     files look like now.
     """
     if aspired is None:
         if serving is None or when_none == "keep":
-            return Keep()
+            return NoChange()
         return Stop("the registry names no version")
     if aspired == serving:
-        return Keep()
+        return NoChange()
     if failure is None or failure.version != aspired:
         return Load(aspired)
-    waits = now < failure.retry_at and not failure.outdated_by(aspired, listing)
-    return Keep() if waits else Load(aspired)
+    waits = now < failure.retry_at and not failure.outdated_by(aspired, fingerprint)
+    return NoChange() if waits else Load(aspired)
 
 
 def why_swapped(
@@ -139,7 +139,9 @@ def why_swapped(
     return "rolled_back" if before and before.number > version.number else "promoted"
 
 
-def why_nothing(known: Knowledge, failure: Failure | None, loading: ModelVersion | None) -> str:
+def why_nothing(
+    known: RegistryStatus, failure: Failure | None, loading: ModelVersion | None
+) -> str:
     """Why nothing serves, in a sentence for clients, whoever they are.
 
     It has no address, and nothing that a registry, a store or a library said: `GET /model` has that, for

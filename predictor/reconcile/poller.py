@@ -1,4 +1,4 @@
-"""Watcher: when to ask the registry: every few seconds, or at once when something says so."""
+"""Poll the registry every few seconds, and at once on request."""
 
 import asyncio
 import contextlib
@@ -14,109 +14,111 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from predictor.clock import some_time_ago
 
-_MANY = 1_000_000  # looks that may be due at once: they wait for each other here, not there
+_MANY = (
+    1_000_000  # polls that may be due at once: they wait for each other here, not in APScheduler
+)
 _LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Turn:
-    """Whose turn it is to look: `workers` take turns, so that together they ask as one would.
+class PollSchedule:
+    """When this worker polls: `workers` take turns, so that together they poll as often as one would.
 
-    The turns began at `since`, in seconds of the monotonic clock, which the processes of a machine
+    The schedule began at `since`, in seconds of the monotonic clock, which the processes of a machine
     share. It is a random moment for each service: a thousand replicas that started together must not
-    ask in step.
+    poll at the same moment.
     """
 
     worker: int = 0
     workers: int = 1
     since: float = field(default_factory=some_time_ago)
 
-    def after(self, moment: float, poll_seconds: float) -> float:
-        """This worker's first turn after a moment, where all together look every `poll_seconds`."""
+    def next_after(self, moment: float, poll_seconds: float) -> float:
+        """This worker's first poll after a moment, where all workers together poll every `poll_seconds`."""
         period = poll_seconds * self.workers
         first = self.since + self.worker * poll_seconds
-        # A moment that is a turn itself may be a little less than that in floating point.
-        turns = math.floor((moment - first) / period + 1e-6) + 1
-        return first + turns * period
+        # A moment that is due itself may be a little less than that in floating point.
+        polls = math.floor((moment - first) / period + 1e-6) + 1
+        return first + polls * period
 
 
-class Watcher:
-    """Calls `reconcile` at each turn, never twice at the same time.
+class Poller:
+    """Calls `reconcile` on schedule, never twice at the same time.
 
-    Turns go by the monotonic clock. APScheduler runs the looks, and its own triggers, which go by the
-    wall clock, are not asked: a clock that is set back by an hour would stop them for an hour. After a
-    gap, such as a machine that was suspended, there is one look.
+    The schedule follows the monotonic clock. APScheduler only runs the polls; its own triggers follow the
+    wall clock, and a clock that is set back by an hour would stop them for an hour. After a gap, such as a
+    suspended machine, there is one poll.
     """
 
     def __init__(
         self,
         reconcile: Callable[[], Awaitable[None]],
         poll_seconds: float,
-        turn: Turn | None = None,
+        schedule: PollSchedule | None = None,
     ) -> None:
         self._reconcile = reconcile
         self._poll_seconds = poll_seconds
-        self._turn = turn or Turn()
+        self._schedule = schedule or PollSchedule()
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._scheduler = AsyncIOScheduler(timezone=UTC)
-        self._looking = False
+        self._polling = False
         self._again = False
 
     def start(self) -> None:
-        """Look at once, then at each turn."""
+        """Poll at once, then on schedule."""
         self._scheduler.start()
-        self.nudge()
-        self._wait_for(time.monotonic())
+        self.poll_now()
+        self._wait_from(time.monotonic())
 
-    def nudge(self) -> None:
-        """Look now; if a look is in progress, look again afterwards. Calls coalesce."""
-        if self._looking:
+    def poll_now(self) -> None:
+        """Poll now; if a poll is running, poll again afterwards. Calls coalesce."""
+        if self._polling:
             self._again = True
         else:
-            # Out of the context of whoever nudges: the scheduler's timers would keep it, and every
+            # Outside the caller's context: the scheduler's timers would keep it, and every
             # line about the registry from now on would have the id of one request.
-            Context().run(self._begin_look, "nudge")
+            Context().run(self._begin_poll, "requested")
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop polling."""
         if self._timer is not None:
             self._timer.cancel()
         self._scheduler.shutdown(wait=False)
 
-    def _wait_for(self, moment: float) -> None:
-        """Wait for the first turn after a moment."""
-        self._due = self._turn.after(moment, self._poll_seconds)
+    def _wait_from(self, moment: float) -> None:
+        """Wait for the first scheduled poll after a moment."""
+        self._due = self._schedule.next_after(moment, self._poll_seconds)
         delay = self._due - time.monotonic()
-        self._timer = asyncio.get_running_loop().call_later(delay, self._take_turn)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
 
-    def _take_turn(self) -> None:
-        self._begin_look("turn")
-        # A timer may come a little early: the turn that it was for is not taken twice.
-        self._wait_for(max(self._due, time.monotonic()))
+    def _on_timer(self) -> None:
+        self._begin_poll("scheduled")
+        # A timer may fire a little early: the same poll must not come twice.
+        self._wait_from(max(self._due, time.monotonic()))
 
-    def _begin_look(self, reason: Literal["turn", "nudge"]) -> None:
-        # Due since long ago, so whatever the wall clock says now, it is due.
+    def _begin_poll(self, reason: Literal["scheduled", "requested"]) -> None:
+        # Due since long ago, so it is due whatever the wall clock says.
         self._scheduler.add_job(
-            self._look, "date", run_date=_LONG_AGO, id=reason, args=[reason == "nudge"],
+            self._poll, "date", run_date=_LONG_AGO, id=reason, args=[reason == "requested"],
             replace_existing=True, max_instances=_MANY, misfire_grace_time=None,
         )  # fmt: skip
 
-    async def _look(self, nudged: bool) -> None:
-        if self._looking:
-            self._again |= nudged
+    async def _poll(self, requested: bool) -> None:
+        if self._polling:
+            self._again |= requested
             return
-        # Stopping cancels a look in progress; APScheduler would log that as an error.
+        # Stopping cancels a poll in progress; APScheduler would log that as an error.
         with contextlib.suppress(asyncio.CancelledError):
-            await self._look_until_news_is_read()
+            await self._poll_until_up_to_date()
 
-    async def _look_until_news_is_read(self) -> None:
-        self._looking = True
+    async def _poll_until_up_to_date(self) -> None:
+        self._polling = True
         try:
             await self._reconcile()
             while self._again:
-                # What this look was told may be older than the nudge.
+                # The answer to this poll may be older than the request to poll again.
                 self._again = False
                 await self._reconcile()
         finally:
-            self._looking = self._again = False
+            self._polling = self._again = False

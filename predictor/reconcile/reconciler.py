@@ -25,16 +25,16 @@ from predictor.model.servable import Servable
 from predictor.model_version import ModelVersion
 from predictor.reconcile.decision import (
     Failure,
-    Keep,
-    Knowledge,
     Load,
+    NoChange,
+    RegistryStatus,
     Stop,
     decide,
     why_nothing,
     why_swapped,
 )
 from predictor.reconcile.retries import Retries
-from predictor.reconcile.source import Memory, Source
+from predictor.reconcile.source import LastKnownGood, Source
 
 
 class Reconciler:
@@ -58,9 +58,11 @@ class Reconciler:
         self._asides: set[asyncio.Task[None]] = set()
         self._asking = asyncio.Lock()
         self._builder = Builder(source.fetch, load, load_seconds)
-        self._memory = Memory(source, observe, lambda: self._serving_version, self._none_may_serve)
+        self._last_known_good = LastKnownGood(
+            source, observe, lambda: self._serving_version, self._none_may_serve
+        )
         self._retries = Retries(source, observe, retry_seconds)
-        self.knowledge = Knowledge()
+        self.registry_status = RegistryStatus()
 
     @property
     def serving(self) -> Servable | None:
@@ -80,12 +82,12 @@ class Reconciler:
     @property
     def cache_fault(self) -> str | None:
         """Why what serves could not be written down for a start without the registry, or None."""
-        return self._memory.fault
+        return self._last_known_good.fault
 
     def require_serving(self) -> Servable:
         """The serving servable. Raises NothingServing, with the reason."""
         if self._serving is None:
-            raise NothingServing(why_nothing(self.knowledge, self.failure, self.loading))
+            raise NothingServing(why_nothing(self.registry_status, self.failure, self.loading))
         return self._serving
 
     async def reconcile(self) -> None:
@@ -100,7 +102,7 @@ class Reconciler:
                 changed = self._registry_answered(aspired)
                 await self._follow(aspired)
                 if changed and self._serving is None and aspired is None:
-                    self._aside(self._memory.record())
+                    self._aside(self._last_known_good.save())
             except RegistryError as error:
                 self._registry_failed(error)
             except Exception as error:  # noqa: BLE001  a fault of ours must not end the polls unseen
@@ -132,16 +134,16 @@ class Reconciler:
             if self._loading[0] == aspired:
                 return
             self._supersede()
-        listing = await self._retries.listing(aspired)
+        fingerprint = await self._retries.fingerprint(aspired)
         now = asyncio.get_running_loop().time()
         serving = self._serving_version
-        match decide(aspired, serving, self.failure, now, self._when_none, listing=listing):
+        match decide(aspired, serving, self.failure, now, self._when_none, fingerprint=fingerprint):
             case Load(version):
                 self._begin(version)
             case Stop():
                 self._swap(None, "withdrawn")
-                self._aside(self._memory.record())
-            case Keep():
+                self._aside(self._last_known_good.save())
+            case NoChange():
                 if aspired is None and self._when_none == "keep":
                     self._aside(self._restore())
 
@@ -157,7 +159,7 @@ class Reconciler:
 
     async def _restore(self) -> None:
         """Serve what served last, as a process would that had not been restarted."""
-        found = await self._memory.recall(self._needs_restore)
+        found = await self._last_known_good.load(self._needs_restore)
         if found is not None and not self._retries.last_failed(found[0]):
             self._begin(*found)
 
@@ -171,26 +173,26 @@ class Reconciler:
             servable, fetched = await self._builder.build(version, restored)
         except LoadError as error:
             failure = self._retries.failed(version, error, self._serving_version)
-            self._aside(self._retries.note_listing(failure))
+            self._aside(self._retries.note_fingerprint(failure))
         else:
             self._retries.loaded(version)
             reason = why_swapped(self._serving_version, version, restored=restored is not None)
             self._swap(servable, reason, time.perf_counter() - started)
             if restored is None:
-                self._memory.keep(version, fetched)
+                self._last_known_good.set_pending(version, fetched)
         finally:
             if self._loading is not None and self._loading[1] is asyncio.current_task():
                 self._loading = None
-        await self._memory.record()
+        await self._last_known_good.save()
         if self.failure is not None:
             await self._restore()
 
     def _none_may_serve(self) -> bool:
-        return self.knowledge.says_none and self._when_none == "stop"
+        return self.registry_status.names_none and self._when_none == "stop"
 
     def _swap(self, servable: Servable | None, reason: SwapReason, seconds: float = 0.0) -> None:
         previous, self._serving = self._serving_version, servable
-        self._memory.drop()
+        self._last_known_good.drop_pending()
         digest = servable.artifact.onnx_sha256 if servable else ""
         self._observe(Swapped(previous, self._serving_version, reason, seconds, digest))
 
@@ -201,16 +203,16 @@ class Reconciler:
             self._observe(LoadSuperseded(version))
 
     def _registry_answered(self, aspired: ModelVersion | None) -> bool:
-        changed = self.knowledge.differs_from(aspired)
-        self.knowledge = self.knowledge.answered(aspired, self._source.absence)
-        self._observe(RegistryAnswered(aspired, changed, self.knowledge.absence))
+        changed = self.registry_status.differs_from(aspired)
+        self.registry_status = self.registry_status.answered(aspired, self._source.none_reason)
+        self._observe(RegistryAnswered(aspired, changed, self.registry_status.none_reason))
         return changed
 
     def _registry_failed(self, error: RegistryError, cause: Exception | None = None) -> None:
-        first = self.knowledge.outcome != error.outcome
-        self.knowledge = self.knowledge.failed(error)
+        first = self.registry_status.outcome != error.outcome
+        self.registry_status = self.registry_status.failed(error)
         serving = self._serving_version
         self._observe(RegistryFailed(error.outcome, str(error), serving, first, cause))
         # Only where the registry has never spoken: once it has, its last word stands.
-        if self.knowledge.answered_at is None:
+        if self.registry_status.answered_at is None:
             self._aside(self._restore())

@@ -55,13 +55,13 @@ class Retries:
         """Whether the failure that is kept is this version's."""
         return self.failure is not None and self.failure.version == version
 
-    async def note_listing(self, failure: Failure) -> None:
+    async def note_fingerprint(self, failure: Failure) -> None:
         """Keep what the files looked like when the version failed."""
-        listing = await self._source.listing(failure.version)
+        fingerprint = await self._source.fingerprint(failure.version)
         if self.failure is failure:
-            self.failure = replace(failure, listing=listing)
+            self.failure = replace(failure, fingerprint=fingerprint)
 
-    async def listing(self, aspired: ModelVersion | None) -> str | None:
+    async def fingerprint(self, aspired: ModelVersion | None) -> str | None:
         """What the aspired version's files look like now, if it failed; replaced ones are worth a try.
 
         The failure of a version that the registry does not name any more is forgotten.
@@ -70,4 +70,4 @@ class Retries:
             self.failure = None
         if self.failure is None or self.failure.stage == INFERENCE:
             return None
-        return await self._source.listing(self.failure.version)
+        return await self._source.fingerprint(self.failure.version)

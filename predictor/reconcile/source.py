@@ -17,13 +17,13 @@ class Source(Protocol):
         """The version that should serve. Raises RegistryError."""
 
     @property
-    def absence(self) -> str:
+    def none_reason(self) -> str:
         """Why the last `aspired` was None, for people; it may be empty."""
 
     async def fetch(self, version: ModelVersion) -> Fetched:
         """Its files. Raises LoadError."""
 
-    async def listing(self, version: ModelVersion) -> str | None:
+    async def fingerprint(self, version: ModelVersion) -> str | None:
         """A text that differs once the version's files do; None where nobody can tell."""
 
     async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
@@ -39,7 +39,7 @@ class Source(Protocol):
         """Ask nothing any more, and let go of what is open."""
 
 
-class Memory:
+class LastKnownGood:
     """Writes to the source's cache what serves, or that none may, and tells it once after a start."""
 
     def __init__(
@@ -54,31 +54,31 @@ class Memory:
         self._observe = observe
         self._serving = serving
         self._none_may_serve = none_may_serve
-        self._recalled = False
-        self._recording = asyncio.Lock()
+        self._loaded = False
+        self._saving = asyncio.Lock()
         # Its files are kept until they are written down, and no longer.
-        self._unrecorded: tuple[ModelVersion, Fetched] | None = None
+        self._pending: tuple[ModelVersion, Fetched] | None = None
         self.fault: str | None = None
 
-    def keep(self, version: ModelVersion, fetched: Fetched) -> None:
+    def set_pending(self, version: ModelVersion, fetched: Fetched) -> None:
         """What serves from now on, for the next `record` to write down."""
-        self._unrecorded = (version, fetched)
+        self._pending = (version, fetched)
 
-    def drop(self) -> None:
+    def drop_pending(self) -> None:
         """What was to be written down does not serve any more."""
-        self._unrecorded = None
+        self._pending = None
 
-    async def record(self) -> None:
+    async def save(self) -> None:
         """Write down what serves; or that nothing does, where none may.
 
         One at a time, and always what serves now: a slow write of an older version must not
         come after the newer one's, nor after the news that none may serve.
         """
-        async with self._recording:
-            unrecorded, self._unrecorded = self._unrecorded, None
+        async with self._saving:
+            pending, self._pending = self._pending, None
             try:
-                if unrecorded is not None:
-                    await self._source.remember(*unrecorded)
+                if pending is not None:
+                    await self._source.remember(*pending)
                 elif self._serving() is None and self._none_may_serve():
                     await self._source.forget()
                 else:
@@ -89,13 +89,13 @@ class Memory:
             else:
                 self.fault = None
 
-    async def recall(self, wanted: Callable[[], bool]) -> tuple[ModelVersion, Fetched] | None:
+    async def load(self, wanted: Callable[[], bool]) -> tuple[ModelVersion, Fetched] | None:
         """What served last, if it is wanted before and after it was looked for. Tells it once."""
-        if self._recalled or not wanted():
+        if self._loaded or not wanted():
             return None
-        self._recalled = True
+        self._loaded = True
         found = await self._source.last_verified()
         if not wanted():
-            self._recalled = False  # the registry has spoken meanwhile
+            self._loaded = False  # the registry has spoken meanwhile
             return None
         return found

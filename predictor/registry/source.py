@@ -14,13 +14,13 @@ from predictor.model.mlmodel import onnx_path as path_of_graph
 from predictor.model_version import ModelUri, ModelVersion
 from predictor.registry.artifacts import ArtifactStores, Blocking, checked
 from predictor.registry.cache import Cache
-from predictor.registry.versions import Registry, RunBody
+from predictor.registry.versions import RegistryClient, RunBody
 
 _MOST_STEPS = 5  # a copy of a copy of a run's model takes three
 _MOST_MODELS = 10  # of one run
 
 
-async def locate(registry: Registry, version: ModelVersion) -> str:
+async def locate(registry: RegistryClient, version: ModelVersion) -> str:
     """The URI of a version's files: a store's, the artifact proxy's, or a local path.
 
     Raises RegistryError, and LoadError (stage `fetch`) for a source that leads nowhere.
@@ -37,7 +37,7 @@ async def locate(registry: Registry, version: ModelVersion) -> str:
     raise LoadError("fetch", f"{first} leads from one version to another without an end")
 
 
-async def _of_run(registry: Registry, uri: str) -> str:
+async def _of_run(registry: RegistryClient, uri: str) -> str:
     run_id, _, path = _path(uri).partition("/")
     run = await registry.run(run_id) if run_id else None
     if run is None:
@@ -48,7 +48,7 @@ async def _of_run(registry: Registry, uri: str) -> str:
     return _below(_known(uri, run.info.artifact_uri), path)
 
 
-async def _logged_in(registry: Registry, run: RunBody, path: str) -> str | None:
+async def _logged_in(registry: RegistryClient, run: RunBody, path: str) -> str | None:
     """MLflow 3 keeps a run's models beside its artifacts, and `runs:/RUN/NAME` names them, too."""
     name, _, rest = path.partition("/")
     for output in run.outputs.model_outputs[:_MOST_MODELS] if name else ():
@@ -58,7 +58,7 @@ async def _logged_in(registry: Registry, run: RunBody, path: str) -> str | None:
     return None
 
 
-async def _of_model(registry: Registry, uri: str) -> str:
+async def _of_model(registry: RegistryClient, uri: str) -> str:
     path = _path(uri)
     model_id, _, rest = path.partition("/")
     if model_id.startswith("m-"):
@@ -104,7 +104,7 @@ class RegistrySource:
     """The Source that asks MLflow's registry and keeps what it fetched in a cache."""
 
     def __init__(
-        self, registry: Registry, stores: ArtifactStores, cache: Cache, max_bytes: int
+        self, registry: RegistryClient, stores: ArtifactStores, cache: Cache, max_bytes: int
     ) -> None:
         self._registry = registry
         self._stores = stores
@@ -114,13 +114,13 @@ class RegistrySource:
         self._writes = Blocking("writes to the cache", 4)
 
     async def aspired(self) -> ModelVersion | None:
-        """As Registry.aspired."""
+        """As RegistryClient.aspired."""
         return await self._registry.aspired()
 
     @property
-    def absence(self) -> str:
-        """As Registry.absence."""
-        return self._registry.absence
+    def none_reason(self) -> str:
+        """As RegistryClient.none_reason."""
+        return self._registry.none_reason
 
     async def fetch(self, version: ModelVersion) -> Fetched:
         """The files of a version. Raises LoadError (stage `fetch`, `session` or `digest`)."""
@@ -134,7 +134,7 @@ class RegistrySource:
             fetched.artifact.check(version.expected_sha256)
         return fetched
 
-    async def listing(self, version: ModelVersion) -> str | None:
+    async def fingerprint(self, version: ModelVersion) -> str | None:
         """The names and sizes of a version's files; None where they cannot be listed."""
         try:
             uri = await locate(self._registry, version)

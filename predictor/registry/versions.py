@@ -120,7 +120,7 @@ class _Fault(msgspec.Struct):
     message: str = ""
 
 
-class Registry:
+class RegistryClient:
     """Asks one MLflow server which version of one model should serve.
 
     Whatever the server answers, no method raises anything but RegistryError.
@@ -134,7 +134,7 @@ class Registry:
         self._uri = uri
         self._seconds = seconds
         #: Why the last answer named no version, for people: MLflow's words, or ours for a stage.
-        self.absence = ""
+        self.none_reason = ""
 
     async def aspired(self) -> ModelVersion | None:
         """The version that should serve, or None where the registry names none.
@@ -192,7 +192,7 @@ class Registry:
             # MLflow says `{}` for an empty stage. An object of other things is not MLflow's.
             raise RegistryInvalidResponse(self._url(path), "it has no model_versions")
         if not found:
-            self.absence = f"no version of {self._uri.name} is in {self._uri.pointer}"
+            self.none_reason = f"no version of {self._uri.name} is in {self._uri.pointer}"
             return None
         return self._read(path, found[0])
 
@@ -233,10 +233,10 @@ class Registry:
         )
         if status == HTTPStatus.OK:
             return content
-        self.absence = self._absence(path, status, content)
+        self.none_reason = self._none_reason(path, status, content)
         return None
 
-    def _absence(self, path: str, status: int, content: bytes) -> str:
+    def _none_reason(self, path: str, status: int, content: bytes) -> str:
         """MLflow's own words where there is no such thing; raises RegistryError otherwise."""
         url, shown = self._url(path), self._server.shown
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:

@@ -68,7 +68,7 @@ class DeliveryRepeated(DeliveryRefused, Conflict):
         )
 
 
-class Seen:
+class SeenDeliveries:
     """Ids with their timestamps, in seconds since the epoch; at most `most`.
 
     Where there are more, the oldest is forgotten, and all that is not newer refused from then on: what
@@ -228,7 +228,7 @@ class Deliveries:
         self._secrets = secrets
         self._model_name = model_name
         self._clock = clock
-        self._seen = Seen(WINDOW_SECONDS)
+        self._seen = SeenDeliveries(WINDOW_SECONDS)
 
     async def take(self, delivery: Delivery, body: bytes) -> bool:
         """Whether it says that something about our model changed. Each is taken once.

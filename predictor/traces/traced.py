@@ -42,16 +42,16 @@ class TracedSource:
         self._source = source
         self._tracing = tracing
         self.aspired = source.aspired
-        self.listing = source.listing
+        self.fingerprint = source.fingerprint
         self.last_verified = source.last_verified
         self.remember = source.remember
         self.forget = source.forget
         self.close = source.close
 
     @property
-    def absence(self) -> str:
-        """As Source.absence."""
-        return self._source.absence
+    def none_reason(self) -> str:
+        """As Source.none_reason."""
+        return self._source.none_reason
 
     async def fetch(self, version: ModelVersion) -> Fetched:
         """As Source.fetch."""
@@ -169,7 +169,7 @@ def _traced_reconcile(tracing: Tracing, reconciler: Reconciler) -> Callable[[], 
     async def reconcile() -> None:
         with tracing.span("reconcile") as span:
             await reconciler.reconcile()
-            known, serving = reconciler.knowledge, reconciler.serving
+            known, serving = reconciler.registry_status, reconciler.serving
             span.say(
                 {
                     "registry": known.outcome,

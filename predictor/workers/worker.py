@@ -20,7 +20,7 @@ from predictor.log_events import SUPERVISOR_ENDED
 from predictor.metrics import worker_state as presence
 from predictor.metrics.counts import Counts
 from predictor.model_version import ModelVersion
-from predictor.reconcile.poller import Turn
+from predictor.reconcile.poller import PollSchedule
 from predictor.service import Company, compose, serve
 from predictor.settings import Settings
 from predictor.workers.shared_memory import Blocks, Post
@@ -134,7 +134,7 @@ def main() -> int:
             blocks.siblings(post.worker),
             blocks.supervisor(),
             [news.observe, arrival.observe],
-            Turn(post.worker, post.workers, post.since),
+            PollSchedule(post.worker, post.workers, post.since),
         )
         service = compose(settings, company)
     except SettingsError as error:
@@ -144,7 +144,7 @@ def main() -> int:
 
     @asynccontextmanager
     async def beside() -> AsyncIterator[None]:
-        news.listen(service.watcher.nudge, lambda: _end(settings.shutdown_seconds))
+        news.listen(service.poller.poll_now, lambda: _end(settings.shutdown_seconds))
         await arrival.over(service.reconciler.settled)
         beating = asyncio.create_task(_beat(company.own))
         presence.begin(company.own)

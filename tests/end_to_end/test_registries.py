@@ -11,7 +11,7 @@ from predictor.model_version import ModelUri
 from predictor.registry.artifacts import ArtifactStores
 from predictor.registry.cache import Cache
 from predictor.registry.source import RegistrySource
-from predictor.registry.versions import Registry
+from predictor.registry.versions import RegistryClient
 from predictor.service import compose
 from predictor.settings import Settings
 from tests.end_to_end.servers import Shelf, mlflow, s3
@@ -74,8 +74,8 @@ async def test_promotion_alias_and_demotion(url, name, tmp_path):
     by_alias = settings(url, tmp_path, model_uri=f"models:/{name}@champion")
     for each in (by_stage, by_alias):
         nothing = await polled(each)
-        assert nothing.knowledge.fault is None
-        assert nothing.knowledge.says_none
+        assert nothing.registry_status.fault is None
+        assert nothing.registry_status.names_none
     shelf.stage(name, number, "Production")
     shelf.call("POST", "/registered-models/alias", name=name, alias="champion", version=number)
     for each in (by_stage, by_alias):
@@ -100,7 +100,7 @@ async def test_every_form_of_a_source(url, name, tmp_path):
     async with a_client(url) as client:
         for source in sources:
             number = shelf.version(name, source, run_id)
-            registry = Registry(client, ModelUri.parse(f"models:/{name}/{number}"))
+            registry = RegistryClient(client, ModelUri.parse(f"models:/{name}/{number}"))
             cache = Cache(tmp_path / number, "")
             fetched = await RegistrySource(registry, ArtifactStores(client), cache, 1 << 30).fetch(
                 await registry.aspired()
@@ -141,7 +141,7 @@ async def test_a_model_that_mlflow_3_logged_is_found_by_its_run(mlflow_server, n
             (f"models:/{made['model_id']}", {"model_id": made["model_id"]}),
         ):
             number = shelf.version(name, source, run_id, **more)
-            registry = Registry(client, ModelUri.parse(f"models:/{name}/{number}"))
+            registry = RegistryClient(client, ModelUri.parse(f"models:/{name}/{number}"))
             source_of = RegistrySource(
                 registry, ArtifactStores(client), Cache(tmp_path / number, ""), 1 << 30
             )
@@ -179,7 +179,7 @@ async def test_only_the_model_of_the_own_workspace_answers(workspaces, tmp_path)
         assert serving(found) == ("1", digest)
     nobody = await polled(settings(server.url, tmp_path))
     assert serving(nobody) is None
-    assert nobody.knowledge.says_none
+    assert nobody.registry_status.names_none
     down = server.url.replace("127.0.0.1", "127.0.0.2")
     (tmp_path / "cache").rename(tmp_path / "kept")
     for workspace in (*digests, ""):
@@ -199,7 +199,7 @@ async def _restored(settings, folder, down):
     await service.reconciler.settled()
     await service.reconciler.close()
     found = service.reconciler.serving
-    assert service.reconciler.knowledge.fault is not None
+    assert service.reconciler.registry_status.fault is not None
     return found and found.artifact.onnx_sha256
 
 
@@ -254,7 +254,7 @@ async def test_a_missing_permission_is_named(guarded, tmp_path):
         MLFLOW_TRACKING_PASSWORD="only-a-reader",
     )
     forbidden = await polled(asked)
-    assert "the user reader needs READ on the registered model m" in forbidden.knowledge.fault
+    assert "the user reader needs READ on the registered model m" in forbidden.registry_status.fault
     _grant(admin, "registered_model", "m")
     failed = (await polled(asked)).failure
     assert failed.stage == "fetch"
@@ -265,7 +265,7 @@ async def test_a_missing_permission_is_named(guarded, tmp_path):
     wrong = settings(
         server.url, tmp_path, MLFLOW_TRACKING_USERNAME="reader", MLFLOW_TRACKING_PASSWORD="guess"
     )
-    assert "MLFLOW_TRACKING_PASSWORD" in (await polled(wrong)).knowledge.fault
+    assert "MLFLOW_TRACKING_PASSWORD" in (await polled(wrong)).registry_status.fault
 
 
 @pytest.fixture(scope="module")

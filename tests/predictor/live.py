@@ -19,7 +19,7 @@ from predictor.metrics.recorder import Metrics
 from predictor.model.loader import load
 from predictor.operations.journal import Journal
 from predictor.parts import Service
-from predictor.reconcile.poller import Turn, Watcher
+from predictor.reconcile.poller import Poller, PollSchedule
 from predictor.reconcile.reconciler import Reconciler
 from predictor.registry.webhooks import Deliveries, WebhookSecrets
 from predictor.settings import Settings
@@ -58,7 +58,9 @@ class Live:
             metrics=self.metrics,
             exposition=self.exposition,
             # Its turn came a second ago: none comes while a test runs.
-            watcher=Watcher(self.reconciler.reconcile, 3600, Turn(since=time.monotonic() - 1)),
+            poller=Poller(
+                self.reconciler.reconcile, 3600, PollSchedule(since=time.monotonic() - 1)
+            ),
             journal=self.journal,
             deliveries=Deliveries(WebhookSecrets(chosen.webhook_secret_file), "m")
             if chosen.webhook_secret_file

@@ -51,7 +51,7 @@ def servable_of(
 class FakeSource:
     """A Source that says and brings what a test wants, when the test wants it."""
 
-    absence = "nothing is in Production"
+    none_reason = "nothing is in Production"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -85,7 +85,7 @@ class FakeSource:
     def files(self, version: ModelVersion) -> Fetched:
         return write_artifact(self._folder / version.version, classifier((version.number, -1.0)))
 
-    async def listing(self, version: ModelVersion) -> str | None:
+    async def fingerprint(self, version: ModelVersion) -> str | None:
         return self.listings.get(version.version)
 
     async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:

@@ -132,7 +132,7 @@ async def test_composing_starts_nothing(monkeypatch, tmp_path):
     assert service.reconciler.serving is None
     assert not (tmp_path / "cache").exists()
     await service.reconciler.reconcile()
-    assert "did not answer" in service.reconciler.knowledge.fault
+    assert "did not answer" in service.reconciler.registry_status.fault
 
 
 def run(**environment):

@@ -6,7 +6,7 @@ from predictor.errors import RegistryUnreachable
 from predictor.model_version import ModelUri
 from predictor.proxy import Proxy
 from predictor.registry.client import tracking_server
-from predictor.registry.versions import Registry
+from predictor.registry.versions import RegistryClient
 from predictor.settings import Settings
 from tests.predictor.parts import http, raw_server
 
@@ -64,7 +64,7 @@ async def test_a_proxy_that_fails_is_named(monkeypatch, answer):
         settings = Settings.model_validate({"MLFLOW_TRACKING_URI": "http://mlflow.example"})
         server = tracking_server(settings)
         with pytest.raises(RegistryUnreachable) as caught:
-            await Registry(server, ModelUri.parse("models:/m/1")).aspired()
+            await RegistryClient(server, ModelUri.parse("models:/m/1")).aspired()
         await server.close()
     assert f"through the proxy {proxy.removeprefix('http://')} (HTTP_PROXY)" in str(caught.value)
     assert "s3cret" not in str(caught.value)
@@ -77,6 +77,6 @@ async def test_a_tunnel_that_a_proxy_refuses(monkeypatch):
         settings = Settings.model_validate({"MLFLOW_TRACKING_URI": "https://mlflow.example"})
         server = tracking_server(settings)
         with pytest.raises(RegistryUnreachable, match=r"the proxy answers HTTP 403") as caught:
-            await Registry(server, ModelUri.parse("models:/m/1")).aspired()
+            await RegistryClient(server, ModelUri.parse("models:/m/1")).aspired()
         await server.close()
     assert "s3cret" not in str(caught.value)

@@ -13,7 +13,12 @@ from structlog.testing import capture_logs
 
 from predictor.errors import SettingsError
 from predictor.logs import Seldom
-from predictor.registry.webhooks import DeliveryRepeated, DeliveryStale, Seen, WebhookSecrets
+from predictor.registry.webhooks import (
+    DeliveryRepeated,
+    DeliveryStale,
+    SeenDeliveries,
+    WebhookSecrets,
+)
 from tests.hostile.wire import request, split
 from tests.predictor.live import Live
 from tests.predictor.sockets import SECONDS, listening
@@ -78,10 +83,10 @@ async def live(tmp_path, secret_file):
     """A service that has looked at the registry once, and looks again when it is woken."""
     made = Live(tmp_path / "service", webhook_secret_file=secret_file)
     made.questions = Counting(made.source)
-    made.service.watcher.start()
+    made.service.poller.start()
     await made.questions.quiet()
     yield made
-    made.service.watcher.stop()
+    made.service.poller.stop()
     await made.reconciler.close()
     await made.client.aclose()
 
@@ -302,7 +307,7 @@ class TestSecrets:
 class TestSeen:
     def test_an_id_is_forgotten_when_it_is_too_old_to_come_again(self):
         """Memory holds five minutes of them."""
-        seen = Seen(300)
+        seen = SeenDeliveries(300)
         seen.check("a", 1000, 1000)
         with pytest.raises(DeliveryRepeated):
             seen.check("a", 1000, 1300)
@@ -313,7 +318,7 @@ class TestSeen:
 
     def test_what_is_forgotten_for_want_of_room_cannot_come_again(self):
         """Nothing that is as old as that is taken any more; what is newer is."""
-        seen = Seen(300, most=2)
+        seen = SeenDeliveries(300, most=2)
         for at, identity in enumerate("abc", 1000):
             seen.check(identity, at, 1010)
         for identity in "ad":

@@ -4,9 +4,9 @@ import pytest
 
 from predictor.reconcile.decision import (
     Failure,
-    Keep,
-    Knowledge,
     Load,
+    NoChange,
+    RegistryStatus,
     Stop,
     decide,
     retry_delay,
@@ -27,24 +27,24 @@ def failed(version, retry_at=10.0):
     ("aspired", "serving", "failure", "now", "setting", "action"),
     [
         (A, None, None, 0, "stop", Load(A)),
-        (A, A, None, 0, "stop", Keep()),
+        (A, A, None, 0, "stop", NoChange()),
         (B, A, None, 0, "stop", Load(B)),
         (A, B, None, 0, "stop", Load(A)),
         (B, AGAIN, None, 0, "stop", Load(B)),
         (None, A, None, 0, "stop", STOP),
-        (None, A, None, 0, "keep", Keep()),
-        (None, None, None, 0, "stop", Keep()),
-        (None, None, None, 0, "keep", Keep()),
+        (None, A, None, 0, "keep", NoChange()),
+        (None, None, None, 0, "stop", NoChange()),
+        (None, None, None, 0, "keep", NoChange()),
         (None, A, failed(B), 0, "stop", STOP),
-        (B, A, failed(B), 9.9, "stop", Keep()),
+        (B, A, failed(B), 9.9, "stop", NoChange()),
         (B, A, failed(B), 10, "stop", Load(B)),
-        (B, None, failed(B), 9.9, "stop", Keep()),
+        (B, None, failed(B), 9.9, "stop", NoChange()),
         (B, A, failed(A), 0, "stop", Load(B)),
-        (A, A, failed(B), 99, "stop", Keep()),
+        (A, A, failed(B), 99, "stop", NoChange()),
         (version(2, updated=7), A, failed(B), 0, "stop", Load(B)),
         (version(2, onnx_sha256="x"), A, failed(B), 0, "stop", Load(B)),
         (AGAIN, A, failed(B), 0, "stop", Load(AGAIN)),
-        (version(1, updated=7, note="edited"), A, None, 0, "stop", Keep()),
+        (version(1, updated=7, note="edited"), A, None, 0, "stop", NoChange()),
     ],
 )
 def test_every_case_has_one_action(  # noqa: PLR0917  a table's columns
@@ -64,12 +64,17 @@ def test_the_delay_doubles_up_to_a_limit():
 @pytest.mark.parametrize(
     ("known", "failure", "loading", "words"),
     [
-        (Knowledge(), None, None, "not been asked yet"),
-        (Knowledge(fault="at http://registry"), None, None, "has not said which version may serve"),
-        (Knowledge(A, 1.0), None, A, "m version 1 is being loaded"),
-        (Knowledge(A, 1.0), failed(A), None, "m version 1 could not be loaded (fetch)"),
-        (Knowledge(None, 1.0), None, None, "promote one"),
-        (Knowledge(None, 1.0, "down"), None, None, "promote one"),
+        (RegistryStatus(), None, None, "not been asked yet"),
+        (
+            RegistryStatus(fault="at http://registry"),
+            None,
+            None,
+            "has not said which version may serve",
+        ),
+        (RegistryStatus(A, 1.0), None, A, "m version 1 is being loaded"),
+        (RegistryStatus(A, 1.0), failed(A), None, "m version 1 could not be loaded (fetch)"),
+        (RegistryStatus(None, 1.0), None, None, "promote one"),
+        (RegistryStatus(None, 1.0, "down"), None, None, "promote one"),
     ],
 )
 def test_the_reason_for_nothing_is_the_nearest_one(known, failure, loading, words):

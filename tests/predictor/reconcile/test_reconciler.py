@@ -149,7 +149,7 @@ async def test_a_registry_that_fails_changes_nothing(tmp_path, error, outcome):
     world.source = Failing(tmp_path)
     world.restart()
     await world.told(A)
-    answered_at = world.reconciler.knowledge.answered_at
+    answered_at = world.reconciler.registry_status.answered_at
     await world.unreachable()
     await world.unreachable()
     assert world.serving == 1
@@ -157,10 +157,10 @@ async def test_a_registry_that_fails_changes_nothing(tmp_path, error, outcome):
     assert [(f.outcome, f.first, f.serving) for f in failures] == [
         (outcome, True, A), (outcome, False, A),
     ]  # fmt: skip
-    assert world.reconciler.knowledge.answered_at == answered_at
-    assert world.reconciler.knowledge.fault == str(error)
+    assert world.reconciler.registry_status.answered_at == answered_at
+    assert world.reconciler.registry_status.fault == str(error)
     await world.told(A)
-    assert world.reconciler.knowledge.fault is None
+    assert world.reconciler.registry_status.fault is None
     assert world.heard.of(events.RegistryAnswered)[-1].changed
 
 
@@ -338,7 +338,7 @@ class TestStartWithoutTheRegistry:
         await world.unreachable()
         assert world.serving == 1
         assert world.swaps[-1] == (1, "restored")
-        assert world.reconciler.knowledge.fault is not None
+        assert world.reconciler.registry_status.fault is not None
 
     async def test_nothing_was_verified(self, world):
         """503 that says so, without the registry's address; `/model` has the fault."""
@@ -579,9 +579,9 @@ async def test_a_fault_of_ours_in_a_poll_is_told(tmp_path):
         ("internal", False),
     ]
     assert isinstance(failed[0].cause, OverflowError)
-    assert "OverflowError" in world.reconciler.knowledge.fault
-    assert "secrets" not in world.reconciler.knowledge.fault
+    assert "OverflowError" in world.reconciler.registry_status.fault
+    assert "secrets" not in world.reconciler.registry_status.fault
     assert world.reconciler.serving is not None
     world.source.aspired = asked
     await world.told(B)
-    assert world.reconciler.knowledge.fault is None
+    assert world.reconciler.registry_status.fault is None

@@ -18,7 +18,7 @@ from predictor.errors import LoadError, RegistryError, RegistryInvalidResponse
 from predictor.model_version import ModelUri
 from predictor.registry.artifacts import ArtifactStores
 from predictor.registry.client import tracking_server
-from predictor.registry.versions import Registry
+from predictor.registry.versions import RegistryClient
 from predictor.settings import Settings
 from tests.predictor.parts import a_client, http, raw_server
 
@@ -30,7 +30,7 @@ FOUND = {"name": "m", "version": "7", "source": "s", "creation_timestamp": 12, "
 
 async def ask(address, uri=PINNED):
     async with a_client(address) as client:
-        return await Registry(client, ModelUri.parse(uri)).aspired()
+        return await RegistryClient(client, ModelUri.parse(uri)).aspired()
 
 
 def ok(body, *headers):
@@ -173,7 +173,7 @@ async def test_cookies_are_not_kept(cookies):
 
     async with raw_server(reply) as address:
         server = tracking_server(Settings.model_validate({"MLFLOW_TRACKING_URI": address}))
-        registry = Registry(server, ModelUri.parse(PINNED))
+        registry = RegistryClient(server, ModelUri.parse(PINNED))
         await registry.aspired()
         await registry.aspired()
         await server.close()
@@ -213,7 +213,7 @@ def test_nothing_but_a_registry_error_leaves_the_registry(body, status, wrong):
     async def all_questions():
         async with raw_server(answer) as address, a_client(address) as client:
             for uri in ("models:/m/Production", "models:/m@a", PINNED):
-                registry = Registry(client, ModelUri.parse(uri), seconds=5)
+                registry = RegistryClient(client, ModelUri.parse(uri), seconds=5)
                 for question in (
                     registry.aspired(), registry.download_uri("m", "7"), registry.run_metrics("r"),
                     registry.logged_model("m-1"),

@@ -8,7 +8,7 @@ import pytest
 from predictor.errors import LoadError
 from predictor.model_version import ModelUri
 from predictor.registry.source import locate
-from predictor.registry.versions import Registry
+from predictor.registry.versions import RegistryClient
 from tests.predictor.parts import a_client, http, raw_server, version
 
 RUN = {
@@ -39,7 +39,7 @@ async def located(source, **others):
         writer.write(http("200 OK", json.dumps(body).encode()) if body else missing)
 
     async with raw_server(reply) as address, a_client(address) as client:
-        return await locate(Registry(client, ModelUri.parse("models:/m/1")), version(1))
+        return await locate(RegistryClient(client, ModelUri.parse("models:/m/1")), version(1))
 
 
 @pytest.mark.parametrize(

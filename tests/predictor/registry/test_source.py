@@ -20,7 +20,7 @@ from predictor.model_version import ModelUri
 from predictor.registry.artifacts import ArtifactStores
 from predictor.registry.cache import Cache
 from predictor.registry.source import RegistrySource
-from predictor.registry.versions import Registry
+from predictor.registry.versions import RegistryClient
 from tests.predictor.graphs import classifier, regressor, with_external_data
 from tests.predictor.parts import a_client, http, raw_server, version, write_artifact
 
@@ -35,7 +35,7 @@ async def source_of(tmp_path):
     def make(url, uri="models:/m/Production", *, folder=tmp_path / "cache", most=1 << 30):
         client = a_client(url)
         clients.append(client)
-        registry = Registry(client, ModelUri.parse(uri))
+        registry = RegistryClient(client, ModelUri.parse(uri))
         return RegistrySource(registry, ArtifactStores(client), Cache(folder, uri), most)
 
     yield make

@@ -13,7 +13,7 @@ from predictor.errors import (
     RegistryUnreachable,
 )
 from predictor.model_version import ModelUri
-from predictor.registry.versions import Registry
+from predictor.registry.versions import RegistryClient
 from tests.predictor.parts import a_client, http, raw_server
 
 STAGE, ALIAS, PINNED = "models:/m/Production", "models:/m@champion", "models:/m/7"
@@ -22,7 +22,7 @@ FOUND = {"name": "m", "version": "7", "source": "s", "creation_timestamp": "12",
 
 async def ask(address, uri, *, seconds=10.0):
     async with a_client(address) as client:
-        return await Registry(client, ModelUri.parse(uri), seconds=seconds).aspired()
+        return await RegistryClient(client, ModelUri.parse(uri), seconds=seconds).aspired()
 
 
 def ok(body):
@@ -97,7 +97,7 @@ class TestRealServer:
         """Those that are numbers: JSON has no NaN."""
         run_id = registered.run(auc=0.5, undefined=float("nan"))
         async with a_client(mlflow_server.url) as client:
-            registry = Registry(client, ModelUri.parse(STAGE))
+            registry = RegistryClient(client, ModelUri.parse(STAGE))
             assert await registry.run_metrics(run_id) == {"auc": 0.5}
             assert await registry.run_metrics("") == {}
             assert await registry.run_metrics("0" * 32) == {}
@@ -106,7 +106,7 @@ class TestRealServer:
         """Between the poll and the load it may be deleted."""
         async with a_client(mlflow_server.url) as client:
             with pytest.raises(RegistryInvalidResponse, match="no files are known"):
-                await Registry(client, ModelUri.parse(STAGE)).download_uri("m", "9")
+                await RegistryClient(client, ModelUri.parse(STAGE)).download_uri("m", "9")
 
 
 MISSING = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Registered Model not found"}
@@ -248,5 +248,5 @@ async def test_a_password_in_the_address_is_not_told():
         url = address.replace("http://", "http://hospital:secret@")
         async with a_client(url) as client:
             with pytest.raises(RegistryUnreachable) as caught:
-                await Registry(client, ModelUri.parse("models:/m/1")).aspired()
+                await RegistryClient(client, ModelUri.parse("models:/m/1")).aspired()
     assert "secret" not in str(caught.value)
