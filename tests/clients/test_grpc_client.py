@@ -130,6 +130,7 @@ def flowing() -> Iterator[Callable[[int, int, str, list[float]], list[StockClien
         yield start
 
 
+@pytest.mark.whole
 def test_two_workers_lose_no_call_in_a_swap_or_at_the_end(
     registry: Registry, serve_grpc, flowing
 ) -> None:

@@ -31,6 +31,7 @@ def not_as_published(results: list[Result]) -> list[str]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.whole
 def test_the_smaller_part_is_served_as_the_page_says(tmp_path):
     """Every protocol gives ONNX Runtime's numbers for scikit-learn's models and small networks."""
     exported(sys.executable, tmp_path / "versions", "--quick")

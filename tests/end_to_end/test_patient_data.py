@@ -217,6 +217,7 @@ def called(port: int, name: str) -> set[grpc.StatusCode]:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.whole
 def test_nothing_that_a_client_sent_is_left_anywhere(
     registry: Registry, serve: Callable[..., Service], tmp_path: Path, workers: str,
     monkeypatch: pytest.MonkeyPatch,

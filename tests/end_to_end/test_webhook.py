@@ -152,6 +152,7 @@ def test_a_promotion_answers_at_once(
     assert found["predictor_swaps_total", "promoted"] >= 1 + PROMOTIONS / 2
 
 
+@pytest.mark.whole
 def test_an_alias_answers_at_once(
     registry: Registry,
     serve: Callable[..., Service],

@@ -66,7 +66,15 @@ def world(make_world: Make, mlflow_server: Child) -> Iterator[World]:
         yield world
 
 
-@pytest.mark.parametrize(("fault", "outcome", "reason"), FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize(
+    ("fault", "outcome", "reason"),
+    [
+        pytest.param(
+            *fault, id=name, marks=[pytest.mark.whole] if fault[0] in (never, slowly) else []
+        )
+        for name, fault in FAULTS.items()
+    ],
+)
 def test_the_registry_gives_no_usable_answer(
     world: World, asked: Asking, fault: Fault, outcome: str, reason: str
 ) -> None:

@@ -58,6 +58,7 @@ def test_it_serves_https(pairs: tuple[Pair, Pair], tmp_path: Path, in_one_file: 
 
 
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"])
+@pytest.mark.whole
 def test_handshakes_that_never_end_are_bounded(
     pairs: tuple[Pair, Pair], tmp_path: Path, sent: bytes
 ) -> None:

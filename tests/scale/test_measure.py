@@ -24,6 +24,7 @@ def scale(*arguments: str) -> str:
     ).stdout
 
 
+@pytest.mark.whole
 def test_a_real_server_and_a_real_replica_are_measured(mlflow_server, tmp_path):
     """A few questions of each kind give every figure; pollers hear of a real promotion."""
     server = asked(mlflow_server, tmp_path)

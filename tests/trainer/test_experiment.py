@@ -232,6 +232,7 @@ def without_scaler(pipeline, examples, positive_class, training):
         (without_scaler, ConversionError, "step scale (StandardScaler) cannot be converted"),
     ],
 )
+@pytest.mark.whole
 def test_a_failed_export_fails_its_run_and_registers_nothing_while_others_go_on(
     client, exporter, kind, said
 ):

@@ -21,6 +21,7 @@ def resident():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.whole
 async def test_memory_is_given_back_after_a_swap(tmp_path):
     """The C library alone would keep most of it."""
     if not hasattr(ctypes.CDLL(None), "malloc_trim"):

@@ -39,7 +39,7 @@ def at_once(text):
     return json.loads(text, object_pairs_hook=list)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     values, st.sampled_from([None, 1]), st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : ")])
 )
@@ -49,7 +49,7 @@ def test_values_are_read(value, indent, separators):
     assert outcome(in_pieces, text) == outcome(at_once, text)
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(values, st.data())
 def test_damaged_texts_are_refused_alike(value, data):
     """Any character added, changed or removed."""

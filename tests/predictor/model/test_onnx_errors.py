@@ -101,6 +101,7 @@ def loaded(tmp_path, locales):
     return done.stdout.splitlines()
 
 
+@pytest.mark.whole
 def test_c_utf_8_under_the_name_that_text_models_ask_for(tmp_path):
     """As in the image: its letters become small as scikit-learn's do, those with accents too."""
     folder = tmp_path / "locales"
@@ -118,6 +119,7 @@ def test_c_utf_8_under_the_name_that_text_models_ask_for(tmp_path):
     b"en_US.utf8" in subprocess.run(["locale", "-a"], capture_output=True, check=False).stdout,
     reason="this machine has the locale",
 )
+@pytest.mark.whole
 def test_without_the_locale_the_refusal_says_what_to_install(tmp_path):
     """One line that names it."""
     (line,) = loaded(tmp_path, tmp_path)

@@ -252,6 +252,7 @@ cache.remember(versions[0], files[0])
 """
 
 
+@pytest.mark.whole
 def test_several_processes_on_one_folder(cache, files, tmp_path):
     """Remember, forget and prune at the same time: whole or not there, no fault, nothing left over."""
     workers = [

@@ -108,6 +108,7 @@ def test_random_forest(shap, versions, patients):
 
 
 @pytest.mark.parametrize("name", ["support_vector_machine", "multilayer_perceptron"])
+@pytest.mark.whole
 def test_any_other_model(shap, name, versions, patients):
     """Beside another sampling, within what both may be off by."""
     pipeline, servable, background = versions(CATALOGUE[name].build(0))
