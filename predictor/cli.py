@@ -12,7 +12,7 @@ from predictor.log_events import CANNOT_LISTEN
 from predictor.proxy import Proxy
 from predictor.registry.webhooks import check_webhook_secret
 from predictor.settings import Settings, plain_host, variable
-from predictor.settings_checks import check_grpc, check_traces
+from predictor.settings_checks import check_grpc, check_traces, check_uvicorn
 from predictor.tls import check_tls, registry_tls
 
 
@@ -26,6 +26,7 @@ def main() -> int:
         registry_tls(settings)
         for address in (settings.tracking_uri, *map(str, settings.other_hosts)):
             Proxy.of(address)
+        check_uvicorn()
         check_traces(settings)
         check_grpc(settings)
         check_webhook_secret(settings.webhook_secret_file)

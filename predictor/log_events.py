@@ -183,10 +183,6 @@ COUNTS_FULL = LogEvent(
     "counts_full", "error", "more versions and classes were counted than there is memory for; once",
     ("first_not_counted", "bytes"), "restart at a convenient time",
 )  # fmt: skip
-CONNECTIONS_NOT_BOUNDED = LogEvent(
-    "connections_not_bounded", "warning", "this uvicorn is not one that we know: it serves without bounds on clients",
-    ("uvicorn", "unknown"), "install the version that `requirements/predictor.txt` pins",
-)  # fmt: skip
 EXIT_FORCED = LogEvent(
     "exit_forced", "warning", "requests or threads did not end in time after SIGTERM, and were ended",
     ("reason",), "check whether a load hung",

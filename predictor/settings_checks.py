@@ -1,9 +1,10 @@
-"""Checks of settings that need an optional package, before anything is started."""
+"""Checks of installed packages, and of settings that need optional ones, before anything starts."""
 
 import contextlib
 import os
 import re
 from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote
@@ -52,6 +53,30 @@ _OTLP: Mapping[str, tuple[Callable[[str], object], str]] = {
     "CLIENT_CERTIFICATE": (_is_file, "not a file"),
 }
 """OpenTelemetry's variables about its exporter: what they have to be, and how that is said."""
+
+
+UVICORN = ((0, 54), (0, 55))
+"""The first supported version, and the first one that is not: as in `pyproject.toml`."""
+
+
+def check_uvicorn() -> None:
+    """Raise SettingsError for a uvicorn or httptools on which our limits on connections do not work."""
+    first, end = (".".join(map(str, each)) for each in UVICORN)
+    found = {name: _version(name) for name in ("uvicorn", "httptools")}
+    release = tuple(int(part) for part in re.findall(r"\d+", found["uvicorn"])[:2])
+    if not UVICORN[0] <= release < UVICORN[1] or not found["httptools"]:
+        listed = ", ".join(f"{name} {number or 'none'}" for name, number in found.items())
+        raise SettingsError(
+            f"connections would have no limits with what is installed ({listed}): "
+            f"install uvicorn>={first},<{end} and httptools, as requirements/predictor.txt has them"
+        )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def check_traces(settings: Settings) -> None:

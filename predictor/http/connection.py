@@ -1,199 +1,453 @@
-"""Deadline: a timer for one thing that is waited for."""
+"""One HTTP/1.1 connection, within limits.
+
+httptools parses its requests, and uvicorn's `RequestResponseCycle` passes each to the application, in
+their order. uvicorn's own connections limit neither the size of a request's head, nor the time in
+which a request must arrive, nor the number of pipelined requests, nor the time in which a client must
+read its responses. Here, a request beyond a limit is answered with a problem document, after the
+responses to earlier requests; then the connection closes.
+"""
 
 import asyncio
+import logging
+from collections import deque
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+import httptools
+import uvicorn
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.server import ServerState
 
+from predictor.http import limits as checks
+from predictor.http import request_id as ids
+from predictor.http.limits import Deadline, Limits, Refused
 from predictor.http.middleware import is_stream
+from predictor.http.problems import closing_response
+from predictor.log_events import REQUEST_REFUSED
+
+_SLICE = 16_384  # bytes to parse at a time: a parsed request takes far more memory
+_MAX_PIPELINED = 16  # parsed requests that wait for their turn
+_MAX_FRAMING = 65_536  # bytes of chunk sizes, extensions and trailers without any of the body
+_LINGER_SECONDS = 1  # between the last response and the close, which could destroy it
+_QUIET_SECONDS = 0.3  # when the server stops, for a request that is on its way
+
+_log = logging.getLogger("uvicorn.error")
 
 
-class Deadline:
-    """Calls back unless what is waited for comes in time."""
+class _Flow(FlowControl):
+    """Does not resume reading while received bytes wait to be parsed."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._timer: asyncio.TimerHandle | None = None
-        self._awaited: object = None
+    held = False
 
-    @property
-    def awaits(self) -> bool:
-        """Whether anything is waited for."""
-        return self._timer is not None
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
 
-    def set(self, awaited: object, seconds: float, late: Callable[[], object]) -> bool:
-        """Start to wait for `awaited`; False if that is what is waited for already.
 
-        Then the time goes on: a little progress does not buy more of it.
-        """
-        if self._timer is not None and self._awaited is awaited:
+class Connection(asyncio.Protocol):
+    """One connection. `refused(status)` is called for refusals that the application does not see."""
+
+    transport: asyncio.Transport
+    flow: _Flow
+
+    def __init__(
+        self,
+        limits: Limits,
+        refused: Callable[[int], None],
+        *,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.limits = limits
+        self.server_state = server_state
+        self.loop = _loop or asyncio.get_running_loop()
+        self._refused = refused
+        self._app = config.loaded_app
+        self._app_state = app_state
+        self._keep_alive_seconds = config.timeout_keep_alive
+        self._addresses: dict[str, Any] = {}  # of the scope
+        # The message that is being parsed.
+        self._parser: Any = self._new_parser()
+        self._target = b""
+        self._scope: Any = None
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._expects_continue = False
+        self._framing = 0  # bytes parsed of its head, or of its body without any content
+        # Requests whose head is complete.
+        self._latest: Any = None  # its cycle; the body may still be arriving
+        self._responding: Any = None  # the cycle whose response is sent
+        self._pipeline: deque[Any] = deque()  # cycles that wait
+        self._unanswered = 0
+        self._unparsed = b""
+        # The end.
+        self._final: bytes | None = None  # to send before the close, after the responses
+        self._client_finished = False
+        self._stopping = False
+        # Times.
+        self._arrival = Deadline(self.loop)  # of a head or a body
+        self._departure = Deadline(self.loop)  # of responses, and of the connection
+        self._idle: asyncio.TimerHandle | None = None
+
+    def _new_parser(self) -> Any:
+        parser = httptools.HttpRequestParser(self)
+        # Pipelined requests after `Connection: close` must not make the earlier ones fail.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    # The transport's calls.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request, or refuse the connection."""
+        self.transport = transport
+        self.flow = _Flow(transport)
+        self._addresses = {
+            "server": get_local_addr(transport),
+            "client": get_remote_addr(transport),
+            "scheme": "https" if is_ssl(transport) else "http",
+        }
+        self.server_state.connections.add(self)  # type: ignore[arg-type]
+        if len(self.server_state.connections) > self.limits.connections:
+            busy = "there are too many connections; try again later"
+            self._refuse(Refused(HTTPStatus.SERVICE_UNAVAILABLE, busy))
+        else:
+            self._arrival.set(None, self.limits.header_seconds, self.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse in slices, and only a few requests ahead."""
+        if self._final is not None:
+            return
+        if self._unparsed or len(data) > _SLICE or len(self._pipeline) >= _MAX_PIPELINED:
+            self._unparsed += data
+            self._parse_waiting()
+        else:
+            self._parse(data)
+
+    def eof_received(self) -> bool:
+        """Answer the complete requests of a client that has sent its last byte, unless with a stream."""
+        if self._unparsed:
+            self._client_finished = True
+            return True
+        if self._addresses["scheme"] == "https":  # TLS has no half-closed connections
             return False
-        self.clear()
-        self._awaited = awaited
-        self._timer = self._loop.call_later(seconds, self._late, late)
-        return True
+        if self._final is not None:
+            return self._unanswered > 0
+        cycle = self._responding
+        if cycle and not cycle.response_complete and is_stream(cycle.scope):
+            return False
+        self._finish(b"")
+        return not self.transport.is_closing()
 
-    def clear(self) -> None:
-        """Wait no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = self._awaited = None
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's
+        """Tell the requests, and leave nothing behind.
 
-    def _late(self, late: Callable[[], object]) -> None:
-        self._timer = self._awaited = None
-        late()
+        Neither a timer nor a reference cycle: only the garbage collector would free that, and it may
+        not run for hours.
+        """
+        self.server_state.connections.discard(self)
+        self._final = self._unparsed = b""
+        self._arrival.clear()
+        self._departure.clear()
+        self._clear_idle()
+        self._pipeline.clear()
+        for cycle in (self._responding, self._latest):
+            if cycle is not None:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.flow.resume_writing()
+        self.transport.close()
+        self._parser = self._scope = self._latest = self._responding = None
+        self._headers = []
 
+    def pause_writing(self) -> None:
+        """Wait for the client to read its responses, within a limit."""
+        self.flow.pause_writing()
+        self._departure.set(self, self.limits.body_seconds, self.transport.abort)
 
-LINGER_SECONDS = 1  # for the client to read why: closing at once can destroy what was sent
-QUIET_SECONDS = 0.3  # at the end, for a request that is on its way already
+    def resume_writing(self) -> None:
+        """Go on: the client has read its responses."""
+        if self._final is None and not self.transport.is_closing():
+            self._departure.clear()
+        self.flow.resume_writing()
 
+    # Parsing.
 
-class OrderlyProtocol(HttpToolsProtocol):
-    """One connection, which its client must read: within `take_seconds` where much is unread."""
+    def _parse_waiting(self) -> None:
+        waiting, parsed = memoryview(self._unparsed), 0
+        while self._unparsed and parsed < len(waiting) and len(self._pipeline) < _MAX_PIPELINED:
+            self._parse(waiting[parsed : parsed + _SLICE])
+            parsed += _SLICE
+        if self._unparsed:  # a refusal empties it
+            self._unparsed = bytes(waiting[parsed:])
+        self.flow.held = bool(self._unparsed)
+        if self._unparsed:
+            self.flow.pause_reading()
+        elif self._client_finished and self._final is None:
+            self._finish(b"")
 
-    def __init__(self, take_seconds: float, **uvicorn: Any) -> None:
-        super().__init__(**uvicorn)
-        self._take_seconds = take_seconds
-        self._taking = Deadline(self.loop)
-        self._answering: RequestResponseCycle | None = None
-        self._owed = 0  # answers to requests whose head is whole
-        self._last: bytes | None = None  # what is said when none is owed, before the close
-        self._leaving = False
+    def _parse(self, data: bytes | memoryview) -> None:
+        self._framing += len(data)
+        try:
+            self._parser.feed_data(data)
+            self._watch_arrival()
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(bytes(data[upgrade.args[0] :]))
+        except httptools.HttpParserError as error:
+            cause = error.__context__  # what a callback raised
+            not_http = Refused(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
+            self._refuse(cause if isinstance(cause, Refused) else not_http)
+        except Refused as refused:
+            self._refuse(refused)
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        # A server may ignore the offer to upgrade, which Java's client makes with its first request.
+        # The parser stops at it, so another one reads the head again without it.
+        version = self._parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self._parser.get_method(), self._target, version)]
+        lines += [b"%s: %s" % field for field in self._headers if field[0] != b"upgrade"]
+        self._parser = self._new_parser()
+        self._parse(b"\r\n".join([*lines, b"", rest]))
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._target = b""
+        self._expects_continue = False
+        self._headers = []
+        self._scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "root_path": "",
+            "headers": self._headers,
+            "state": self._app_state.copy(),
+            **self._addresses,
+        }
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the target."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field, or a trailer."""
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._expects_continue = True
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Owe an answer."""
-        super().on_headers_complete()
-        self._owed += 1
-        if self._leaving:
-            self.cycle.keep_alive = False
+        """Start the request, or let it wait for earlier ones. Raises Refused."""
+        version, method = self._parser.get_http_version(), self._parser.get_method()
+        checks.check_head(version, method, self._target, self._headers, self.limits)
+        if self._framing + _SLICE > self.limits.header_bytes:
+            checks.check_size(self._headers, self.limits)
+        if self._parser.should_upgrade():
+            return
+        url = httptools.parse_url(self._target)
+        self._scope |= {
+            "http_version": version,
+            "method": method.decode("ascii"),
+            "path": unquote(url.path.decode("ascii")),
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+        }
+        self._headers = []  # trailers must not become header fields of the request
+        previous, self._latest = self._latest, self._cycle(version)
+        self._unanswered += 1
+        if previous is None or previous.response_complete:
+            self._start(self._latest)
+        else:
+            self.flow.pause_reading()
+            self._pipeline.append(self._latest)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+    def _cycle(self, version: str) -> RequestResponseCycle:
+        keep_alive = version != "1.0" and self._parser.should_keep_alive() and not self._stopping
+        return RequestResponseCycle(
+            scope=self._scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=_log,
+            access_logger=_log,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self._expects_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+
+    def _start(self, cycle: Any) -> None:
+        self._responding = cycle
+        task = self.loop.create_task(cycle.run_asgi(self._app))
+        task.add_done_callback(self.server_state.tasks.discard)
+        self.server_state.tasks.add(task)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._framing = 0
+        cycle = self._latest
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        """End the body, also of a request that was answered before it was whole."""
-        cycle = self.cycle
-        if cycle is not None and cycle.scope is self.scope:
-            cycle.more_body = False
-            cycle.message_event.set()
+        """End the body, also of a request that was answered before."""
+        if self._in_body:
+            self._latest.more_body = False
+            self._latest.message_event.set()
 
-    def on_response_complete(self) -> None:
-        """Owe one answer less; go on, or end."""
-        self._owed -= 1
-        if self._last is not None and not self.pipeline:
-            self.server_state.total_requests += 1
-            self._end()
-            return
-        super().on_response_complete()
-        if self.transport.is_closing():
-            self.close()
-        elif not self._owed and self.expect_100_continue and self.arriving():
-            # Refused before its body was asked for: whether that comes now is anybody's guess.
-            self.close()
+    @property
+    def _in_body(self) -> bool:
+        """Whether the message that is being parsed has a complete head, and thus a cycle."""
+        return self._latest is not None and self._latest.scope is self._scope
+
+    @property
+    def _incomplete(self) -> bool:
+        """Whether a message has begun and is not complete."""
+        return self._scope is not None and (not self._in_body or self._latest.more_body)
 
     def arriving(self) -> bool:
-        """Whether a message has begun and is not whole."""
-        cycle = self.cycle
-        begun = self.scope is not None
-        return begun and (cycle is None or cycle.scope is not self.scope or cycle.more_body)
+        """Whether a request is arriving."""
+        return self._incomplete
 
-    def finish(self, last: bytes, status: int = 400) -> bool:
-        """Say `last` and close once every whole request has its answer.
+    # Limits of time.
 
-        False if the application hears of it, as of a client that left: it counts `status`.
+    def _watch_arrival(self) -> None:
+        """Limit the rest of the message that has begun. Raises Refused."""
+        if self._in_body and not self._latest.more_body:
+            self._rest()
+            return
+        if self._scope is None:
+            return  # blank lines; the time for the first request goes on
+        self._clear_idle()
+        in_body, limits = self._in_body, self.limits
+        awaited = self._latest if in_body else self._scope
+        seconds = limits.body_seconds if in_body else limits.header_seconds
+        if self._arrival.set(awaited, seconds, self._late):
+            self._framing = 0
+        elif self._framing > (_MAX_FRAMING if in_body else limits.header_bytes):
+            raise checks.too_large(self._target, self._headers, in_body=in_body, limits=limits)
+
+    def _rest(self) -> None:
+        """Nothing is arriving: count idle time, unless a response is due."""
+        self._framing = 0
+        if self._arrival.awaits:
+            self._arrival.clear()
+        if self._unanswered:
+            self._clear_idle()
+        elif self._idle is None:  # the rest of a body came after its response
+            self._set_idle(self._keep_alive_seconds)
+
+    def _late(self) -> None:
+        if self.flow.read_paused:  # the client could not send on
+            self._watch_arrival()
+        else:
+            self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time"))
+
+    def _set_idle(self, seconds: float) -> None:
+        self._idle = self.loop.call_later(seconds, self._idle_ended)
+
+    def _clear_idle(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _idle_ended(self) -> None:
+        self.close()
+
+    # Responses, and the end.
+
+    def on_response_complete(self) -> None:
+        """Start the next request, or end."""
+        self._unanswered -= 1
+        self.server_state.total_requests += 1
+        if self._final is not None and not self._pipeline:
+            self._end()
+            return
+        if self.transport.is_closing():
+            self.close()
+            return
+        self._clear_idle()
+        self.flow.resume_reading()
+        if self._pipeline:
+            self._start(self._pipeline.popleft())
+        elif self._expects_continue and self._incomplete:
+            # Nobody knows whether the client still sends the body, which it need not.
+            self.close()
+            return
+        else:
+            self._set_idle(self._keep_alive_seconds)
+        if self._unparsed:
+            self._parse_waiting()
+            self.flow.resume_reading()
+
+    def _refuse(self, refused: Refused) -> None:
+        # An earlier request of this connection may have left its id in the context.
+        request_id = ids.of_scope(self._scope) if self._incomplete else ids.new_id().decode()
+        status, reason = refused.status, str(refused)
+        REQUEST_REFUSED.log(status=status, reason=reason, request_id=request_id)
+        self._unparsed = b""
+        self._arrival.clear()
+        self._clear_idle()
+        if self._finish(closing_response(status, reason, request_id), status):
+            self._refused(status)
+
+    def _finish(self, final: bytes, status: int = 400) -> bool:
+        """Send `final` and close, once every complete request has its response.
+
+        False if the application sees it, as a client that left in its body: it counts `status`.
         """
-        self._last = last
-        cycle = self.cycle
-        abandoned = False
-        if cycle is not None and cycle.scope is self.scope and cycle.more_body:
-            if self.pipeline and self.pipeline[0][0] is cycle:
-                self.pipeline.popleft()
-                self._owed -= 1
+        self._final = final
+        cycle = self._latest
+        seen = False
+        if self._in_body and cycle.more_body:
+            if self._pipeline and self._pipeline[-1] is cycle:
+                self._pipeline.pop()
+                self._unanswered -= 1
             else:
-                abandoned = not cycle.response_complete
+                seen = not cycle.response_complete
                 if cycle.response_started:
-                    self._last = b""
-                self._abandon(status)
+                    self._final = b""
+                self._unanswered = 0
+                cycle.scope["state"]["abandoned"] = status
+                cycle.disconnected = True
+                cycle.message_event.set()
         self._end()
-        return not abandoned
-
-    def _abandon(self, status: int) -> None:
-        self._owed = 0
-        self.cycle.scope["state"]["abandoned"] = status
-        self.cycle.disconnected = True
-        self.cycle.message_event.set()
+        return not seen
 
     def _end(self) -> None:
-        if self._owed or self._last is None:
+        if self._unanswered or self._final is None:
             return
-        if self._last and self.transport.can_write_eof():
-            self.transport.write(self._last)
+        if self._final and self.transport.can_write_eof():
+            self.transport.write(self._final)
             self.transport.write_eof()
             self.flow.resume_reading()
-            self._taking.set(self._last, LINGER_SECONDS, self.close)
+            self._departure.set(self._final, _LINGER_SECONDS, self.close)
         else:
-            self.transport.write(self._last)
+            self.transport.write(self._final)
             self.close()
 
     def close(self) -> None:
-        """Close, without waiting for ever for the client to take what is left."""
-        if self.parser is None:
-            return  # the connection is lost already
+        """Close; within a limit, the client may still read its responses."""
+        if self._parser is None:
+            return  # the connection is lost
         self.transport.close()
-        self._taking.set(self.transport, self._take_seconds, self.transport.abort)
-
-    def eof_received(self) -> bool:  # type: ignore[override]
-        """Give a client that has sent its last the answers that it is owed, if they have an end."""
-        if self.scheme == "https":  # TLS has no half-closed connection
-            return False
-        if self._last is not None:  # it has been refused: what is owed comes first, then why
-            return self._owed > 0
-        answering = self._answering
-        if answering and not answering.response_complete and is_stream(answering.scope):
-            return False
-        self.finish(b"")
-        return not self.transport.is_closing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the request that is being answered, and leave nothing behind.
-
-        Neither a timer nor a reference cycle: what is freed by the garbage collector only would stay
-        for as long as that has no reason to run, with all that the last request sent.
-        """
-        self._taking.clear()
-        self.pipeline.clear()
-        if self._answering is not None:  # uvicorn tells the latest one only
-            self._answering.disconnected = True
-            self._answering.message_event.set()
-        super().connection_lost(exc)
-        self._unset_keepalive_if_required()  # uvicorn does it where there was no error only
-        self.scope = self.headers = self.cycle = self._answering = None  # type: ignore[assignment]
-
-    def pause_writing(self) -> None:
-        """Wait for the client to take its answers, but not for ever."""
-        super().pause_writing()
-        self._taking.set(self, self._take_seconds, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """Go on: the client has taken them."""
-        if self._last is None and not self.transport.is_closing():
-            self._taking.clear()
-        super().resume_writing()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection."""
-        self.close()
+        self._departure.set(self.transport, self.limits.body_seconds, self.transport.abort)
 
     def shutdown(self) -> None:
-        """Answer what is here and what comes in the next moment, and say `Connection: close`."""
-        self._leaving = True
-        if self._owed and not self.cycle.response_started:
-            self.cycle.keep_alive = False
+        """The server stops: answer what is here or on its way, with `Connection: close`."""
+        self._stopping = True
+        if self._unanswered and not self._latest.response_started:
+            self._latest.keep_alive = False
         else:
-            self.loop.call_later(QUIET_SECONDS, self._leave)
+            self.loop.call_later(_QUIET_SECONDS, self._leave)
 
     def _leave(self) -> None:
-        if not self._owed and not self.arriving():
+        if not self._unanswered and not self.arriving():
             self.close()

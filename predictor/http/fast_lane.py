@@ -1,235 +1,203 @@
-"""The fast lane: `POST /predict` answered below ASGI, where a request is as plain as most are.
-
-A plain request comes on a connection on which nothing else is under way, and its head has no field
-that matters. The head is not parsed, but looked up among those that were: the same bytes always
-mean the same. Its id, which is another each time, is put aside before. The body joins the batch of
-this tick, as every body does, and is answered with the bytes that the ASGI route would answer. What
-is not plain goes to BoundedProtocol, untouched: another method, path, query or version of HTTP, a
-head that `lane.py` does not call plain, a large body, a pipelined request, a client that does not
-read, a full queue.
-
-What uvicorn and OrderlyProtocol count on, and where it is kept:
-
-- an idle connection ends after `timeout_keep_alive`: `_watch_idle`, `timeout_keep_alive_handler`;
-- a body that does not arrive in time is answered 408: `_await_body`, `_late_body`;
-- a stop answers what is under way, says `Connection: close`, and closes: `shutdown`, `_go_on`;
-- a client that has sent its last has its answer before the end: `eof_received`, `_go_on`;
-- answers come in the order of the requests: what is sent ahead waits in `_unfed`: `data_received`;
-- a client that does not read, and one that left, is written nothing: `pause_writing`, `_reply`;
-- `total_requests` counts every answer, and `default_headers` are in it: `_reply`;
-- `limit_concurrency` is uvicorn's to keep: with it, nothing is plain: `_is_free`.
-"""
+"""FastLane: which heads are plain, and the responses to plain requests; shared by all connections."""
 
 import asyncio
+import logging
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
 from time import perf_counter
-from typing import Any
+from typing import Protocol
 
-from predictor.errors import Overloaded
-from predictor.http.bounded import BoundedProtocol
-from predictor.http.lane import END, PLAIN, Lane
-from predictor.http.limits import Limits
+import httptools
+from structlog.contextvars import bound_contextvars
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from predictor.access import Access
+from predictor.errors import UnsupportedMedia
+from predictor.http import problems
+from predictor.http.body import check_json
+from predictor.http.limits import Limits, Refused, check_head
+from predictor.http.request_id import (
+    HEADER,
+    ID,
+    PARENT,
+    TRACE_PARENT,
+    TRACE_STATE,
+    new_id,
+    received_id,
+)
+from predictor.inference.batcher import LARGE, Batcher
 from predictor.inference.compute import Result
+from predictor.settings import Settings
+
+END = b"\r\n\r\n"
+PLAIN = b"POST /predict HTTP/1.1\r\n"
+_PATH = "/predict"
+_MAX_HEAD = 4096  # bytes of a remembered head
+_MAX_HEADS = 512
+# Lines that differ in each request and do not change its meaning. A match is a whole line: the lines
+# around it mean the same without it.
+_VARYING = re.compile(
+    rb"\r\n(?:(?i:%b): (%b)|(?i:%b): (%b)|(?i:%b): [!-~]+(?: +[!-~]+)*)(?=\r\n[!-~]|\Z)"
+    % (HEADER, ID, TRACE_PARENT, PARENT, TRACE_STATE)
+)
+_MAX_VARYING = 3
+_SPECIAL = {
+    b"content-encoding", b"expect", b"trailer", b"transfer-encoding", b"upgrade",
+    HEADER, TRACE_PARENT, TRACE_STATE,
+}  # fmt: skip
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+_log = logging.getLogger("uvicorn.error")  # where the stock path writes its tracebacks
 
 
-class FastLaneProtocol(BoundedProtocol):
-    """One connection."""
+class RequestObserver(Protocol):
+    """Counts requests."""
 
-    def __init__(self, lane: Lane, limits: Limits, refused: Any, **uvicorn: Any) -> None:
-        super().__init__(limits, refused, **uvicorn)
-        self._lane = lane
-        self._free = False  # nothing else is under way: what comes next may be plain
-        self._begun = b""  # a plain request whose body is not whole
-        self._asked = False  # a plain request is under way
-        self._interrupted = False  # and something happened that must wait for its answer
-        self._head, self._length, self._whole = b"", 0, -1  # of the last plain request
-        self._id = b""  # that it brought
-        self._began = 0.0  # when it came, by perf_counter()
-        self._idle_since = 0.0
+    def answered(self, endpoint: str, code: int, seconds: float) -> None:
+        """One request was answered."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a first request."""
-        super().connection_made(transport)
-        self._free = self._is_free()
+    def answered_all(self, endpoint: str, code: int, seconds: Sequence[float]) -> None:
+        """Several requests were answered, each in its seconds."""
 
-    def data_received(self, data: bytes) -> None:
-        """Take a plain request; give all else to the stock path."""
-        if self._free:
-            if self._begun:
-                data = self._begun + data
-            if len(data) == self._whole and data.startswith(self._head):  # as the one before
-                body, length = data[len(self._head) :], self._length
-            else:
-                body, length = self._look_up(data)
-            if length and len(body) == length:
-                try:
-                    self._lane.ask(body, self._reply)
-                except Overloaded:
-                    pass  # the stock path says so
-                else:
-                    self._take()
-                    return
-            if len(body) < length:
-                self._await_body(data)
-                return
-            self._free = False
-            if self._begun:
-                self._begun = b""
-                self._sending.clear()
-        elif self._asked:
-            self._interrupt()
-            self._unfed += data
-            self.flow.held = True
-            self.flow.pause_reading()
-            return
-        super().data_received(data)
 
-    def _look_up(self, data: bytes) -> tuple[bytes, int]:
-        """What is here of a body, and how long it will be; 0 where the request is not plain."""
-        if not data.startswith(PLAIN):
-            return b"", 0
-        head, end, body = data.partition(END)
-        # Half a head can be one, too: cut within its Content-Length.
-        if not end:
-            return body, 0
-        length, request_id = self._lane.lengths.get(head, 0), b""
-        if not length:
-            length, request_id = self._lane.read(head, self._limits)
-        if length:
-            self._id = request_id
-            if not self._lane.holds_keys:
-                self._head, self._length = head + end, length
-                self._whole = len(self._head) + length
-        return body, length
+class FastLane:
+    """The fast lane of one process."""
 
-    def _take(self) -> None:
-        self._free = False
-        self._asked = True
-        if self._begun:
-            self._begun = b""
-            self._sending.clear()
-        else:
-            self._began = perf_counter()
-            if self.timeout_keep_alive_task is None:  # the connection's first request
-                self._sending.clear()
+    def __init__(
+        self, batcher: Batcher, observer: RequestObserver, access: Access, settings: Settings
+    ) -> None:
+        self._access = access
+        # The response to a page of another origin has CORS header fields.
+        self._special = _SPECIAL | ({b"origin"} if settings.cors_origins else set())
+        self.holds_keys = access.guards(_PATH)
+        """Whether heads have API keys: connections must not compare them, which takes time by the key."""
+        access.changed.append(self._forget)
+        self.ask = batcher.ask
+        self._observer = observer
+        self._largest = min(settings.max_body_bytes, LARGE)
+        self.lengths: dict[bytes, int] = {}
+        """The length of the body in bytes, by plain head without its varying lines."""
+        self._began: list[float] = []
+        self._server_headers: Headers | None = None
+        self._start = b""
 
-    def _await_body(self, data: bytes) -> None:
-        """Many clients send the body after the head."""
-        if not self._begun:
-            self._began = perf_counter()
-            self._sending.clear()
-            self._sending.set(self, self._limits.body_seconds, self._late_body)
-        self._begun = data
+    def read(self, head: bytes, limits: Limits) -> tuple[int, bytes]:
+        """The length of the body, and the client's request id, of a head that begins with PLAIN.
 
-    def _late_body(self) -> None:
-        self._interrupt()
-        self._late()
-
-    def _reply(self, result: Result) -> None:
-        state = self.server_state
-        answer = self._lane.answer(result, state.default_headers, self._began, self._id)
-        self._asked = False
-        if self._interrupted:
-            self._owed -= 1
-            if self._ends:
-                answer = answer.replace(END, b"\r\nconnection: close" + END, 1)
-        transport = self.transport
-        if transport.is_closing():
-            return
-        transport.write(answer)
-        state.total_requests += 1
-        self._idle_since = perf_counter()
-        if self.timeout_keep_alive_task is None:
-            self._watch_idle(self.timeout_keep_alive)
-        if self._interrupted:
-            self._go_on()
-        else:
-            self._free = True
-
-    def _interrupt(self) -> None:
-        """Leave to the stock path what is not plain any more: what has begun, and all that comes.
-
-        It owes the answer that is under way, and waits for it.
+        0 for a head that is not plain, and b"" for no id.
         """
-        self._free = False
-        if self._begun:
-            data, self._begun = self._begun, b""
-            self._sending.clear()
-            super().data_received(data)
-        if self._asked and not self._interrupted:
-            self._interrupted = True
-            self._owed += 1
+        # Every field may take a byte more than it does here.
+        if len(head) > min(_MAX_HEAD, limits.header_bytes - limits.headers):
+            return 0, b""
+        parts = _VARYING.split(head)
+        if len(parts) > 1 + 3 * _MAX_VARYING:
+            return 0, b""
+        rest = b"".join(parts[::3])
+        length = self.lengths.get(rest) or self._learn(rest, limits)
+        ids, parents = parts[1::3], parts[2::3]
+        return length, received_id([*filter(None, ids)], [*filter(None, parents)])
 
-    @property
-    def _ends(self) -> bool:
-        return self._leaving and not self._unfed
+    def _learn(self, head: bytes, limits: Limits) -> int:
+        found = _fields(head, limits)
+        if found is None or found.keys() & self._special:
+            return 0
+        if not self._access.allows(_PATH, [*found.items()]):
+            return 0
+        try:
+            check_json(found.get(b"content-type", b"").decode("latin-1"), None)
+        except UnsupportedMedia:
+            return 0
+        length = int(found.get(b"content-length", b"0"))
+        if not 0 < length <= self._largest:
+            return 0
+        if len(self.lengths) >= _MAX_HEADS:
+            self.lengths.clear()
+        self.lengths[head] = length
+        return length
 
-    def _go_on(self) -> None:
-        """Do what had to wait for the answer."""
-        self._interrupted = False
-        if self._ends:
-            self.close()
-        elif self._unfed:
-            self._feed_on()
-            self.flow.resume_reading()
-        else:
-            self._end()
-            self._free = self._is_free()
+    def _forget(self) -> None:
+        """Forget all heads: the keys changed, and a head may have a key that is no longer valid."""
+        self.lengths.clear()
 
-    def eof_received(self) -> bool:  # type: ignore[override]
-        """Let a client that has sent its last have its answer."""
-        self._interrupt()
-        return super().eof_received()
+    def response(
+        self, result: Result, server_headers: Headers, began: float, request_id: bytes
+    ) -> bytes:
+        """The bytes of a response, which is counted.
 
-    def shutdown(self) -> None:
-        """Answer what is under way, and say that it is the last."""
-        self._interrupt()
-        if self._asked:
-            self._leaving = True
-        else:
-            super().shutdown()
+        The request came at `began` by `perf_counter()`; `request_id` is b"" if it has none.
+        """
+        if isinstance(result, Exception):
+            return self._problem(result, server_headers, began, request_id or new_id())
+        if not self._began:
+            asyncio.get_running_loop().call_soon(self._count)
+        self._began.append(began)
+        if server_headers is not self._server_headers:  # a new list each second, for the date
+            self._server_headers = server_headers
+            self._start = b"%b%b: " % (_head(HTTPStatus.OK, server_headers), HEADER)
+        return b"%b%b\r\ncache-control: no-store\r\ncontent-length: %d\r\ncontent-type: application/json\r\n\r\n%b" % (
+            self._start, request_id or new_id(), len(result), result,
+        )  # fmt: skip
 
-    def pause_writing(self) -> None:
-        """Leave a client that does not read to the stock path, which waits for it."""
-        self._interrupt()
-        super().pause_writing()
+    def _problem(
+        self, error: Exception, server_headers: Headers, began: float, request_id: bytes
+    ) -> bytes:
+        """The bytes of a response with a problem document."""
+        # The log context may be the one of another request in this tick.
+        with bound_contextvars(request_id=request_id.decode()):
+            problem = problems.error_response(error, _PATH)
+            if problem.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
+                _log.error("Exception in the fast lane", exc_info=error)
+        self._observer.answered(_PATH, problem.status_code, perf_counter() - began)
+        headers = [*server_headers, (HEADER, request_id), *problem.raw_headers]
+        head = _head(problem.status_code, headers)
+        return b"%b\r\n%b" % (head, bytes(problem.body))
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Let the application know of a request that will not be whole."""
-        self._interrupt()
-        super().connection_lost(exc)
+    def _count(self) -> None:
+        """Count the successful responses of a tick."""
+        began, self._began = self._began, []
+        now = perf_counter()
+        self._observer.answered_all(_PATH, HTTPStatus.OK, [now - each for each in began])
 
-    def on_response_complete(self) -> None:
-        """Take plain requests again, once the stock path is done."""
-        super().on_response_complete()
-        self._free = self._is_free()
 
-    def arriving(self) -> bool:
-        """Whether a request is under way."""
-        return self._asked or self._begun != b"" or super().arriving()
+def _head(code: int, headers: Headers) -> bytes:
+    """The status line and header fields."""
+    return b"".join([STATUS_LINE[code], *(b"%b: %b\r\n" % field for field in headers)])
 
-    def _is_free(self) -> bool:
-        return not (
-            self._owed
-            or self._unfed
-            or self._leaving
-            or self._last is not None
-            or self.flow.write_paused
-            or self.limit_concurrency is not None
-            or self.transport.is_closing()
-            or self.arriving()
-        )
 
-    def _watch_idle(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(
-            seconds, self.timeout_keep_alive_handler
-        )
+class _Head:
+    """The parts of one head, as the parser finds them."""
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection. The timer is not set anew for each plain request."""
-        left = self.timeout_keep_alive - (perf_counter() - self._idle_since)
-        if self._asked or self._begun:
-            left = self.timeout_keep_alive
-        if left > 0 and not self.transport.is_closing():
-            self._watch_idle(left)
-        else:
-            super().timeout_keep_alive_handler()
+    def __init__(self) -> None:
+        self.url = b""
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.complete = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+def _fields(head: bytes, limits: Limits) -> dict[bytes, bytes] | None:
+    """The fields of a head, by name in lower case; None if it is not plain, as with a repeated field."""
+    found = _Head()
+    parser = httptools.HttpRequestParser(found)
+    try:
+        parser.feed_data(head + END)
+        check_head("1.1", b"POST", found.url, found.fields, limits)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade, Refused):
+        return None
+    fields = dict(found.fields)
+    repeated = len(fields) < len(found.fields)
+    connection = fields.get(b"connection", b"keep-alive").lower()
+    # With the varying lines, there must not be too many.
+    too_many = len(fields) + _MAX_VARYING > limits.headers
+    if repeated or too_many or connection != b"keep-alive" or not found.complete:
+        return None
+    return fields

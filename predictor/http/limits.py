@@ -1,6 +1,7 @@
-"""Limits: what one client may take of the server, and which request heads are refused."""
+"""Limits of one client: sizes and times of its connections, and which request heads are refused."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -11,7 +12,7 @@ _VERSIONS = {"1.0", "1.1"}
 
 @dataclass(frozen=True)
 class Limits:
-    """The bounds of one connection, and how many there may be."""
+    """The limits of one connection, and the number of connections."""
 
     connections: int
     header_bytes: int
@@ -22,7 +23,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
-        """Those that the settings name."""
+        """The limits in the settings."""
         return cls(
             connections=settings.max_connections,
             header_bytes=settings.max_header_bytes,
@@ -32,11 +33,47 @@ class Limits:
 
 
 class Refused(Exception):
-    """A request that does not reach the application: what it is answered with."""
+    """A request that does not reach the application, with its status and detail."""
 
     def __init__(self, status: HTTPStatus, detail: str) -> None:
         super().__init__(detail)
         self.status = status
+
+
+class Deadline:
+    """Calls back unless the awaited thing comes in time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._awaited: object = None
+
+    @property
+    def awaits(self) -> bool:
+        """Whether anything is awaited."""
+        return self._timer is not None
+
+    def set(self, awaited: object, seconds: float, late: Callable[[], object]) -> bool:
+        """Call `late` in so many seconds, unless `clear` is called before.
+
+        False if the same thing is awaited already: progress does not give it more time.
+        """
+        if self._timer is not None and self._awaited is awaited:
+            return False
+        self.clear()
+        self._awaited = awaited
+        self._timer = self._loop.call_later(seconds, self._expire, late)
+        return True
+
+    def clear(self) -> None:
+        """Await nothing."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = self._awaited = None
+
+    def _expire(self, late: Callable[[], object]) -> None:
+        self._timer = self._awaited = None
+        late()
 
 
 def check_head(
@@ -46,12 +83,12 @@ def check_head(
     headers: Sequence[tuple[bytes, bytes]],
     limits: Limits,
 ) -> None:
-    """Raise Refused for a head that is too large, or that two readers could read in two ways.
+    """Raise Refused for a head that is too large, or ambiguous.
 
-    The rules on `Host` and `Transfer-Encoding` are RFC 9112's, sections 3.2 and 6.1.
+    The rules for `Host` and `Transfer-Encoding` are in RFC 9112, sections 3.2 and 6.1.
     """
     if version not in _VERSIONS:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"HTTP/{version} is not spoken here; use HTTP/1.1")
+        raise Refused(HTTPStatus.BAD_REQUEST, f"HTTP/{version} is not supported; use HTTP/1.1")
     if method == b"CONNECT":
         raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "this is not a proxy")
     if len(target) > limits.target_bytes:
@@ -81,7 +118,7 @@ def check_size(headers: Sequence[tuple[bytes, bytes]], limits: Limits) -> None:
 def too_large(
     target: bytes, headers: Sequence[tuple[bytes, bytes]], *, in_body: bool, limits: Limits
 ) -> Refused:
-    """The refusal of what goes on for too long: the request line, the header or a body's framing."""
+    """The refusal of a request whose target, head or chunk framing is too long."""
     if in_body:
         return Refused(HTTPStatus.BAD_REQUEST, "the body's framing is larger than the body")
     if not headers and len(target) > limits.target_bytes:

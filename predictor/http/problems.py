@@ -89,7 +89,7 @@ def problem(
     return Response(_document(status, detail, faults), status, headers, CONTENT_TYPE)
 
 
-def answer_and_close(status: HTTPStatus, detail: str, request_id: str) -> bytes:
+def closing_response(status: HTTPStatus, detail: str, request_id: str) -> bytes:
     """The bytes of a whole HTTP response with a problem document, before ASGI has a request."""
     body = _document(status, detail)
     lines = [f"HTTP/1.1 {status} {status.phrase}", f"x-request-id: {request_id}"]

@@ -1,4 +1,4 @@
-"""Server: uvicorn with this service's bounds and TLS, and an end that nothing can put off."""
+"""uvicorn with our connections and TLS, and a stop that always ends in time."""
 
 import contextlib
 import os
@@ -14,48 +14,40 @@ import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
 from predictor.http.conditional import NOSNIFF
+from predictor.http.connection import Connection
+from predictor.http.fast_connection import FastConnection
+from predictor.http.fast_lane import FastLane
 from predictor.http.handshakes import Handshakes, TlsServer
 from predictor.http.limits import Limits
-from predictor.log_events import CONNECTIONS_NOT_BOUNDED, EXIT_FORCED
+from predictor.log_events import EXIT_FORCED
 from predictor.parts import Service
 from predictor.signals import ENDING
 
 _LAST_SECONDS = 2  # for threads to end, once every request has its answer
-_RELIED_ON = {
-    "app_state", "connections", "cycle", "expect_100_continue", "flow", "headers", "limit_concurrency", "loop",
-    "parser", "pipeline", "scheme", "scope", "server_state", "timeout_keep_alive",
-    "timeout_keep_alive_task", "transport",
-}  # fmt: skip
-_CALLED = {
-    "_start_asgi_task", "_unset_keepalive_if_required", "connection_lost", "connection_made", "data_received",
-    "eof_received", "on_body", "on_header", "on_headers_complete", "on_message_begin",
-    "on_message_complete", "on_response_complete", "pause_writing", "resume_writing", "shutdown",
-    "timeout_keep_alive_handler",
-}  # fmt: skip
 
 
 class Server(uvicorn.Server):
-    """Ends in time: what is in flight has `timeout_graceful_shutdown`, threads a moment more.
+    """Stops in time: requests have `timeout_graceful_shutdown`, threads a little more.
 
-    `leaving` is called when the end begins: answers that have no end of their own get one.
+    `stopping` is called when the stop begins, to end streams.
     """
 
     def __init__(
         self,
         config: uvicorn.Config,
-        leaving: Callable[[], None],
+        stopping: Callable[[], None],
         limits: Limits | None = None,
         refused: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`limits` are those of TLS handshakes; `refused(status)` hears of connections beyond them."""
+        """`limits` are for TLS handshakes; `refused(status)` is called for each refused connection."""
         super().__init__(config)
-        self._leaving = leaving
+        self._stopping = stopping
         connections = self.server_state.connections
         self._handshakes = Handshakes(limits, refused, connections) if limits else None
-        self._bounded = False
+        self._stop_limited = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve; from now on the end is bounded though the event loop stands still."""
+        """Begin to serve. From now on a stop ends in time, even if the event loop hangs."""
         if self._handshakes is None or self.config.ssl is None:
             await super().startup(sockets)
         else:
@@ -68,28 +60,28 @@ class Server(uvicorn.Server):
                 for each in sockets or ()
             ]
         if threading.current_thread() is threading.main_thread():
-            hear((*HANDLED_SIGNALS, *ENDING), self._bound_the_end)
+            hear((*HANDLED_SIGNALS, *ENDING), self._limit_stop)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin the end, and bound it."""
-        self._bound_the_end()
+        """Begin the stop, and limit its time."""
+        self._limit_stop()
         super().handle_exit(sig, frame)
 
-    def _bound_the_end(self) -> None:
-        if not self._bounded:
-            self._bounded = True
+    def _limit_stop(self) -> None:
+        if not self._stop_limited:
+            self._stop_limited = True
             grace = self.config.timeout_graceful_shutdown or 0
             _end_after(grace + 2 * _LAST_SECONDS, 1, "requests or the service's parts did not end")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what is in flight, and then wait for no thread for long."""
-        self._leaving()
+        """Answer the requests in flight, then wait a little for threads."""
+        self._stopping()
         await super().shutdown(sockets)
         _end_after(_LAST_SECONDS, 0, "every request was answered, but a load does not end")
 
 
 def server(app: Any, service: Service) -> Server:
-    """The server of one application and the parts that it was made of."""
+    """The server of one application."""
     settings = service.settings
     config = uvicorn.Config(
         app,
@@ -115,40 +107,21 @@ def server(app: Any, service: Service) -> Server:
 
 
 def protocol(service: Service) -> Any:
-    """The protocol with bounds; uvicorn's own, with a warning, where that is not as we know it."""
-    try:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-        from predictor.http.bounded import BoundedProtocol
-        from predictor.http.fast_lane import FastLaneProtocol
-        from predictor.http.lane import Lane
-    except ImportError as error:
-        unknown = [str(error)]
-    else:
-        unknown = missing_names(HttpToolsProtocol)
-    if unknown:
-        CONNECTIONS_NOT_BOUNDED.log(uvicorn=uvicorn.__version__, unknown=unknown)
-        return "auto"
+    """The factory of connections, with the fast lane unless a setting or traces exclude it."""
     settings, metrics = service.settings, service.metrics
     limits = Limits.of(settings)
-    # Traces begin and end in the application, which the fast lane never asks.
+    # Traces begin and end in the ASGI application, which the fast lane does not call.
     if not settings.fast_lane or settings.traces_exporter != "none":
-        return partial(BoundedProtocol, limits, metrics.refused)
-    lane = Lane(service.batcher, metrics, service.access, settings)
-    return partial(FastLaneProtocol, lane, limits, metrics.refused)
-
-
-def missing_names(stock: type) -> list[str]:
-    """What BoundedProtocol relies on, and this class of uvicorn's does not have."""
-    made = set(stock.__init__.__code__.co_names)  # type: ignore[misc]
-    return sorted((_RELIED_ON - made) | {name for name in _CALLED if not hasattr(stock, name)})
+        return partial(Connection, limits, metrics.refused)
+    lane = FastLane(service.batcher, metrics, service.access, settings)
+    return partial(FastConnection, lane, limits, metrics.refused)
 
 
 def hear(signals: Collection[int], act: Callable[[], None]) -> None:
-    """Call `act` in a thread once the process gets one of these signals. To be called on a running loop.
+    """Call `act` in a thread once the process gets one of these signals. The event loop must run.
 
-    Python calls a signal's handler in the main thread, which may be inside a call that does not return.
-    The numbers of all signals are passed on to the event loop, which waits for them, too.
+    Python calls signal handlers in the main thread, which may be inside a call that does not return.
+    The event loop gets the numbers of all signals, too.
     """
     reads, writes = os.pipe()
     os.set_blocking(writes, False)

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
 from demo.processes import ROOT, free_port, predictor_python
 from predictor.errors import SettingsError
 from predictor.settings import Settings
-from predictor.settings_checks import check_traces
+from predictor.settings_checks import UVICORN, check_traces, check_uvicorn
 
 REGISTRY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
 COMPOSED = """
@@ -40,13 +41,33 @@ def python(interpreter: str, *arguments: str, **env: str) -> subprocess.Complete
 def test_without_extras_nothing_of_them_is_there():
     """The same parts as ever, the fast lane among them, and no module of OpenTelemetry's SDK or gRPC."""
     composed = python(sys.executable, "-c", COMPOSED)
-    assert composed.stdout.splitlines() == ["FastLaneProtocol", "[]"], composed.stderr
+    assert composed.stdout.splitlines() == ["FastConnection", "[]"], composed.stderr
 
 
 def test_with_traces_the_application_answers_everything():
     """The fast lane would answer requests that no span is around."""
     composed = python(sys.executable, "-c", COMPOSED, OTEL_TRACES_EXPORTER="console")
-    assert composed.stdout.splitlines()[0] == "BoundedProtocol", composed.stderr
+    assert composed.stdout.splitlines()[0] == "Connection", composed.stderr
+
+
+@pytest.mark.parametrize("other", ["0.53.9", "0.55.0", "1.0.0", "0.55.0rc1"])
+def test_another_uvicorn_is_refused(tmp_path, other):
+    """Never served without limits: one line says what is installed and what to install."""
+    info = tmp_path / f"uvicorn-{other}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: uvicorn\nVersion: {other}\n")
+    refused = python(sys.executable, "-m", "predictor", PYTHONPATH=str(tmp_path))
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
+    assert f"uvicorn {other}, httptools" in refused.stderr
+    assert "install uvicorn>=0.54,<0.55" in refused.stderr
+
+
+def test_the_supported_uvicorn_is_the_required_one():
+    """The package's requirement and the check at the start have the same range."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    first, end = (".".join(map(str, each)) for each in UVICORN)
+    assert f"uvicorn>={first},<{end}" in project["dependencies"]
+    check_uvicorn()
 
 
 def test_traces_without_their_packages_are_refused():

@@ -14,7 +14,7 @@ import uvloop
 from starlette.requests import Request
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from predictor.http.bounded import BoundedProtocol
+from predictor.http.connection import Connection
 from tests.hostile import certificates
 from tests.hostile.wire import post, request, split
 from tests.predictor.graphs import GOOD, OURS
@@ -89,7 +89,7 @@ async def leave(port, state, end, context):
 
 def kept():
     """The connections and the requests that are in memory."""
-    kinds = (BoundedProtocol, RequestResponseCycle, Request)
+    kinds = (Connection, RequestResponseCycle, Request)
     return Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, kinds))
 
 

@@ -442,16 +442,6 @@ async def test_every_answer_is_counted(lane):
     assert samples["predictor_request_duration_seconds_count", "/predict"] == 6
 
 
-async def test_a_limit_of_uvicorns_is_uvicorns_to_keep(open_lane):
-    """With `limit_concurrency`, every request goes its way."""
-    lane = await open_lane(uvicorn={"limit_concurrency": 1})
-    assert (await (await lane.connect()).ask(PLAIN)).status == 503
-    assert lane.by_asgi == []
-    lane = await open_lane(uvicorn={"limit_concurrency": 99})
-    assert (await (await lane.connect()).ask(PLAIN)).status == 200
-    assert lane.by_asgi == ["/predict"]
-
-
 async def test_a_full_queue_is_503(open_lane):
     """As by the stock path, which says it."""
     lane = await open_lane()

@@ -7,37 +7,12 @@ import sys
 from http import HTTPStatus
 
 import pytest
-from structlog.testing import capture_logs
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from demo.processes import ROOT
-from predictor.http.connection import Deadline
-from predictor.http.limits import Limits, Refused, check_head, check_size, too_large
-from predictor.http.server import missing_names, protocol
-from tests.predictor.live import Live
+from predictor.http.limits import Deadline, Limits, Refused, check_head, check_size, too_large
 
 LIMITS = Limits(1, 1024, 1, 1, headers=3, target_bytes=10)
 HOST = (b"host", b"x")
-
-
-def test_this_uvicorn_is_as_it_is_known():
-    """Every name that is relied on is there."""
-    assert missing_names(HttpToolsProtocol) == []
-
-
-def test_another_uvicorn_is_told_by_its_names():
-    """One that keeps its requests elsewhere, or calls its methods otherwise, is not built upon."""
-
-    class Other:
-        def __init__(self):
-            self.cycle = self.scope = None
-
-        def data_received(self):
-            pass
-
-    missing = missing_names(Other)
-    assert {"pipeline", "on_response_complete", "parser"} <= set(missing)
-    assert not {"cycle", "scope", "data_received"} & set(missing)
 
 
 @pytest.mark.parametrize(
@@ -101,15 +76,6 @@ async def test_progress_does_not_put_off_a_deadline():
     deadline.clear()
     await asyncio.sleep(0)
     assert not late.is_set()
-
-
-async def test_another_uvicorn_serves_without_bounds_and_says_so(tmp_path, monkeypatch):
-    """Better than not to serve; and nobody need find out by themselves."""
-    monkeypatch.delattr(HttpToolsProtocol, "on_body")
-    with capture_logs() as lines:
-        assert protocol(Live(tmp_path).service) == "auto"
-    (line,) = lines
-    assert (line["event"], line["unknown"]) == ("connections_not_bounded", ["on_body"])
 
 
 def test_an_end_that_is_put_off_is_forced():
