@@ -136,9 +136,9 @@ def _marks() -> list[builders.AnnotationQuery]:
             "{{model_name}} version {{model_version}} serves since then.",
         ).use_value_for_time(use_value_for_time=True),
         _mark(
-            "Failed loads", "red", f'count_values by (model_name) ("failed", {failed} > 0)',
-            "Version {{failed}} cannot be loaded",
-            "{{model_name}} version {{failed}} fails; what served before goes on serving.",
+            "Failed versions", "red", f'count_values by (model_name) ("failed", {failed} > 0)',
+            "Version {{failed}} failed",
+            "{{model_name}} version {{failed}} cannot be loaded, or a computation of it was stopped.",
         ),
         _mark(
             "Nothing serves", "dark-red",

@@ -8,6 +8,8 @@ _DESIRED = of_model("predictor_desired_model_version")
 _FAILED = of_model("predictor_failed_model_version")
 _SINCE = select("predictor_serving_since_timestamp_seconds")
 _ANSWERED_AT = select("predictor_registry_last_success_timestamp_seconds")
+_CANNOT_LOAD = f"({_FAILED} > 0) != {_SERVES}"
+_TIMED_OUT = f"({_FAILED} > 0) == {_SERVES}"  # only a version that serves can time out
 _NONE = {"0": ("none", "red")}
 _NO_FAILURE = {"0": ("none", "green")}
 _ZERO_IS_WELL = ((None, "green"), (1, "red"))
@@ -37,7 +39,7 @@ def _versions() -> list[AnyPanel]:
             "Version that cannot be loaded",
             "It is tried again by itself. The stage and the reason are in /model and in the log "
             "(load_failed); runbook PredictorLoadFails.",
-            f"max({_FAILED})", "none", ((None, "red"),),
+            f"max({_CANNOT_LOAD}) or vector(0)", "none", ((None, "red"),),
         ).mappings([said(_NO_FAILURE)]),
     ]  # fmt: skip
 
@@ -102,7 +104,8 @@ def _replicas() -> AnyPanel:
             "serves": f"max by (instance) ({_SERVES})",
             "registry says": f"max by (instance) ({_DESIRED})",
             "since": f"max by (instance) ({_SINCE}) * 1000",
-            "cannot load": f"max by (instance) ({_FAILED})",
+            "cannot load": f"max by (instance) ({_CANNOT_LOAD} or {_FAILED} * 0)",
+            "timed out": f"max by (instance) ({_TIMED_OUT} or {_FAILED} * 0)",
             "registry heard": f"time() - max by (instance) ({_ANSWERED_AT})",
             "workers": f"sum by (instance) ({select('predictor_workers')})",
             "identity": f"max by (instance, run_id, digest) ({of_model('predictor_model_info')})",
@@ -111,7 +114,8 @@ def _replicas() -> AnyPanel:
     column(panel, "answers Prometheus", "none", words={"0": ("no", "red"), "1": ("yes", "green")})
     column(panel, "serves", "none", words=_NONE)
     column(panel, "since", "dateTimeAsIso")
-    column(panel, "cannot load", "none", words=_NO_FAILURE, steps=((None, "green"), (1, "red")))
+    for failed in ("cannot load", "timed out"):
+        column(panel, failed, "none", words=_NO_FAILURE, steps=_ZERO_IS_WELL)
     column(panel, "registry heard", "s", steps=((None, "green"), (60, "orange"), (900, "red")))
     return panel
 
@@ -131,10 +135,13 @@ def _what_happened() -> list[AnyPanel]:
             "{{reason}}", f"sum by (reason) ({increase('predictor_swaps_total')})",
         ),
         bars(
-            "Failed loads",
-            "By the stage that a version came to; each try is one. `fetch` is the store's fault, "
-            "`internal` ours, all others the version's. Runbook PredictorLoadFails.",
-            "{{stage}}", f"sum by (stage) ({increase('predictor_load_failures_total')})",
+            "Failed loads and stopped computations",
+            "Loads by the stage that failed, each try: `fetch` is the store's fault, `internal` ours, others the "
+            "version's (runbook PredictorLoadFails). `inference`: a computation of the serving version took too "
+            "long and was stopped (runbook PredictorInferenceTimesOut).",
+            "{{stage}}",
+            f"sum by (stage) ({increase('predictor_load_failures_total')}) or label_replace("
+            f"sum({increase('predictor_inference_timeouts_total')}), \"stage\", \"inference\", \"\", \"\")",
         ),
         lines(
             "From the registry's word to the swap",

@@ -106,6 +106,10 @@ SCENARIOS = [
         "a version goes on failing", {"PredictorLoadFails": 2, "PredictorVersionDiffers": 2},
         both={DESIRED: from_minute(10, 7, 8), FAILED: from_minute(10, 0, 8)},
     ),
+    Scenario(
+        "a version never ends on a record", {"PredictorInferenceTimesOut": 1},
+        a={FAILED: from_minute(10, 0, 7), 'predictor_inference_timeouts_total{model_version="7"}': from_minute(10, 0, 1)},
+    ),
     Scenario("a version failed once", {}, a={FAILED: "0x40 8x0 0x100"}, after=11),
     Scenario(
         "the registry is down", {"PredictorRegistryFails": 2}, after=15,
