@@ -13,9 +13,12 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from demo.processes import ROOT
 from grafana.dashboard import FILE, written
+from predictor.metrics.families import FAMILIES
 
 DASHBOARD = json.loads(FILE.read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+WATCHED = FILE.read_text() + (ROOT / "deploy/prometheus/alerts.yml").read_text()
+NOT_WATCHED = {"predictor_aspired_model_version"}  # deprecated
 RUNBOOKS = (ROOT / "docs/runbooks.md").read_text()
 
 
@@ -79,6 +82,13 @@ def test_grafana_finds_its_source_and_its_dashboard():
     assert source["jsonData"]["timeInterval"] == scraped["scrape_interval"]
     (provider,) = yaml.safe_load((folder / "dashboards/predictor.yml").read_text())["providers"]
     assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_every_metric_is_watched(family):
+    """A metric that no panel and no alert shows would be seen by nobody."""
+    found = re.search(rf"\b{family.name}(_bucket|_sum|_count)?\b", WATCHED)
+    assert bool(found) == (family.name not in NOT_WATCHED)
 
 
 def test_the_dashboard_phones_nowhere():

@@ -1,10 +1,12 @@
 """Settings are read from the environment once, and a wrong one names its variable."""
 
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from demo.processes import ROOT
 from predictor.errors import SettingsError
 from predictor.model.servable import Interrupt
 from predictor.registry.client import tracking_server
@@ -12,6 +14,7 @@ from predictor.service import compose
 from predictor.settings import Settings, variable
 from tests.predictor.parts import version, write_artifact
 
+PREDICTOR = ROOT / "predictor"
 VARIABLES = {variable(name): name for name in Settings.model_fields}
 READ = [
     ("MLFLOW_TRACKING_URI", "https://mlflow.example/prefix/", "https://mlflow.example/prefix"),
@@ -95,6 +98,13 @@ def test_no_setting_is_forgotten():
         field = Settings.model_fields[VARIABLES[name]]
         assert value != field.default
         assert field.description
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_used(name):
+    """One that is read and does nothing would deceive whoever sets it."""
+    code = [path.read_text() for path in PREDICTOR.rglob("*.py") if path.name != "settings.py"]
+    assert any(re.search(rf"\.{name}\b", text) for text in code)
 
 
 @pytest.mark.parametrize("name", SECRETS)
