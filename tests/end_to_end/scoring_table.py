@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 CSV, JSON = "text/csv", "application/json"
-Compared = Literal["whole", "codes", "differs"]
+Compared = Literal["same", "differs"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Case:
     """One request.
 
-    `whole`: status, type and body are compared, an error's message as far as the text is MLflow's own.
-    `codes`: both refuse it, with the same status, `error_code`, `sqlstate` and `error_class`; the message
-    of the one is pandas', NumPy's or scikit-learn's, or repeats the data, that of the other names the fault.
-    `differs`: `theirs` is MLflow's status, `ours` and `said` are status and part of the predictor's answer,
-    `why` says what is better about it, as docs/mlflow-scoring.md does.
+    `same`: status, content type, predictions and `error_code` are compared, the texts of errors are not.
+    `differs`: `theirs` is MLflow's status and `ours` the predictor's; `why` says what is better about it, as
+    docs/mlflow-scoring.md does.
     """
 
     name: str
@@ -26,21 +24,20 @@ class Asked:
     compared: Compared
     theirs: int = 200
     ours: int = 400
-    said: str = ""
     why: str = ""
 
 
-def table(names: list[str], rows: list[list[float]]) -> Iterator[Asked]:
+def table(names: list[str], rows: list[list[float]]) -> Iterator[Case]:
     """The requests, for a version that takes these columns; `rows` are two that it answers."""
     yield from _answered(names, rows)
-    yield from _refused_with_a_message(names, rows)
-    yield from _refused(names, rows)
+    yield from _refused_forms(names, rows)
+    yield from _refused_values(names, rows)
     yield from _different(names, rows)
 
 
-def _asked(compared: Compared, bodies: dict[str, Any], kind: str | None = JSON) -> Iterator[Asked]:
+def _same(bodies: dict[str, Any], kind: str | None = JSON) -> Iterator[Case]:
     for name, body in bodies.items():
-        yield Asked(name, body if isinstance(body, bytes) else _bytes(body), kind, compared)
+        yield Case(name, body if isinstance(body, bytes) else _bytes(body), kind, "same")
 
 
 def _bytes(body: Any) -> bytes:
@@ -51,15 +48,14 @@ def _csv(names: list[Any], rows: list[list[Any]], end: str = "\n") -> str:
     return "".join(",".join(map(str, each)) + end for each in [names, *rows])
 
 
-def _answered(names: list[str], rows: list[list[float]]) -> Iterator[Asked]:
+def _answered(names: list[str], rows: list[list[float]]) -> Iterator[Case]:
     first, second = rows
     one, two = (dict(zip(names, row, strict=True)) for row in rows)
     split = {"columns": names, "data": rows}
     columns = {name: [x, y] for name, x, y in zip(names, first, second, strict=True)}
     backwards = {"columns": names[::-1], "data": [row[::-1] for row in rows]}
     with_extra = {"columns": [*names, "x"], "data": [[*row, "text"] for row in rows]}
-    yield from _asked(
-        "whole",
+    yield from _same(
         {
             "split": {"dataframe_split": split},
             "split, columns in another order": {"dataframe_split": backwards},
@@ -92,8 +88,7 @@ def _answered(names: list[str], rows: list[list[float]]) -> Iterator[Asked]:
         },
     )
     quoted = [[f'"{value}"' for value in row] for row in rows]
-    yield from _asked(
-        "whole",
+    yield from _same(
         {
             "csv": _csv(names, rows),
             "csv, columns in another order": _csv(names[::-1], [row[::-1] for row in rows]),
@@ -112,16 +107,15 @@ def _answered(names: list[str], rows: list[list[float]]) -> Iterator[Asked]:
         },
         CSV,
     )
-    yield from _asked("whole", {"csv, charset": _csv(names, rows)}, "text/csv; charset=UTF-8")
-    yield from _asked("whole", {"charset": {"inputs": [one]}}, "application/json;charset=utf-8")
+    yield from _same({"csv, charset": _csv(names, rows)}, "text/csv; charset=UTF-8")
+    yield from _same({"charset": {"inputs": [one]}}, "application/json;charset=utf-8")
 
 
-def _refused_with_a_message(names: list[str], rows: list[list[float]]) -> Iterator[Asked]:
+def _refused_forms(names: list[str], rows: list[list[float]]) -> Iterator[Case]:
     first, second = rows
     less = dict(zip(names[2:], first[2:], strict=True))
     split = {"columns": names, "data": rows}
-    yield from _asked(
-        "whole",
+    yield from _same(
         {
             "not JSON": b"{",
             "nothing": b"",
@@ -158,21 +152,20 @@ def _refused_with_a_message(names: list[str], rows: list[list[float]]) -> Iterat
             "inputs, numbers": {"inputs": [1.0, 2.0]},
         },
     )
-    yield from _asked("whole", {"csv, empty": "", "csv, a line end": "\n"}, CSV)
-    yield from _asked("whole", {"csv, a column missing": _csv(names[1:], [first[1:]])}, CSV)
+    yield from _same({"csv, empty": "", "csv, a line end": "\n"}, CSV)
+    yield from _same({"csv, a column missing": _csv(names[1:], [first[1:]])}, CSV)
     for kind in (
         "text/plain", "text/json", "application/problem+json", "application/json; charset=latin-1",
         "text/csv; header=present",
     ):  # fmt: skip
-        yield from _asked("whole", {f"type {kind!r}": {"dataframe_split": split}}, kind)
+        yield from _same({f"type {kind!r}": {"dataframe_split": split}}, kind)
 
 
-def _refused(names: list[str], rows: list[list[float]]) -> Iterator[Asked]:
+def _refused_values(names: list[str], rows: list[list[float]]) -> Iterator[Case]:
     first, second = rows
     one = dict(zip(names, first, strict=True))
     split = {"columns": names, "data": rows}
-    yield from _asked(
-        "codes",
+    yield from _same(
         {
             "not UTF-8": b'{"inputs": "\xff"}',
             "split, no data": {"dataframe_split": {"columns": names}},
@@ -213,8 +206,7 @@ def _refused(names: list[str], rows: list[list[float]]) -> Iterator[Asked]:
             "a language model's prompt": {"prompt": "hello"},
         },
     )
-    yield from _asked(
-        "codes",
+    yield from _same(
         {
             "csv, no header (as SageMaker's own algorithms take it)": _csv(first, [second]),
             "csv, a header only": _csv(names, []),
@@ -232,87 +224,83 @@ def _refused(names: list[str], rows: list[list[float]]) -> Iterator[Asked]:
     )
 
 
-def _different(names: list[str], rows: list[list[float]]) -> Iterator[Asked]:
+def _differ(
+    why: str, bodies: dict[str, Any], kind: str | None = JSON, *, theirs: int = 200, ours: int = 400
+) -> Iterator[Case]:
+    for name, body in bodies.items():
+        content = body if isinstance(body, bytes) else _bytes(body)
+        yield Case(name, content, kind, "differs", theirs, ours, why)
+
+
+def _different(names: list[str], rows: list[list[float]]) -> Iterator[Case]:
+    yield from _different_values(names, rows)
+    yield from _different_forms(names, rows)
+
+
+def _different_values(names: list[str], rows: list[list[float]]) -> Iterator[Case]:
     first, second = rows
     one, two = (dict(zip(names, row, strict=True)) for row in rows)
     name = names[0]
 
-    def refused(
-        what: str, body: Any, said: str, why: str, kind: str | None = JSON, *, theirs: int = 200
-    ) -> Asked:
-        return Asked(what, _bytes(body) if not isinstance(body, bytes) else body, kind, "differs",
-                     theirs, 400, said, why)  # fmt: skip
-
     def split(value: Any) -> dict[str, Any]:
         return {"dataframe_split": {"columns": names, "data": [[value, *first[1:]]]}}
 
-    missing = "a value that is missing is refused by name; a model may answer on it"
-    yield refused("null", split(None), f"{name} to type 'float32': row 0: null", missing)
-    yield refused("NaN", split(float("nan")), f"{name} to type 'float32': row 0: not fin", missing)
-    yield refused("text nan", split("nan"), f"{name} to type 'float32': row 0: not fin", missing)
-    yield refused("infinite", split(float("inf")), f"{name} to type", missing)
-    absent = {"dataframe_records": [one, {k: v for k, v in two.items() if k != name}]}
-    yield refused(
-        "records, one without a value", absent, f"{name} to type 'float32': row 1: missing", missing
+    missing = "a missing value is refused by name; a model may answer on it"
+    absent = {key: value for key, value in two.items() if key != name}
+    short = {"columns": names, "data": [first, second[:-1]]}
+    yield from _differ(
+        missing,
+        {
+            "null": split(None),
+            "NaN": split(float("nan")),
+            "text nan": split("nan"),
+            "infinite": split(float("inf")),
+            "records, one without a value": {"dataframe_records": [one, absent]},
+            "split, a short row": {"dataframe_split": short},
+            "inputs, null": {"inputs": {**{n: [v] for n, v in one.items()}, name: [None]}},
+        },
     )
-    short = {"dataframe_split": {"columns": names, "data": [first, second[:-1]]}}
-    yield refused(
-        "split, a short row", short, f"{names[-1]} to type 'float32': row 1: missing", missing
-    )
-    nothing = {"inputs": {**{n: [v] for n, v in one.items()}, name: [None]}}
-    yield refused("inputs, null", nothing, f"{name} to type 'float32': row 0: null", missing)
-    for value in ("NA", "", "n/a", "null", "None"):
-        body = _csv(names, [[value, *first[1:]]])
-        yield refused(
-            f"csv {value!r}", body, f"{name} to type 'float32': row 0: missing", missing, CSV
-        )
-    yield refused(
-        "csv, a short row", _csv(names, [first, second[:-1]]), f"{names[-1]} to type", missing, CSV
-    )
+    cells = {
+        f"csv {value!r}": _csv(names, [[value, *first[1:]]])
+        for value in ("NA", "", "n/a", "null", "None")
+    }
+    short_csv = {"csv, a short row": _csv(names, [first, second[:-1]])}
+    yield from _differ(missing, cells | short_csv, CSV)
 
-    wrong = "what is no number is none, and is not taken for 1 or 0"
-    yield refused("true", split(True), "got a boolean", wrong)
-    yield refused("csv True", _csv(names, [["True", *first[1:]]]), "expected a number", wrong, CSV)
+    wrong = "only a number is a number: true is not taken for 1"
+    yield from _differ(wrong, {"true": split(True)})
+    yield from _differ(wrong, {"csv True": _csv(names, [["True", *first[1:]]])}, CSV)
     fits = "the graph computes in float32, so a number that does not fit it is refused"
-    yield refused("1e39", split(1e39), "does not fit float32", fits)
-    yield refused("10 to the 40", split(10**40), "does not fit float32", fits)
+    yield from _differ(fits, {"1e39": split(1e39), "10 to the 40": split(10**40)})
 
+
+def _different_forms(names: list[str], rows: list[list[float]]) -> Iterator[Case]:
+    first, second = rows
+    one, two = (dict(zip(names, row, strict=True)) for row in rows)
+    name = names[0]
     twice = "of two values for one name, neither is chosen"
     again = f'{{"dataframe_records": [{{"{name}": 3, {json.dumps(one)[1:]}]}}'
-    yield refused("records, a name twice", again, f"{name} is given twice", twice)
     forms = f'{{"inputs": 3, "inputs": {json.dumps([one])}}}'
-    yield refused("a form twice", forms, "inputs is given twice", twice)
-    both = _csv([*names, name], [[*first, 1]])
-    yield refused("csv, a column twice", both, f"given twice: ['{name}']", twice, CSV)
+    yield from _differ(twice, {"records, a name twice": again, "a form twice": forms})
+    yield from _differ(twice, {"csv, a column twice": _csv([*names, name], [[*first, 1]])}, CSV)
+    shifts = "values without a name are not taken for an index: it would shift the others"
     indexed = _csv(names, [[0, *first], [1, *second]])
-    shifts = (
-        "values that no name stands above are not taken for an index: it would shift the others"
-    )
-    yield refused("csv, rows longer than the header", indexed, "in line 2, saw", shifts, CSV)
-    yield refused(
-        "csv, text behind a quote",
-        _csv(names, [['"17".99', *first[1:]]]),
-        "line 2",
-        "it is no CSV",
-        CSV,
-    )
+    yield from _differ(shifts, {"csv, rows longer than the header": indexed}, CSV)
+    behind = {"csv, text behind a quote": _csv(names, [['"17".99', *first[1:]]])}
+    yield from _differ("it is not CSV", behind, CSV)
 
     never = "never a 500 for what a client sent"
-    yield refused("nested too deeply", b"[" * 100_000, "nested too deeply", never, theirs=500)
-    long = b'{"dataframe_records": [{"x": %b}]}' % (b"9" * 5000)
-    yield refused("an integer of 5,000 digits", long, "Model is missing inputs", never, theirs=500)
-    yield Asked(
-        "no type", _bytes({"inputs": [one]}), None, "differs", 500, 200, "predictions", never
-    )
+    digits = b'{"dataframe_records": [{"x": %b}]}' % (b"9" * 5000)
+    crashes = {"nested too deeply": b"[" * 100_000, "an integer of 5,000 digits": digits}
+    yield from _differ(never, crashes, theirs=500)
+    yield from _differ(never, {"no type": {"inputs": [one]}}, None, theirs=500, ours=200)
+    spelling = "case, quotes and an empty parameter do not change a media type"
     for kind in ("Application/JSON", "application/json;", 'application/json; charset="utf-8"', ""):
-        yield Asked(f"type {kind!r}", _bytes({"inputs": [one]}), kind, "differs", 415, 200, "predictions",
-                    "case, quotes and an empty parameter do not change a media type")  # fmt: skip
-    llm = _bytes({**one, "input": 1})
-    yield Asked(
-        "a row beside `input`", llm, JSON, "differs", 200, 400, "not read", "a row needs a form"
-    )
-    some = _bytes({"instances": [{**one, "x": 1}, two]})
-    yield Asked("instances, an extra in one", some, JSON, "differs", 400, 200, "predictions",
-                "what is ignored need not be whole")  # fmt: skip
-    yield Asked("parquet", b"PAR1", "application/vnd.apache.parquet", "differs", 400, 415, "text/csv",
-                "it would take pandas or Arrow")  # fmt: skip
+        body = {f"type {kind!r}": {"inputs": [one]}}
+        yield from _differ(spelling, body, kind, theirs=415, ours=200)
+    yield from _differ("a row needs a form", {"a row beside `input`": {**one, "input": 1}})
+    some = {"instances, an extra in one": {"instances": [{**one, "x": 1}, two]}}
+    yield from _differ("ignored columns may be incomplete", some, theirs=400, ours=200)
+    parquet = {"parquet": b"PAR1"}
+    kind = "application/vnd.apache.parquet"
+    yield from _differ("it would need pandas or Arrow", parquet, kind, theirs=400, ours=415)

@@ -18,15 +18,12 @@ class InvalidInput(BadRequest):
 class SchemaNotMet(Unprocessable):
     """A table that the signature does not allow: MLflow's `INVALID_PARAMETER_VALUE`."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"Failed to enforce schema. Error: {reason}")
-
 
 class NoMlflowVersion(NotFound):
-    """Asked for the MLflow that logged a version whose `MLmodel` does not say."""
+    """The serving version's `MLmodel` does not name the MLflow that logged it."""
 
     def __init__(self) -> None:
-        super().__init__("MLmodel does not say which MLflow logged the version that serves")
+        super().__init__("the serving version's MLmodel does not say which MLflow logged it")
 
 
 class ScoringError(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from predictor.http.body import MediaType, check_encoding, shortened
 from predictor.model.json_text import JsonText
 from predictor.model.validation import check_size, short_name
 from predictor.protocols.mlflow_scoring.errors import InvalidInput
-from predictor.protocols.mlflow_scoring.tables import ABSENT, Table, of_lists
+from predictor.protocols.mlflow_scoring.tables import ABSENT, Table, noun, of_lists
 
 Media = Literal["json", "csv"]
 
@@ -20,61 +20,51 @@ _READ: dict[str, Media] = {"application/json": "json", "text/csv": "csv"}
 
 
 def media_of(content_type: str | None, encoding: str | None) -> Media:
-    """The kind of body. Raises UnsupportedMedia in MLflow's words.
-
-    As everywhere in this service, a body without a type is JSON.
-    """
+    """The kind of body; without a type, JSON. Raises UnsupportedMedia."""
     check_encoding(encoding)
     if not content_type:
         return "json"
     media = MediaType.parse(content_type)
-    if media.parameters.get("charset", "utf-8").lower() != "utf-8":
-        raise UnsupportedMedia("The scoring server only supports UTF-8")
+    charset = media.parameters.get("charset", "utf-8")
+    if charset.lower() != "utf-8":
+        raise UnsupportedMedia(f"charset {shortened(charset)} is not supported; send UTF-8")
     if unknown := [name for name in media.parameters if name != "charset"]:
         names = shortened(", ".join(unknown))
-        raise UnsupportedMedia(f"Unrecognized content type parameters: {names}.")
+        raise UnsupportedMedia(f"Content-Type has unknown parameters: {names}; leave them out")
     if media.essence not in _READ:
         raise UnsupportedMedia(
-            "This predictor only supports the following content types: "
-            f"Types: {list(_READ)[::-1]}. Got '{shortened(content_type)}'."
+            f"Content-Type {shortened(media.essence)} is not supported; send application/json or text/csv"
         )
     return _READ[media.essence]
 
 
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-_REQUIRED = f"The input must be a JSON dictionary with exactly one of the input fields {{{str(_FORMS)[1:-1]}}}"
-_LLM = {
-    "messages",
-    "prompt",
-    "input",
-}  # MLflow takes such a body for one that asks a language model
+_EXPECTED = f"send a JSON object with exactly one of {', '.join(_FORMS)}"
+_LLM = {"messages", "prompt", "input"}
+"""MLflow takes a body with one of these for a request to a language model."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What one body says: its form, what the form holds, and `params` (None for none)."""
+class Form:
+    """One JSON body: its form, the form's content, and `params` (None for none)."""
 
     form: str
     content: Any
     params: Any = None
 
 
-def read_json(body: bytes) -> Asked:
-    """Read one body. Raises InvalidInput; it names what is wrong and never repeats a value."""
+def read_json(body: bytes) -> Form:
+    """Read one body. Raises InvalidInput, whose message never repeats a value."""
     parsed = _parse(body)
-    if isinstance(parsed, list):
-        raise InvalidInput(f"Invalid input. {_REQUIRED}. Received a list.")
     if not isinstance(parsed, dict):
-        raise InvalidInput(
-            f"Invalid input. {_REQUIRED}. Received unexpected input type '{type(parsed)}."
-        )
+        raise InvalidInput(f"the body is {noun(parsed)}; {_EXPECTED}")
     if _LLM & parsed.keys():
-        # To MLflow, the names in it are those of columns.
-        return Asked("llm", parsed)
+        # MLflow reads the other members as columns.
+        return Form("llm", parsed)
     given = [name for name in parsed if name in _FORMS]
     if len(given) != 1:
-        raise InvalidInput(f"{_REQUIRED}. Received dictionary with input fields: {given}. ")
-    return Asked(given[0], parsed[given[0]], parsed.get("params"))
+        raise InvalidInput(f"the body has {', '.join(given) or 'none'} of the forms; {_EXPECTED}")
+    return Form(given[0], parsed[given[0]], parsed.get("params"))
 
 
 def _parse(body: bytes) -> Any:
@@ -83,14 +73,10 @@ def _parse(body: bytes) -> Any:
         text = body.decode(json.detect_encoding(body), "surrogatepass")
         return JsonText(text, _once).whole()
     except RecursionError:
-        reason = "it is nested too deeply"
-    except json.JSONDecodeError as error:
-        reason = repr(error)
-    except UnicodeDecodeError as error:
+        reason = "nested too deeply"
+    except ValueError as error:  # not JSON, or not Unicode
         reason = str(error)
-    raise InvalidInput(
-        f"Invalid input. Ensure that input is a valid JSON formatted string. Error: '{reason}'"
-    )
+    raise InvalidInput(f"the body is not valid JSON: {reason}")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -98,7 +84,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         given = Counter(name for name, _ in pairs)
         twice = next(name for name in members if given[name] > 1)
-        raise InvalidInput(f"Invalid input. {short_name(twice)} is given twice in one JSON object")
+        raise InvalidInput(f"{short_name(twice)} is given twice in one JSON object")
     return members
 
 
@@ -107,9 +93,8 @@ MISSING = frozenset(
      "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
 )  # fmt: skip
 """What pandas reads as a missing value."""
-_MAX_COLUMNS = (
-    1 << 16
-)  # a byte may be a column, which takes a hundred of them; a wide model may have twice its own
+# One byte may be a column, which takes a hundred in memory; a wide model may get twice its columns.
+_MAX_COLUMNS = 1 << 16
 
 
 def read_csv(body: bytes, features: int) -> Table:
@@ -117,9 +102,7 @@ def read_csv(body: bytes, features: int) -> Table:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"Invalid input. Ensure that input is a valid UTF-8 encoded string. Error: '{error}'"
-        ) from None
+        raise InvalidInput(f"the body is not UTF-8: {error}") from None
     lines = csv.reader(StringIO(text, newline=None), strict=True)
     rows: list[list[object]] = []
     names: list[str] = []
@@ -130,26 +113,19 @@ def read_csv(body: bytes, features: int) -> Table:
             if not names:
                 if len(fields) > max(_MAX_COLUMNS, 2 * features):
                     raise InvalidInput(
-                        f"Invalid input. The first line names {len(fields)} columns; the model takes {features}"
+                        f"the first line names {len(fields)} columns; the model takes {features}"
                     )
                 names = fields
             elif len(fields) > len(names):
-                raise _not_csv(
-                    f"Expected {len(names)} fields in line {lines.line_num}, saw {len(fields)}"
+                raise InvalidInput(
+                    f"line {lines.line_num} has {len(fields)} values; the first line names {len(names)} columns"
                 )
             else:
                 check_size(len(rows) + 1, 1, len(body))
                 rows.append([ABSENT if field in MISSING else field for field in fields])
     except csv.Error as error:
-        raise _not_csv(f"line {lines.line_num}: {error}") from None
+        raise InvalidInput(f"the body is not valid CSV: line {lines.line_num}: {error}") from None
     if not names:
-        raise _not_csv("No columns to parse from file")
+        raise InvalidInput("the body is empty; send a line of column names, then rows")
     table = of_lists(rows, names)
     return Table(table.names, table.count, table.column, texts=True)
-
-
-def _not_csv(reason: str) -> InvalidInput:
-    return InvalidInput(
-        "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid CSV-formatted Pandas "
-        f"DataFrame produced using the `pandas.DataFrame.to_csv()` method. Error: '{reason}'"
-    )

@@ -1,7 +1,4 @@
-"""`params` of a request: checked against what the signature declares, as MLflow checks them.
-
-No flavour that is served here uses them, so they change no answer. `_enforce_params_schema` of MLflow 3.17.
-"""
+"""One request to `/invocations`: its rows, its `params`, and the predictions as MLflow writes them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +16,7 @@ from predictor.model.signature import Row
 from predictor.model_version import ModelVersion
 from predictor.protocols.mlflow_scoring import tables
 from predictor.protocols.mlflow_scoring.errors import InvalidInput, SchemaNotMet
-from predictor.protocols.mlflow_scoring.forms import Asked, Media, read_csv, read_json
+from predictor.protocols.mlflow_scoring.forms import Form, Media, read_csv, read_json
 from predictor.protocols.mlflow_scoring.rows import rows_of
 from predictor.protocols.mlflow_scoring.tables import Table
 
@@ -35,13 +32,16 @@ _TAKEN: dict[str, tuple[type, ...]] = {
 
 
 def check_params(params: Any, declared: Sequence[Param]) -> None:
-    """Raise SchemaNotMet for declared parameters of another type; those that nobody declared are ignored."""
+    """Raise SchemaNotMet for declared parameters of another type; unknown ones are ignored.
+
+    As `_enforce_params_schema` of MLflow 3.17; no flavour that is served uses them, so they change nothing.
+    """
     if not declared or params is None:
         return
     if not isinstance(params, dict):
-        raise SchemaNotMet(f"Parameters must be a dictionary. Got type '{type(params).__name__}'.")
+        raise SchemaNotMet(f"params is {tables.noun(params)}; send an object")
     if wrong := [each.name for each in declared if not _fits(params.get(each.name), each)]:
-        raise SchemaNotMet(f"Invalid parameters found: {wrong}")
+        raise SchemaNotMet(f"params of another type than the signature has: {wrong}")
 
 
 def _fits(value: Any, declared: Param) -> bool:
@@ -61,10 +61,7 @@ _ONNX = "mlflow.onnx"
 
 
 def predictions(servable: Servable, answers: Iterable[Answer], *, tensors: bool) -> Any:
-    """What stands under `predictions`, for the rows in their order.
-
-    `tensors` says that MLflow would have made tensors of the body, and not a DataFrame.
-    """
+    """The member `predictions`; `tensors` says that MLflow would make tensors of the body, not a DataFrame."""
     function = servable.python_function
     if function.loader_module == _ONNX:
         return _outputs(servable, [*answers]) if tensors else _records(servable, answers)
@@ -108,12 +105,6 @@ def _outputs(servable: Servable, answers: list[Answer]) -> dict[str, list[Any]]:
     return columns
 
 
-_FAILED = (
-    "Encountered an unexpected error while evaluating the model. Verify that the serialized input Dataframe "
-    "is compatible with the model for inference."
-)
-
-
 class Scored(msgspec.Struct, frozen=True):
     """What MLflow's `python_function` answers for the same version.
 
@@ -132,12 +123,12 @@ class Result:
 
 
 class Invocation:
-    """One body, read once; its rows are those of the servable that is asked. A `Question` if it has one row."""
+    """One body, read once; its rows depend on the servable. With one row, it is a `Question`."""
 
     def __init__(self, media: Media, body: bytes) -> None:
         self._media = media
         self._body = body
-        self._asked: Asked | None = None
+        self._form: Form | None = None
         self._rows: tuple[Servable, list[Row]] | None = None
 
     def rows(self, servable: Servable) -> list[Row]:
@@ -150,7 +141,7 @@ class Invocation:
         """The only row."""
         rows = self.rows(servable)
         if len(rows) != 1:  # as only a version that has taken over since can read it
-            raise InvalidInput("Invalid input. The version that serves has changed; ask again")
+            raise InvalidInput("another version has taken over; send the request again")
         return rows[0]
 
     def told(self, servable: Servable, answer: Answer) -> Result:
@@ -160,10 +151,10 @@ class Invocation:
     def work(self, servable: Servable, run: Run) -> Result:
         """The answers to all rows, from one servable."""
         answers: list[Answer] = []
-        for _, each in run(self.rows(servable)):
-            for answer in each:
+        for start, each in run(self.rows(servable)):
+            for row, answer in enumerate(each, start):
                 if isinstance(answer, RequestError):
-                    raise failed(answer)
+                    raise failed(row, answer)
                 answers.append(answer)
         return self._scored(servable, answers)
 
@@ -171,10 +162,10 @@ class Invocation:
         if self._media == "csv":
             table = read_csv(self._body, len(servable.signature.features))
             return rows_of(table, servable, len(self._body))
-        if self._asked is None:
-            self._asked = read_json(self._body)
-        rows = rows_of(_table(self._asked, servable), servable, len(self._body))
-        check_params(self._asked.params, servable.python_function.params)
+        if self._form is None:
+            self._form = read_json(self._body)
+        rows = rows_of(_table(self._form, servable), servable, len(self._body))
+        check_params(self._form.params, servable.python_function.params)
         return rows
 
     def _scored(self, servable: Servable, answers: list[Answer]) -> Result:
@@ -183,36 +174,34 @@ class Invocation:
 
     def _tensors(self, servable: Servable) -> bool:
         declared = servable.python_function.inputs
-        by_value = self._asked is not None and self._asked.form in {"instances", "inputs"}
+        by_value = self._form is not None and self._form.form in {"instances", "inputs"}
         return declared in {"tensor", "tensors"} or (declared == "none" and by_value)
 
 
-def failed(fault: RequestError) -> InvalidInput:
-    """What MLflow answers for rows that the model cannot compute."""
-    return InvalidInput(f"{_FAILED} {fault}")
+def failed(row: int, fault: RequestError) -> InvalidInput:
+    """The error for a row that the model cannot compute."""
+    return InvalidInput(f"row {row}: {fault}")
 
 
-def _table(asked: Asked, servable: Servable) -> Table:
+def _table(form: Form, servable: Servable) -> Table:
     features, declared = servable.signature.features, servable.python_function.inputs
-    content = asked.content
-    if asked.form == "dataframe_split":
+    content = form.content
+    if form.form == "dataframe_split":
         return tables.of_split(content)
-    if asked.form == "dataframe_records":
+    if form.form == "dataframe_records":
         return tables.of_dataframe_records(content)
-    if asked.form == "llm":
+    if form.form == "llm":
+        missing = [feature.name for feature in features if feature.name not in content]
         raise SchemaNotMet(
-            f"Model is missing inputs {[f.name for f in features if f.name not in content]}. Bodies for "
-            "language models are not read"
+            f"missing columns: {missing}; bodies for language models are not supported"
         )
     if declared in {"tensor", "unnamed columns"} and isinstance(content, dict):
         raise InvalidInput(
-            "Invalid input. Failed to parse input data. This model contains an un-named  model signature "
-            "which expects a single n-dimensional array or a single value as input, however, an input of "
-            "type <class 'dict'> was found."
+            f"{form.form} is an object; this version has no names of columns: send lists"
         )
     if len(features) == 1 and declared == "columns" and _plain(content):
         content = {features[0].name: content}
-    return tables.of_values(asked.form, content)
+    return tables.of_values(form.form, content)
 
 
 def _plain(content: Any) -> bool:

@@ -77,8 +77,8 @@ def routes(service: Service) -> APIRouter:
         },
         responses=answers_with(
             Scored,
-            InvalidInput("JSON"),
-            SchemaNotMet("Model is missing inputs ['mean_radius']."),
+            InvalidInput("column mean_radius, row 0: expected a number, got another text"),
+            SchemaNotMet("missing columns: ['mean_radius']"),
             BodyTooLarge(max_bytes),
             415,
             503,
@@ -89,13 +89,13 @@ def routes(service: Service) -> APIRouter:
         """Rows in one of MLflow's four JSON forms, or CSV; the answers as MLflow writes them."""
         media = media_of(content_type(request), encoding(request))
         body = await read_body(request, max_bytes)
-        asked = Invocation(media, body)
-        if len(body) > LARGE or len(asked.rows(service.reconciler.require_serving())) != 1:
-            return _answer(await batcher.compute(asked.work))
+        invocation = Invocation(media, body)
+        if len(body) > LARGE or len(invocation.rows(service.reconciler.require_serving())) != 1:
+            return _answer(await batcher.compute(invocation.work))
         try:
-            return _answer(await batcher.ask_about(asked))
+            return _answer(await batcher.ask_about(invocation))
         except InvalidRecord as fault:
-            raise failed(fault) from None
+            raise failed(0, fault) from None
 
     return router
 

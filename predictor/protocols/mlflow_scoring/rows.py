@@ -1,4 +1,4 @@
-"""From a table to the rows of the version that serves: MLflow's schema enforcement, and our own rules."""
+"""From a table to rows of the serving version: MLflow's schema enforcement, and stricter rules."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from predictor.protocols.mlflow_scoring.tables import ABSENT, Table
 
 _NUMBER = re.compile(r"[ \t\n]*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t\n]*")
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_LONGEST = 400  # characters of a number
+_MAX_NUMBER_LENGTH = 400  # characters
 _NOUNS = {
     "number": "a number",
     "integer": "an integer",
@@ -23,15 +23,12 @@ _NOUNS = {
 }
 
 
-class _Refused(Exception):
-    """Why a value is none that the feature takes."""
+class _Unusable(Exception):
+    """Why the feature does not take a value."""
 
 
 def convert(values: Sequence[Any], feature: Feature, *, texts: bool) -> Sequence[Value]:
-    """The values of one column, in order. Raises InvalidInput, which names the feature and the row.
-
-    `texts` says that they are text, which stands for numbers and the like: CSV.
-    """
+    """The values of one column, in order; `texts` as in `Table`. Raises InvalidInput, which names column and row."""
     low, high = feature.minimum, feature.maximum
     plain = feature.type == "number" and set(map(type, values)) <= {float}
     if plain and all(low <= value <= high for value in values):
@@ -46,11 +43,8 @@ def convert(values: Sequence[Any], feature: Feature, *, texts: bool) -> Sequence
             continue
         try:
             converted.append(_within(one(value, texts), feature))
-        except _Refused as refused:
-            raise InvalidInput(
-                "Invalid input. Data is not compatible with model signature. Failed to convert column "
-                f"{feature.name} to type '{feature.dtype}': row {row}: {refused}"
-            ) from None
+        except _Unusable as reason:
+            raise InvalidInput(f"column {feature.name}, row {row}: {reason}") from None
     return converted
 
 
@@ -59,7 +53,7 @@ def _within(value: Value, feature: Feature) -> Value:
     if value != value and not feature.required:  # noqa: PLR0124  NaN, of a text
         return value
     if low is not None and high is not None and not low <= value <= high:  # type: ignore[operator]
-        raise _Refused(f"not finite, or does not fit {feature.dtype}")
+        raise _Unusable(f"not finite, or does not fit {feature.dtype}")
     return value
 
 
@@ -68,13 +62,13 @@ def _number(value: Any, texts: bool) -> float:
         try:
             return float(value)
         except OverflowError:
-            raise _Refused("not finite, or does not fit 64 bits") from None
-    if isinstance(value, str) and len(value) <= _LONGEST:
+            raise _Unusable("not finite, or does not fit 64 bits") from None
+    if isinstance(value, str) and len(value) <= _MAX_NUMBER_LENGTH:
         try:
             if not texts or _NUMBER.fullmatch(value):
                 return float(value)
         except ValueError:
-            pass  # it is refused below, as what is no text
+            pass  # refused below
     raise _other(value, "number")
 
 
@@ -83,14 +77,14 @@ def _integer(value: Any, texts: bool) -> int:
         return value
     if isinstance(value, str):
         try:
-            if len(value) <= _LONGEST and (not texts or _NUMBER.fullmatch(value)):
+            if len(value) <= _MAX_NUMBER_LENGTH and (not texts or _NUMBER.fullmatch(value)):
                 return int(value)
         except ValueError:
             pass  # it may be a number that ends in .0
     try:
         return whole(_number(value, texts))
     except Unfit as fault:
-        raise _Refused(str(fault)) from None
+        raise _Unusable(str(fault)) from None
 
 
 def _boolean(value: Any, texts: bool) -> bool:
@@ -116,7 +110,7 @@ def _string(value: Any, texts: bool) -> str:  # noqa: ARG001
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise _Refused("not Unicode text: half of a surrogate pair") from None
+        raise _Unusable("not Unicode text: half of a surrogate pair") from None
     return value
 
 
@@ -128,11 +122,11 @@ _CONVERT: dict[str, Callable[[Any, bool], Value]] = {
 }
 
 
-def _other(value: Any, expected: str) -> _Refused:
+def _other(value: Any, expected: str) -> _Unusable:
     if value is ABSENT or value is None:
-        return _Refused("missing" if value is ABSENT else "null")
+        return _Unusable("missing" if value is ABSENT else "null")
     kinds = {bool: "a boolean", list: "a list", dict: "an object", str: "another text"}
-    return _Refused(f"expected {_NOUNS[expected]}, got {kinds.get(type(value), 'a number')}")
+    return _Unusable(f"expected {_NOUNS[expected]}, got {kinds.get(type(value), 'a number')}")
 
 
 def rows_of(table: Table, servable: Servable, body_bytes: int) -> list[Row]:
@@ -144,7 +138,7 @@ def rows_of(table: Table, servable: Servable, body_bytes: int) -> list[Row]:
     check_size(table.count, len(features), body_bytes)
     chosen = _columns(table, servable)
     if not table.count:
-        raise InvalidInput("Invalid input. There is no row in it; at least one is needed")
+        raise InvalidInput("there are no rows; send at least one")
     values = [
         convert(column, feature, texts=table.texts)
         for column, feature in zip(chosen, features, strict=True)
@@ -172,16 +166,13 @@ def _columns(table: Table, servable: Servable) -> list[list[Any]]:
         return [_column(table, feature.name, known) for feature in features]
     if declared in {"columns", "tensors"} or named or misspelt:
         missing = missing or [meant for _, meant in misspelt]
-        hint = "".join(f" Send {m!r}, not {n!r}." for n, m in misspelt[:1])
-        raise SchemaNotMet(f"Model is missing inputs {missing}.{_extra(known, features)}{hint}")
+        hint = "".join(f"; send {m!r}, not {n!r}" for n, m in misspelt[:1])
+        raise SchemaNotMet(f"missing columns: {missing}{_unknown(known, features)}{hint}")
     if len(table.names) != len(features):
-        shape = f"({table.count}, {len(table.names)})"
-        reason = f"Shape of input {shape} does not match expected shape {(-1, len(features))}."
-        raise (
-            InvalidInput(f"Invalid input. {reason}") if declared == "none" else SchemaNotMet(reason)
-        )
+        reason = f"rows have {len(table.names)} values; the model takes {len(features)}"
+        raise InvalidInput(reason) if declared == "none" else SchemaNotMet(reason)
     if len(set(table.names)) < len(table.names):
-        raise InvalidInput("Invalid input. Two columns have the same name")
+        raise InvalidInput("two columns have the same name; give each one its own")
     return [table.column(name) for name in table.names]
 
 
@@ -209,16 +200,16 @@ def _check_once(names: Sequence[Hashable], wanted: Sequence[str]) -> None:
         return
     given = Counter(names)
     if twice := [name for name in dict.fromkeys(wanted) if given[name] > 1]:
-        raise SchemaNotMet(f"These columns are given twice: {twice}.")
+        raise SchemaNotMet(f"columns given twice: {twice}; send each once")
 
 
-def _extra(known: set[Hashable], features: Sequence[Feature]) -> str:
-    """How many names are no feature's. They are not repeated: in CSV without names, they are a patient's values."""
-    extra = known - {feature.name for feature in features}
-    if not extra:
+def _unknown(known: set[Hashable], features: Sequence[Feature]) -> str:
+    """The number of unknown names. They are not repeated: in CSV without names, they are a patient's values."""
+    unknown = known - {feature.name for feature in features}
+    if not unknown:
         return ""
-    asked = " Is the row of names missing?" if any(map(_reads_as_number, extra)) else ""
-    return f" Note that there were extra inputs: {len(extra)}.{asked}"
+    hint = "; is the line of names missing?" if any(map(_reads_as_number, unknown)) else ""
+    return f"; unknown columns: {len(unknown)}{hint}"
 
 
 def _reads_as_number(name: Hashable) -> bool:
@@ -240,7 +231,7 @@ def _of_tensors(table: Table, ports: Sequence[Port], width: int) -> list[list[An
         rows = [[cell] if wide == 1 and not isinstance(cell, list) else cell for cell in cells]
         if not all(isinstance(row, list) and len(row) == wide for row in rows):
             if ABSENT in rows:
-                raise InvalidInput(f"Invalid input. A row has no {port.name}")
-            raise SchemaNotMet(f"Shape of input {port.name} does not match {(-1, wide)}.")
+                raise InvalidInput(f"a row has no {port.name}; send it in each row")
+            raise SchemaNotMet(f"input {port.name}: each row must have {wide} value(s)")
         columns += [[row[place] for row in rows] for place in range(wide)]
     return columns

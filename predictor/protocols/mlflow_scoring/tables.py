@@ -1,4 +1,4 @@
-"""Tables: what each form of a body says, by column, before any value is looked at.
+"""Tables: the columns of each form of a body, before any value is checked.
 
 The forms are MLflow's, and so are the rules on what they may hold: `mlflow.utils.proto_json_utils`
 (`dataframe_from_parsed_json`, `parse_tf_serving_input`) of MLflow 3.17, which makes DataFrames of them.
@@ -14,12 +14,19 @@ from predictor.protocols.mlflow_scoring.errors import InvalidInput, SchemaNotMet
 
 
 class Absent(Enum):
-    """In place of a value that a row does not have."""
+    """The type of `ABSENT`, which stands for a value that a row does not have."""
 
     ABSENT = "absent"
 
 
 ABSENT = Absent.ABSENT
+_UNEVEN = "the columns have different numbers of values; give each column one value per row"
+_NOUNS = {bool: "a boolean", str: "a text", list: "a list", dict: "an object", type(None): "null"}
+
+
+def noun(value: Any) -> str:
+    """The kind of a JSON value, for a message: values themselves may be a patient's."""
+    return _NOUNS.get(type(value), "a number")
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class Table:
     """Columns by name; where none are given, the names are the numbers from 0.
 
     `column` gives the `count` values of a column that is among `names`; ABSENT where a row has none.
-    `texts` says that all values are text that stands for something, as in CSV.
+    `texts` says that all values are text, as in CSV, and are to be parsed.
     """
 
     names: Sequence[Hashable]
@@ -61,10 +68,7 @@ def of_columns(columns: Mapping[str, Any]) -> Table:
     Raises SchemaNotMet where they are not of one length.
     """
     if not _even(columns):
-        raise SchemaNotMet(
-            "This model contains a column-based signature, which suggests a DataFrame input. There was an "
-            "error casting the input data to a DataFrame: All arrays must be of the same length"
-        )
+        raise SchemaNotMet(_UNEVEN)
     count = next((len(values) for values in columns.values() if isinstance(values, list)), 1)
 
     def column(name: Hashable) -> list[Any]:
@@ -76,15 +80,13 @@ def of_columns(columns: Mapping[str, Any]) -> Table:
 
 def of_split(split: Any) -> Table:
     """From `dataframe_split`. Raises InvalidInput."""
-    if not isinstance(split, dict):
-        kind = "list" if isinstance(split, list) else f"type {type(split)}"
+    if (
+        not isinstance(split, dict)
+        or "data" not in split
+        or split.keys() - {"columns", "data", "index"}
+    ):
         raise InvalidInput(
-            f"Invalid input. Dataframe split format must be a dictionary. Got {kind}."
-        )
-    if "data" not in split or split.keys() - {"columns", "data", "index"}:
-        raise InvalidInput(
-            "Invalid input. Dataframe split format must have 'data' field and optionally 'columns' "
-            "and 'index' fields."
+            "dataframe_split must be an object with data, and optionally columns and index"
         )
     table = _of_data(split["data"], _names(split.get("columns")))
     index = split.get("index")
@@ -93,7 +95,9 @@ def of_split(split: Any) -> Table:
         or len(index) != table.count
         or any(isinstance(each, list | dict) for each in index)
     ):
-        raise _not_split(f"index must be a list of {table.count} names, one for each row")
+        raise InvalidInput(
+            f"dataframe_split.index must be a list of {table.count} names, one for each row"
+        )
     return table
 
 
@@ -101,7 +105,7 @@ def _names(columns: Any) -> list[Hashable] | None:
     if columns is None:
         return None
     if not isinstance(columns, list):
-        raise _not_split("columns must be a list of names")
+        raise InvalidInput("dataframe_split.columns must be a list of names")
     # A name that is a list or an object is nobody's.
     return [None if isinstance(name, list | dict) else name for name in columns]
 
@@ -109,19 +113,21 @@ def _names(columns: Any) -> list[Hashable] | None:
 def _of_data(data: Any, names: list[Hashable] | None) -> Table:
     if isinstance(data, dict):
         if not _even(data):
-            raise _not_split("All arrays must be of the same length")
+            raise InvalidInput(f"dataframe_split.data: {_UNEVEN}")
         return _only(of_columns(data), names)
     if data is None:
         data = []
     if not isinstance(data, list):
-        raise _not_split("data must be a list of rows")
+        raise InvalidInput("dataframe_split.data must be a list of rows")
     if data and all(isinstance(row, dict) for row in data):
         return _only(of_records(data), names)
     if not all(isinstance(row, list) for row in data):
-        raise _not_split("data must be a list of rows, each a list")
+        raise InvalidInput("dataframe_split.data must be a list of rows, each a list")
     width = max(map(len, data), default=0)
     if data and names is not None and width != len(names):
-        raise _not_split(f"{len(names)} columns passed, passed data had {width} columns")
+        raise InvalidInput(
+            f"dataframe_split.data has rows of {width} values, for {len(names)} columns"
+        )
     return of_lists(data, names)
 
 
@@ -137,42 +143,26 @@ def _only(table: Table, names: list[Hashable] | None) -> Table:
     return Table(names, table.count, column)
 
 
-def _not_split(reason: str) -> InvalidInput:
-    return InvalidInput(
-        "Invalid input. Provided dataframe_split field is not a valid dataframe representation in "
-        f"'split' format. Error: '{reason}'"
-    )
-
-
 def of_dataframe_records(records: Any) -> Table:
     """From `dataframe_records`. Raises InvalidInput."""
     if not isinstance(records, list):
-        kind = "dictionary" if isinstance(records, dict) else f"type {type(records)}"
-        raise InvalidInput(
-            f"Invalid input. Dataframe records format must be a list of records. Got {kind}."
-        )
-    return _of_list(
-        records,
-        "Invalid input. Provided dataframe_records field is not a valid dataframe representation in "
-        "'records' format. Error: 'expected records only'",
-    )
+        raise InvalidInput(f"dataframe_records is {noun(records)}; send a list of objects")
+    return _of_list("dataframe_records", records)
 
 
 def of_values(form: str, values: Any) -> Table:
     """From `instances` or `inputs`: records, lists, or one object of columns. Raises InvalidInput."""
     if isinstance(values, dict):
         if form == "instances" and not _even(values):
-            raise InvalidInput(
-                "Invalid input. The length of values for each input/column name are not the same"
-            )
+            raise InvalidInput(f"instances: {_UNEVEN}")
         return of_columns(values)
     if not isinstance(values, list):
         if isinstance(values, str):
-            raise InvalidInput(f"Invalid input. Failed to convert data of `{form}` to a number")
+            raise InvalidInput(f"{form} is a text; send a list of rows, or an object of columns")
         return of_lists([[values]])
-    table = _of_list(values, f"Invalid input. `{form}` must be records only, or lists only")
+    table = _of_list(form, values)
     if values and isinstance(values[0], list) and len({len(row) for row in values}) > 1:
-        raise InvalidInput(f"Invalid input. The lists of `{form}` are not of one length")
+        raise InvalidInput(f"{form} has rows of different lengths")
     return table
 
 
@@ -180,10 +170,10 @@ def _even(columns: Mapping[str, Any]) -> bool:
     return len({len(values) for values in columns.values() if isinstance(values, list)}) <= 1
 
 
-def _of_list(values: list[Any], mixed: str) -> Table:
+def _of_list(form: str, values: list[Any]) -> Table:
     kinds = {type(each) if isinstance(each, list | dict) else None for each in values}
     if len(kinds) > 1:
-        raise InvalidInput(mixed)
+        raise InvalidInput(f"{form} mixes objects, lists and single values; send rows of one kind")
     if dict in kinds:
         return of_records(values)
     # Nothing has no column, and single values have one.
