@@ -1,27 +1,50 @@
-"""The composition root: from settings to the parts of one process that serves, and serving with them."""
+"""The composition root: from settings to the parts of one process, its application and its server."""
 
+import asyncio
 import gc
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
-from predictor import logs
-from predictor.access import Access
-from predictor.app import create_app
+from fastapi import Depends, FastAPI
+
+from predictor import __version__, logs, origins
+from predictor.access import Access, guard
 from predictor.events import Event, Observe
-from predictor.http import server
+from predictor.http import problems, server
+from predictor.http.fast_lane import FastLane
+from predictor.http.middleware import (
+    App,
+    CorsMiddleware,
+    HeadMiddleware,
+    MetricsMiddleware,
+    RequestIdMiddleware,
+)
+from predictor.inference.batcher import Batcher
 from predictor.metrics.counts import Counts
 from predictor.metrics.exposition import Exposition
-from predictor.metrics.recorder import Metrics
+from predictor.metrics.recorder import Metrics, measure_lag
 from predictor.model.runs import WatchedRuns
 from predictor.model_version import ModelUri
+from predictor.operations import events, health, model, openapi, page, webhook
 from predictor.operations.journal import Journal
-from predictor.parts import Service
+from predictor.protocols.explain import routes as explain
+from predictor.protocols.mlflow_scoring import errors as scoring_errors
+from predictor.protocols.mlflow_scoring import openapi as scoring_openapi
+from predictor.protocols.mlflow_scoring import routes as scoring
+from predictor.protocols.open_inference import errors as open_inference_errors
+from predictor.protocols.open_inference import openapi as open_inference_openapi
+from predictor.protocols.open_inference import rest as open_inference
+from predictor.protocols.predict import openapi as predict_openapi
+from predictor.protocols.predict import routes as predict
 from predictor.reconcile.poller import Poller, PollSchedule
 from predictor.reconcile.reconciler import Reconciler
+from predictor.reconcile.source import Source
 from predictor.registry.artifacts import ArtifactStores
 from predictor.registry.cache import Cache
 from predictor.registry.client import artifact_server, tracking_server
@@ -31,42 +54,79 @@ from predictor.registry.webhooks import Deliveries, WebhookSecrets
 from predictor.settings import Settings
 from predictor.traces.spans import Spans
 
+_ERROR_FORMATS = {**open_inference_errors.ERROR_FORMATS, **scoring_errors.ERROR_FORMATS}
+_DOCUMENTED = (
+    predict_openapi.describe,
+    explain.describe,
+    open_inference_openapi.describe,
+    scoring_openapi.describe,
+    openapi.describe,
+)
+
 
 @dataclass(frozen=True)
-class Company:
-    """Those that serve with this process: whose counts are shown, who hears events, whose turn it is."""
+class WorkerContext:
+    """Shared state of a worker process: the counts of all workers, and its schedule of polls.
 
-    own: Counts = field(default_factory=Counts.alone)
+    `observers` receive every event. `lifespan` is entered before the process accepts connections and
+    left after the last response. The default is the only process of a service.
+    """
+
+    counts: Counts = field(default_factory=Counts.alone)
     siblings: Sequence[Counts] = ()
     supervisor: Counts | None = None
-    observers: Sequence[Observe] = ()
     schedule: PollSchedule = field(default_factory=PollSchedule)
+    observers: Sequence[Observe] = ()
+    lifespan: Callable[["Service"], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
 
 
-def compose(settings: Settings, company: Company | None = None) -> Service:
-    """The service's parts, made from its settings. Nothing is started. Raises SettingsError."""
-    company = company or Company()
+@dataclass(frozen=True)
+class Service:
+    """The parts of one process, before anything is started."""
+
+    settings: Settings
+    worker: WorkerContext
+    metrics: Metrics
+    exposition: Exposition
+    journal: Journal
+    reconciler: Reconciler
+    poller: Poller
+    batcher: Batcher
+    access: Access
+    spans: Spans
+    deliveries: Deliveries | None  # None without a webhook secret
+    lane: FastLane | None  # None where ASGI answers every request
+    grpc: Any  # None without a gRPC port
+
+
+def compose(
+    settings: Settings,
+    worker: WorkerContext | None = None,
+    *,
+    source: Source | None = None,
+    load: Callable[..., Any] | None = None,
+    journal: Callable[..., Journal] = Journal,
+) -> Service:
+    """Make every part from the settings. Nothing is started. Raises SettingsError.
+
+    Tests replace the registry by a `source`, and the functions that load a version and make a journal.
+    """
+    worker = worker or WorkerContext()
     uri = ModelUri.parse(settings.model_uri)
-    metrics = Metrics(company.own)
-    journal = Journal(
-        settings.max_event_streams,
-        count=metrics.streams,
-        worker=company.schedule.worker if company.schedule.workers > 1 else None,
-    )
-    server = tracking_server(settings)
-    workspace = f"\n{settings.workspace}" if settings.workspace else ""
-    cache = Cache(settings.cache_dir, scope=f"{settings.tracking_uri}\n{uri}{workspace}")
-    others = {each: artifact_server(str(each), settings) for each in settings.other_hosts}
-    stores = ArtifactStores(server, others, settings.s3_options)
-    source = RegistrySource(RegistryClient(server, uri), stores, cache, settings.max_model_bytes)
+    metrics = Metrics(worker.counts)
+    number = worker.schedule.worker if worker.schedule.workers > 1 else None
+    records = journal(settings.max_event_streams, count=metrics.streams, worker=number)
     spans = Spans.of(settings)
-    observe = _tell(
-        logs.write, metrics.observe, journal.observe, *spans.observers, *company.observers
-    )
+    observers = [logs.write, metrics.observe, records.observe, *spans.observers, *worker.observers]
+
+    def observe(event: Event) -> None:
+        for observer in observers:
+            observer(event)
+
     reconciler = Reconciler(
-        spans.source(source),
+        spans.source(source or _registry(settings, uri)),
         partial(
-            spans.load,
+            load or spans.load,
             runs=WatchedRuns(settings.inference_seconds),
             ignore_unknown=settings.extra_fields == "ignore",
         ),
@@ -75,31 +135,135 @@ def compose(settings: Settings, company: Company | None = None) -> Service:
         retry_seconds=settings.poll_seconds,
         load_seconds=settings.load_seconds,
     )
+    batcher = spans.batcher(
+        reconciler.require_serving,
+        metrics,
+        most_rows=settings.max_queued_rows,
+        most_batches=settings.max_queued_batches,
+        timed_out=reconciler.timed_out,
+    )
+    access = Access.of(settings, observe)
+    lane = None
+    # Spans begin and end in the ASGI application, which the fast lane does not call.
+    if settings.fast_lane and settings.traces_exporter == "none":
+        lane = FastLane(batcher, metrics, access, settings)
+        observers.append(lane.observe)
+    secret = settings.webhook_secret_file
     return Service(
         settings=settings,
-        reconciler=reconciler,
-        batcher=spans.batcher(
-            reconciler.require_serving,
-            metrics,
-            most_rows=settings.max_queued_rows,
-            most_batches=settings.max_queued_batches,
-            timed_out=reconciler.timed_out,
-        ),
+        worker=worker,
         metrics=metrics,
-        exposition=Exposition(uri.name, company.own, company.siblings, company.supervisor),
-        poller=Poller(spans.reconcile(reconciler), settings.poll_seconds, company.schedule),
-        journal=journal,
-        deliveries=Deliveries(WebhookSecrets(settings.webhook_secret_file), uri.name)
-        if settings.webhook_secret_file
-        else None,
-        access=Access.of(settings, observe),
+        exposition=Exposition(uri.name, worker.counts, worker.siblings, worker.supervisor),
+        journal=records,
+        reconciler=reconciler,
+        poller=Poller(spans.reconcile(reconciler), settings.poll_seconds, worker.schedule),
+        batcher=batcher,
+        access=access,
         spans=spans,
+        deliveries=Deliveries(WebhookSecrets(secret), uri.name) if secret else None,
+        lane=lane,
+        grpc=_grpc(
+            settings,
+            batcher=batcher,
+            reconciler=reconciler,
+            access=access,
+            metrics=metrics,
+            below=spans.below,
+        ),
     )
 
 
+def _registry(settings: Settings, uri: ModelUri) -> RegistrySource:
+    """The source of versions: MLflow's registry, the stores of artifacts, and the cache on disk."""
+    tracking = tracking_server(settings)
+    workspace = f"\n{settings.workspace}" if settings.workspace else ""
+    cache = Cache(settings.cache_dir, scope=f"{settings.tracking_uri}\n{uri}{workspace}")
+    others = {each: artifact_server(str(each), settings) for each in settings.other_hosts}
+    stores = ArtifactStores(tracking, others, settings.s3_options)
+    return RegistrySource(RegistryClient(tracking, uri), stores, cache, settings.max_model_bytes)
+
+
+def _grpc(settings: Settings, **parts: Any) -> Any:
+    """The gRPC server, where a setting asks for one: grpcio is an extra, and slow to import."""
+    if settings.grpc_port is None:
+        return None
+    from predictor.protocols.open_inference.grpc.server import GrpcServer
+
+    return GrpcServer(settings, **parts)
+
+
+def create_api(service: Service) -> FastAPI:
+    """The FastAPI application: routes, errors and the OpenAPI document around the parts.
+
+    It starts polling the registry when it starts.
+    """
+    settings, batcher, reconciler = service.settings, service.batcher, service.reconciler
+    access = service.access
+    api = FastAPI(
+        title="mlflow-hotswap",
+        version=__version__,
+        lifespan=_lifespan(service),
+        # Both are routes of ours.
+        openapi_url=None,
+        docs_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(guard(access))] if access.asks else [],
+    )
+    api.include_router(predict.routes(batcher, settings))
+    api.include_router(explain.routes(batcher, settings))
+    api.include_router(open_inference.routes(batcher, reconciler, settings))
+    api.include_router(scoring.routes(batcher, reconciler, settings))
+    api.include_router(model.routes(reconciler, settings))
+    api.include_router(health.routes(reconciler, service.exposition))
+    api.include_router(events.routes(service.journal, access, reconciler, settings))
+    api.include_router(page.routes(https=settings.tls_certificate is not None))
+    if service.deliveries:
+        router = webhook.routes(service.deliveries, service.metrics, service.poller.poll_now)
+        api.include_router(router)
+    api.include_router(
+        openapi.routes(openapi.Documents(api, reconciler, access, _DOCUMENTED), access)
+    )
+    problems.add_handlers(api, _ERROR_FORMATS)
+    if allowed := origins.parse(settings.cors_origins):
+        api.add_middleware(CorsMiddleware, origins=allowed)
+    api.add_middleware(MetricsMiddleware, answered=service.metrics.answered)
+    return api
+
+
+def wrap(api: FastAPI, service: Service) -> App:
+    """The ASGI application: `api` within the middleware that every response passes, errors included."""
+    return HeadMiddleware(RequestIdMiddleware(service.spans.app(api)))
+
+
+def _lifespan(service: Service) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.poller.start()
+        measuring = asyncio.create_task(measure_lag(service.metrics.lagged))
+        grpc = service.grpc or nullcontext()
+        async with service.access.following(), service.worker.lifespan(service), grpc:
+            yield
+        measuring.cancel()
+        service.poller.stop()
+        await service.reconciler.close()
+
+    return lifespan
+
+
+def create_server(app: App, service: Service) -> server.Server:
+    """uvicorn, set up to serve `app`. When a stop begins, it ends what would not end by itself."""
+
+    def begin_stop() -> None:
+        service.journal.close()
+        if service.grpc is not None:
+            service.grpc.begin_stop()
+
+    return server.server(app, service.settings, service.lane, begin_stop, service.metrics.refused)
+
+
 def serve(service: Service, listener: socket.socket) -> int:
-    """Serve until SIGTERM or Ctrl-C; return the exit code, which is not 0 where it could not begin."""
-    uvicorn = server.server(create_app(service), service)
+    """Serve until SIGTERM or Ctrl-C; return the exit code, which is not 0 where the start failed."""
+    uvicorn = create_server(wrap(create_api(service), service), service)
 
     def end(*_: object) -> None:
         # uvicorn finishes what is in flight, then raises the signal again; the default handler
@@ -116,20 +280,12 @@ def serve(service: Service, listener: socket.socket) -> int:
 
 
 def _favour_requests() -> None:
-    """Shorten what loading a version, and Python itself, make a request wait for."""
-    # A thread that computes gives way after 5 ms unless told otherwise; while a version is built,
-    # every tick of the event loop would wait as long.
+    """Shorten the pauses that a load, and Python itself, cause for requests."""
+    # A thread that computes gives way after 5 ms by default; while a version is built, every tick
+    # of the event loop would wait as long.
     sys.setswitchinterval(0.0005)
     # What start-up made is kept for good; looking for garbage in it stops everything for 30 ms.
     gc.collect()
     gc.freeze()
-    # A tick or a batch holds thousands of short-lived rows, none of them garbage to be looked for.
+    # A tick or a batch holds thousands of short-lived rows, none of them garbage.
     gc.set_threshold(20_000, 50, 50)
-
-
-def _tell(*observers: Observe) -> Observe:
-    def observe(event: Event) -> None:
-        for observer in observers:
-            observer(event)
-
-    return observe

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from predictor.access import Access
 from predictor.errors import UnsupportedMedia
+from predictor.events import Event, KeysRead
 from predictor.http import problems
 from predictor.http.body import check_json
 from predictor.http.limits import Limits, Refused, check_head
@@ -73,7 +74,6 @@ class FastLane:
         self._special = _SPECIAL | ({b"origin"} if settings.cors_origins else set())
         self.holds_keys = access.guards(_PATH)
         """Whether heads have API keys: connections must not compare them, which takes time by the key."""
-        access.changed.append(self._forget)
         self.ask = batcher.ask
         self._observer = observer
         self._largest = min(settings.max_body_bytes, LARGE)
@@ -117,9 +117,10 @@ class FastLane:
         self.lengths[head] = length
         return length
 
-    def _forget(self) -> None:
-        """Forget all heads: the keys changed, and a head may have a key that is no longer valid."""
-        self.lengths.clear()
+    def observe(self, event: Event) -> None:
+        """Forget all heads when the keys change: a head may have a key that is no longer valid."""
+        if isinstance(event, KeysRead):
+            self.lengths.clear()
 
     def response(
         self, result: Result, server_headers: Headers, began: float, request_id: bytes

@@ -20,7 +20,7 @@ from predictor.http.fast_lane import FastLane
 from predictor.http.handshakes import Handshakes, TlsServer
 from predictor.http.limits import Limits
 from predictor.log_events import EXIT_FORCED
-from predictor.parts import Service
+from predictor.settings import Settings
 from predictor.signals import ENDING
 
 _LAST_SECONDS = 2  # for threads to end, once every request has its answer
@@ -80,12 +80,17 @@ class Server(uvicorn.Server):
         _end_after(_LAST_SECONDS, 0, "every request was answered, but a load does not end")
 
 
-def server(app: Any, service: Service) -> Server:
-    """The server of one application."""
-    settings = service.settings
+def server(
+    app: Any,
+    settings: Settings,
+    lane: FastLane | None,
+    begin_stop: Callable[[], None],
+    refused: Callable[[int], None],
+) -> Server:
+    """The server of one application. It calls `begin_stop` when a stop begins."""
     config = uvicorn.Config(
         app,
-        http=protocol(service),
+        http=protocol(settings, lane, refused),
         ws="none",
         log_config=None,
         access_log=False,
@@ -98,23 +103,15 @@ def server(app: Any, service: Service) -> Server:
         ssl_keyfile=settings.tls_key,
     )
 
-    def leave() -> None:
-        service.journal.close()
-        for begin in service.leaving:
-            begin()
-
-    return Server(config, leave, Limits.of(settings), service.metrics.refused)
+    return Server(config, begin_stop, Limits.of(settings), refused)
 
 
-def protocol(service: Service) -> Any:
-    """The factory of connections, with the fast lane unless a setting or traces exclude it."""
-    settings, metrics = service.settings, service.metrics
+def protocol(settings: Settings, lane: FastLane | None, refused: Callable[[int], None]) -> Any:
+    """The factory of connections, which take the fast lane if there is one."""
     limits = Limits.of(settings)
-    # Traces begin and end in the ASGI application, which the fast lane does not call.
-    if not settings.fast_lane or settings.traces_exporter != "none":
-        return partial(Connection, limits, metrics.refused)
-    lane = FastLane(service.batcher, metrics, service.access, settings)
-    return partial(FastConnection, lane, limits, metrics.refused)
+    if lane is None:
+        return partial(Connection, limits, refused)
+    return partial(FastConnection, lane, limits, refused)
 
 
 def hear(signals: Collection[int], act: Callable[[], None]) -> None:

@@ -1,9 +1,11 @@
 """Metrics: counts what happens, in plain numbers; `exposition` renders them when somebody looks."""
 
+import asyncio
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from time import perf_counter
 
 from predictor import events
 from predictor.errors import LOAD_STAGES, REGISTRY_OUTCOMES
@@ -186,3 +188,17 @@ class Metrics:
         """Count a value in the histogram that has its place there."""
         self._slots[place + bisect_left(buckets, value)] += 1
         self._slots[place + len(buckets) + 1] += value
+
+
+_SAMPLE_SECONDS = 0.25
+
+
+async def measure_lag(observe: Callable[[float], None]) -> None:
+    """Call `observe` every quarter of a second with the event loop's delay in seconds. Ends when cancelled.
+
+    The loop's timers are whole milliseconds: an idle loop is up to one late.
+    """
+    while True:
+        due = perf_counter() + _SAMPLE_SECONDS
+        await asyncio.sleep(_SAMPLE_SECONDS)
+        observe(max(0.0, perf_counter() - due))

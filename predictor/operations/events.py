@@ -4,19 +4,21 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
+from predictor.access import Access
 from predictor.http.conditional import NO_STORE
 from predictor.http.middleware import mark_stream
 from predictor.openapi.responses import errors_with
-from predictor.operations.journal import full, iso
-from predictor.operations.model import describe
-from predictor.parts import Service
+from predictor.operations.journal import Journal, full, iso
+from predictor.operations.model import Model, describe
+from predictor.reconcile.reconciler import Reconciler
+from predictor.settings import Settings
 
 _RETRY_MS = 2000  # until a client that lost its stream comes back
 _HEARTBEAT = format_sse_event(comment="")  # proxies close what is silent for a minute
@@ -32,7 +34,9 @@ time. A client that comes back with `Last-Event-ID` gets what it missed or, wher
 `state` anew. With several workers the stream tells of the one that answers; `worker` says which."""
 
 
-def routes(service: Service) -> APIRouter:
+def routes(
+    journal: Journal, access: Access, reconciler: Reconciler, settings: Settings
+) -> APIRouter:
     """The route of the events."""
     router = APIRouter(tags=["operations"])
 
@@ -47,23 +51,28 @@ def routes(service: Service) -> APIRouter:
                 "description": "A stream that goes on until either side ends it.",
                 "content": {EventSourceResponse.media_type: {"schema": {"type": "string"}}},
             },
-            **errors_with(full(service.settings.max_event_streams)),
+            **errors_with(full(settings.max_event_streams)),
         },
     )
     async def events(request: Request) -> Response:
-        return _Stream(service, request)
+        def allowed() -> bool:
+            return access.allows("/events", request.scope["headers"])
 
-    # A key that is taken out ends the streams that came with it.
-    service.access.changed.append(service.journal.wake)
+        place = journal.place_of(request.headers.get("last-event-id"))
+        return _Stream(journal, _events(journal, place, allowed, state))
+
+    def state() -> dict[str, Any]:
+        return _state(describe(reconciler, settings))
+
     return router
 
 
 class _Stream(EventSourceResponse):
     """One client's stream. It takes its place among the readers before the head is sent."""
 
-    def __init__(self, service: Service, request: Request) -> None:
-        self._journal = service.journal
-        super().__init__(_events(service, request), headers=_HEADERS)
+    def __init__(self, journal: Journal, events: AsyncIterator[bytes]) -> None:
+        self._journal = journal
+        super().__init__(events, headers=_HEADERS)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         with self._journal.reading():
@@ -71,32 +80,38 @@ class _Stream(EventSourceResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _events(service: Service, request: Request) -> AsyncIterator[bytes]:
-    """What the client missed, or the state as it is now; then what happens, and signs of life."""
-    journal = service.journal
-    place = journal.place_of(request.headers.get("last-event-id"))
+async def _events(
+    journal: Journal,
+    place: int | None,
+    allowed: Callable[[], bool],
+    state: Callable[[], dict[str, Any]],
+) -> AsyncIterator[bytes]:
+    """Send the events after `place`, or the state; then each event as it happens, and heartbeats.
+
+    The stream ends when the journal closes, or when the client's key is `allowed` no longer.
+    """
     yield format_sse_event(retry=_RETRY_MS)
     while True:
         # Before the key is looked at: it may be taken out while the client takes its time to read.
         moment = journal.moment
-        if journal.closed or not service.access.allows("/events", request.scope["headers"]):
+        if journal.closed or not allowed():
             return
         news = journal.after(place) if place is not None else None
         if news is None or place is None:
             place = journal.last
-            yield _event(service, place, "state", state(service))
+            yield _event(journal, place, "state", state())
         for number, bulletin in news or ():
             if moment.is_set():
                 break  # something happened meanwhile: look at the key again
             place = number
-            yield _event(service, place, bulletin.name, bulletin.payload)
+            yield _event(journal, place, bulletin.name, bulletin.payload)
         if not await journal.more(place, moment):
             yield _HEARTBEAT
 
 
-def state(service: Service) -> dict[str, Any]:
-    """The payload of `state`: what `GET /model` says, without what only a new version changes."""
-    described: dict[str, Any] = msgspec.to_builtins(describe(service))
+def _state(model: Model) -> dict[str, Any]:
+    """The payload of `state`: the body of `GET /model` without signature and metrics, which are large."""
+    described: dict[str, Any] = msgspec.to_builtins(model)
     if serving := described["serving"]:
         described["serving"] = {
             name: value for name, value in serving.items() if name not in {"signature", "metrics"}
@@ -104,8 +119,7 @@ def state(service: Service) -> dict[str, Any]:
     return {**described, "at": iso(time.time())}
 
 
-def _event(service: Service, place: int, name: str, payload: Mapping[str, Any]) -> bytes:
-    journal = service.journal
+def _event(journal: Journal, place: int, name: str, payload: Mapping[str, Any]) -> bytes:
     said = payload if journal.worker is None else {**payload, "worker": journal.worker}
     data = msgspec.json.encode(said).decode()
     return format_sse_event(data_str=data, event=name, id=journal.id_of(place))

@@ -14,10 +14,10 @@ from msgspec import UNSET, UnsetType
 
 from predictor import clock
 from predictor.http.conditional import NO_STORE
+from predictor.metrics.exposition import Exposition
 from predictor.openapi.responses import NOTHING_SERVING, answers_with
 from predictor.openapi.schemas import DateTime, Versioned, doc
 from predictor.operations.journal import iso
-from predictor.parts import Service
 from predictor.reconcile.reconciler import Reconciler
 
 _TAG_PREFIX = "transition."
@@ -67,7 +67,7 @@ class Readiness(Versioned, frozen=True):
     ) = UNSET
 
 
-def routes(service: Service) -> APIRouter:
+def routes(reconciler: Reconciler, exposition: Exposition) -> APIRouter:
     """The routes that say how the service is."""
     router = APIRouter(tags=["operations"])
 
@@ -89,7 +89,7 @@ def routes(service: Service) -> APIRouter:
     )
     async def ready() -> Response:
         """Readiness: 200 while a version serves, else 503 with the reason."""
-        return _json(_readiness(service.reconciler))
+        return _json(_readiness(reconciler))
 
     @router.get(
         "/metrics",
@@ -105,7 +105,6 @@ def routes(service: Service) -> APIRouter:
     )
     async def scrape() -> Response:
         """Every metric in Prometheus's text format."""
-        exposition = service.exposition
         return Response(exposition.render(), headers=NO_STORE, media_type=exposition.content_type)
 
     return router

@@ -149,6 +149,8 @@ class Journal:
 
     def observe(self, event: Event) -> None:
         """Write down what happened. On the event loop's thread."""
+        if isinstance(event, events.KeysRead):
+            self.wake()  # a stream whose key was removed has to end
         if bulletin := Bulletin.of(event):
             self._bulletins.append(bulletin)
             self._last += 1

@@ -13,8 +13,9 @@ from predictor.model.signature import Port, Signature
 from predictor.openapi.responses import CONDITIONAL, NOT_MODIFIED, answers_with
 from predictor.openapi.schemas import DateTime, Versioned, doc
 from predictor.operations.journal import identity, iso
-from predictor.parts import Service
 from predictor.reconcile.decision import RegistryStatus
+from predictor.reconcile.reconciler import Reconciler
+from predictor.settings import Settings
 
 Role = Literal["prediction", "probabilities", "outputs"]
 
@@ -128,7 +129,7 @@ class Model(msgspec.Struct, frozen=True):
     registry: RegistryState
 
 
-def routes(service: Service) -> APIRouter:
+def routes(reconciler: Reconciler, settings: Settings) -> APIRouter:
     """The route of `GET /model`."""
     router = APIRouter(tags=["operations"])
 
@@ -141,7 +142,7 @@ def routes(service: Service) -> APIRouter:
     )
     async def model(request: Request) -> Response:
         """What serves, what should, the last failed load, and the age of the registry's last answer."""
-        body = describe(service)
+        body = describe(reconciler, settings)
         etag = weak_etag(msgspec.json.encode(_without_times(body)))
         content = msgspec.json.encode(body)
         return conditional_response(request, etag, content, "application/json", NO_CACHE)
@@ -157,9 +158,8 @@ def _without_times(model: Model) -> Model:
     return msgspec.structs.replace(model, registry=registry)
 
 
-def describe(service: Service) -> Model:
+def describe(reconciler: Reconciler, settings: Settings) -> Model:
     """The body of `GET /model`."""
-    reconciler, settings = service.reconciler, service.settings
     known, loading, failure = reconciler.registry_status, reconciler.loading, reconciler.failure
     desired = RegisteredVersion(**identity(known.aspired)) if known.aspired else None
     return Model(

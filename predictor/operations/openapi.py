@@ -21,7 +21,7 @@ from predictor.openapi.schemas import Part, components
 from predictor.operations.health import Health, Readiness
 from predictor.operations.model import Model
 from predictor.operations.webhook import Delivered
-from predictor.parts import Service
+from predictor.reconcile.reconciler import Reconciler
 from predictor.registry.webhooks import Notice
 
 
@@ -51,11 +51,13 @@ class Documents:
     may predict gets it; others get a blank one.
     """
 
-    def __init__(self, app: FastAPI, service: Service, parts: Sequence[Describe]) -> None:
+    def __init__(
+        self, app: FastAPI, reconciler: Reconciler, access: Access, parts: Sequence[Describe]
+    ) -> None:
         self._app = app
         self._parts = parts
-        self._reconciler = service.reconciler
-        self._access = service.access
+        self._reconciler = reconciler
+        self._access = access
         # For 10,000 features it takes seconds: a thread writes it, and all requests wait for the same.
         # The key is the servable, or the application while none serves; weak, so that a servable that was
         # swapped out is freed.
@@ -104,13 +106,13 @@ def _add_keys(written: dict[str, Any], app: FastAPI, access: Access) -> None:
             operation["responses"]["401"] = refused[401]
 
 
-def routes(service: Service, documents: Documents) -> APIRouter:
+def routes(documents: Documents, access: Access) -> APIRouter:
     """The route of the document."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/openapi.json")
     async def document(request: Request) -> Response:
-        recorded = service.access.allows("/predict", request.scope["headers"])
+        recorded = access.allows("/predict", request.scope["headers"])
         latest = await documents.latest(recorded=recorded)
         return conditional_response(
             request, latest.etag, latest.content, "application/json", NO_CACHE

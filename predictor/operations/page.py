@@ -7,7 +7,6 @@ from pathlib import Path
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from predictor.http.conditional import conditional_response, strong_etag
-from predictor.parts import Service
 
 _TYPES = {
     ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
@@ -71,10 +70,9 @@ POLICY = f"{_OWN}; require-trusted-types-for 'script'; trusted-types 'none'"
 DOCS_POLICY = _OWN
 
 
-def routes(service: Service) -> APIRouter:
+def routes(*, https: bool) -> APIRouter:
     """The routes of both pages. Their files are read here, once."""
     router = APIRouter(include_in_schema=False)
-    https = service.settings.tls_certificate is not None
 
     def read(path: Path, policy: str) -> File:
         return File.read(path, policy, https=https)

@@ -1,5 +1,6 @@
 """`POST /webhooks/mlflow`: MLflow says that something changed, and the registry is asked at once."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -10,9 +11,9 @@ from predictor.errors import BodyTooLarge, RequestError
 from predictor.http.body import read_json_body
 from predictor.log_events import WEBHOOK_REFUSED
 from predictor.logs import Seldom
+from predictor.metrics.recorder import Metrics
 from predictor.openapi.responses import answers_with, takes
 from predictor.openapi.schemas import doc
-from predictor.parts import Service
 from predictor.registry.webhooks import (
     HEADERS,
     MOST_BYTES,
@@ -55,11 +56,10 @@ class Delivered(msgspec.Struct, frozen=True):
     ]
 
 
-def routes(service: Service, deliveries: Deliveries) -> APIRouter:
-    """The route of MLflow's webhooks. Only for a service that has a secret."""
+def routes(deliveries: Deliveries, metrics: Metrics, poll_now: Callable[[], None]) -> APIRouter:
+    """The route of MLflow's webhooks, for a service with a webhook secret. `poll_now` polls the registry."""
     router = APIRouter(tags=["operations"])
     refusals = Seldom(_QUIET_SECONDS)
-    metrics = service.metrics
 
     @router.post(
         PATH,
@@ -87,7 +87,7 @@ def routes(service: Service, deliveries: Deliveries) -> APIRouter:
             raise
         metrics.delivered("accepted" if ours else "ignored")
         if ours:
-            service.poller.poll_now()
+            poll_now()
         return _answer(ours)
 
     return router

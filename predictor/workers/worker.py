@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from predictor import logs, signals
 from predictor.errors import SettingsError
@@ -21,7 +20,7 @@ from predictor.metrics import worker_state as presence
 from predictor.metrics.counts import Counts
 from predictor.model_version import ModelVersion
 from predictor.reconcile.poller import PollSchedule
-from predictor.service import Company, compose, serve
+from predictor.service import Service, WorkerContext, compose, serve
 from predictor.settings import Settings
 from predictor.workers.shared_memory import Blocks, Post
 
@@ -129,30 +128,32 @@ def main() -> int:
         settings = Settings.read()
         blocks, news = Blocks(post.memory), News(socket.socket(fileno=post.line))
         arrival = Arrival()
-        company = Company(
-            blocks.worker(post.worker),
+        counts = blocks.worker(post.worker)
+
+        @asynccontextmanager
+        async def lifespan(service: Service) -> AsyncIterator[None]:
+            news.listen(service.poller.poll_now, lambda: _end(settings.shutdown_seconds))
+            await arrival.over(service.reconciler.settled)
+            beating = asyncio.create_task(_beat(counts))
+            presence.begin(counts)
+            yield
+            presence.end(counts)
+            beating.cancel()
+
+        worker = WorkerContext(
+            counts,
             blocks.siblings(post.worker),
             blocks.supervisor(),
-            [news.observe, arrival.observe],
             PollSchedule(post.worker, post.workers, post.since),
+            [news.observe, arrival.observe],
+            lifespan,
         )
-        service = compose(settings, company)
+        service = compose(settings, worker)
     except SettingsError as error:
         sys.stderr.write(f"mlflow-hotswap: {error}\n")
         return 2
     logs.set_up(settings.log_level, worker=post.worker)
-
-    @asynccontextmanager
-    async def beside() -> AsyncIterator[None]:
-        news.listen(service.poller.poll_now, lambda: _end(settings.shutdown_seconds))
-        await arrival.over(service.reconciler.settled)
-        beating = asyncio.create_task(_beat(company.own))
-        presence.begin(company.own)
-        yield
-        presence.end(company.own)
-        beating.cancel()
-
-    return serve(replace(service, beside=beside), socket.socket(fileno=post.listener))
+    return serve(service, socket.socket(fileno=post.listener))
 
 
 async def _beat(counts: Counts) -> None:

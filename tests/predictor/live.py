@@ -2,26 +2,19 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from predictor.access import Access
-from predictor.app import create_app
-from predictor.events import Event
-from predictor.inference.batcher import Batcher
-from predictor.metrics.counts import Counts
-from predictor.metrics.exposition import Exposition
-from predictor.metrics.recorder import Metrics
+from predictor.events import Event, Observe
 from predictor.model.loader import load
 from predictor.operations.journal import Journal
-from predictor.parts import Service
-from predictor.reconcile.poller import Poller, PollSchedule
-from predictor.reconcile.reconciler import Reconciler
-from predictor.registry.webhooks import Deliveries, WebhookSecrets
+from predictor.reconcile.poller import PollSchedule
+from predictor.service import WorkerContext, compose, create_api, wrap
 from predictor.settings import Settings
 from tests.predictor.parts import FakeSource, version, write_artifact
 from tests.predictor.sockets import OneWrite, listening
@@ -40,34 +33,33 @@ class Served(FakeSource):
 class Live:
     """The service, its source, and a client that talks to it without a socket."""
 
-    def __init__(self, folder: Path, load: Any = load, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, load: Any = load, observers: Sequence[Observe] = (), **settings: Any
+    ) -> None:
         self.source = Served(folder)
         self.source.graphs = {}
-        counts = Counts.alone()
-        self.metrics = Metrics(counts)
-        self.exposition = Exposition("m", counts)
         self.events: list[Event] = []
-        self.journal = Journal(2, count=self.metrics.streams, kept=16, silence_seconds=0.2)
-        self.reconciler = Reconciler(self.source, load, self._observe)
-        settings = {"model_uri": "models:/m/Production", **settings}
-        chosen = Settings(MLFLOW_TRACKING_URI="http://registry", **settings)
-        self.service = Service(
-            settings=chosen,
-            reconciler=self.reconciler,
-            batcher=Batcher(self.reconciler.require_serving, self.metrics),
-            metrics=self.metrics,
-            exposition=self.exposition,
+        chosen = {
+            "model_uri": "models:/m/Production",
+            "max_event_streams": 2,
+            "poll_seconds": 3600,
+            **settings,
+        }
+        self.service = compose(
+            Settings(MLFLOW_TRACKING_URI="http://registry", **chosen),
             # Its turn came a second ago: none comes while a test runs.
-            poller=Poller(
-                self.reconciler.reconcile, 3600, PollSchedule(since=time.monotonic() - 1)
+            WorkerContext(
+                schedule=PollSchedule(since=time.monotonic() - 1),
+                observers=[self.events.append, *observers],
             ),
-            journal=self.journal,
-            deliveries=Deliveries(WebhookSecrets(chosen.webhook_secret_file), "m")
-            if chosen.webhook_secret_file
-            else None,
-            access=Access.of(chosen, self._observe),
+            source=self.source,
+            load=load,
+            journal=partial(Journal, kept=16, silence_seconds=0.2),
         )
-        self.app = create_app(self.service)
+        self.metrics, self.exposition = self.service.metrics, self.service.exposition
+        self.journal, self.reconciler = self.service.journal, self.service.reconciler
+        self.api = create_api(self.service)
+        self.app = wrap(self.api, self.service)
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://service")
 
@@ -82,11 +74,6 @@ class Live:
                 )
             yield
             await self.client.aclose()
-
-    def _observe(self, event: Event) -> None:
-        self.events.append(event)
-        self.metrics.observe(event)
-        self.journal.observe(event)
 
     async def serve(self, number: int, model: bytes, signature: str | None = None) -> None:
         """Promote a version with this graph and wait until it serves."""

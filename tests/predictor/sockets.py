@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from predictor.http.server import server
-from predictor.parts import Service
+from predictor.service import Service, create_server
 from tests.hostile.wire import Response, split
 
 SECONDS = 20  # so wide that only a hang reaches it
@@ -86,7 +85,7 @@ async def listening(app: Any, service: Service, **config: Any) -> AsyncIterator[
         await app(scope, receive, send)
 
     # Ours ends the process after a while, whatever still runs in it.
-    made = uvicorn.Server(server(told, service).config)
+    made = uvicorn.Server(create_server(told, service).config)
     # The registry is asked when a test says so, and not by the watcher.
     made.config.lifespan = "off"
     made.config.port = 0

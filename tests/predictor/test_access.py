@@ -123,9 +123,9 @@ def test_a_route_that_nobody_thought_of_asks_for_a_key():
 async def test_every_route_is_guarded(tmp_path, files):
     """Each that the application has, by each of its methods, unless the table opens it."""
     live = Live(tmp_path, **files)
-    live.app.include_router(added("/added/{name}"))
+    live.api.include_router(added("/added/{name}"))
     seen = set()
-    for route in iter_route_contexts(live.app.routes):
+    for route in iter_route_contexts(live.api.routes):
         seen.add(route.path)
         for method in route.methods if needs(route.path) else ():
             answer = await live.client.request(method, route.path.replace("{name}", "x"))
@@ -136,7 +136,7 @@ async def test_every_route_is_guarded(tmp_path, files):
 async def test_a_route_is_not_known_by_a_part_of_its_path(tmp_path, files):
     """Behind a prefix, or before a line end, nothing is open, and no key opens it."""
     live = Live(tmp_path, **files)
-    live.app.include_router(added("/health"), prefix="/v2")
+    live.api.include_router(added("/health"), prefix="/v2")
     for path in ("/v2/health", "/metrics%0A", "/health%0A", "/predict%0A"):
         for key in (API, OPERATIONS):
             answers = [
@@ -316,7 +316,7 @@ async def test_the_log_of_a_request_says_whose_key_asked(tmp_path, files):
     async def logged():
         return get_contextvars()
 
-    live.app.include_router(router)
+    live.api.include_router(router)
     answer = await live.client.get("/logged", headers=bearer(API))
     assert answer.json()["asked_by"] == "ward-1"
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from predictor.app import measure_lag
+from predictor.metrics.recorder import measure_lag
 
 
 async def test_a_loop_that_is_held_up_is_late():

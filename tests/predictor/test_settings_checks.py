@@ -15,13 +15,12 @@ from predictor.settings_checks import UVICORN, check_traces, check_uvicorn
 REGISTRY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
 COMPOSED = """
 import sys
-from predictor.app import create_app
-from predictor.service import compose
+from predictor.service import compose, create_api
 from predictor.http.server import protocol
 from predictor.settings import Settings
 service = compose(Settings.read())
-create_app(service)
-print(protocol(service).func.__name__)
+create_api(service)
+print(protocol(service.settings, service.lane, service.metrics.refused).func.__name__)
 print([name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "grpc"))])
 """
 

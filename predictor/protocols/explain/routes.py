@@ -7,20 +7,21 @@ from fastapi import APIRouter, Request, Response
 from predictor.errors import BodyTooLarge, InferenceTimeout, Overloaded
 from predictor.http.body import read_json_body
 from predictor.http.conditional import NO_STORE
+from predictor.inference.batcher import Batcher
 from predictor.model.servable import Servable
 from predictor.openapi.examples import Examples
 from predictor.openapi.responses import NOTHING_SERVING, answers_with, takes
 from predictor.openapi.schemas import Part, Versioned, components, ref
-from predictor.parts import Service
 from predictor.protocols.explain.explainer import Explainer, Explanation
 from predictor.protocols.explain.sampling import MOST_SECONDS, NoBackground, NotInTime
 from predictor.protocols.predict.openapi import prediction_schema
+from predictor.settings import Settings
 
 
-def routes(service: Service) -> APIRouter:
+def routes(batcher: Batcher, settings: Settings) -> APIRouter:
     """The route of explanations."""
     router = APIRouter(tags=["predictions"])
-    max_bytes = service.settings.max_body_bytes
+    max_bytes = settings.max_body_bytes
     explainer = Explainer()
 
     @router.post(
@@ -36,8 +37,8 @@ def routes(service: Service) -> APIRouter:
             415,
             422,
             NOTHING_SERVING,
-            Overloaded(service.settings.max_queued_batches, "batches"),
-            InferenceTimeout(service.settings.inference_seconds),
+            Overloaded(settings.max_queued_batches, "batches"),
+            InferenceTimeout(settings.inference_seconds),
             NotInTime(MOST_SECONDS),
             says="The prediction, and what each feature contributed to it.",
         ),
@@ -49,7 +50,7 @@ def routes(service: Service) -> APIRouter:
         background: training rows in the version's artifact. They describe the model, not causes.
         """
         body = await read_json_body(request, max_bytes)
-        explained = await service.batcher.compute(partial(explainer.explain, body), yields=True)
+        explained = await batcher.compute(partial(explainer.explain, body), yields=True)
         return Response(explained, headers=NO_STORE, media_type="application/json")
 
     return router

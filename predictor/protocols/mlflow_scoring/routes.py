@@ -10,10 +10,9 @@ from fastapi import APIRouter, Request, Response
 from predictor.errors import BodyTooLarge, InvalidRecord
 from predictor.http.body import content_type, encoding, read_body
 from predictor.http.conditional import NO_STORE
-from predictor.inference.batcher import LARGE
+from predictor.inference.batcher import LARGE, Batcher
 from predictor.openapi.responses import NOTHING_SERVING, answers_with
 from predictor.openapi.schemas import ref
-from predictor.parts import Service
 from predictor.protocols.mlflow_scoring.errors import (
     ERROR_FORMAT,
     InvalidInput,
@@ -27,14 +26,16 @@ from predictor.protocols.mlflow_scoring.invocation import (
     Scored,
     failed,
 )
+from predictor.reconcile.reconciler import Reconciler
+from predictor.settings import Settings
 
 _TEXT = {"type": "string"}
 
 
-def routes(service: Service) -> APIRouter:
+def routes(batcher: Batcher, reconciler: Reconciler, settings: Settings) -> APIRouter:
     """The routes of MLflow's scoring protocol, but `/health`, which is ours."""
     router = APIRouter(tags=["mlflow scoring"])
-    max_bytes, batcher = service.settings.max_body_bytes, service.batcher
+    max_bytes = settings.max_body_bytes
 
     @router.get(
         "/ping",
@@ -44,7 +45,7 @@ def routes(service: Service) -> APIRouter:
     )
     async def ping() -> Response:
         """200 while a version serves, as MLflow and SageMaker want it; else 503."""
-        service.reconciler.require_serving()
+        reconciler.require_serving()
         return Response("\n", headers=NO_STORE, media_type="text/plain")
 
     @router.get(
@@ -57,7 +58,7 @@ def routes(service: Service) -> APIRouter:
     )
     async def mlflow_version() -> Response:
         """The version of MLflow, as `MLmodel` has it, and nothing around it."""
-        version = service.reconciler.require_serving().python_function.mlflow_version
+        version = reconciler.require_serving().python_function.mlflow_version
         if not version:
             raise NoMlflowVersion
         return Response(version, headers=NO_STORE, media_type="text/plain")
@@ -90,7 +91,7 @@ def routes(service: Service) -> APIRouter:
         media = media_of(content_type(request), encoding(request))
         body = await read_body(request, max_bytes)
         invocation = Invocation(media, body)
-        if len(body) > LARGE or len(invocation.rows(service.reconciler.require_serving())) != 1:
+        if len(body) > LARGE or len(invocation.rows(reconciler.require_serving())) != 1:
             return _answer(await batcher.compute(invocation.work))
         try:
             return _answer(await batcher.ask_about(invocation))

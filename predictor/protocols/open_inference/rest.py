@@ -20,12 +20,11 @@ from predictor.http.body import (
     read_body,
 )
 from predictor.http.conditional import NO_STORE
-from predictor.inference.batcher import LARGE
+from predictor.inference.batcher import LARGE, Batcher
 from predictor.inference.compute import Run
 from predictor.model.servable import Servable
 from predictor.model_version import ModelUri
 from predictor.openapi.responses import NOTHING_SERVING, answers_with, takes
-from predictor.parts import Service
 from predictor.protocols.open_inference import body
 from predictor.protocols.open_inference.body import V2Request, V2Response
 from predictor.protocols.open_inference.errors import ERROR_FORMAT, InvalidInference, UnknownModel
@@ -37,6 +36,8 @@ from predictor.protocols.open_inference.outputs import (
     V2Ready,
     V2Server,
 )
+from predictor.reconcile.reconciler import Reconciler
+from predictor.settings import Settings
 
 _BYTES = "application/octet-stream"
 _LENGTH = "Inference-Header-Content-Length"
@@ -46,11 +47,11 @@ _INVALID = InvalidInference("inputs[0].data: missing, for input `mean_radius`")
 _UNKNOWN = UnknownModel("model `other` is not served here; `breast-cancer` is")
 
 
-def routes(service: Service) -> APIRouter:
+def routes(batcher: Batcher, reconciler: Reconciler, settings: Settings) -> APIRouter:
     """The routes of the protocol. Each route of a model exists with a version, and without."""
     router = APIRouter(tags=["open inference"])
-    _add_server(router, service)
-    own = ModelUri.parse(service.settings.model_uri).name
+    _add_server(router, reconciler)
+    own = ModelUri.parse(settings.model_uri).name
 
     async def unversioned(model: _ModelName) -> Target:
         """Raises UnknownModel for a model that is never served here."""
@@ -68,12 +69,12 @@ def routes(service: Service) -> APIRouter:
         ("/v2/models/{model}", "", unversioned),
         ("/v2/models/{model}/versions/{version}", "_version", versioned),
     ):
-        _add_model(router, service, path, suffix, target)
-        _add_infer(router, service, path, suffix, target)
+        _add_model(router, reconciler, path, suffix, target)
+        _add_infer(router, batcher, settings.max_body_bytes, path, suffix, target_of=target)
     return router
 
 
-def _add_server(router: APIRouter, service: Service) -> None:
+def _add_server(router: APIRouter, reconciler: Reconciler) -> None:
     @router.get(
         "/v2",
         operation_id="v2_server_metadata",
@@ -93,7 +94,7 @@ def _add_server(router: APIRouter, service: Service) -> None:
     )
     async def live() -> Response:
         """200 for as long as the process answers at all."""
-        return _json(V2Health(live=True, ready=service.reconciler.serving is not None))
+        return _json(V2Health(live=True, ready=reconciler.serving is not None))
 
     @router.get(
         "/v2/health/ready",
@@ -103,7 +104,7 @@ def _add_server(router: APIRouter, service: Service) -> None:
     )
     async def ready() -> Response:
         """200 while a version serves, else 503 with the reason."""
-        service.reconciler.require_serving()
+        reconciler.require_serving()
         return _json(V2Health(live=True, ready=True))
 
 
@@ -111,10 +112,10 @@ _TargetOf = Callable[..., Awaitable[Target]]
 
 
 def _add_model(
-    router: APIRouter, service: Service, path: str, suffix: str, target_of: _TargetOf
+    router: APIRouter, reconciler: Reconciler, path: str, suffix: str, target_of: _TargetOf
 ) -> None:
     def serving(target: Target) -> Servable:
-        servable = service.reconciler.require_serving()
+        servable = reconciler.require_serving()
         target.check(servable.model_version)
         return servable
 
@@ -141,9 +142,14 @@ def _add_model(
 
 
 def _add_infer(
-    router: APIRouter, service: Service, path: str, suffix: str, target_of: _TargetOf
+    router: APIRouter,
+    batcher: Batcher,
+    max_bytes: int,
+    path: str,
+    suffix: str,
+    *,
+    target_of: _TargetOf,
 ) -> None:
-    max_bytes, batcher = service.settings.max_body_bytes, service.batcher
     responses = answers_with(
         V2Response, _INVALID, _UNKNOWN, BodyTooLarge(max_bytes), 415, 503, error_format=ERROR_FORMAT
     )

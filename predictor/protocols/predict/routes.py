@@ -5,8 +5,9 @@ from fastapi import APIRouter, Request, Response
 from predictor.errors import BodyTooLarge, FieldError, InferenceTimeout, InvalidRecord, Overloaded
 from predictor.http.body import read_json_body
 from predictor.http.conditional import NO_STORE
+from predictor.inference.batcher import Batcher
 from predictor.openapi.responses import NOTHING_SERVING, answers_with, takes
-from predictor.parts import Service
+from predictor.settings import Settings
 
 _WARNINGS = {
     "name": "warnings",
@@ -16,10 +17,9 @@ _WARNINGS = {
 }
 
 
-def routes(service: Service) -> APIRouter:
+def routes(batcher: Batcher, settings: Settings) -> APIRouter:
     """The routes of our own prediction protocol."""
     router = APIRouter(tags=["predictions"])
-    settings = service.settings
     max_bytes = settings.max_body_bytes
     too_large = BodyTooLarge(max_bytes)
     too_long = InferenceTimeout(settings.inference_seconds)
@@ -43,7 +43,7 @@ def routes(service: Service) -> APIRouter:
     )
     async def predict(request: Request) -> Response:
         """One record with every feature by name; the answer names the version that computed it."""
-        return _json(await service.batcher.predict(await read_json_body(request, max_bytes)))
+        return _json(await batcher.predict(await read_json_body(request, max_bytes)))
 
     @router.post(
         "/predict/batch",
@@ -66,7 +66,7 @@ def routes(service: Service) -> APIRouter:
         """Several records; all answers are from one version, in the order of the records."""
         warn = _warn(request)
         body = await read_json_body(request, max_bytes)
-        return _json(await service.batcher.predict_batch(body, warn=warn))
+        return _json(await batcher.predict_batch(body, warn=warn))
 
     return router
 

@@ -202,7 +202,9 @@ async def test_tensors_are_those_of_onnx_runtime(live, name, count):
     message = pb.ModelInferRequest(model_name="m")
     tensor_in = message.inputs.add(name=port, datatype="FP32", shape=[count, 3])
     tensor_in.contents.fp32_contents.extend(data)
-    infer = methods(live.service)["/inference.GRPCInferenceService/ModelInfer"]
+    infer = methods(live.service.batcher, live.reconciler)[
+        "/inference.GRPCInferenceService/ModelInfer"
+    ]
     response = pb.ModelInferResponse.FromString(await infer(message.SerializeToString()))
     assert [(o.name, o.datatype, list(o.shape)) for o in response.outputs] == [
         (each["name"], each["datatype"], each["shape"]) for each in outputs

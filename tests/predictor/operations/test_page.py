@@ -7,9 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from predictor.app import create_app
 from predictor.operations import page
-from predictor.service import compose
+from predictor.service import compose, create_api, wrap
 from predictor.settings import Settings
 from tests.predictor.live import Live
 
@@ -27,8 +26,8 @@ async def client(
 ) -> AsyncIterator[httpx.AsyncClient]:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("PREDICTOR_CACHE_DIR", str(tmp_path))
-    app = create_app(compose(Settings.read()))
-    transport = httpx.ASGITransport(app)
+    service = compose(Settings.read())
+    transport = httpx.ASGITransport(wrap(create_api(service), service))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
 

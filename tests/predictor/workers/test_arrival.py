@@ -17,14 +17,7 @@ def arrival():
 
 @pytest.fixture
 def live(tmp_path, arrival):
-    made = Live(tmp_path)
-    observe = made.reconciler._observe
-
-    def both(event):
-        observe(event)
-        arrival.observe(event)
-
-    made.reconciler._observe = both
+    made = Live(tmp_path, observers=[arrival.observe])
     made.source.graphs["7"] = (classifier(), None)
     return made
 

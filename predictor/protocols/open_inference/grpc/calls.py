@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from http import HTTPStatus
 from time import perf_counter
@@ -13,12 +14,13 @@ import grpc
 from grpc import StatusCode
 from structlog.contextvars import bind_contextvars
 
-from predictor.access import Headers
+from predictor.access import Access, Headers
 from predictor.errors import BodyTooLarge, Overloaded
 from predictor.http import problems, request_id
 from predictor.http.limits import Refused
-from predictor.parts import Service
+from predictor.metrics.recorder import Metrics
 from predictor.protocols.open_inference.grpc.methods import Method
+from predictor.settings import Settings
 
 STATUS: dict[HTTPStatus, StatusCode] = {
     HTTPStatus.OK: StatusCode.OK,
@@ -39,40 +41,40 @@ STATUS: dict[HTTPStatus, StatusCode] = {
 
 _PAUSE_SECONDS = 0.05
 _MOST_PAUSES = 10
-_GOODBYE_SECONDS = 0.05  # for clients to hear of it
+_NOTICE_SECONDS = 0.05  # for clients to see that the connection ends
 
 
-class Farewell:
-    """Knows how many calls have begun, and holds back their answers while the server stops."""
+class GracefulStop:
+    """Counts the calls that began, and holds back their answers while the server stops."""
 
     def __init__(self) -> None:
-        self._begun = 0
-        self._said: asyncio.Event | None = None
+        self._calls = 0
+        self._released: asyncio.Event | None = None
 
     @property
-    def begins(self) -> bool:
-        """Whether the end has begun."""
-        return self._said is not None
+    def begun(self) -> bool:
+        """Whether the stop has begun."""
+        return self._released is not None
 
-    def note(self) -> None:
-        """A call begins."""
-        self._begun += 1
+    def call_begins(self) -> None:
+        """Count a call."""
+        self._calls += 1
 
-    async def over(self) -> None:
-        """Return when an answer may go: at once, unless the end has begun."""
-        if self._said is not None:
-            await self._said.wait()
+    async def wait(self) -> None:
+        """Return when an answer may be sent: at once, unless the stop has begun."""
+        if self._released is not None:
+            await self._released.wait()
 
-    async def say(self, stop: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Hold answers back, have the server `stop`, let them go; return when it has stopped."""
-        self._said = asyncio.Event()
+    async def run(self, stop: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Hold answers back, `stop` the server, release the answers; return when it has stopped."""
+        self._released = asyncio.Event()
         before, pauses = -1, 0
-        while before != self._begun and pauses < _MOST_PAUSES:
-            before, pauses = self._begun, pauses + 1
+        while before != self._calls and pauses < _MOST_PAUSES:
+            before, pauses = self._calls, pauses + 1
             await asyncio.sleep(_PAUSE_SECONDS)
         stopping = asyncio.create_task(stop())
-        await asyncio.sleep(_GOODBYE_SECONDS)
-        self._said.set()
+        await asyncio.sleep(_NOTICE_SECONDS)
+        self._released.set()
         await stopping
 
 
@@ -87,12 +89,21 @@ _log = logging.getLogger("uvicorn.error")  # where every traceback of a request 
 class Calls(grpc.GenericRpcHandler):
     """Answers calls by `methods`, each by its path, as the ASGI application answers requests."""
 
-    def __init__(self, service: Service, methods: Mapping[str, Method], farewell: Farewell) -> None:
-        self._service = service
-        self._farewell = farewell
-        self._most_bytes = service.settings.max_body_bytes
-        self._most = service.settings.max_connections
-        self._seconds = service.settings.body_seconds
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        settings: Settings,
+        access: Access,
+        metrics: Metrics,
+        below: Callable[[Headers], AbstractContextManager[None]],
+    ) -> None:
+        self.graceful_stop = GracefulStop()
+        self._access = access
+        self._metrics = metrics
+        self._below = below
+        self._max_bytes = settings.max_body_bytes
+        self._max_calls = settings.max_connections
+        self._seconds = settings.body_seconds
         self._under_way = 0
         # As if a request were a stream of one message: only then is it ours to bound the wait for it.
         handler = grpc.stream_unary_rpc_method_handler
@@ -111,14 +122,14 @@ class Calls(grpc.GenericRpcHandler):
     ) -> bytes:
         started = perf_counter()
         status = HTTPStatus.BAD_REQUEST  # a client that left, as over HTTP
-        self._farewell.note()
+        self.graceful_stop.call_begins()
         self._under_way += 1
         try:
             headers = _headers(context.invocation_metadata())
             name = _name(headers)
             bind_contextvars(request_id=name.decode())
             body, status, detail = await self._asked(endpoint, method, headers, context)
-            await self._farewell.over()
+            await self.graceful_stop.wait()
             said = [("x-request-id", name.decode())]
             if status == HTTPStatus.OK:
                 context.set_trailing_metadata(tuple(said))
@@ -127,12 +138,12 @@ class Calls(grpc.GenericRpcHandler):
                 said.append(_RETRY)
             await self._abort(context, STATUS[status], detail[:_MOST_DETAIL], said)
         except asyncio.CancelledError:
-            if self._farewell.begins:
+            if self.graceful_stop.begun:
                 status = HTTPStatus.SERVICE_UNAVAILABLE
             raise
         finally:
             self._under_way -= 1
-            self._service.metrics.answered(endpoint, int(status), perf_counter() - started)
+            self._metrics.answered(endpoint, int(status), perf_counter() - started)
         raise AssertionError  # `abort` raises
 
     async def _asked(
@@ -141,7 +152,7 @@ class Calls(grpc.GenericRpcHandler):
         """The answer, or why there is none."""
         try:
             self._check(endpoint, headers, context)
-            with self._service.spans.below(headers):
+            with self._below(headers):
                 return await method(await self._received(context)), HTTPStatus.OK, ""
         except Refused as refused:
             return b"", refused.status, str(refused)
@@ -153,11 +164,10 @@ class Calls(grpc.GenericRpcHandler):
 
     def _check(self, endpoint: str, headers: Headers, context: grpc.aio.ServicerContext) -> None:
         """Raise Overloaded or Unauthorized where it may not be answered."""
-        if self._under_way > self._most:
+        if self._under_way > self._max_calls:
             raise Overloaded(self._under_way, "calls")
-        access = self._service.access
-        if access.guards(endpoint) and endpoint != _OTHER:
-            owner = access.check(endpoint, headers, _client(context.peer()))
+        if self._access.guards(endpoint) and endpoint != _OTHER:
+            owner = self._access.check(endpoint, headers, _client(context.peer()))
             bind_contextvars(asked_by=owner)
 
     async def _received(self, context: grpc.aio.ServicerContext) -> bytes:
@@ -167,13 +177,13 @@ class Calls(grpc.GenericRpcHandler):
         except TimeoutError:
             late = "the request did not arrive in time"
             raise Refused(HTTPStatus.REQUEST_TIMEOUT, late) from None
-        if message is grpc.aio.EOF and self._farewell.begins:
+        if message is grpc.aio.EOF and self.graceful_stop.begun:
             stopping = "the service stops; ask another replica"
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, stopping)
         if message is grpc.aio.EOF:  # the client left, or gRPC has refused it for its size
             raise Refused(HTTPStatus.BAD_REQUEST, "the call ended before its message came")
-        if len(message) > self._most_bytes:
-            raise BodyTooLarge(self._most_bytes)
+        if len(message) > self._max_bytes:
+            raise BodyTooLarge(self._max_bytes)
         return message
 
     async def _abort(

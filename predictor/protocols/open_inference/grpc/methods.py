@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from predictor import __version__
 from predictor.errors import MalformedBody, NothingServing
-from predictor.inference.batcher import LARGE
+from predictor.inference.batcher import LARGE, Batcher
 from predictor.inference.compute import Run
 from predictor.model.servable import Servable
-from predictor.parts import Service
 from predictor.protocols.open_inference import outputs as metadata
 from predictor.protocols.open_inference.datatypes import to_bytes
 from predictor.protocols.open_inference.errors import InvalidInference, check_supported, quoted
@@ -21,6 +21,7 @@ from predictor.protocols.open_inference.grpc.open_inference_pb2 import (
 )
 from predictor.protocols.open_inference.inference import Inference, Inferred, Target
 from predictor.protocols.open_inference.tensors import Tensor
+from predictor.reconcile.reconciler import Reconciler
 
 M = TypeVar("M", bound=Message)
 
@@ -121,9 +122,9 @@ Method = Callable[[bytes], Awaitable[bytes]]
 _SERVICE = "/inference.GRPCInferenceService/"
 
 
-def methods(service: Service) -> Mapping[str, Method]:
+def methods(batcher: Batcher, reconciler: Reconciler) -> Mapping[str, Method]:
     """Each method by its path, which is also what metrics and the table of keys call it."""
-    each = _Methods(service)
+    each = _Methods(batcher, reconciler)
     return {
         f"{_SERVICE}ServerLive": each.server_live,
         f"{_SERVICE}ServerReady": each.server_ready,
@@ -135,9 +136,9 @@ def methods(service: Service) -> Mapping[str, Method]:
 
 
 class _Methods:
-    def __init__(self, service: Service) -> None:
-        self._reconciler = service.reconciler
-        self._batcher = service.batcher
+    def __init__(self, batcher: Batcher, reconciler: Reconciler) -> None:
+        self._reconciler = reconciler
+        self._batcher = batcher
 
     async def server_live(self, body: bytes) -> bytes:
         read(pb.ServerLiveRequest, body)
@@ -161,7 +162,9 @@ class _Methods:
     async def server_metadata(self, body: bytes) -> bytes:
         read(pb.ServerMetadataRequest, body)
         # No extension: what JSON needs one for, raw contents, is part of the protocol here.
-        return pb.ServerMetadataResponse(name="mlflow-hotswap", version="0.1.0").SerializeToString()
+        return pb.ServerMetadataResponse(
+            name="mlflow-hotswap", version=__version__
+        ).SerializeToString()
 
     async def model_metadata(self, body: bytes) -> bytes:
         """Raises NothingServing, or UnknownModel for what is not the serving version."""

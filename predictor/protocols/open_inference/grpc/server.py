@@ -2,50 +2,65 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
+from typing import Self
 
 # Its library writes lines of its own to stderr, which are not JSON and may quote what clients sent.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc
 
+from predictor.access import Access, Headers
 from predictor.http.listeners import numeric
+from predictor.inference.batcher import Batcher
 from predictor.log_events import CANNOT_LISTEN
-from predictor.parts import Service
-from predictor.protocols.open_inference.grpc.calls import Calls, Farewell
+from predictor.metrics.recorder import Metrics
+from predictor.protocols.open_inference.grpc.calls import Calls
 from predictor.protocols.open_inference.grpc.methods import methods
+from predictor.reconcile.reconciler import Reconciler
 from predictor.settings import Settings
 
 _USUAL_BYTES = 4 << 20  # of a message: gRPC's own limit, where nobody sets another
 
 
-@asynccontextmanager
-async def serving(service: Service) -> AsyncIterator[int]:
-    """Answer calls meanwhile; the port. It ends when `service.leaving` is called, or here.
+class GrpcServer:
+    """Answers calls while it is entered. `begin_stop` ends it earlier, as a signal does for HTTP."""
 
-    Raises RuntimeError where the port is not to be had.
-    """
-    settings = service.settings
-    farewell = Farewell()
-    calls = Calls(service, methods(service), farewell)
-    server = grpc.aio.server(handlers=[calls], options=_options(settings))
-    port = _listen(server, settings)
-    await server.start()
-    ending: list[asyncio.Task[None]] = []
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        batcher: Batcher,
+        reconciler: Reconciler,
+        access: Access,
+        metrics: Metrics,
+        below: Callable[[Headers], AbstractContextManager[None]],
+    ) -> None:
+        self.port = settings.grpc_port or 0
+        self._settings = settings
+        self._calls = Calls(methods(batcher, reconciler), settings, access, metrics, below)
+        self._server: grpc.aio.Server | None = None
+        self._stopping: asyncio.Task[None] | None = None
 
-    def leave() -> None:
-        if not ending:
-            stop = partial(server.stop, settings.shutdown_seconds)
-            ending.append(asyncio.create_task(farewell.say(stop)))
+    async def __aenter__(self) -> Self:
+        """Listen. Raises RuntimeError where the port cannot be bound."""
+        server = grpc.aio.server(handlers=[self._calls], options=_options(self._settings))
+        self.port = _listen(server, self._settings)
+        await server.start()
+        self._server = server
+        return self
 
-    service.leaving.append(leave)
-    try:
-        yield port
-    finally:
-        service.leaving.remove(leave)
-        leave()
-        await ending[0]
+    def begin_stop(self) -> None:
+        """Begin a graceful stop, once; nothing where it does not listen."""
+        if self._server is not None and self._stopping is None:
+            stop = partial(self._server.stop, self._settings.shutdown_seconds)
+            self._stopping = asyncio.create_task(self._calls.graceful_stop.run(stop))
+
+    async def __aexit__(self, *_: object) -> None:
+        self.begin_stop()
+        if self._stopping is not None:
+            await self._stopping
 
 
 def _listen(server: grpc.aio.Server, settings: Settings) -> int:

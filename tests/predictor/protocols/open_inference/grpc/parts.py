@@ -10,7 +10,8 @@ import grpc
 from google.protobuf.message import Message
 
 from predictor.protocols.open_inference.grpc import open_inference_pb2 as pb
-from predictor.protocols.open_inference.grpc.server import serving
+from predictor.protocols.open_inference.grpc.server import GrpcServer
+from predictor.service import Service
 from tests.predictor.graphs import OURS
 from tests.predictor.live import Live
 
@@ -91,8 +92,16 @@ async def called(
     live = Live(folder, **settings)
     if graph is not None:
         await live.serve(1, graph)
-    async with serving(live.service) as port, Client(port) as client:
-        yield Called(live, client, port)
+    async with grpc_server(live.service) as server, Client(server.port) as client:
+        yield Called(live, client, server.port)
+
+
+def grpc_server(service: Service, **replaced: Any) -> GrpcServer:
+    """The server of these parts, but for those that are replaced."""
+    parts = {
+        name: getattr(service, name) for name in ("batcher", "reconciler", "access", "metrics")
+    }
+    return GrpcServer(service.settings, **{**parts, "below": service.spans.below, **replaced})
 
 
 def infer(

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import struct
-from dataclasses import replace
 
 import grpc
 import pytest
@@ -13,7 +12,14 @@ from structlog.testing import capture_logs
 from predictor.protocols.open_inference.grpc import open_inference_pb2 as pb
 from predictor.protocols.open_inference.grpc.calls import _client
 from tests.predictor.graphs import OURS
-from tests.predictor.protocols.open_inference.grpc.parts import SERVICE, Client, called, infer
+from tests.predictor.live import Live
+from tests.predictor.protocols.open_inference.grpc.parts import (
+    SERVICE,
+    Client,
+    called,
+    grpc_server,
+    infer,
+)
 
 OK = grpc.StatusCode.OK
 ROW = struct.pack("<2f", 1.0, 0.0)
@@ -198,13 +204,10 @@ class Broken:
 
 async def test_a_fault_of_ours_says_nothing_of_what_was_sent(tmp_path, caplog):
     """Neither to the client nor in the log; the log has the id and where it happened."""
-    from predictor.protocols.open_inference.grpc.server import serving
-    from tests.predictor.live import Live
-
     live = Live(tmp_path)
     await live.serve(1, OURS)
-    broken = replace(live.service, batcher=Broken())
-    async with serving(broken) as port, Client(port) as client:
+    broken = grpc_server(live.service, batcher=Broken())
+    async with broken, Client(broken.port) as client:
         with capture_logs([merge_contextvars]) as lines:
             answer = await client.ask(infer(ROW), [("x-request-id", "ward-7")])
     assert answer.code is grpc.StatusCode.INTERNAL

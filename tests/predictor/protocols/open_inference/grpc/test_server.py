@@ -15,11 +15,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from demo.processes import ROOT, free_port, predictor_settings
-from predictor.protocols.open_inference.grpc.server import serving
 from tests.hostile.test_tls import Pair, pairs
 from tests.predictor.graphs import OURS
 from tests.predictor.live import Live
-from tests.predictor.protocols.open_inference.grpc.parts import Client, called, infer
+from tests.predictor.protocols.open_inference.grpc.parts import Client, called, grpc_server, infer
 
 __all__ = ["pairs"]  # a fixture
 
@@ -33,7 +32,7 @@ async def test_a_port_in_use_is_said(tmp_path):
     async with called(tmp_path, grpc_port=port):
         live = Live(tmp_path / "second", grpc_port=port)
         with capture_logs() as lines, pytest.raises(RuntimeError):
-            async with serving(live.service):
+            async with grpc_server(live.service):
                 pass
     (line,) = lines
     assert (line["event"], line["port"]) == ("cannot_listen", port)
@@ -106,13 +105,12 @@ async def test_no_call_is_lost_at_the_end(tmp_path):
         assert "connect" in answer.detail, answer
 
     async with contextlib.AsyncExitStack() as stack:
-        async with serving(live.service) as port:
-            clients = [await stack.enter_async_context(Client(port)) for _ in range(4)]
+        async with grpc_server(live.service) as server:
+            clients = [await stack.enter_async_context(Client(server.port)) for _ in range(4)]
             flows = [asyncio.create_task(flow(each)) for each in clients for _ in range(8)]
             while ended["answered"] < 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            for leave in live.service.leaving:
-                leave()
+            server.begin_stop()
         await asyncio.gather(*flows)
     assert ended[UNAVAILABLE] == len(flows)
     counted = live.samples()[
@@ -126,15 +124,14 @@ async def test_a_call_that_does_not_end_does_not_put_off_the_end(tmp_path):
     live = Live(tmp_path, shutdown_seconds=1)
     endpoint = "/inference.GRPCInferenceService/ModelInfer"
     async with contextlib.AsyncExitStack() as stack:
-        async with serving(live.service) as port:
-            client = await stack.enter_async_context(Client(port))
+        async with grpc_server(live.service) as server:
+            client = await stack.enter_async_context(Client(server.port))
             await client.ask(ROW)
             hanging = client.channel.stream_unary(endpoint)(timeout=30)
             await asyncio.sleep(0.1)
         with pytest.raises(grpc.aio.AioRpcError):
             await hanging
     assert live.samples()["predictor_requests_total", "503", endpoint] == 2
-    assert not live.service.leaving
 
 
 async def test_a_connection_that_says_nothing_is_closed(tmp_path):

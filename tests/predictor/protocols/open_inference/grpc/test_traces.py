@@ -1,16 +1,14 @@
 """A call's `traceparent` is the parent of what is done for it."""
 
 import struct
-from dataclasses import replace
 
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from predictor.protocols.open_inference.grpc.server import serving
 from predictor.traces.traced import around
 from predictor.traces.tracing import Tracing
 from tests.predictor.graphs import OURS
 from tests.predictor.live import Live
-from tests.predictor.protocols.open_inference.grpc.parts import Client, infer
+from tests.predictor.protocols.open_inference.grpc.parts import Client, grpc_server, infer
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -24,9 +22,9 @@ async def test_a_prediction_is_below_the_span_that_asked(tmp_path):
     batcher = spans.batcher(
         live.reconciler.require_serving, live.metrics, most_rows=8, most_batches=8
     )
-    traced = replace(live.service, spans=spans, batcher=batcher)
+    server = grpc_server(live.service, below=spans.below, batcher=batcher)
     asked = infer(struct.pack("<2f", 1.0, 0.0))
-    async with serving(traced) as port, Client(port) as client:
+    async with server, Client(server.port) as client:
         answer = await client.ask(asked, [("traceparent", f"00-{TRACE}-{PARENT}-01")])
     assert answer.metadata["x-request-id"] == TRACE
     tracing._provider.force_flush()
