@@ -96,7 +96,7 @@ def _boolean(value: Any, texts: bool) -> bool:
 
 
 def _truth(value: Any, texts: bool) -> bool:
-    """Of a boolean that the graph takes as a number, which may be 0 or 1."""
+    """For a boolean that the graph takes as a number: 0 and 1 are allowed, too."""
     if isinstance(value, bool) or (texts and isinstance(value, str) and value in _TRUTHS):
         return _boolean(value, texts)
     if (number := _number(value, texts)) in (0, 1):
@@ -130,7 +130,7 @@ def _other(value: Any, expected: str) -> _Unusable:
 
 
 def rows_of(table: Table, servable: Servable, body_bytes: int) -> list[Row]:
-    """The rows, in the order of the table's, of a body of so many bytes.
+    """The rows of a table, from a body of this size.
 
     Raises InvalidInput, SchemaNotMet or TooManyRows.
     """
@@ -147,14 +147,14 @@ def rows_of(table: Table, servable: Servable, body_bytes: int) -> list[Row]:
 
 
 def _columns(table: Table, servable: Servable) -> list[list[Any]]:
-    """One column of the table for each feature, in their order."""
+    """One column for each feature, in the order of the features."""
     features, declared = servable.signature.features, servable.python_function.inputs
     known = set(table.names)
     named = _partly_known(known, features)
     missing = [
         feature.name
         for feature in features
-        # A table of other names only is not one of missing values.
+        # If no name is a feature, columns may be matched by position: nothing is missing.
         if feature.name not in known and (feature.required or (known and not named))
     ]
     ports = servable.signature.ports
@@ -181,7 +181,7 @@ def _column(table: Table, name: str, known: Container[Hashable]) -> list[Any]:
 
 
 def _misspelt(table: Table, known: set[Hashable], fields: Fields) -> list[tuple[str, str]]:
-    """Names that are those of features that some row lacks, but for their spelling."""
+    """Pairs of an unknown name and the feature that it differs from only in spelling, where a row lacks that feature."""
     texts = [name for name in table.names if isinstance(name, str) and name not in fields.places]
     return [
         (name, meant)
@@ -191,7 +191,7 @@ def _misspelt(table: Table, known: set[Hashable], fields: Fields) -> list[tuple[
 
 
 def _partly_known(known: set[Hashable], features: Sequence[Feature]) -> bool:
-    """Whether some names are those of features: then the others cannot go by position."""
+    """Whether some names are features: then the other columns cannot be matched by position."""
     return any(feature.name in known for feature in features)
 
 

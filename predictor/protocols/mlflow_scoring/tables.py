@@ -31,9 +31,9 @@ def noun(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns by name; where none are given, the names are the numbers from 0.
+    """Columns by name; columns without names are numbered from 0.
 
-    `column` gives the `count` values of a column that is among `names`; ABSENT where a row has none.
+    `column` returns the `count` values of a column in `names`; ABSENT where a row has none.
     `texts` says that all values are text, as in CSV, and are to be parsed.
     """
 
@@ -44,7 +44,7 @@ class Table:
 
 
 def of_lists(rows: Sequence[Sequence[Any]], names: Sequence[Hashable] | None = None) -> Table:
-    """From rows, each a list; what is behind the end of a short one is absent."""
+    """From rows, each a list; values after the end of a short row are absent."""
     if names is None:
         names = range(max(map(len, rows), default=0))
     places = {name: place for place, name in reversed([*enumerate(names)])}
@@ -57,7 +57,7 @@ def of_lists(rows: Sequence[Sequence[Any]], names: Sequence[Hashable] | None = N
 
 
 def of_records(records: Sequence[Mapping[str, Any]]) -> Table:
-    """From records; the names are those of all of them, in the order in which they come up."""
+    """From records; the names of all records, in the order of their first use."""
     names = [*dict.fromkeys(chain.from_iterable(records))]
     return Table(names, len(records), lambda name: [r.get(name, ABSENT) for r in records])  # type: ignore[call-overload]
 
@@ -106,7 +106,7 @@ def _names(columns: Any) -> list[Hashable] | None:
         return None
     if not isinstance(columns, list):
         raise InvalidInput("dataframe_split.columns must be a list of names")
-    # A name that is a list or an object is nobody's.
+    # No column has a list or an object as its name.
     return [None if isinstance(name, list | dict) else name for name in columns]
 
 
@@ -132,7 +132,7 @@ def _of_data(data: Any, names: list[Hashable] | None) -> Table:
 
 
 def _only(table: Table, names: list[Hashable] | None) -> Table:
-    """The table with the columns that are named, which may be without any value."""
+    """The table with these columns only; columns without values are absent."""
     if names is None:
         return table
     known = set(table.names)

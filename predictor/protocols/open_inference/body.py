@@ -19,9 +19,9 @@ from predictor.protocols.open_inference.tensors import MAX_ROWS, Tensor
 
 
 def check_members(text: bytes, members: int) -> None:
-    """Raise InvalidInference if an object of this JSON has a name twice; `members` were read, of all objects.
+    """Raise InvalidInference if a JSON object has a name twice; `members` is the number of members that were read.
 
-    Each member has one colon. A colon in a string only costs a second, slower look.
+    Each member has one colon. A colon in a text only costs a second, slower check.
     """
     if text.count(b":") == members:
         return
@@ -42,9 +42,9 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
 
 
 def flat(data: Any, shape: Sequence[int], place: str) -> list[Any]:
-    """The elements in row-major order; whether they are any is not looked at.
+    """The elements in row-major order; their types are checked elsewhere.
 
-    Raises InvalidInference where lists within the list are not the rows of the shape.
+    Raises InvalidInference where nested lists are not the rows of the shape.
     """
     if not isinstance(data, list):
         raise InvalidInference(f"{place}: expected a list")
@@ -52,7 +52,7 @@ def flat(data: Any, shape: Sequence[int], place: str) -> list[Any]:
         return data
     are_rows = len(shape) == 2 and len(data) == shape[0]  # noqa: PLR2004  no model takes more
     if not are_rows or any(type(row) is not list or len(row) != shape[1] for row in data):
-        raise InvalidInference(f"{place}: nested otherwise than the shape says")
+        raise InvalidInference(f"{place}: its lists are not nested as the shape says")
     return list(chain.from_iterable(data))
 
 
@@ -151,7 +151,7 @@ class Request:
 
 
 def read(body: bytes, header_length: str | None, target: Target) -> Request:
-    """Read a request. `header_length` is the header field that says where the JSON ends; None for at the end.
+    """Read a request. `header_length` is the header field with the length of the JSON; None if all is JSON.
 
     Raises InvalidInference, which names the place.
     """
@@ -206,7 +206,7 @@ def _reason(error: Exception, place: str = "") -> str:
 
 
 def _members(request: V2Request) -> int:
-    """How many members the objects of a request have that were read."""
+    """The number of members that were read, of all objects of a request."""
     found = 1
     for member in (request.id, request.parameters, request.outputs, request.model_name):
         found += member is not UNSET
@@ -220,7 +220,7 @@ def _members(request: V2Request) -> int:
 
 
 def _tensors(request: V2Request, body: bytes, end: int, *, marked: bool) -> list[Tensor]:
-    """The inputs; the bytes of those that are binary follow the JSON in their order, with nothing between."""
+    """The inputs. The bytes of binary inputs follow the JSON in the same order, with nothing between."""
     tensors = []
     for number, given in enumerate(request.inputs):
         place = f"inputs[{number}]"
@@ -238,7 +238,7 @@ def _tensors(request: V2Request, body: bytes, end: int, *, marked: bool) -> list
             )
         if not marked:
             raise InvalidInference(
-                f"{place}: binary data come with the header field Inference-Header-Content-Length"
+                f"{place}: send the header field Inference-Header-Content-Length with binary data"
             )
         if size > len(body) - end:
             raise InvalidInference(
@@ -248,7 +248,7 @@ def _tensors(request: V2Request, body: bytes, end: int, *, marked: bool) -> list
         tensors.append(Tensor(given.name, given.datatype, given.shape, data))
         end += size
     if end < len(body):
-        raise InvalidInference(f"behind the last input the body has {len(body) - end} bytes more")
+        raise InvalidInference(f"the body has {len(body) - end} bytes after the last input")
     return tensors
 
 
@@ -267,8 +267,8 @@ def _data(given: V2Input, place: str) -> list[Any]:
 def _check_nesting(data: bytes, shape: Sequence[int], place: str) -> None:
     """Raise InvalidInference for lists that are not the shape's rows, or for objects.
 
-    While msgspec decodes, no other thread runs, and a list takes longer than a number. So what may have
-    too many of them, or only texts with brackets, is read piece by piece before.
+    While msgspec decodes, no other thread runs, and a list takes longer than a number. So data with more
+    brackets than rows (also in texts) are first read piece by piece.
     """
     rows = min(shape[0], MAX_ROWS) if len(shape) == 2 else 0  # noqa: PLR2004
     if data.count(b"[") <= 1 + rows and b"{" not in data:
@@ -276,7 +276,7 @@ def _check_nesting(data: bytes, shape: Sequence[int], place: str) -> None:
     try:
         read = JsonText(data.decode(), dict).whole()
     except ValueError:
-        return  # which msgspec says
+        return  # msgspec reports it
     elements = flat(read, shape, place)
     if any(isinstance(each, list | dict) for each in elements):
         raise InvalidInference(f"{place}: expected elements, got a list or an object")
@@ -301,7 +301,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def write(request: Request, inferred: Inferred) -> tuple[bytes, int | None]:
-    """The body, and how many bytes of it are JSON; None where all are.
+    """The body of a response, and the length of its JSON; None if all is JSON.
 
     Numbers in JSON are written as `/predict` writes them.
     """

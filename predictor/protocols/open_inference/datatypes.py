@@ -1,4 +1,4 @@
-"""Datatypes of the protocol, and the elements of a tensor as NumPy reads and converts them: exactly, or not at all."""
+"""Datatypes of the protocol; exact conversions of a tensor's elements from and to bytes, Python values and dtypes."""
 
 import math
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "FP64": np.dtype("<f8"),
     "BYTES": np.dtype(object),
 }
-"""Each datatype, and the dtype of its elements: little-endian; those of BYTES are texts."""
+"""The dtype of each datatype's elements: little-endian; elements of BYTES are texts."""
 DATATYPES: dict[str, str] = {
     "tensor(bool)": "BOOL", "tensor(string)": "BYTES",
     "tensor(float16)": "FP16", "tensor(float)": "FP32", "tensor(double)": "FP64",
     **{f"tensor({name})": name.upper() for name in ("int8", "int16", "int32", "int64")},
     **{f"tensor({name})": name.upper() for name in ("uint8", "uint16", "uint32", "uint64")},
 }  # fmt: skip
-"""The datatype of each type of ONNX Runtime's."""
+"""The datatype of each ONNX Runtime type."""
 
 _NOT_FINITE = "not a finite number"
 _LENGTH = Struct("<I")  # before each element of BYTES
@@ -50,22 +50,22 @@ _KINDS = {
 
 
 class Unfit(Exception):
-    """Why elements are not those of a datatype; `element` is the number of the first that is not."""
+    """Elements do not fit a datatype; `element` is the number of the first one."""
 
     def __init__(self, reason: str, element: int | None = None) -> None:
         super().__init__(reason if element is None else f"element {element}: {reason}")
 
 
 def from_bytes(datatype: str, raw: bytes, count: int) -> Array:
-    """`count` elements, [count] of the datatype's dtype, of their little-endian bytes. Raises Unfit.
+    """Read `count` elements, [count] of the datatype's dtype, from little-endian bytes.
 
-    NaN is an element, and infinity is none.
+    NaN is allowed. Raises Unfit for infinity, or a wrong number of bytes.
     """
     dtype = DTYPES[datatype]
     if dtype.kind == "O":
         return _texts(_split(raw, count))
     if len(raw) != count * dtype.itemsize:
-        raise Unfit(f"{len(raw)} bytes; the shape and {datatype} ask for {count * dtype.itemsize}")
+        raise Unfit(f"{len(raw)} bytes; the shape and {datatype} need {count * dtype.itemsize}")
     if dtype.kind == "b":
         check(np.frombuffer(raw, np.uint8) <= 1, "neither 0 nor 1")
     elements = np.frombuffer(raw, dtype)
@@ -77,17 +77,17 @@ def from_bytes(datatype: str, raw: bytes, count: int) -> Array:
 def from_sequence(
     datatype: str, data: Sequence[Any], count: int, *, nullable: bool = False
 ) -> Array:
-    """The same of Python values: numbers, booleans, or texts (`bytes` are read as UTF-8). Raises Unfit.
+    """The same, from Python values: numbers, booleans, or texts (`bytes` are read as UTF-8). Raises Unfit.
 
-    Where they are `nullable`, None is NaN. A number that FP32 holds only rounded is rounded, as in a record; an integer must be one.
+    Where `nullable`, None becomes NaN. Floats are rounded to FP32, as in a record; integers must be whole.
     """
     dtype = DTYPES[datatype]
     if nullable and dtype.kind == "f":
         data = [math.nan if each is None else each for each in data]
     if datatype == "FP16":
-        raise Unfit("FP16 is taken as bytes only; send them, or FP32")
+        raise Unfit("FP16 is supported as bytes only; send bytes, or FP32")
     if len(data) != count:
-        raise Unfit(f"{len(data)} elements; the shape asks for {count}")
+        raise Unfit(f"{len(data)} elements; the shape needs {count}")
     taken, noun = _TYPES[dtype.kind]
     if not taken.issuperset(map(type, data)):
         number, odd = next((i, each) for i, each in enumerate(data) if type(each) not in taken)
@@ -106,7 +106,7 @@ def from_sequence(
 
 
 def to_bytes(datatype: str, data: Sequence[Any]) -> bytes:
-    """The little-endian bytes of these elements, as `from_bytes` reads them."""
+    """Write elements as little-endian bytes, as `from_bytes` reads them."""
     if datatype == "BYTES":
         texts = [text.encode() for text in data]
         return b"".join(_LENGTH.pack(len(text)) + text for text in texts)
@@ -114,7 +114,7 @@ def to_bytes(datatype: str, data: Sequence[Any]) -> bytes:
 
 
 def narrowed(elements: Array, dtype: np.dtype[Any]) -> Array:
-    """Floats in this dtype, rounded where they must be. Raises Unfit for one that is beyond its range."""
+    """Round floats to this dtype. Raises Unfit for one beyond its range."""
     with np.errstate(over="ignore", invalid="ignore"):
         rounded = elements.astype(dtype)
     limit = float(np.finfo(dtype).max)
@@ -126,7 +126,7 @@ def narrowed(elements: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def check(good: Array, reason: str) -> None:
-    """Raise Unfit, with the number of the first element that is not good, if there is one."""
+    """Raise Unfit for the first element that is not good, if any."""
     if not good.all():
         raise Unfit(reason, int(np.argmin(good)))
 
@@ -158,7 +158,7 @@ def _split(raw: bytes, count: int) -> list[bytes]:
         texts.append(raw[start:at])
     if len(texts) < count or at < len(raw):
         raise Unfit(
-            f"{len(texts)} elements and {len(raw) - at} bytes more; the shape asks for {count}"
+            f"{len(texts)} elements and {len(raw) - at} bytes more; the shape needs {count}"
         )
     return texts
 
@@ -184,7 +184,7 @@ _NOUNS = {"b": "booleans", "i": "integers", "u": "integers", "f": "numbers", "O"
 
 
 def convert(elements: Array, dtype: np.dtype[Any]) -> Array:
-    """The same values in this dtype. Raises Unfit, which numbers the element that has no such value."""
+    """Convert elements to this dtype, exactly. Raises Unfit for the first element that has no such value."""
     given, taken = elements.dtype.kind, dtype.kind
     if elements.dtype == dtype:
         return elements
@@ -202,18 +202,18 @@ def _to_floats(elements: Array, dtype: np.dtype[Any]) -> Array:
         return narrowed(elements, dtype)
     with np.errstate(over="ignore"):
         converted = elements.astype(dtype)
-    every = 2 ** (np.finfo(dtype).nmant + 1)  # so far, each integer is a float
-    if int(elements.max()) > every or int(elements.min()) < -every:
+    largest = 2 ** (np.finfo(dtype).nmant + 1)  # up to here, each integer has an exact float
+    if int(elements.max()) > largest or int(elements.min()) < -largest:
         # Python compares an integer with a float exactly.
         same = [a == b for a, b in zip(elements.tolist(), converted.tolist(), strict=True)]
-        check(np.array(same), f"an integer that no {dtype.name} is")
+        check(np.array(same), f"an integer that {dtype.name} cannot hold")
     return converted
 
 
 def _whole(elements: Array, dtype: np.dtype[Any]) -> Array:
     check(np.floor(elements) == elements, f"not whole; the model takes {dtype.name} here")
     limits = np.iinfo(dtype)
-    # One more than the largest is a power of two, and so a float, which the largest may not be.
+    # The largest integer plus one is a power of two, and so an exact float; the largest may not be.
     low, beyond = float(limits.min), float(int(limits.max) + 1)
     check(
         (elements.astype(np.float64) >= low) & (elements.astype(np.float64) < beyond),

@@ -16,7 +16,7 @@ from predictor.protocols.open_inference.tensors import Tensor, port_width
 
 
 def tensor_names(signature: Signature) -> list[str]:
-    """The outputs that are tensors: first those that make the answer, then the others."""
+    """The outputs that are tensors: prediction and probabilities first, then the others."""
     return [name for name in signature.outputs.names if datatype(signature, name)]
 
 
@@ -63,10 +63,10 @@ def requested(signature: Signature, names: Sequence[str]) -> list[str]:
 def outputs_of(
     signature: Signature, answers: Sequence[Answer], names: Sequence[str]
 ) -> list[Tensor]:
-    """These outputs of the answers, which are one version's, in the order of the rows.
+    """These outputs of one version's answers, in the order of the rows.
 
-    Elements are Python values, in row-major order. An output that some row has not, or in another
-    shape than the other rows, is left out; where it was requested, it raises InvalidInference.
+    Elements are Python values, in row-major order. An output is left out if a row has no value of it, or
+    rows have different shapes; if it was requested, this raises InvalidInference.
     """
     rows = [graph_row(signature, answer) for answer in answers]
     tensors = []

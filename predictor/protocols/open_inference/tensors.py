@@ -1,7 +1,7 @@
-"""Tensors to rows: what a request brings, as the serving model takes it.
+"""From the input tensors of a request to rows for the serving model.
 
-Two forms, and exactly one of them: the graph's own inputs (one table of [N, 30], say), or one tensor
-per feature by its name, of [N] or [N, 1]. Measurements by name cannot be in the wrong order.
+A request has one of two forms: the graph's own inputs (one table of [N, 30], say), or one tensor per feature
+by its name, of [N] or [N, 1]. Values by name cannot be in the wrong order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,9 @@ from predictor.protocols.open_inference.datatypes import (
 from predictor.protocols.open_inference.errors import InvalidInference, quoted
 
 MAX_ROWS = 65_536
-"""Of one request: a byte may be a row, and an answer takes hundreds of them."""
+"""Rows of one request: one byte may be a row, whose response takes hundreds."""
+
+_MAX_SHOWN = 8  # dimensions of a shape in a message
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,10 @@ class Tensor:
 
 
 def rows(signature: Signature, tensors: Sequence[Tensor]) -> list[Row]:
-    """The rows of these inputs, one at least.
+    """The rows of these inputs, at least one.
 
-    Raises InvalidInference, which names the input: missing, unknown, given twice, of another shape,
-    datatype or number of elements, or with an element that the model cannot take.
+    Raises InvalidInference, which names the input: missing, unknown, given twice, of the wrong shape,
+    datatype or number of elements, or with an element that the model does not take.
     """
     given = _by_name([each for each in tensors if each.name not in signature.ignored])
     form = _form(signature, given)
@@ -64,7 +66,7 @@ def rows(signature: Signature, tensors: Sequence[Tensor]) -> list[Row]:
 
 
 def port_width(signature: Signature, port: Port) -> int:
-    """How many columns an input of the graph has."""
+    """The number of columns of an input of the graph."""
     return port.width or len(signature.features)
 
 
@@ -79,16 +81,16 @@ def _by_name(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class _Part:
-    """What one input of a request is: features of one port, as its columns."""
+    """The features of one input of a request: some or all columns of a port of the graph."""
 
     port: Port
     features: Sequence[Feature]
 
 
 def _form(signature: Signature, given: Mapping[str, Any]) -> dict[str, _Part]:
-    """By their names, the inputs that make the rows. All that are given are among them.
+    """The inputs of the request's form, by name. Inputs that are not given have no required feature.
 
-    One that is not given has no feature that is required.
+    Raises InvalidInference for an unknown or missing input, or a mix of both forms.
     """
     whole: dict[str, _Part] = {}
     columns: dict[str, _Part] = {}
@@ -106,7 +108,7 @@ def _form(signature: Signature, given: Mapping[str, Any]) -> dict[str, _Part]:
             _refuse_unknown(signature, name, known=name in columns)
     for name, part in form.items():
         if name not in given and (not given or any(each.required for each in part.features)):
-            hint = "" if given else _takes(signature)
+            hint = "" if given else _expected(signature)
             raise InvalidInference(f"input {quoted(name)} is missing{hint}")
     return form
 
@@ -114,15 +116,15 @@ def _form(signature: Signature, given: Mapping[str, Any]) -> dict[str, _Part]:
 def _refuse_unknown(signature: Signature, name: str, *, known: bool) -> None:
     if known:
         raise InvalidInference(
-            f"input {quoted(name)} is one of a feature's, and others are the graph's own: "
-            "give all inputs in one form"
+            f"input {quoted(name)} is a feature, and other inputs are the graph's own; "
+            "send all inputs in one form"
         )
     alike = Fields(signature.features).misspelt([name], ())
     hint = "".join(f"; send {quoted(meant)}, which only differs in spelling" for _, meant in alike)
-    raise InvalidInference(f"unknown input {quoted(name)}{hint or _takes(signature)}")
+    raise InvalidInference(f"unknown input {quoted(name)}{hint or _expected(signature)}")
 
 
-def _takes(signature: Signature) -> str:
+def _expected(signature: Signature) -> str:
     listed = ", ".join(
         f"{quoted(port.name)} {DATATYPES[port.type]} [-1,{port_width(signature, port)}]"
         for port in signature.ports[:3]
@@ -164,7 +166,7 @@ def _elements(tensor: Tensor, count: int, part: _Part) -> Array:
 
 
 def _check_values(table: Array, features: Sequence[Feature]) -> None:
-    """Raise Unfit for NaN where no value may be missing, and for a number that is no boolean."""
+    """Raise Unfit for NaN in a required feature, and for a boolean other than 0 or 1."""
     if table.dtype.kind == "f":
         required = np.array([feature.required for feature in features])
         missing = np.isnan(table) & required
@@ -188,13 +190,12 @@ def _length(tensor: Tensor, width: int, place: str) -> int:
 
 
 def _shown(shape: Sequence[int]) -> str:
-    most = 8
-    listed = ",".join(map(str, shape[:most]))
-    return f"[{listed}{',…' if len(shape) > most else ''}]"
+    listed = ",".join(map(str, shape[:_MAX_SHOWN]))
+    return f"[{listed}{',…' if len(shape) > _MAX_SHOWN else ''}]"
 
 
 def _count(blocks: Mapping[str, Array]) -> int:
-    """How many rows all of them have."""
+    """The number of rows of all inputs. Raises InvalidInference where they differ."""
     first = next(iter(blocks))
     for name, block in blocks.items():
         if len(block) != len(blocks[first]):
@@ -209,6 +210,6 @@ def _joined(blocks: Sequence[Array]) -> Array:
 
 
 def _packed(table: Array) -> list[Row]:
-    """The rows of a table of float32: each is its bytes."""
+    """The rows of a table of float32, each as its bytes."""
     raw, size = table.tobytes(), table.shape[1] * table.itemsize
     return [raw[start : start + size] for start in range(0, len(raw), size)]
