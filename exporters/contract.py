@@ -9,12 +9,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from exporters.training_data import TrainingData, background, feature_profiles
 
 INPUT = "features"  # float32 [N, F]
 LABEL = "label"  # string [N]
 PROBABILITIES = "probabilities"  # float32 [N, C], columns in the order of `class_labels`
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """`intercept + coefficients . features`, in the features' own units: log-odds of the positive class."""
+
+    coefficients: list[float]
+    intercept: float
 
 
 @dataclass(frozen=True)
@@ -52,25 +62,48 @@ def record_examples(
     ]
 
 
+def linear_model(pipeline: Any, positive_class: str) -> LinearModel | None:
+    """The linear model that a pipeline is: a logistic regression of two classes, scaled or not; else None."""
+    *before, (_, final) = pipeline.steps
+    if type(final) is not LogisticRegression or len(final.classes_) != 2:  # noqa: PLR2004
+        return None
+    sign = 1.0 if str(final.classes_[1]) == positive_class else -1.0
+    coefficients, intercept = sign * final.coef_[0], sign * float(final.intercept_[0])
+    for _, step in reversed(before):
+        if type(step) is not StandardScaler:
+            return None
+        # w . (x - mean) / scale = (w / scale) . x - (w / scale) . mean
+        if step.scale_ is not None:
+            coefficients = coefficients / step.scale_
+        if step.with_mean:
+            intercept -= float(coefficients @ step.mean_)
+    return LinearModel(coefficients.tolist(), intercept)
+
+
 def metadata(
     feature_names: list[str],
     class_labels: list[str],
     positive_class: str,
     examples: list[RecordedExample],
+    *,
     training: TrainingData | None = None,
+    linear: LinearModel | None = None,
 ) -> dict[str, str]:
     """The graph's `metadata_props`: every value is JSON.
 
     With `training`, also `feature_profiles`, one object a feature, in order, and `background`, some
-    of the rows, each a list of values in the order of the features.
+    of the rows, each a list of values in the order of the features. With `linear`, also its
+    coefficients, so that the server explains predictions exactly.
     """
-    said: dict[str, Any] = {
+    entries: dict[str, Any] = {
         "feature_names": feature_names,
         "class_labels": class_labels,
         "positive_class": positive_class,
         "recorded_examples": [asdict(example) for example in examples],
     }
     if training is not None:
-        said["feature_profiles"] = [asdict(profile) for profile in feature_profiles(training)]
-        said["background"] = background(training)
-    return {name: json.dumps(value) for name, value in said.items()}
+        entries["feature_profiles"] = [asdict(profile) for profile in feature_profiles(training)]
+        entries["background"] = background(training)
+    if linear is not None:
+        entries["linear"] = asdict(linear)
+    return {name: json.dumps(value) for name, value in entries.items()}

@@ -10,7 +10,7 @@ import pandas as pd
 import skl2onnx
 from skl2onnx.common.data_types import FloatTensorType
 
-from exporters.contract import INPUT, metadata, record_examples
+from exporters.contract import INPUT, linear_model, metadata, record_examples
 from exporters.errors import ConversionError
 from exporters.training_data import TrainingData
 from exporters.trees import with_float32_thresholds
@@ -51,8 +51,10 @@ def export(
         raise ConversionError(_failing_step(pipeline, error), error) from error
     recorded = record_examples(pipeline, examples, positive_class)
     labels = [str(label) for label in pipeline.classes_]
+    linear = linear_model(pipeline, positive_class)
+    names = list(examples.columns)
     onnx.helper.set_model_props(
-        proto, metadata(list(examples.columns), labels, positive_class, recorded, training)
+        proto, metadata(names, labels, positive_class, recorded, training=training, linear=linear)
     )
     content = proto.SerializeToString(deterministic=True)
     return OnnxExport(content, hashlib.sha256(content).hexdigest())

@@ -18,7 +18,7 @@ from predictor.model.graph import Labels, read_graph
 from predictor.model.graph_categories import only_categories, refuses_values
 from predictor.model.graph_outputs import Claims, read_outputs
 from predictor.model.graph_signature import MlflowSignature, read_features
-from predictor.model.linear_graph import proven_linear
+from predictor.model.linear import Linear, LinearEntry, table
 from predictor.model.mlmodel import DeclaredOutputs, PythonFunction, read_mlmodel
 from predictor.model.servable import (
     Interrupt,
@@ -55,6 +55,7 @@ class _Metadata(msgspec.Struct, frozen=True):
     recorded_examples: list[RecordedExample] = []
     feature_profiles: list[FeatureProfile] = []
     background: list[list[Any]] = []
+    linear: LinearEntry | None = None
 
 
 def load(
@@ -100,7 +101,7 @@ def load(
     DeclaredOutputs.read(mlmodel).check(servable.signature)
     with during("examples"):
         _replay(servable)
-    linear = proven_linear(servable, fetched.graph)
+    linear = _proven_linear(servable, metadata.linear)
     categories = only_categories(fetched.graph, signature.ports)
     cost = measure(servable.answer, row)
     seconds = time.perf_counter() - started
@@ -182,6 +183,16 @@ def _port(node: Any) -> Port:
         node.type,
         tuple(d if isinstance(d, int) and d >= 0 else None for d in node.shape),
     )
+
+
+def _proven_linear(servable: Servable, entry: LinearEntry | None) -> Linear | None:
+    """The declared coefficients, once the background's rows prove them. Raises LoadError."""
+    rows = servable.background
+    if entry is None or not rows:
+        return None
+    linear = Linear.read(entry, servable.signature)
+    linear.check(table(servable.signature, rows), servable.answer(rows))
+    return linear
 
 
 def _replay(servable: Servable) -> None:

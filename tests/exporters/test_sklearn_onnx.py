@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 
 import numpy as np
 import onnx
@@ -9,7 +10,9 @@ import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
 
+from exporters.contract import linear_model
 from exporters.errors import ConversionError
 from exporters.parity import compare, session
 from exporters.rows import parity_rows
@@ -77,6 +80,49 @@ def test_names_labels_and_recorded_examples_travel_inside_the_file(exported, fit
 def test_the_same_pipeline_exports_to_the_same_bytes(exported, fitted, rows):
     again = export(fitted("logistic_regression"), rows.test.features, "malignant")
     assert again == exported
+
+
+def linear_entry(pipeline, rows):
+    content = export(pipeline, rows.test.features, "malignant").content
+    props = onnx.load_from_string(content).metadata_props
+    return next((json.loads(each.value) for each in props if each.key == "linear"), None)
+
+
+@pytest.mark.parametrize(
+    "scaler",
+    [
+        None,
+        StandardScaler(),
+        StandardScaler(with_mean=False),
+        StandardScaler(with_std=False),
+        StandardScaler(with_mean=False, with_std=False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("positive", ["malignant", "benign"])
+def test_coefficients_of_a_logistic_regression_are_in_the_features_units(scaler, positive, rows):
+    scale = [("scale", scaler)] if scaler else []
+    pipeline = Pipeline([*scale, ("classify", LogisticRegression(max_iter=5000))])
+    pipeline.fit(rows.train.features, rows.train.diagnosis)
+    linear = linear_model(pipeline, positive)
+    sums = rows.test.features.to_numpy() @ linear.coefficients + linear.intercept
+    sign = 1 if pipeline.classes_[1] == positive else -1
+    expected = sign * pipeline.decision_function(rows.test.features)
+    np.testing.assert_allclose(sums, expected, rtol=1e-9, atol=1e-9)
+    if positive == "malignant":
+        assert linear_entry(pipeline, rows) == asdict(linear)
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "logistic_regression"])
+def test_other_candidates_have_no_coefficients(name, fitted):
+    assert linear_model(fitted(name), "malignant") is None
+
+
+@pytest.mark.parametrize("step", [MinMaxScaler(clip=True), Normalizer()], ids=str)
+def test_other_steps_have_no_coefficients(step, rows):
+    pipeline = Pipeline([("step", step), ("classify", LogisticRegression(max_iter=5000))])
+    pipeline.fit(rows.train.features, rows.train.diagnosis)
+    assert linear_model(pipeline, "malignant") is None
 
 
 class Odd(TransformerMixin, BaseEstimator):

@@ -104,7 +104,7 @@ class Explainer:
         output = Output.of(servable.signature, answer)
         values = _values(servable, body)
         if servable.linear is not None:
-            explanation = _exactly(servable, output, servable.linear.of(output.label), row, values)
+            explanation = _exactly(servable, output, servable.linear, row, values)
         else:
             explanation = self._by_sampling(servable, output, answer, row, values)
         version = servable.model_version

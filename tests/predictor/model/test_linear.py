@@ -1,198 +1,103 @@
-"""Linear models are read from their graphs, and only those that are linear."""
-
-import warnings
+"""Coefficients in the metadata count once the model's own predictions prove them."""
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
-from sklearn.datasets import load_breast_cancer
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import (
-    MaxAbsScaler,
-    MinMaxScaler,
-    Normalizer,
-    PolynomialFeatures,
-    RobustScaler,
-    StandardScaler,
-)
 
+from predictor.errors import LoadError
 from predictor.model.answers import Answer
-from predictor.model.linear import Linear
-from predictor.model.linear_graph import read_linear
-from tests.predictor.graphs import classifier, converted, graph, tensor, with_metadata
+from tests.predictor.graphs import (
+    METADATA,
+    OURS,
+    classifier,
+    one_input_per_column,
+    regressor,
+    with_metadata,
+)
 from tests.predictor.parts import servable_of
 
-ROWS, TARGET = load_breast_cancer(return_X_y=True)
-LABELS = np.array(["malignant", "benign"])[TARGET]
+BACKGROUND = [[1.0, 0.5], [-0.5, 0.25], [0.0, 0.0]]
+LINEAR = {"coefficients": [2.0, -4.0], "intercept": 0.0}  # of OURS, in log-odds of malignant
+SUM = {"coefficients": [1.0, 1.0], "intercept": 0.0}  # of `regressor()`
 
 
-def fitted(estimator, target, background=ROWS[::12], **zipmap):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        estimator.fit(ROWS.astype(np.float32), target)
-        model = converted(estimator, 30, **zipmap)
-    return with_metadata(model, background=background.tolist())
-
-
-@pytest.mark.parametrize("zipmap", [True, False])
-@pytest.mark.parametrize("target", [LABELS, TARGET], ids=["text", "numbers"])
-@pytest.mark.parametrize(
-    "scalers",
-    [
-        (),
-        (StandardScaler(),),
-        (StandardScaler(with_mean=False),),
-        (StandardScaler(with_std=False),),
-        (MinMaxScaler(),),
-        (RobustScaler(), MaxAbsScaler()),
-    ],
-    ids=["none", "standard", "no mean", "no deviation", "range", "robust, then range"],
-)
-def test_log_odds_of_a_logistic_regression(scalers, target, zipmap, tmp_path):
-    """For each class those of scikit-learn, in raw features, whatever scaled them."""
-    estimator = make_pipeline(*scalers, LogisticRegression(max_iter=50))
-    servable = servable_of(tmp_path, fitted(estimator, target, zipmap=zipmap))
+def test_log_odds_of_the_positive_class(tmp_path):
+    servable = servable_of(tmp_path, with_metadata(OURS, background=BACKGROUND, linear=LINEAR))
     linear = servable.linear
     assert linear is not None
-    expected = estimator.decision_function(ROWS)
-    labels = [str(label) for label in estimator.classes_]
-    for label, sign in zip(labels, (-1, 1), strict=True):
-        np.testing.assert_allclose(
-            linear.of(label).scores(ROWS), sign * expected, rtol=1e-4, atol=1e-3
-        )
+    assert (linear.label, linear.weights.tolist()) == ("malignant", [2.0, -4.0])
+    assert linear.scores(np.array(BACKGROUND)).tolist() == [0.0, -2.0, 0.0]
 
 
-@pytest.mark.parametrize("estimator", [LinearRegression(), Ridge()], ids=str)
-def test_the_value_of_a_linear_regression(estimator, tmp_path):
-    pipeline = make_pipeline(StandardScaler(), estimator)
-    servable = servable_of(tmp_path, fitted(pipeline, ROWS[:, 0] * 2 + TARGET))
-    assert servable.linear is not None
-    assert servable.linear.label is None
-    np.testing.assert_allclose(servable.linear.scores(ROWS), pipeline.predict(ROWS), rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("estimator", "target"),
-    [
-        (make_pipeline(Normalizer(), LogisticRegression()), LABELS),
-        (make_pipeline(PolynomialFeatures(2), Ridge()), TARGET),
-        (make_pipeline(StandardScaler(), MLPClassifier((3,), max_iter=5)), LABELS),
-        (RandomForestClassifier(2), LABELS),
-        (PoissonRegressor(max_iter=5), TARGET),
-        (Ridge(), np.stack([TARGET, TARGET + 1], axis=1)),
-        (LogisticRegression(max_iter=5), (ROWS[:, 0] // 8).astype(int)),
-    ],
-    ids=["by row", "polynomial", "mlp", "forest", "poisson", "two targets", "several classes"],
-)
-def test_what_is_not_linear_is_not_read_as_such(estimator, target, tmp_path):
-    servable = servable_of(tmp_path, fitted(estimator, target))
-    assert servable.background
-    assert servable.linear is None
-
-
-@pytest.mark.parametrize("transform", ["SOFTMAX", "LOGISTIC"])
-def test_either_transformation_of_two_scores(transform, tmp_path):
-    """By a softmax, the two scores of opposite sign count twice."""
-    background = [[1.0, 0.5], [-0.5, 0.25], [0.0, 0.0]]
-    model = with_metadata(classifier((1.0, -2.0), post_transform=transform), background=background)
+def test_the_value_of_a_regression(tmp_path):
+    model = with_metadata(regressor(), background=BACKGROUND, linear=SUM)
     linear = servable_of(tmp_path, model).linear
     assert linear is not None
-    times = 2 if transform == "SOFTMAX" else 1
-    assert linear.of("malignant").weights.tolist() == [times, -2 * times]
-    assert linear.of("benign").weights.tolist() == [-times, 2 * times]
+    assert linear.label is None
+    assert linear.scores(np.array(BACKGROUND)).tolist() == [1.5, -0.25, 0.0]
 
 
-def value_of(*nodes, **constants):
-    """A regressor of two features: these nodes from X to Y, then a weighted sum of Y."""
-    ends = helper.make_node(
-        "LinearRegressor", ["Y"], ["value"], domain="ai.onnx.ml", coefficients=[1.0, 10.0]
-    )
-    return with_metadata(
-        graph([*nodes, ends], [tensor("X")], [tensor("value", shape=(None, 1))], constants),
-        background=[[0.5, 1.0], [2.0, -3.0], [4.0, 0.25]],
-    )
+def test_a_linear_graph_without_the_entry_is_not_known_to_be_linear(tmp_path):
+    assert servable_of(tmp_path, with_metadata(OURS, background=BACKGROUND)).linear is None
 
 
-def one(operation, *more, **attributes):
-    return helper.make_node(operation, ["X", *more], ["Y"], **attributes)
-
-
-FLOATS = np.array([2.0, 4.0], np.float32)
+def test_without_a_background_there_is_nothing_to_explain(tmp_path):
+    assert servable_of(tmp_path, with_metadata(OURS, linear=LINEAR)).linear is None
 
 
 @pytest.mark.parametrize(
-    ("model", "weights", "intercept"),
+    "change",
     [
-        (value_of(one("Add", "c"), c=FLOATS), [1, 10], 42),
-        (value_of(one("Sub", "c"), c=FLOATS), [1, 10], -42),
-        (value_of(one("Mul", "c"), c=FLOATS), [2, 40], 0),
-        (value_of(one("Div", "c"), c=FLOATS), [0.5, 2.5], 0),
-        (value_of(one("Mul", "c"), c=np.float32(3)), [3, 30], 0),
-        (value_of(one("Identity")), [1, 10], 0),
+        {"coefficients": [2.001, -4.0]},
+        {"coefficients": [-2.0, 4.0]},
+        {"intercept": 0.001},
     ],
-    ids=["Add", "Sub", "Mul", "Div", "scalar", "Identity"],
+    ids=["coefficient", "of the other class", "intercept"],
 )
-def test_arithmetic_by_column(model, weights, intercept, tmp_path):
-    linear = servable_of(tmp_path, model).linear
-    assert linear is not None
-    assert linear.weights.tolist() == pytest.approx(weights)
-    assert linear.intercept == pytest.approx(intercept)
+def test_coefficients_that_contradict_the_model_are_refused(change, tmp_path):
+    model = with_metadata(OURS, background=BACKGROUND, linear=LINEAR | change)
+    with pytest.raises(LoadError, match=r"contradict the model in row [12] of") as raised:
+        servable_of(tmp_path, model)
+    assert raised.value.stage == "signature"
 
 
 @pytest.mark.parametrize(
-    "model",
+    ("model", "more", "reason"),
     [
-        value_of(one("Abs")),
-        value_of(helper.make_node("Sub", ["c", "X"], ["Y"]), c=FLOATS),  # the other way round
-        value_of(one("Mul", "X")),
-        value_of(
-            helper.make_node("Cast", ["X"], ["whole"], to=TensorProto.INT64),
-            helper.make_node("Cast", ["whole"], ["Y"], to=TensorProto.FLOAT),
+        (OURS, {"linear": {"coefficients": [1.0], "intercept": 0.0}}, "1 coefficients, not one"),
+        (OURS, {"linear": {"intercept": 0.0}}, "missing required field `coefficients`"),
+        (regressor(targets=2), {"linear": SUM}, "contradict the model"),
+        (
+            classifier(metadata={**METADATA, "positive_class": None, "recorded_examples": []}),
+            {"linear": LINEAR},
+            "no positive_class of two",
+        ),
+        (
+            regressor(),
+            {"linear": SUM, "optional_features": ["feature_1"]},
+            "optional_features may be missing",
+        ),
+        (
+            one_input_per_column(),
+            {
+                "linear": {"coefficients": [1.0] * 4, "intercept": 0.0},
+                "background": [[40, True, 1.5, "A"]],
+            },
+            "not take one table of numbers",
         ),
     ],
-    ids=["Abs", "c - X", "squared", "rounded"],
+    ids=["too few", "unreadable", "two targets", "no positive class", "missing values", "columns"],
 )
-def test_other_steps_are_not_linear(model, tmp_path):
-    assert servable_of(tmp_path, model).linear is None
+def test_an_entry_of_another_shape_is_refused(model, more, reason, tmp_path):
+    with pytest.raises(LoadError, match=reason) as raised:
+        servable_of(tmp_path, with_metadata(model, **{"background": BACKGROUND} | more))
+    assert raised.value.stage == "signature"
 
 
-def test_the_model_itself_has_the_last_word(tmp_path):
-    """A reading that is off by a little more than rounding is none."""
-    servable = servable_of(tmp_path, fitted(LogisticRegression(max_iter=50), LABELS))
-    linear = servable.linear
-    rows = np.array(servable.background)
-    answers = list(servable.answer(servable.background))
-    assert linear.agrees(rows, answers)
-    assert linear.of("benign").agrees(rows, answers)
-    assert not Linear(linear.weights, linear.intercept + 0.01, *labels(linear)).agrees(
-        rows, answers
-    )
-    assert not Linear(linear.weights * 1.01, linear.intercept, *labels(linear)).agrees(
-        rows, answers
-    )
-    assert not Linear(linear.weights, linear.intercept, *labels(linear)[::-1]).agrees(rows, answers)
-    assert not linear.agrees(rows[:1], [Answer("benign")])
-
-
-def labels(linear):
-    return linear.label, linear.other
-
-
-def test_graphs_without_a_background_are_not_even_read(tmp_path):
-    """What others made loads as before."""
-    assert servable_of(tmp_path, classifier()).linear is None
-    assert servable_of(tmp_path, classifier()).background == ()
-
-
-def test_a_graph_of_several_inputs_is_not_read(tmp_path):
-    servable = servable_of(tmp_path, classifier())
-    ports = servable.signature.ports
-    signature = type(servable.signature)(
-        servable.signature.features, ports * 2, servable.signature.outputs,
-        servable.signature.class_labels,
-    )  # fmt: skip
-    assert read_linear(classifier(), servable.signature) is not None
-    assert read_linear(classifier(), signature) is None
+def test_every_row_must_have_the_prediction(tmp_path):
+    """Nor does a model without probabilities prove anything."""
+    servable = servable_of(tmp_path, with_metadata(OURS, background=BACKGROUND, linear=LINEAR))
+    rows, answers = np.array(BACKGROUND), list(servable.answer(servable.background))
+    servable.linear.check(rows, answers)
+    for wrong in (Answer("malignant"), LoadError("examples", "fails"), answers[1]):
+        with pytest.raises(LoadError, match="row 3"):
+            servable.linear.check(rows, [*answers[:2], wrong])

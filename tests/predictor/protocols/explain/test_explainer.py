@@ -40,13 +40,14 @@ BACKGROUND = [[0.5, 0.25], [-1.0, 2.0], [0.0, 0.75]]
 
 @pytest.fixture
 def linear(tmp_path):
-    return servable_of(tmp_path, with_metadata(OURS, background=BACKGROUND))
+    entry = {"coefficients": [2.0, -4.0], "intercept": 0.0}
+    return servable_of(tmp_path, with_metadata(OURS, background=BACKGROUND, linear=entry))
 
 
 @pytest.fixture
-def sampled(linear):
-    """The same, as if nobody knew that it is linear."""
-    return replace(linear, linear=None)
+def sampled(tmp_path):
+    """The same without coefficients."""
+    return servable_of(tmp_path, with_metadata(OURS, background=BACKGROUND))
 
 
 def test_a_linear_model_in_log_odds(linear):
@@ -85,15 +86,12 @@ def test_the_positive_class_is_explained_whatever_is_predicted(record, linear, s
 
 @pytest.mark.parametrize(("radius", "label"), [(3.0, "malignant"), (-3.0, "benign")])
 def test_without_a_positive_class_the_prediction_is_explained(radius, label, tmp_path):
-    """In log-odds, those of the other class negated."""
     metadata = {key: value for key, value in METADATA.items() if key != "positive_class"}
     model = with_metadata(classifier(metadata=metadata), background=BACKGROUND)
-    servable = servable_of(tmp_path, model)
-    for each in (servable, replace(servable, linear=None)):
-        answer = explained(each, {"mean_radius": radius, "mean_texture": 0.0})
-        assert answer["prediction"] == answer["explanation"]["output"] == label
-        assert adds_up(answer)
-        assert by_name(answer)["mean_radius"] > 0
+    answer = explained(servable_of(tmp_path, model), {"mean_radius": radius, "mean_texture": 0.0})
+    assert answer["prediction"] == answer["explanation"]["output"] == label
+    assert adds_up(answer)
+    assert by_name(answer)["mean_radius"] > 0
 
 
 def test_sampling_explains_the_probability(sampled):
@@ -162,7 +160,7 @@ def test_texts_integers_and_booleans(tmp_path):
 def test_a_graph_of_single_rows(tmp_path):
     """Row by row, where it takes no more."""
     model = with_metadata(classifier(rows=1), background=BACKGROUND)
-    servable = replace(servable_of(tmp_path, model), linear=None)
+    servable = servable_of(tmp_path, model)
     assert servable.signature.one_row_at_a_time
     answer = explained(servable, {"feature_0": 1.5, "feature_1": 0.1})
     assert adds_up(answer)
@@ -272,7 +270,7 @@ def slow(tmp_path, seconds):
     model = converted(SGDRegressor().fit(rows, rows[:, 0]), 10)
     servable = servable_of(tmp_path, with_metadata(model, background=rows.tolist()))
     session = Slow(servable.session, seconds)
-    made = replace(servable, session=session, linear=None, cost=Cost(seconds, 0.0))
+    made = replace(servable, session=session, cost=Cost(seconds, 0.0))
     return made, session
 
 
