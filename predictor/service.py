@@ -33,15 +33,7 @@ from predictor.model.runs import WatchedRuns
 from predictor.model_version import ModelUri
 from predictor.operations import events, health, model, openapi, page, webhook
 from predictor.operations.journal import Journal
-from predictor.protocols.explain import routes as explain
-from predictor.protocols.mlflow_scoring import errors as scoring_errors
-from predictor.protocols.mlflow_scoring import openapi as scoring_openapi
-from predictor.protocols.mlflow_scoring import routes as scoring
-from predictor.protocols.open_inference import errors as open_inference_errors
-from predictor.protocols.open_inference import openapi as open_inference_openapi
-from predictor.protocols.open_inference import rest as open_inference
-from predictor.protocols.predict import openapi as predict_openapi
-from predictor.protocols.predict import routes as predict
+from predictor.protocols import explain, mlflow_scoring, open_inference, predict
 from predictor.reconcile.poller import Poller, PollSchedule
 from predictor.reconcile.reconciler import Reconciler
 from predictor.reconcile.source import Source
@@ -54,12 +46,12 @@ from predictor.registry.webhooks import Deliveries, WebhookSecrets
 from predictor.settings import Settings
 from predictor.traces.spans import Spans
 
-_ERROR_FORMATS = {**open_inference_errors.ERROR_FORMATS, **scoring_errors.ERROR_FORMATS}
+_ERROR_FORMATS = {**open_inference.ERROR_FORMATS, **mlflow_scoring.ERROR_FORMATS}
 _DOCUMENTED = (
-    predict_openapi.describe,
+    predict.describe,
     explain.describe,
-    open_inference_openapi.describe,
-    scoring_openapi.describe,
+    open_inference.describe,
+    mlflow_scoring.describe,
     openapi.describe,
 )
 
@@ -212,7 +204,7 @@ def create_api(service: Service) -> FastAPI:
     api.include_router(predict.routes(batcher, settings))
     api.include_router(explain.routes(batcher, settings))
     api.include_router(open_inference.routes(batcher, reconciler, settings))
-    api.include_router(scoring.routes(batcher, reconciler, settings))
+    api.include_router(mlflow_scoring.routes(batcher, reconciler, settings))
     api.include_router(model.routes(reconciler, settings))
     api.include_router(health.routes(reconciler, service.exposition))
     api.include_router(events.routes(service.journal, access, reconciler, settings))

@@ -1,1 +1,7 @@
-"""MLflow's scoring protocol: what `mlflow models serve` takes and answers, without MLflow and pandas."""
+"""MLflow's scoring protocol (`/invocations`, `/ping`, `/version`), and with it SageMaker's contract."""
+
+from predictor.protocols.mlflow_scoring.errors import ERROR_FORMATS
+from predictor.protocols.mlflow_scoring.openapi import describe
+from predictor.protocols.mlflow_scoring.routes import routes
+
+__all__ = ["ERROR_FORMATS", "describe", "routes"]

@@ -1,1 +1,7 @@
-"""The Open Inference Protocol V2, whatever carries it: tensors in, rows, answers, tensors out."""
+"""The Open Inference Protocol V2, over REST (`/v2`) and gRPC: tensors in, tensors out."""
+
+from predictor.protocols.open_inference.errors import ERROR_FORMATS
+from predictor.protocols.open_inference.openapi import describe
+from predictor.protocols.open_inference.rest import routes
+
+__all__ = ["ERROR_FORMATS", "describe", "routes"]
