@@ -13,7 +13,7 @@ async def live(tmp_path):
     """A service on a socket, with version 7 of our own."""
     made = Live(tmp_path)
     await made.serve(7, OURS)
-    async with made.behind("fast lane"):
+    async with made.on_socket():
         yield made
     await made.reconciler.close()
 

@@ -64,16 +64,19 @@ class Live:
         self.client = httpx.AsyncClient(transport=transport, base_url="http://service")
 
     @contextlib.asynccontextmanager
-    async def behind(self, door: str) -> AsyncIterator[None]:
-        """Let the client come in by a socket, unless the door is `asgi`."""
-        async with contextlib.AsyncExitStack() as stack:
-            if door != "asgi":
-                address = await stack.enter_async_context(listening(self.app, self.service))
-                self.client = httpx.AsyncClient(
-                    transport=OneWrite(address), base_url=f"http://127.0.0.1:{address.port}"
-                )
+    async def on_socket(self) -> AsyncIterator[None]:
+        """Let the client talk over a socket, and so by the fast lane, unless settings close it."""
+        async with listening(self.app, self.service) as address:
+            self.client = httpx.AsyncClient(
+                transport=OneWrite(address), base_url=f"http://127.0.0.1:{address.port}"
+            )
             yield
             await self.client.aclose()
+
+    async def close(self) -> None:
+        """Close the client and free the servable."""
+        await self.client.aclose()
+        await self.reconciler.close()
 
     async def serve(self, number: int, model: bytes, signature: str | None = None) -> None:
         """Promote a version with this graph and wait until it serves."""

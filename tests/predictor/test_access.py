@@ -32,13 +32,12 @@ def files(tmp_path):
     return made
 
 
-@pytest.fixture(params=["asgi", "stock protocol", "fast lane"])
-async def guarded(request, tmp_path, files):
-    made = Live(tmp_path, fast_lane=request.param == "fast lane", **files)
+@pytest.fixture
+async def guarded(tmp_path, files):
+    made = Live(tmp_path, **files)
     await made.serve(7, OURS)
-    async with made.behind(request.param):
-        yield made
-    await made.reconciler.close()
+    yield made
+    await made.close()
 
 
 @pytest.fixture

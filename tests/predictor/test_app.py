@@ -20,27 +20,20 @@ from tests.predictor.live import Live
 from tests.predictor.parts import version
 
 
-@pytest.fixture(params=["asgi", "stock protocol", "fast lane"])
-def door(request):
-    """The ways that a request can come in; what is answered is the same."""
-    return request.param
-
-
 @pytest.fixture
-async def live(tmp_path, door):
-    made = Live(tmp_path, max_body_bytes=2000, fast_lane=door == "fast lane")
+async def live(tmp_path):
+    made = Live(tmp_path, max_body_bytes=2000)
     await made.serve(7, OURS)
-    async with made.behind(door):
-        yield made
-    await made.reconciler.close()
+    yield made
+    await made.close()
 
 
 @pytest.fixture
-async def idle(tmp_path, door):
-    """A service whose registry was not asked yet."""
-    made = Live(tmp_path, fast_lane=door == "fast lane")
-    async with made.behind(door):
-        yield made
+async def idle(tmp_path):
+    """A service that has not polled its registry yet."""
+    made = Live(tmp_path)
+    yield made
+    await made.close()
 
 
 def is_problem(response, status, **headers):
@@ -191,7 +184,6 @@ class TestErrors:
         is_problem(await live.client.post(path, content=endless()), 413)
         assert (await live.client.post(path, content=b" " * 2000)).status_code == 400
 
-    @pytest.mark.parametrize("door", ["asgi"], indirect=True)
     async def test_a_wrong_length_is_not_believed(self, live):
         """A small Content-Length does not open the door to a large body, whoever the server is."""
         headers = {"content-length": "2"}

@@ -17,9 +17,9 @@ DIFFER = {"date", "x-request-id"}
 CHANGING = {"/model", "/metrics"}
 
 
-@pytest.fixture(params=[True, False], ids=["fast lane", "stock"])
-async def address(request, tmp_path):
-    live = Live(tmp_path, fast_lane=request.param)
+@pytest.fixture
+async def address(tmp_path):
+    live = Live(tmp_path)
     await live.serve(7, OURS)
     async with listening(live.app, live.service) as listens:
         listens.live = live

@@ -34,12 +34,11 @@ def summed(*inputs):
     return graph(nodes, ports, [tensor("value", "double", (None, 1))])
 
 
-@pytest.fixture(params=["asgi", "fast lane"])
-async def live(request, tmp_path):
+@pytest.fixture
+async def live(tmp_path):
     made = Live(tmp_path)
-    async with made.behind(request.param):
-        yield made
-    await made.reconciler.close()
+    yield made
+    await made.close()
 
 
 async def predicted(live, record):

@@ -52,13 +52,12 @@ def close(given):
     return np.allclose(given, RIGHT, atol=1e-6)
 
 
-@pytest.fixture(params=["asgi", "fast lane"])
-async def live(request, tmp_path):
+@pytest.fixture
+async def live(tmp_path):
     made = Live(tmp_path)
-    async with made.behind(request.param):
-        await made.serve(1, GRAPH)
-        yield made
-    await made.reconciler.close()
+    await made.serve(1, GRAPH)
+    yield made
+    await made.close()
 
 
 async def post(live, path, body, **headers):

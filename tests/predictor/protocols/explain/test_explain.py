@@ -48,12 +48,11 @@ def patient(rows):
     return rows.test.features.iloc[3].to_dict()
 
 
-@pytest.fixture(params=["asgi", "fast lane"])
-async def live(request, tmp_path):
+@pytest.fixture
+async def live(tmp_path):
     made = Live(tmp_path, max_body_bytes=4000)
-    async with made.behind(request.param):
-        yield made
-    await made.reconciler.close()
+    yield made
+    await made.close()
 
 
 async def test_the_answer_and_why(live, exported, patient):

@@ -28,13 +28,12 @@ TOLD = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=["asgi", "stock protocol", "fast lane"])
-async def live(tmp_path, request):
-    made = Live(tmp_path, fast_lane=request.param == "fast lane")
+@pytest.fixture
+async def live(tmp_path):
+    made = Live(tmp_path)
     await made.serve(7, KNOWING)
-    async with made.behind(request.param):
-        yield made
-    await made.reconciler.close()
+    yield made
+    await made.close()
 
 
 async def test_a_record_within_is_answered_as_ever(live):
