@@ -1,4 +1,4 @@
-"""From a record's body to its answer and what each feature contributed to it. It works in a thread."""
+"""From a record's body to its answer and the contribution of each feature. It runs in a thread."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from predictor.model.validation import settled
 from predictor.openapi.schemas import doc
 from predictor.protocols.explain import sampling as plan
 from predictor.protocols.explain.output import Mixed, Output
-from predictor.protocols.explain.sampling import NoBackground, Plan, rows_a_call, sample
+from predictor.protocols.explain.sampling import NoBackground, Plan, rows_per_call, sample
 
 Floats = NDArray[np.float64]
 
@@ -59,7 +59,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of an answer. The fields beside `explanation` are those of `/predict`."""
+    """The body of a response; all fields but `explanation` are those of `/predict`."""
 
     prediction: Prediction
     probability: float | UnsetType = UNSET
@@ -79,14 +79,14 @@ def largest_first(
     return sorted(listed, key=lambda each: -abs(each.contribution))
 
 
-_MEASUREMENTS = 3  # of which the least counts: whatever else runs meanwhile only adds to it
+_MEASUREMENTS = 3  # the shortest counts: other work on the machine only adds to it
 
 
 class Explainer:
-    """Explains the answers of whatever servable it is given; what it plans for one, it keeps."""
+    """Explains answers of any servable; it keeps one plan for each."""
 
     def __init__(self) -> None:
-        # By the servable, and no longer than it lives. Threads that come first wait for one of them.
+        # A plan lives as long as its servable. One thread makes it, and the others wait.
         self._plans: WeakKeyDictionary[Servable, Plan] = WeakKeyDictionary()
         self._planning = Lock()
 
@@ -136,7 +136,7 @@ class Explainer:
 
         planned = self._plan(servable, mixed(math.inf))
         value = output.of_answer(answer)
-        found = sample(mixed(plan.MOST_SECONDS), value, planned.ranks, planned.sources)
+        found = sample(mixed(plan.MAX_SECONDS), value, planned.ranks, planned.sources)
         return Explanation(
             output.name,
             "value" if output.label is None else "probability",
@@ -156,18 +156,21 @@ class Explainer:
 
 
 def _planned(servable: Servable, mixed: Mixed) -> Plan:
-    """A plan by what a row takes here and now, mixing included."""
+    """A plan from the measured time of a row, mixing included."""
     features, rows = len(servable.signature.features), len(servable.background)
-    # A slow model is tried with few rows: that must not take long either.
+    # A slow model is measured with few rows: that must be quick, too.
     one = servable.cost.call + servable.cost.row
-    few = int(min(rows, rows_a_call(features), plan.SECONDS / one if one else math.inf)) or 1
+    few = (
+        int(min(rows, rows_per_call(features), plan.PLANNED_SECONDS / one if one else math.inf))
+        or 1
+    )
     taken, sources = np.zeros((few, features), np.bool_), np.arange(few)
     seconds = math.inf
     for _ in range(_MEASUREMENTS):
         started = perf_counter()
         mixed(taken, sources)
         seconds = min(seconds, perf_counter() - started)
-        if seconds > plan.SECONDS:
+        if seconds > plan.PLANNED_SECONDS:
             break
     seed = int(servable.artifact.onnx_sha256[:16], 16)
     return Plan.of(features, rows, seconds / few, seed)
@@ -194,7 +197,7 @@ def _names(servable: Servable) -> list[str]:
 
 
 def _values(servable: Servable, body: bytes) -> list[Value | None]:
-    """The values that a body has, once it is known to be a record: unrounded; None where one is missing."""
+    """The values of a body that is a valid record: not rounded; None for a missing value."""
     record = msgspec.json.decode(body)
     given = ((record.get(each.name), each) for each in servable.signature.features)
     return [None if value is None else settled(value, feature) for value, feature in given]

@@ -1,4 +1,4 @@
-"""The one number of an answer that is explained, and its values for mixtures of a record with the background."""
+"""The number of an answer that is explained, and its values for mixtures of a record with the background."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from predictor.protocols.explain.sampling import (
     NotInTime,
 )
 
-_VALUE = "prediction"  # what the answers of regressors call it
+_VALUE = "prediction"  # its name in a regressor's response
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Output:
 
     @classmethod
     def of(cls, signature: Signature, answer: Answer) -> "Output":
-        """The positive class, where there is one; else the class that was predicted.
+        """The positive class, if there is one; else the predicted class.
 
-        Raises NotExplainable where the answer has no number, or several.
+        Raises NotExplainable if the answer has no number, or several.
         """
         if signature.outputs.value is not None:
             if isinstance(answer.prediction, list):
@@ -53,12 +53,12 @@ class Output:
 
     @property
     def name(self) -> str:
-        """What the explanation calls it."""
+        """Its name in the explanation."""
         return _VALUE if self.label is None else self.label
 
     @property
     def names(self) -> list[str]:
-        """The graph's outputs that it is read from."""
+        """The outputs of the graph that contain it."""
         outputs = self.signature.outputs
         name = outputs.probabilities if self.label is not None else outputs.value
         return [name] if name is not None else []
@@ -71,7 +71,7 @@ class Output:
         return answer.probabilities[self.label]
 
     def read(self, outputs: Sequence[Any]) -> NDArray[np.float64]:
-        """The numbers [N], from what ONNX Runtime gives for `names`."""
+        """The numbers [N], from ONNX Runtime's values of `names`."""
         (given,) = outputs
         if self.label is None:
             return by_row(given, self.signature.outputs.axis)[:, 0].astype(np.float64)
@@ -95,7 +95,7 @@ class Mixed:
         self, servable: Servable, output: Output, record: Feed, background: Feed,
         *, seconds: float, clock: Clock = perf_counter,
     ) -> None:  # fmt: skip
-        """From now on, `seconds` may pass."""
+        """The time limit, `seconds`, starts now."""
         self._servable = servable
         self._output = output
         self._mixtures = Mixtures(record, background)
@@ -106,8 +106,7 @@ class Mixed:
     def __call__(self, taken: Mask, sources: Integers) -> Floats:
         """The answers [N], as `sampling.Compute`.
 
-        Raises NotInTime; or InvalidRecord where the model has no finite answer for one of them: an
-        explanation would have none either.
+        Raises NotInTime; or InvalidRecord if the model has no finite answer for one of them.
         """
         if self._clock() - self._started > self._seconds:
             raise NotInTime(self._seconds)
@@ -130,5 +129,5 @@ class Mixed:
 
 
 def _refused(what: str) -> InvalidRecord:
-    mixed = "with some of its features as in rows of the background, which explaining takes"
-    return InvalidRecord([FieldError("", f"the model {what}, for this record {mixed}")])
+    mixed = "this record with some features replaced by those of background rows"
+    return InvalidRecord([FieldError("", f"it cannot be explained: the model {what} for {mixed}")])

@@ -13,7 +13,7 @@ from predictor.openapi.examples import Examples
 from predictor.openapi.responses import NOTHING_SERVING, answers_with, takes
 from predictor.openapi.schemas import Part, Versioned, components, ref
 from predictor.protocols.explain.explainer import Explainer, Explanation
-from predictor.protocols.explain.sampling import MOST_SECONDS, NoBackground, NotInTime
+from predictor.protocols.explain.sampling import MAX_SECONDS, NoBackground, NotInTime
 from predictor.protocols.predict.openapi import prediction_schema
 from predictor.settings import Settings
 
@@ -39,7 +39,7 @@ def routes(batcher: Batcher, settings: Settings) -> APIRouter:
             NOTHING_SERVING,
             Overloaded(settings.max_queued_batches, "batches"),
             InferenceTimeout(settings.inference_seconds),
-            NotInTime(MOST_SECONDS),
+            NotInTime(MAX_SECONDS),
             says="The prediction, and what each feature contributed to it.",
         ),
     )

@@ -1,4 +1,4 @@
-"""Shapley values by sampling permutations, in antithetic pairs; and how many permutations one can afford."""
+"""Shapley values by sampling permutations in antithetic pairs, as many as fit in the time."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from predictor.errors import Conflict, Unavailable
 
 
 class NotInTime(Unavailable):
-    """An explanation took too long; later the machine may be less busy."""
+    """An explanation took too long."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"not explained within {seconds:g} s of computing; try again later")
 
 
 class NoBackground(Conflict):
-    """The serving version has nothing that answers could be explained against."""
+    """The serving version has no background data to explain answers against."""
 
     def __init__(self) -> None:
         super().__init__(
-            "this version carries no background, the rows that answers are explained against; "
-            "export it with one, as this project's trainer does: `background` in the graph's metadata"
+            "this version has no background, the rows that answers are compared with; export it with `background` "
+            "in the graph's metadata, as this project's trainer does"
         )
 
 
 class NotExplainable(Conflict):
-    """The serving version's answers are of a kind that is not explained; the message says why."""
+    """The serving version's answers cannot be explained; the message says why."""
 
 
 Feed = Mapping[str, NDArray[Any]]
@@ -38,8 +38,7 @@ Mask = NDArray[np.bool_]
 class Mixtures:
     """Mixtures of one record with a background, as tensors for ONNX Runtime.
 
-    Whole values are taken from the one or the other, so that texts, integers and booleans mix as
-    well as numbers do.
+    Each value comes from one or the other, so texts, integers and booleans can be mixed, too.
     """
 
     def __init__(self, record: Feed, background: Feed) -> None:
@@ -48,9 +47,9 @@ class Mixtures:
         self._background = background
 
     def feed(self, taken: Mask, sources: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """One row for each of `taken` [N, F]: the record's value where it is true.
+        """One row for each of `taken` [N, F]: the record's value where it is true, else the background's.
 
-        Elsewhere that of the background's row that `sources` [N] names.
+        `sources` [N] are the numbers of the background rows.
         """
         mixed, start = {}, 0
         for port, ours in self._record.items():
@@ -70,9 +69,9 @@ Integers = NDArray[np.int64]
 Compute = Callable[[Mask, Integers], Floats]
 """The model's answers [N] to mixtures, as `Mixtures.feed` describes them."""
 
-_MOST_VALUES = 1 << 19  # in the rows of one call: what an explanation holds in memory at a time
-_MOST_ROWS = 1024  # of one call: a model may compare each with every row that it was trained on
-_FEWEST = 2  # pairs: of one alone, nothing says how far off it is
+_MAX_VALUES = 1 << 19  # in the rows of one call: they are in memory at the same time
+_MAX_ROWS = 1024  # in one call: a model may compare each row with all of its training data
+_MIN_PAIRS = 2  # one pair has no standard error
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +87,9 @@ class Estimate:
 def sample(compute: Compute, value: float, ranks: Integers, sources: Integers) -> Estimate:
     """Shapley values of the record whose answer is `value`.
 
-    `ranks` [R, K, F] are R rounds of a permutation for each of the K background rows that `sources`
-    names: the place of each feature in it. Where `compute` raises NotInTime, the rounds before
-    count; the error is raised where these are none, or one of a single permutation.
+    `ranks` [R, K, F] are R rounds of one permutation for each of the K background rows in `sources`: the
+    place of each feature in it. If `compute` raises NotInTime, the result is that of the rounds before;
+    if those have fewer than two pairs, the error is raised.
     """
     begins = _background(compute, sources, ranks.shape[2])
     rounds: list[Floats] = []
@@ -98,7 +97,7 @@ def sample(compute: Compute, value: float, ranks: Integers, sources: Integers) -
         try:
             rounds.append(_pairs(compute, value, ranked, sources, begins))
         except NotInTime:
-            if len(rounds) * len(sources) < _FEWEST:
+            if len(rounds) * len(sources) < _MIN_PAIRS:
                 raise
             break
     found = np.array(rounds)
@@ -111,22 +110,22 @@ def sample(compute: Compute, value: float, ranks: Integers, sources: Integers) -
 
 
 def _background(compute: Compute, sources: Integers, features: int) -> Floats:
-    """The answers to background rows as they are."""
-    parts = np.array_split(sources, -(-len(sources) // rows_a_call(features)))
+    """The answers to the background rows themselves."""
+    parts = np.array_split(sources, -(-len(sources) // rows_per_call(features)))
     return np.concatenate(
         [compute(np.zeros((len(part), features), np.bool_), part) for part in parts]
     )
 
 
-def rows_a_call(features: int) -> int:
-    """How many rows of so many features are computed at a time."""
-    return max(1, min(_MOST_ROWS, _MOST_VALUES // features))
+def rows_per_call(features: int) -> int:
+    """The number of rows, of this number of features, in one call."""
+    return max(1, min(_MAX_ROWS, _MAX_VALUES // features))
 
 
 def _pairs(
     compute: Compute, value: float, ranks: Integers, sources: Integers, begins: Floats
 ) -> Floats:
-    """What each pair of walks says of each feature [K, F]."""
+    """The contribution of each feature by each pair of walks [K, F]."""
     walks, features = ranks.shape
     both = np.concatenate([ranks, features - 1 - ranks])
     between = [
@@ -142,19 +141,19 @@ def _pairs(
 
 
 def _parts(walks: int, steps: int, features: int) -> Iterator[tuple[Integers, Integers]]:
-    """The walk and the step of every mixture, for one call after the other."""
-    size = rows_a_call(features)
+    """The walk and the step of each mixture, call by call."""
+    size = rows_per_call(features)
     for start in range(0, walks * steps, size):
         number = np.arange(start, min(start + size, walks * steps))
         yield number // steps, number % steps + 1
 
 
 def _standard_errors(found: Floats) -> Floats:
-    """Of the means over rounds and background rows, from the pairs [R, K, F].
+    """Standard errors of the means over rounds and background rows, from the pairs [R, K, F].
 
-    Background rows are used in full and equally, so what they differ by is no error; what pairs
-    that begin at the same row differ by is. Of a single round that is not known, and all the
-    differences are counted, which is too much rather than too little.
+    All background rows are used equally often, so the differences between rows are no error; differences
+    between pairs of the same row are. A single round has no such pairs: then all differences count, which
+    overestimates the error.
     """
     rounds, rows, _ = found.shape
     if rounds > 1:
@@ -165,21 +164,20 @@ def _standard_errors(found: Floats) -> Floats:
     return errors
 
 
-SECONDS = 0.25
-"""Of computing, that one explanation is planned to take at most."""
-MOST_SECONDS = 1.0
-"""When an explanation ends with what it has: a machine that is busy takes longer than planned."""
-MOST_ROUNDS = 8
-"""Pairs of permutations for each background row: with 50 of these, 800 permutations."""
-LEAST_PAIRS = 4
+PLANNED_SECONDS = 0.25
+"""The computing time that an explanation is planned for."""
+MAX_SECONDS = 1.0
+"""The time after which it ends with the rounds so far: a busy machine takes longer than planned."""
+MAX_ROUNDS = 8
+"""Pairs of permutations for each background row: with 50 rows, 800 permutations."""
+MIN_PAIRS = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The background rows to begin at, int64 [K], and the rounds of permutations, int64 [R, K, F].
+    """Background rows to begin at, int64 [K], and rounds of permutations, int64 [R, K, F].
 
-    A permutation is the place of each feature in it. Of the same version and the same counts, it is
-    always the same.
+    A permutation is the place of each feature in it. The same version and counts give the same plan.
     """
 
     sources: Integers
@@ -187,22 +185,24 @@ class Plan:
 
     @classmethod
     def of(cls, features: int, background: int, row_seconds: float, seed: int) -> "Plan":
-        """As many rounds as fit in `SECONDS`, where one row takes `row_seconds`.
+        """As many rounds as fit in `PLANNED_SECONDS`, where one row takes `row_seconds`.
 
-        Where not even one round over all background rows fits, there are fewer of these. Counts are
-        powers of two, or all, so that two measurements of one model rarely give two plans.
+        If not even one round over all background rows fits, it uses fewer rows. Counts are powers of two,
+        or all, so that two measurements of one model rarely give two plans.
 
-        Raises NotExplainable where that leaves next to nothing.
+        Raises NotExplainable for a model that is too slow.
         """
-        a_pair = 2 * (features - 1) * row_seconds
+        pair_seconds = 2 * (features - 1) * row_seconds
         pairs = (
-            min(SECONDS / a_pair, MOST_ROUNDS * background) if a_pair else MOST_ROUNDS * background
+            min(PLANNED_SECONDS / pair_seconds, MAX_ROUNDS * background)
+            if pair_seconds
+            else MAX_ROUNDS * background
         )
-        if pairs < LEAST_PAIRS:
+        if pairs < MIN_PAIRS:
             raise NotExplainable(
                 f"this version takes {row_seconds * 1000:.2g} ms for a row: an explanation of "
-                f"{features} features would take {LEAST_PAIRS * a_pair:.2g} s at least, and "
-                f"{SECONDS} s are allowed"
+                f"{features} features would take {MIN_PAIRS * pair_seconds:.2g} s at least, and "
+                f"{PLANNED_SECONDS} s are allowed"
             )
         rows = background if pairs >= background else _power_of_two(pairs)
         rounds = _power_of_two(pairs / rows)
@@ -212,5 +212,6 @@ class Plan:
         return cls(sources, random.permuted(places, axis=2))
 
 
-def _power_of_two(most: float) -> int:
-    return 1 << (int(most).bit_length() - 1)
+def _power_of_two(limit: float) -> int:
+    """The largest power of two up to a limit."""
+    return 1 << (int(limit).bit_length() - 1)

@@ -1,4 +1,4 @@
-"""The methods of `inference.GRPCInferenceService`: bytes of a request in, bytes of its answer out."""
+"""The methods of `inference.GRPCInferenceService`: bytes of a request in, bytes of its response out."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -36,11 +36,11 @@ _CONTENTS = {
     "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
     "FP32": "fp32_contents", "FP64": "fp64_contents",
 }  # fmt: skip
-"""The field that has the elements of each datatype; those of FP16 are only ever raw."""
+"""The field for the elements of each datatype; FP16 is always raw."""
 
 
 def read(kind: type[M], body: bytes) -> M:
-    """The message that these bytes are. Raises MalformedBody."""
+    """Parse a message. Raises MalformedBody."""
     try:
         return kind.FromString(body)
     except DecodeError:
@@ -48,12 +48,12 @@ def read(kind: type[M], body: bytes) -> M:
 
 
 def target(name: str, version: str) -> Target:
-    """The model that a message names; an empty version is whichever serves."""
+    """The model that a message names; an empty version means the serving one."""
     return Target(name, version or None)
 
 
 def inference(request: ModelInferRequest) -> Inference:
-    """What is asked for. Raises InvalidInference for elements that are not where they should be."""
+    """Read a request. Raises InvalidInference for elements in a wrong field."""
     _check_parameters(request)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
@@ -82,7 +82,7 @@ def _check_parameters(request: ModelInferRequest) -> None:
 def _raw(tensor: Any, raw: bytes) -> bytes:
     if tensor.HasField("contents"):
         raise InvalidInference(
-            f"input {quoted(tensor.name)} has contents, and raw_input_contents is given as well"
+            f"input {quoted(tensor.name)} has contents, and the request has raw_input_contents; send one"
         )
     return raw
 
@@ -92,14 +92,14 @@ def _typed(tensor: Any) -> list[Any]:
     for field, _ in tensor.contents.ListFields():
         if taken is not None and field.name != taken:
             raise InvalidInference(
-                f"input {quoted(tensor.name)}: {tensor.datatype} is taken in {taken}, "
-                f"and not in {field.name}"
+                f"input {quoted(tensor.name)}: {tensor.datatype} is sent in {taken}, "
+                f"not in {field.name}"
             )
     return list(getattr(tensor.contents, taken)) if taken else []
 
 
 def response(request: ModelInferRequest, inferred: Inferred) -> bytes:
-    """The answer to a request, with its id: raw where its inputs were, as Triton has it, or one output is FP16."""
+    """The response to a request, with its id. Contents are raw if its inputs were (as in Triton), or for FP16."""
     version = inferred.version
     made = ModelInferResponse(model_name=version.name, model_version=version.version, id=request.id)
     raw = bool(request.raw_input_contents) or any(
@@ -123,7 +123,7 @@ _SERVICE = "/inference.GRPCInferenceService/"
 
 
 def methods(batcher: Batcher, reconciler: Reconciler) -> Mapping[str, Method]:
-    """Each method by its path, which is also what metrics and the table of keys call it."""
+    """Each method by its path, which is also its name in metrics and in the table of keys."""
     each = _Methods(batcher, reconciler)
     return {
         f"{_SERVICE}ServerLive": each.server_live,
@@ -161,7 +161,7 @@ class _Methods:
 
     async def server_metadata(self, body: bytes) -> bytes:
         read(pb.ServerMetadataRequest, body)
-        # No extension: what JSON needs one for, raw contents, is part of the protocol here.
+        # No extension: raw contents, which JSON needs one for, are part of gRPC's messages.
         return pb.ServerMetadataResponse(
             name="mlflow-hotswap", version=__version__
         ).SerializeToString()
@@ -181,15 +181,15 @@ class _Methods:
         ).SerializeToString()
 
     async def model_infer(self, body: bytes) -> bytes:
-        """One row joins the tick's; more, or a large message, are read, run and written in a thread.
+        """One row joins the tick's batch; more rows, or a large message, are processed in a thread.
 
         Raises InvalidInference, UnknownModel, MalformedBody, NothingServing or Overloaded.
         """
         if len(body) <= LARGE:
             request = read(pb.ModelInferRequest, body)
-            asked = inference(request)
-            if asked.has_one_row:
-                return response(request, await self._batcher.ask_about(asked))
+            read_request = inference(request)
+            if read_request.has_one_row:
+                return response(request, await self._batcher.ask_about(read_request))
         return await self._batcher.compute(partial(_infer, body))
 
 

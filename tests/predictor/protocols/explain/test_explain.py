@@ -113,7 +113,7 @@ async def test_a_version_that_carries_no_background(live):
     """409, and what to do about it; it goes on predicting."""
     await live.serve(1, OURS)
     problem = is_problem(await live.client.post(EXPLAIN, json=GOOD), 409)
-    assert "export it with one" in problem["detail"]
+    assert "export it with `background`" in problem["detail"]
     assert (await live.client.post("/predict", json=GOOD)).status_code == 200
 
 

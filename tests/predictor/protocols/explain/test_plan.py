@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from predictor.protocols.explain.sampling import (
-    LEAST_PAIRS,
-    MOST_ROUNDS,
-    SECONDS,
+    MAX_ROUNDS,
+    MIN_PAIRS,
+    PLANNED_SECONDS,
     NotExplainable,
     Plan,
 )
@@ -30,7 +30,7 @@ def test_a_slow_model_gets_fewer_permutations(milliseconds, rows, rounds):
     """Then fewer background rows; what is planned fits."""
     plan = Plan.of(30, 50, milliseconds / 1000, seed=1)
     assert plan.ranks.shape == (rounds, rows, 30)
-    assert plan.ranks.size // 30 * 2 * 29 * milliseconds / 1000 <= SECONDS
+    assert plan.ranks.size // 30 * 2 * 29 * milliseconds / 1000 <= PLANNED_SECONDS
     assert len(set(plan.sources.tolist())) == rows
     assert plan.sources.max() < 50
 
@@ -46,9 +46,11 @@ def test_what_would_say_next_to_nothing_is_refused():
 def test_few_rows_and_few_features(features, background):
     """There are always two pairs or more, so that there is an error to report."""
     plan = Plan.of(features, background, 1e-6, seed=1)
-    assert plan.ranks.shape == (MOST_ROUNDS, background, features)
+    assert plan.ranks.shape == (MAX_ROUNDS, background, features)
     if features > 1:
-        slow = Plan.of(features, background, SECONDS / LEAST_PAIRS / 2 / (features - 1), seed=1)
+        slow = Plan.of(
+            features, background, PLANNED_SECONDS / MIN_PAIRS / 2 / (features - 1), seed=1
+        )
         assert slow.ranks.shape[0] * slow.ranks.shape[1] >= 2
 
 

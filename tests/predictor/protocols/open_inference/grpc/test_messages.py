@@ -81,9 +81,9 @@ WRONG = {
     "few bytes": (infer(ROW[:-1]), "7 bytes; the shape and FP32 need 8"),
     "not finite": (infer((1.0, float("nan"))), "element 1: not a finite number"),
     "not finite, raw": (infer(struct.pack("<2f", float("inf"), 0)), "element 0: not a finite"),
-    "wrong field": (wrong_field(), "FP32 is taken in fp32_contents, and not in int_contents"),
+    "wrong field": (wrong_field(), "FP32 is sent in fp32_contents, not in int_contents"),
     "does not fit": (too_large_for_int8(), "element 1: does not fit INT8"),
-    "both contents": (both_contents(), "input `X` has contents, and raw_input_contents is given"),
+    "both contents": (both_contents(), "input `X` has contents, and the request has raw_input"),
     "raw of one": (
         two_inputs(infer(), infer(name="Y"), [ROW]),
         "raw_input_contents has 1 elements, and there are 2 inputs",
