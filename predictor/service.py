@@ -29,7 +29,9 @@ from predictor.inference.batcher import Batcher
 from predictor.metrics.counts import Counts
 from predictor.metrics.exposition import Exposition
 from predictor.metrics.recorder import Metrics, measure_lag
+from predictor.model.loader import load
 from predictor.model.runs import WatchedRuns
+from predictor.model.servable import Servable
 from predictor.model_version import ModelUri
 from predictor.operations import events, health, model, openapi, page, webhook
 from predictor.operations.journal import Journal
@@ -44,7 +46,7 @@ from predictor.registry.source import RegistrySource
 from predictor.registry.versions import RegistryClient
 from predictor.registry.webhooks import Deliveries, WebhookSecrets
 from predictor.settings import Settings
-from predictor.traces.spans import Spans
+from predictor.traces.tracer import Tracer, tracer_for
 
 _ERROR_FORMATS = {**open_inference.ERROR_FORMATS, **mlflow_scoring.ERROR_FORMATS}
 _DOCUMENTED = (
@@ -85,7 +87,7 @@ class Service:
     poller: Poller
     batcher: Batcher
     access: Access
-    spans: Spans
+    tracer: Tracer
     deliveries: Deliveries | None  # None without a webhook secret
     lane: FastLane | None  # None where ASGI answers every request
     grpc: Any  # None without a gRPC port
@@ -96,7 +98,7 @@ def compose(
     worker: WorkerContext | None = None,
     *,
     source: Source | None = None,
-    load: Callable[..., Any] | None = None,
+    load: Callable[..., Servable] = load,
     journal: Callable[..., Journal] = Journal,
 ) -> Service:
     """Make every part from the settings. Nothing is started. Raises SettingsError.
@@ -108,17 +110,18 @@ def compose(
     metrics = Metrics(worker.counts)
     number = worker.schedule.worker if worker.schedule.workers > 1 else None
     records = journal(settings.max_event_streams, count=metrics.streams, worker=number)
-    spans = Spans.of(settings)
-    observers = [logs.write, metrics.observe, records.observe, *spans.observers, *worker.observers]
+    tracer = tracer_for(settings.traces_exporter)
+    observers = [logs.write, metrics.observe, records.observe, *worker.observers]
 
     def observe(event: Event) -> None:
         for observer in observers:
             observer(event)
 
     reconciler = Reconciler(
-        spans.source(source or _registry(settings, uri)),
+        source or _registry(settings, uri),
         partial(
-            load or spans.load,
+            load,
+            during=tracer.span,
             runs=WatchedRuns(settings.inference_seconds),
             ignore_unknown=settings.extra_fields == "ignore",
         ),
@@ -126,13 +129,15 @@ def compose(
         when_none=settings.when_none,
         retry_seconds=settings.poll_seconds,
         load_seconds=settings.load_seconds,
+        tracer=tracer,
     )
-    batcher = spans.batcher(
+    batcher = Batcher(
         reconciler.require_serving,
         metrics,
         most_rows=settings.max_queued_rows,
         most_batches=settings.max_queued_batches,
         timed_out=reconciler.timed_out,
+        tracer=tracer,
     )
     access = Access.of(settings, observe)
     lane = None
@@ -148,10 +153,10 @@ def compose(
         exposition=Exposition(uri.name, worker.counts, worker.siblings, worker.supervisor),
         journal=records,
         reconciler=reconciler,
-        poller=Poller(spans.reconcile(reconciler), settings.poll_seconds, worker.schedule),
+        poller=Poller(reconciler.reconcile, settings.poll_seconds, worker.schedule),
         batcher=batcher,
         access=access,
-        spans=spans,
+        tracer=tracer,
         deliveries=Deliveries(WebhookSecrets(secret), uri.name) if secret else None,
         lane=lane,
         grpc=_grpc(
@@ -160,7 +165,7 @@ def compose(
             reconciler=reconciler,
             access=access,
             metrics=metrics,
-            below=spans.below,
+            below=tracer.below,
         ),
     )
 
@@ -224,7 +229,7 @@ def create_api(service: Service) -> FastAPI:
 
 def wrap(api: FastAPI, service: Service) -> App:
     """The ASGI application: `api` within the middleware that every response passes, errors included."""
-    return HeadMiddleware(RequestIdMiddleware(service.spans.app(api)))
+    return HeadMiddleware(RequestIdMiddleware(service.tracer.wrap(api)))
 
 
 def _lifespan(service: Service) -> Any:
@@ -267,7 +272,7 @@ def serve(service: Service, listener: socket.socket) -> int:
         signal.signal(ended_by, end)
     _favour_requests()
     uvicorn.run(sockets=[listener])
-    service.spans.end()
+    service.tracer.close()
     return int(uvicorn.lifespan.should_exit)
 
 

@@ -21,6 +21,8 @@ from predictor.inference.compute import (
 )
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
+from predictor.model.signature import Row
+from predictor.traces.tracer import TRACES_OFF, Span, Tracer
 
 T = TypeVar("T")
 
@@ -89,6 +91,7 @@ class Batcher:
         most_rows: int = 1024,
         most_batches: int = 32,
         timed_out: Callable[[Servable], None] = lambda _: None,
+        tracer: Tracer = TRACES_OFF,
     ) -> None:
         """`serving` gives the servable that answers now, or raises NothingServing.
 
@@ -99,6 +102,7 @@ class Batcher:
         self._observer = observer
         self._most_rows = most_rows
         self._timed_out = timed_out
+        self._tracer = tracer
         self._alone: WeakSet[Servable] = WeakSet()
         self._any_alone = False  # asking a WeakSet costs, and as a rule there is nothing in it
         self._asked: list[bytes | Question] = []
@@ -120,38 +124,49 @@ class Batcher:
         self._replies.append(reply)
 
     async def predict(self, body: bytes) -> bytes:
-        """Answer one record. Raises RequestError, NothingServing or Overloaded."""
-        if len(body) > LARGE:
-            return await self._in_thread(partial(answer_one, body))
-        return await self._in_tick(body)
+        """Predict one record. Raises RequestError, NothingServing or Overloaded."""
+        with self._tracer.span("predict", server=True) as span:
+            if len(body) > LARGE:
+                response = await self._in_thread(partial(answer_one, body), span)
+            else:
+                response = await self._in_tick(body)
+            span.set_response(response)
+            return response
 
     async def predict_batch(self, body: bytes, *, warn: bool = False) -> bytes:
-        """Answer `{"instances": [record, …]}`, all from one servable; with warnings if asked.
+        """Predict `{"instances": [record, …]}`, all on one servable; with warnings if requested.
 
         Raises RequestError, which names the row, NothingServing or Overloaded.
         """
-        return await self._in_thread(partial(answer_many, body, warn=warn))
+        with self._tracer.span("predict", server=True) as span:
+            response = await self._in_thread(partial(answer_many, body, warn=warn), span)
+            span.set_response(response)
+            return response
 
     async def ask_about(self, question: Question) -> Result:
         """What the question's `told` returned. Raises RequestError, NothingServing or Overloaded."""
-        return await self._in_tick(question)
+        with self._tracer.span("predict", server=True) as span:
+            span.set(rows=1)
+            return await self._in_tick(_Traced(question, span) if span.records else question)
 
     async def compute(self, work: Work[T], *, yields: bool = False) -> T:
-        """What `work` returned, in a thread, with the one servable that it was given.
+        """Call `work` in a thread with the serving servable; return what it returned.
 
-        Work that `yields` takes at most half of the places, and leaves the others to what does not.
-        Raises what it raises, NothingServing or Overloaded.
+        Work that `yields` takes at most half of the places, and leaves the others to other work.
+        Raises what `work` raises, NothingServing or Overloaded.
         """
-        return await self._in_thread(work, yields=yields)
+        with self._tracer.span("predict", server=True) as span:
+            return await self._in_thread(work, span, yields=yields)
 
     async def _in_tick(self, asked: bytes | Question) -> Result:
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self.ask(asked, partial(_settle, future))
         return await future
 
-    async def _in_thread(self, work: Work[T], *, yields: bool = False) -> T:
+    async def _in_thread(self, work: Work[T], span: Span, *, yields: bool = False) -> T:
         """Decode, run and encode in a thread: a thousand rows must not hold up the single ones."""
         servable = self._serving()
+        span.set_version(servable.model_version)
         if self._batches.free <= (self._batches.most // 2 if yields else 0):
             raise Overloaded(self._batches.used, "batches")
         tell = asyncio.get_running_loop().call_soon_threadsafe
@@ -239,6 +254,19 @@ class Batcher:
             # Later: the loop sends what was written only once this has ended.
             count = self._observer.ran
             asyncio.get_running_loop().call_soon(count, servable, answers, seconds)
+
+
+class _Traced:
+    """A question whose span names the version that it is put to."""
+
+    def __init__(self, question: Question, span: Span) -> None:
+        self._question = question
+        self._span = span
+        self.told = question.told
+
+    def row(self, servable: Servable) -> Row:
+        self._span.set_version(servable.model_version)
+        return self._question.row(servable)
 
 
 def _settle(future: "asyncio.Future[bytes]", result: Result) -> None:

@@ -12,6 +12,7 @@ from predictor.errors import LoadError, Stage
 from predictor.model.artifact import Fetched
 from predictor.model.servable import Interrupt, Servable
 from predictor.model_version import ModelVersion
+from predictor.traces.tracer import TRACES_OFF, Tracer
 
 _SECONDS = 1.0  # until what was let go is freed
 
@@ -49,7 +50,12 @@ class Builder:
     """Fetches a version's files and turns them into a servable."""
 
     def __init__(
-        self, fetch: Fetch, load: Loader, seconds: float, end_seconds: float = _END_SECONDS
+        self,
+        fetch: Fetch,
+        load: Loader,
+        seconds: float,
+        end_seconds: float = _END_SECONDS,
+        tracer: Tracer = TRACES_OFF,
     ) -> None:
         """`seconds` bounds one build, from the first byte to the last recorded example.
 
@@ -59,6 +65,7 @@ class Builder:
         self._fetch = fetch
         self._load = load
         self._seconds = seconds
+        self._tracer = tracer
         # One thread: two large models are not built side by side, unless one hangs.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="builder")
         self._building: Future[Servable] | None = None
@@ -74,7 +81,7 @@ class Builder:
         stage: Stage = "fetch"
         try:
             async with asyncio.timeout(self._seconds):
-                fetched = fetched or await self._fetch(version)
+                fetched = fetched or await self._fetched(version)
                 stage = "warm_up"
                 return await self._in_thread(version, fetched), fetched
         except LoadError:
@@ -85,6 +92,13 @@ class Builder:
         except Exception as error:
             # A fault of ours must not end the polls.
             raise LoadError("internal", f"{type(error).__name__}: {error}") from error
+
+    async def _fetched(self, version: ModelVersion) -> Fetched:
+        with self._tracer.span("fetch") as span:
+            span.set_version(version)
+            fetched = await self._fetch(version)
+            span.set(bytes=sum(map(len, fetched.contents.values())))
+            return fetched
 
     def close(self) -> None:
         """Take no more work."""
@@ -104,7 +118,9 @@ class Builder:
 
     def _build(self, version: ModelVersion, fetched: Fetched, interrupt: Interrupt) -> Servable:
         try:
-            servable = self._load(version, fetched, interrupt)
+            with self._tracer.span("load") as span:
+                span.set_version(version)
+                servable = self._load(version, fetched, interrupt)
             give_back_after(servable)
             return servable
         finally:

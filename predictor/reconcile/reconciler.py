@@ -35,6 +35,7 @@ from predictor.reconcile.decision import (
 )
 from predictor.reconcile.retries import Retries
 from predictor.reconcile.source import LastKnownGood, Source
+from predictor.traces.tracer import TRACES_OFF, Tracer
 
 
 class Reconciler:
@@ -49,15 +50,17 @@ class Reconciler:
         when_none: Literal["stop", "keep"] = "stop",
         retry_seconds: float = 2,
         load_seconds: float = 300,
+        tracer: Tracer = TRACES_OFF,
     ) -> None:
         self._source = source
         self._observe = observe
+        self._tracer = tracer
         self._when_none: Literal["stop", "keep"] = when_none
         self._serving: Servable | None = None
         self._loading: tuple[ModelVersion, asyncio.Task[None]] | None = None
         self._asides: set[asyncio.Task[None]] = set()
         self._asking = asyncio.Lock()
-        self._builder = Builder(source.fetch, load, load_seconds)
+        self._builder = Builder(source.fetch, load, load_seconds, tracer=tracer)
         self._last_known_good = LastKnownGood(
             source, observe, lambda: self._serving_version, self._none_may_serve
         )
@@ -97,16 +100,28 @@ class Reconciler:
         it started has ended.
         """
         async with self._asking:
-            try:
-                aspired = await self._source.aspired()
-                changed = self._registry_answered(aspired)
-                await self._follow(aspired)
-                if changed and self._serving is None and aspired is None:
-                    self._aside(self._last_known_good.save())
-            except RegistryError as error:
-                self._registry_failed(error)
-            except Exception as error:  # noqa: BLE001  a fault of ours must not end the polls unseen
-                self._registry_failed(RegistryInternal(error), error)
+            with self._tracer.span("reconcile") as span:
+                await self._reconcile()
+                status, serving = self.registry_status, self._serving_version
+                span.set(
+                    registry=status.outcome,
+                    desired=status.aspired.version if status.aspired else None,
+                    serving=serving.version if serving else None,
+                )
+                if status.fault:
+                    span.fail(status.fault)
+
+    async def _reconcile(self) -> None:
+        try:
+            aspired = await self._source.aspired()
+            changed = self._registry_answered(aspired)
+            await self._follow(aspired)
+            if changed and self._serving is None and aspired is None:
+                self._aside(self._last_known_good.save())
+        except RegistryError as error:
+            self._registry_failed(error)
+        except Exception as error:  # noqa: BLE001  a fault of ours must not end the polls unseen
+            self._registry_failed(RegistryInternal(error), error)
 
     def timed_out(self, servable: Servable) -> None:
         """Show a version as failed: a computation of it was stopped. It goes on serving."""
@@ -194,7 +209,11 @@ class Reconciler:
         previous, self._serving = self._serving_version, servable
         self._last_known_good.drop_pending()
         digest = servable.artifact.onnx_sha256 if servable else ""
-        self._observe(Swapped(previous, self._serving_version, reason, seconds, digest))
+        with self._tracer.span("swap") as span:
+            span.set(reason=reason, previous=previous.version if previous else None)
+            if servable:
+                span.set_version(servable.model_version)
+            self._observe(Swapped(previous, self._serving_version, reason, seconds, digest))
 
     def _supersede(self) -> None:
         if self._loading is not None:

@@ -220,4 +220,4 @@ def test_what_is_said_of_extra_fields_reaches_the_versions(tmp_path, said, ignor
     load = service.reconciler._builder._load
     loaded = load(version(1), write_artifact(tmp_path / "files"), Interrupt())
     assert loaded.decoder.fields.ignore_unknown is ignored
-    service.spans.end()
+    service.tracer.close()

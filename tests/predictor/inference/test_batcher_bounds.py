@@ -9,7 +9,7 @@ import pytest
 from predictor.errors import InvalidRecord, MalformedBody, Overloaded
 from predictor.inference.batcher import Batcher
 from tests.predictor.graphs import regressor
-from tests.predictor.parts import Counted, servable_of
+from tests.predictor.parts import Counted, servable_of, version
 
 
 def body(*values):
@@ -34,6 +34,8 @@ async def test_records_beyond_the_bound_are_refused(servable):
 
 class Slow:
     """A servable whose answers wait."""
+
+    model_version = version(1)
 
     def __init__(self, servable, rows_on_loop=99):
         self.decoder = servable.decoder

@@ -101,7 +101,7 @@ def grpc_server(service: Service, **replaced: Any) -> GrpcServer:
     parts = {
         name: getattr(service, name) for name in ("batcher", "reconciler", "access", "metrics")
     }
-    return GrpcServer(service.settings, **{**parts, "below": service.spans.below, **replaced})
+    return GrpcServer(service.settings, **{**parts, "below": service.tracer.below, **replaced})
 
 
 def infer(

@@ -4,8 +4,8 @@ import struct
 
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from predictor.traces.traced import around
-from predictor.traces.tracing import Tracing
+from predictor.inference.batcher import Batcher
+from predictor.traces.open_telemetry import OpenTelemetryTracer
 from tests.predictor.graphs import OURS
 from tests.predictor.live import Live
 from tests.predictor.protocols.open_inference.grpc.parts import Client, grpc_server, infer
@@ -16,18 +16,15 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 async def test_a_prediction_is_below_the_span_that_asked(tmp_path):
     """And names the version that computed it."""
     exporter = InMemorySpanExporter()
-    tracing = Tracing(exporter)
-    live, spans = Live(tmp_path), around(tracing)
+    tracer, live = OpenTelemetryTracer(exporter), Live(tmp_path)
     await live.serve(1, OURS)
-    batcher = spans.batcher(
-        live.reconciler.require_serving, live.metrics, most_rows=8, most_batches=8
-    )
-    server = grpc_server(live.service, below=spans.below, batcher=batcher)
+    batcher = Batcher(live.reconciler.require_serving, live.metrics, tracer=tracer)
+    server = grpc_server(live.service, below=tracer.below, batcher=batcher)
     asked = infer(struct.pack("<2f", 1.0, 0.0))
     async with server, Client(server.port) as client:
         answer = await client.ask(asked, [("traceparent", f"00-{TRACE}-{PARENT}-01")])
     assert answer.metadata["x-request-id"] == TRACE
-    tracing._provider.force_flush()
+    tracer._provider.force_flush()
     (span,) = exporter.get_finished_spans()
     assert (span.name, span.attributes["model_version"]) == ("predict", "1")
     assert f"{span.parent.trace_id:032x}" == TRACE

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -10,11 +11,11 @@ from opentelemetry.trace import StatusCode
 
 from predictor.errors import InvalidRecord, NothingServing
 from predictor.inference.batcher import Batcher
+from predictor.model.loader import load
 from predictor.reconcile.reconciler import Reconciler
-from predictor.traces.traced import around
-from predictor.traces.tracing import Tracing
+from predictor.traces.open_telemetry import OpenTelemetryTracer
 from tests.predictor.graphs import classifier
-from tests.predictor.parts import Counted, FakeSource, version, write_artifact
+from tests.predictor.parts import Counted, FakeSource, Heard, version, write_artifact
 
 
 @dataclass
@@ -24,8 +25,7 @@ class Traced:
     source: FakeSource
     reconciler: Reconciler
     batcher: Batcher
-    reconcile: object
-    tracing: Tracing
+    tracer: OpenTelemetryTracer
     exporter: InMemorySpanExporter
 
     async def promote(self, number: int) -> None:
@@ -33,23 +33,22 @@ class Traced:
         await self.look()
 
     async def look(self) -> None:
-        await self.reconcile()
+        await self.reconciler.reconcile()
         await self.reconciler.settled()
 
     def spans(self, name: str) -> list:
-        self.tracing.end()
+        self.tracer.close()
         return [span for span in self.exporter.get_finished_spans() if span.name == name]
 
 
 @pytest.fixture
 def traced(tmp_path) -> Traced:
     exporter = InMemorySpanExporter()
-    tracing = Tracing(exporter)
-    parts, source = around(tracing), FakeSource(tmp_path)
-    (observe,) = parts.observers
-    reconciler = Reconciler(parts.source(source), parts.load, observe)
-    batcher = parts.batcher(reconciler.require_serving, Counted(), most_rows=9, most_batches=9)
-    return Traced(source, reconciler, batcher, parts.reconcile(reconciler), tracing, exporter)
+    tracer, source = OpenTelemetryTracer(exporter), FakeSource(tmp_path)
+    traced_load = partial(load, during=tracer.span)
+    reconciler = Reconciler(source, traced_load, Heard(), tracer=tracer)
+    batcher = Batcher(reconciler.require_serving, Counted(), tracer=tracer)
+    return Traced(source, reconciler, batcher, tracer, exporter)
 
 
 def failed(span: ReadableSpan) -> bool:

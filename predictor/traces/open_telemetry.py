@@ -1,4 +1,4 @@
-"""Tracing: spans, by OpenTelemetry. The only import of it, and nothing imports this while it is off.
+"""The tracer that sends spans with OpenTelemetry. It is imported only while traces are on.
 
 What is sent where, how much of it and under which name is OpenTelemetry's own to say, by its variables:
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. Without them, every
@@ -9,9 +9,11 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
+import msgspec
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Attributes, OTELResourceDetector, Resource
@@ -27,33 +29,46 @@ from structlog.contextvars import bound_contextvars
 
 from predictor.errors import LoadError, RegistryError, RequestError, SettingsError
 from predictor.log_events import TRACES_NOT_SENT, TRACES_SENT
-
-Attribute = str | int | None
+from predictor.model_version import ModelVersion
+from predictor.traces.tracer import Headers, Span, Tracer
 
 _FLUSH_SECONDS = 1.0  # at the end, for what is not sent yet; the server ends itself after two
-_NONE: Mapping[str, Attribute] = {}
 _HEADERS = {b"traceparent", b"tracestate"}
 
 
-class Span:
-    """A piece of work that goes on."""
+class _Response(msgspec.Struct):
+    """What the body of a prediction says about itself. One without `predictions` is of one row."""
+
+    model_name: str
+    model_version: str
+    predictions: list[msgspec.Raw] = msgspec.field(default_factory=lambda: [msgspec.Raw(b"{}")])
+
+
+class _Span(Span):
+    records = True
 
     def __init__(self, span: trace.Span) -> None:
         self._span = span
 
-    def say(self, attributes: Mapping[str, Attribute]) -> None:
-        """Add what is known of it; None is left out."""
+    def set(self, **attributes: str | int | None) -> None:
         for name, value in attributes.items():
             if value is not None:
                 self._span.set_attribute(name, value)
 
-    def fail(self, reason: str = "") -> None:
-        """It did not do what it should."""
+    def set_version(self, version: ModelVersion) -> None:
+        self.set(model_name=version.name, model_version=version.version)
+
+    def set_response(self, body: bytes) -> None:
+        found = msgspec.json.decode(body, type=_Response)
+        rows = len(found.predictions)
+        self.set(model_name=found.model_name, model_version=found.model_version, rows=rows)
+
+    def fail(self, reason: str) -> None:
         self._span.set_status(trace.Status(trace.StatusCode.ERROR, reason or None))
 
 
-class Tracing:
-    """Makes spans and has them sent, in a thread of its own; what cannot be sent is dropped."""
+class OpenTelemetryTracer(Tracer):
+    """Sends spans from a thread of its own; drops those that cannot be sent."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         """Raises SettingsError where a variable of OpenTelemetry's cannot be read."""
@@ -69,7 +84,7 @@ class Tracing:
         self._tracer = self._provider.get_tracer("mlflow-hotswap")
 
     @classmethod
-    def to(cls, exporter: str) -> "Tracing":
+    def to(cls, exporter: str) -> "OpenTelemetryTracer":
         """To `otlp` or `console`, which is standard output. Raises SettingsError."""
         if exporter == "console":
             return cls(ConsoleSpanExporter())
@@ -83,23 +98,19 @@ class Tracing:
             ) from None
 
     @contextmanager
-    def span(
-        self, name: str, attributes: Mapping[str, Attribute] = _NONE, *, serves: bool = False
-    ) -> Iterator[Span]:
-        """Time what is done within; `serves` where somebody else asked for it.
+    def span(self, name: str, *, server: bool = False) -> Iterator[Span]:
+        """As Tracer.span. Lines of the log within it carry the trace's id.
 
-        It is a child of the span around it. What is logged within carries the trace's id. An error
-        is named by its type; what it says is kept only where that cannot be about a record.
+        An error is named by its type. Its text is kept only where it cannot quote a record.
         """
-        kind = trace.SpanKind.SERVER if serves else trace.SpanKind.INTERNAL
+        kind = trace.SpanKind.SERVER if server else trace.SpanKind.INTERNAL
         with (
             self._tracer.start_as_current_span(
                 name, kind=kind, record_exception=False, set_status_on_exception=False
             ) as started,
             bound_contextvars(**_named(started)),
         ):
-            span = Span(started)
-            span.say(attributes)
+            span = _Span(started)
             try:
                 yield span
             except Exception as error:
@@ -109,8 +120,8 @@ class Tracing:
                 raise
 
     @contextmanager
-    def below(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterator[None]:
-        """Make the span that a request's `traceparent` names the parent of those within."""
+    def below(self, headers: Headers) -> Iterator[None]:
+        """As Tracer.below."""
         carrier = {k.decode(): v.decode("latin-1") for k, v in headers if k in _HEADERS}
         token = context.attach(TraceContextTextMapPropagator().extract(carrier))
         try:
@@ -118,8 +129,17 @@ class Tracing:
         finally:
             context.detach(token)
 
-    def end(self) -> None:
-        """Send what is not sent yet, and wait a moment for it, not for a collector that is down."""
+    def wrap(self, app: Any) -> Any:
+        """As Tracer.wrap."""
+
+        async def below_parent(scope: Any, receive: Any, send: Any) -> None:
+            with self.below(scope["headers"]) if scope["type"] == "http" else nullcontext():
+                await app(scope, receive, send)
+
+        return below_parent
+
+    def close(self) -> None:
+        """Send what is left, and wait a moment for it, but not for a collector that is down."""
         ending = threading.Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
         ending.join(_FLUSH_SECONDS)
