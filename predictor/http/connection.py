@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection, within limits.
 
-httptools parses its requests, and uvicorn's `RequestResponseCycle` passes each to the application, in
-their order. uvicorn's own connections limit neither the size of a request's head, nor the time in
+`RequestParser` reads its requests, and uvicorn's `RequestResponseCycle` passes each to the application,
+in their order. uvicorn's own connections limit neither the size of a request's head, nor the time in
 which a request must arrive, nor the number of pipelined requests, nor the time in which a client must
 read its responses. Here, a request beyond a limit is answered with a problem document, after the
 responses to earlier requests; then the connection closes.
@@ -13,25 +13,21 @@ from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
 
-import httptools
 import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
-from predictor.http import limits as checks
 from predictor.http import request_id as ids
 from predictor.http.limits import Deadline, Limits, Refused
 from predictor.http.middleware import is_stream
 from predictor.http.problems import closing_response
+from predictor.http.request_parser import SLICE, Parsed, RequestParser
 from predictor.log_events import REQUEST_REFUSED
 
-_SLICE = 16_384  # bytes to parse at a time: a parsed request takes far more memory
 _MAX_PIPELINED = 16  # parsed requests that wait for their turn
-_MAX_FRAMING = 65_536  # bytes of chunk sizes, extensions and trailers without any of the body
 _LINGER_SECONDS = 1  # between the last response and the close, which could destroy it
 _QUIET_SECONDS = 0.3  # when the server stops, for a request that is on its way
 
@@ -71,14 +67,8 @@ class Connection(asyncio.Protocol):
         self._app = config.loaded_app
         self._app_state = app_state
         self._keep_alive_seconds = config.timeout_keep_alive
-        self._addresses: dict[str, Any] = {}  # of the scope
-        # The message that is being parsed.
-        self._parser: Any = self._new_parser()
-        self._target = b""
-        self._scope: Any = None
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._expects_continue = False
-        self._framing = 0  # bytes parsed of its head, or of its body without any content
+        self._encrypted = False
+        self._parser: Any = None  # None before the connection is made, and once it is lost
         # Requests whose head is complete.
         self._latest: Any = None  # its cycle; the body may still be arriving
         self._responding: Any = None  # the cycle whose response is sent
@@ -94,23 +84,24 @@ class Connection(asyncio.Protocol):
         self._departure = Deadline(self.loop)  # of responses, and of the connection
         self._idle: asyncio.TimerHandle | None = None
 
-    def _new_parser(self) -> Any:
-        parser = httptools.HttpRequestParser(self)
-        # Pipelined requests after `Connection: close` must not make the earlier ones fail.
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        return parser
-
     # The transport's calls.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request, or refuse the connection."""
         self.transport = transport
         self.flow = _Flow(transport)
-        self._addresses = {
+        self._encrypted = is_ssl(transport)
+        base = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "scheme": "https" if self._encrypted else "http",
             "server": get_local_addr(transport),
             "client": get_remote_addr(transport),
-            "scheme": "https" if is_ssl(transport) else "http",
+            "root_path": "",
+            "state": self._app_state,
         }
+        parsed = Parsed(self._on_head, self._on_body, self._on_end)
+        self._parser = RequestParser(self.limits, base, parsed)
         self.server_state.connections.add(self)  # type: ignore[arg-type]
         if len(self.server_state.connections) > self.limits.connections:
             busy = "there are too many connections; try again later"
@@ -122,7 +113,7 @@ class Connection(asyncio.Protocol):
         """Parse in slices, and only a few requests ahead."""
         if self._final is not None:
             return
-        if self._unparsed or len(data) > _SLICE or len(self._pipeline) >= _MAX_PIPELINED:
+        if self._unparsed or len(data) > SLICE or len(self._pipeline) >= _MAX_PIPELINED:
             self._unparsed += data
             self._parse_waiting()
         else:
@@ -133,7 +124,7 @@ class Connection(asyncio.Protocol):
         if self._unparsed:
             self._client_finished = True
             return True
-        if self._addresses["scheme"] == "https":  # TLS has no half-closed connections
+        if self._encrypted:  # TLS has no half-closed connections
             return False
         if self._final is not None:
             return self._unanswered > 0
@@ -161,8 +152,8 @@ class Connection(asyncio.Protocol):
                 cycle.message_event.set()
         self.flow.resume_writing()
         self.transport.close()
-        self._parser = self._scope = self._latest = self._responding = None
-        self._headers = []
+        self._parser.close()
+        self._parser = self._latest = self._responding = None
 
     def pause_writing(self) -> None:
         """Wait for the client to read its responses, within a limit."""
@@ -180,8 +171,8 @@ class Connection(asyncio.Protocol):
     def _parse_waiting(self) -> None:
         waiting, parsed = memoryview(self._unparsed), 0
         while self._unparsed and parsed < len(waiting) and len(self._pipeline) < _MAX_PIPELINED:
-            self._parse(waiting[parsed : parsed + _SLICE])
-            parsed += _SLICE
+            self._parse(waiting[parsed : parsed + SLICE])
+            parsed += SLICE
         if self._unparsed:  # a refusal empties it
             self._unparsed = bytes(waiting[parsed:])
         self.flow.held = bool(self._unparsed)
@@ -191,71 +182,15 @@ class Connection(asyncio.Protocol):
             self._finish(b"")
 
     def _parse(self, data: bytes | memoryview) -> None:
-        self._framing += len(data)
         try:
-            self._parser.feed_data(data)
+            self._parser.feed(data)
             self._watch_arrival()
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(bytes(data[upgrade.args[0] :]))
-        except httptools.HttpParserError as error:
-            cause = error.__context__  # what a callback raised
-            not_http = Refused(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
-            self._refuse(cause if isinstance(cause, Refused) else not_http)
         except Refused as refused:
             self._refuse(refused)
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        # A server may ignore the offer to upgrade, which Java's client makes with its first request.
-        # The parser stops at it, so another one reads the head again without it.
-        version = self._parser.get_http_version().encode()
-        lines = [b"%s %s HTTP/%s" % (self._parser.get_method(), self._target, version)]
-        lines += [b"%s: %s" % field for field in self._headers if field[0] != b"upgrade"]
-        self._parser = self._new_parser()
-        self._parse(b"\r\n".join([*lines, b"", rest]))
-
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        self._target = b""
-        self._expects_continue = False
-        self._headers = []
-        self._scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "root_path": "",
-            "headers": self._headers,
-            "state": self._app_state.copy(),
-            **self._addresses,
-        }
-
-    def on_url(self, url: bytes) -> None:
-        """Take a part of the target."""
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header field, or a trailer."""
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._expects_continue = True
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Start the request, or let it wait for earlier ones. Raises Refused."""
-        version, method = self._parser.get_http_version(), self._parser.get_method()
-        checks.check_head(version, method, self._target, self._headers, self.limits)
-        if self._framing + _SLICE > self.limits.header_bytes:
-            checks.check_size(self._headers, self.limits)
-        if self._parser.should_upgrade():
-            return
-        url = httptools.parse_url(self._target)
-        self._scope |= {
-            "http_version": version,
-            "method": method.decode("ascii"),
-            "path": unquote(url.path.decode("ascii")),
-            "raw_path": url.path,
-            "query_string": url.query or b"",
-        }
-        self._headers = []  # trailers must not become header fields of the request
-        previous, self._latest = self._latest, self._cycle(version)
+    def _on_head(self) -> None:
+        """Start the request, or let it wait for earlier ones."""
+        previous, self._latest = self._latest, self._cycle()
         self._unanswered += 1
         if previous is None or previous.response_complete:
             self._start(self._latest)
@@ -263,10 +198,9 @@ class Connection(asyncio.Protocol):
             self.flow.pause_reading()
             self._pipeline.append(self._latest)
 
-    def _cycle(self, version: str) -> RequestResponseCycle:
-        keep_alive = version != "1.0" and self._parser.should_keep_alive() and not self._stopping
+    def _cycle(self) -> RequestResponseCycle:
         return RequestResponseCycle(
-            scope=self._scope,
+            scope=self._parser.scope,
             transport=self.transport,
             flow=self.flow,
             logger=_log,
@@ -274,9 +208,9 @@ class Connection(asyncio.Protocol):
             access_log=False,
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
-            expect_100_continue=self._expects_continue,
-            keep_alive=keep_alive,
-            on_response=self.on_response_complete,
+            expect_100_continue=self._parser.expects_continue,
+            keep_alive=self._parser.keep_alive and not self._stopping,
+            on_response=self._on_response,
         )
 
     def _start(self, cycle: Any) -> None:
@@ -285,9 +219,7 @@ class Connection(asyncio.Protocol):
         task.add_done_callback(self.server_state.tasks.discard)
         self.server_state.tasks.add(task)
 
-    def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
-        self._framing = 0
+    def _on_body(self, body: bytes) -> None:
         cycle = self._latest
         if cycle.response_complete:
             return
@@ -296,7 +228,7 @@ class Connection(asyncio.Protocol):
             self.flow.pause_reading()
         cycle.message_event.set()
 
-    def on_message_complete(self) -> None:
+    def _on_end(self) -> None:
         """End the body, also of a request that was answered before."""
         if self._in_body:
             self._latest.more_body = False
@@ -304,13 +236,15 @@ class Connection(asyncio.Protocol):
 
     @property
     def _in_body(self) -> bool:
-        """Whether the message that is being parsed has a complete head, and thus a cycle."""
-        return self._latest is not None and self._latest.scope is self._scope
+        """Whether the request that is being parsed has a complete head, and thus a cycle."""
+        return self._latest is not None and self._latest.scope is self._parser.scope
 
     @property
     def _incomplete(self) -> bool:
-        """Whether a message has begun and is not complete."""
-        return self._scope is not None and (not self._in_body or self._latest.more_body)
+        """Whether a request has begun and is not complete."""
+        if self._parser is None or self._parser.scope is None:
+            return False
+        return not self._in_body or self._latest.more_body
 
     def arriving(self) -> bool:
         """Whether a request is arriving."""
@@ -319,24 +253,24 @@ class Connection(asyncio.Protocol):
     # Limits of time.
 
     def _watch_arrival(self) -> None:
-        """Limit the rest of the message that has begun. Raises Refused."""
+        """Limit the rest of the request that has begun. Raises Refused."""
         if self._in_body and not self._latest.more_body:
             self._rest()
             return
-        if self._scope is None:
+        if self._parser.scope is None:
             return  # blank lines; the time for the first request goes on
         self._clear_idle()
         in_body, limits = self._in_body, self.limits
-        awaited = self._latest if in_body else self._scope
+        awaited = self._latest if in_body else self._parser.scope
         seconds = limits.body_seconds if in_body else limits.header_seconds
         if self._arrival.set(awaited, seconds, self._late):
-            self._framing = 0
-        elif self._framing > (_MAX_FRAMING if in_body else limits.header_bytes):
-            raise checks.too_large(self._target, self._headers, in_body=in_body, limits=limits)
+            self._parser.progress()
+        else:
+            self._parser.check_framing(in_body=in_body)
 
     def _rest(self) -> None:
         """Nothing is arriving: count idle time, unless a response is due."""
-        self._framing = 0
+        self._parser.progress()
         if self._arrival.awaits:
             self._arrival.clear()
         if self._unanswered:
@@ -363,7 +297,7 @@ class Connection(asyncio.Protocol):
 
     # Responses, and the end.
 
-    def on_response_complete(self) -> None:
+    def _on_response(self) -> None:
         """Start the next request, or end."""
         self._unanswered -= 1
         self.server_state.total_requests += 1
@@ -377,7 +311,7 @@ class Connection(asyncio.Protocol):
         self.flow.resume_reading()
         if self._pipeline:
             self._start(self._pipeline.popleft())
-        elif self._expects_continue and self._incomplete:
+        elif self._parser.expects_continue and self._incomplete:
             # Nobody knows whether the client still sends the body, which it need not.
             self.close()
             return
@@ -389,7 +323,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, refused: Refused) -> None:
         # An earlier request of this connection may have left its id in the context.
-        request_id = ids.of_scope(self._scope) if self._incomplete else ids.new_id().decode()
+        request_id = ids.of_scope(self._parser.scope) if self._incomplete else ids.new_id().decode()
         status, reason = refused.status, str(refused)
         REQUEST_REFUSED.log(status=status, reason=reason, request_id=request_id)
         self._unparsed = b""

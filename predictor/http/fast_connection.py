@@ -201,9 +201,9 @@ class FastConnection(Connection):
         self._interrupt()
         super().connection_lost(exc)
 
-    def on_response_complete(self) -> None:
-        """Take plain requests again once nothing else is under way."""
-        super().on_response_complete()
+    def _on_response(self) -> None:
+        # Take plain requests again once nothing else is under way.
+        super()._on_response()
         self._free = self._is_free()
 
     def arriving(self) -> bool:
