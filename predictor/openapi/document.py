@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from predictor.http.problems import CONTENT_TYPE, Problem
 from predictor.model.servable import Servable
 from predictor.openapi.examples import Examples
-from predictor.openapi.responses import examples as error_examples
+from predictor.openapi.responses import error_examples
 from predictor.openapi.schemas import Part, components, header
 
 Describe = Callable[[Servable | None, Examples], Part]

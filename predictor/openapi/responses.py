@@ -71,19 +71,19 @@ _USUAL: dict[int, tuple[PredictorError, ...]] = {
 """The errors that a status stands for on most routes."""
 
 
-def takes(body: type | str) -> dict[str, Any]:
+def describe_request(body: type | str) -> dict[str, Any]:
     """The request body of a route, for FastAPI's `openapi_extra`."""
     content = {"application/json": {"schema": ref(body)}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def answers_with(
+def describe_responses(
     body: type | str | Schema,
     *refusals: int | PredictorError,
-    says: str = "OK",
+    description: str = "OK",
     error_format: ErrorFormat | None = None,
 ) -> Responses:
-    """The responses of a route, for FastAPI's `responses`. `says` describes the 200.
+    """The responses of a route, for FastAPI's `responses`. `description` is that of the 200.
 
     `body` is a struct, the name of a schema, or a schema of plain text. A refusal is an error that the
     route raises, or a status for its usual errors; without `error_format` they are problem documents.
@@ -93,12 +93,12 @@ def answers_with(
     )
     content = {media_type: {"schema": schema}}
     return {
-        200: {"description": says, "content": content},
-        **errors_with(*refusals, error_format=error_format),
+        200: {"description": description, "content": content},
+        **describe_errors(*refusals, error_format=error_format),
     }
 
 
-def errors_with(
+def describe_errors(
     *refusals: int | PredictorError, error_format: ErrorFormat | None = None
 ) -> Responses:
     """The error responses of a route, for FastAPI's `responses`."""
@@ -111,7 +111,7 @@ def errors_with(
             media = described["content"].setdefault(
                 response.media_type, {"schema": _schema(response, error_format), "examples": {}}
             )
-            media["examples"] |= examples([error], error_format)
+            media["examples"] |= error_examples([error], error_format)
             if name := _HEADERS.get(code):
                 described["headers"] = {name: header(name)}
     return found
@@ -123,7 +123,7 @@ def _schema(response: Response, error_format: ErrorFormat | None) -> Schema:
     return ref(error_format.body if error_format else Problem)
 
 
-def examples(
+def error_examples(
     refusals: Iterable[PredictorError], error_format: ErrorFormat | None = None
 ) -> dict[str, Any]:
     """Named examples of error bodies, for a document's `examples`."""

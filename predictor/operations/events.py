@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from predictor.access import Access
 from predictor.http.conditional import NO_STORE
 from predictor.http.middleware import mark_stream
-from predictor.openapi.responses import errors_with
+from predictor.openapi.responses import describe_errors
 from predictor.operations.journal import Journal, full, iso
 from predictor.operations.model import Model, describe
 from predictor.reconcile.reconciler import Reconciler
@@ -51,7 +51,7 @@ def routes(
                 "description": "A stream that goes on until either side ends it.",
                 "content": {EventSourceResponse.media_type: {"schema": {"type": "string"}}},
             },
-            **errors_with(full(settings.max_event_streams)),
+            **describe_errors(full(settings.max_event_streams)),
         },
     )
     async def events(request: Request) -> Response:

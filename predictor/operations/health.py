@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from predictor import clock
 from predictor.http.conditional import NO_STORE
 from predictor.metrics.exposition import Exposition
-from predictor.openapi.responses import NOTHING_SERVING, answers_with
+from predictor.openapi.responses import NOTHING_SERVING, describe_responses
 from predictor.openapi.schemas import DateTime, Versioned, doc
 from predictor.operations.journal import iso
 from predictor.reconcile.reconciler import Reconciler
@@ -75,7 +75,7 @@ def routes(reconciler: Reconciler, exposition: Exposition) -> APIRouter:
         "/health",
         operation_id="get_health",
         summary="Whether the process can answer",
-        responses=answers_with(Health, says="It can."),
+        responses=describe_responses(Health, description="It can."),
     )
     async def health() -> Response:
         """Liveness: 200 for as long as the process answers at all, whatever it serves."""
@@ -85,7 +85,7 @@ def routes(reconciler: Reconciler, exposition: Exposition) -> APIRouter:
         "/ready",
         operation_id="get_readiness",
         summary="Whether a version serves",
-        responses=answers_with(Readiness, NOTHING_SERVING, says="One does."),
+        responses=describe_responses(Readiness, NOTHING_SERVING, description="One does."),
     )
     async def ready() -> Response:
         """Readiness: 200 while a version serves, else 503 with the reason."""

@@ -10,7 +10,7 @@ from predictor.errors import INFERENCE, LOAD_STAGES
 from predictor.http.conditional import NO_CACHE, conditional_response, weak_etag
 from predictor.model.servable import Servable
 from predictor.model.signature import Port, Signature
-from predictor.openapi.responses import CONDITIONAL, NOT_MODIFIED, answers_with
+from predictor.openapi.responses import CONDITIONAL, NOT_MODIFIED, describe_responses
 from predictor.openapi.schemas import DateTime, Versioned, doc
 from predictor.operations.journal import identity, iso
 from predictor.reconcile.decision import RegistryStatus
@@ -138,7 +138,8 @@ def routes(reconciler: Reconciler, settings: Settings) -> APIRouter:
         operation_id="get_model",
         summary="Which version serves, and which should",
         openapi_extra=CONDITIONAL,
-        responses=answers_with(Model, says="What serves, and what should.") | NOT_MODIFIED,
+        responses=describe_responses(Model, description="What serves, and what should.")
+        | NOT_MODIFIED,
     )
     async def model(request: Request) -> Response:
         """What serves, what should, the last failed load, and the age of the registry's last answer."""

@@ -16,7 +16,7 @@ from predictor.http.problems import find_error_format
 from predictor.model.servable import Servable
 from predictor.openapi.document import Describe, document
 from predictor.openapi.examples import Examples
-from predictor.openapi.responses import errors_with
+from predictor.openapi.responses import describe_errors
 from predictor.openapi.schemas import Part, components
 from predictor.operations.health import Health, Readiness
 from predictor.operations.model import Model
@@ -102,7 +102,7 @@ def _add_keys(written: dict[str, Any], app: FastAPI, access: Access) -> None:
         }
         for operation in operations.values():
             operation["security"] = [{name: []}]
-            refused = errors_with(401, error_format=find_error_format(app, path))
+            refused = describe_errors(401, error_format=find_error_format(app, path))
             operation["responses"]["401"] = refused[401]
 
 

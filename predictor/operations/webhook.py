@@ -12,7 +12,7 @@ from predictor.http.body import read_json_body
 from predictor.log_events import WEBHOOK_REFUSED
 from predictor.logs import Seldom
 from predictor.metrics.recorder import Metrics
-from predictor.openapi.responses import answers_with, takes
+from predictor.openapi.responses import describe_request, describe_responses
 from predictor.openapi.schemas import doc
 from predictor.registry.webhooks import (
     HEADERS,
@@ -35,7 +35,7 @@ _TAKES: dict[str, Any] = {
         {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
         for name in HEADERS
     ],
-    **takes(Notice),
+    **describe_request(Notice),
 }
 _REFUSALS = (
     DeliveryMalformed(f"{HEADERS[0]} is missing, or is no id"),
@@ -67,8 +67,10 @@ def routes(deliveries: Deliveries, metrics: Metrics, poll_now: Callable[[], None
         summary="MLflow's registry webhooks: look at the registry at once",
         status_code=HTTPStatus.ACCEPTED,
         openapi_extra=_TAKES,
-        responses=answers_with(Delivered, *_REFUSALS, says="It is not about the served model.")
-        | {202: answers_with(Delivered, says="The registry is asked at once.")[200]},
+        responses=describe_responses(
+            Delivered, *_REFUSALS, description="It is not about the served model."
+        )
+        | {202: describe_responses(Delivered, description="The registry is asked at once.")[200]},
     )
     async def mlflow_webhook(request: Request) -> Response:
         """202 where the registry is asked because of it; 200 where it is not about the served model.

@@ -10,7 +10,7 @@ from predictor.http.conditional import NO_STORE
 from predictor.inference.batcher import Batcher
 from predictor.model.servable import Servable
 from predictor.openapi.examples import Examples
-from predictor.openapi.responses import NOTHING_SERVING, answers_with, takes
+from predictor.openapi.responses import NOTHING_SERVING, describe_request, describe_responses
 from predictor.openapi.schemas import Part, Versioned, components, ref
 from predictor.protocols.explain.explainer import Explainer, Explanation
 from predictor.protocols.explain.sampling import MAX_SECONDS, NoBackground, NotInTime
@@ -28,8 +28,8 @@ def routes(batcher: Batcher, settings: Settings) -> APIRouter:
         "/predict/explain",
         operation_id="explain",
         summary="Predict one record, and say why",
-        openapi_extra=takes("Record"),
-        responses=answers_with(
+        openapi_extra=describe_request("Record"),
+        responses=describe_responses(
             "Explained",
             400,
             NoBackground(),
@@ -40,7 +40,7 @@ def routes(batcher: Batcher, settings: Settings) -> APIRouter:
             Overloaded(settings.max_queued_batches, "batches"),
             InferenceTimeout(settings.inference_seconds),
             NotInTime(MAX_SECONDS),
-            says="The prediction, and what each feature contributed to it.",
+            description="The prediction, and what each feature contributed to it.",
         ),
     )
     async def explain(request: Request) -> Response:

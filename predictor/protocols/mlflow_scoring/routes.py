@@ -11,7 +11,7 @@ from predictor.errors import BodyTooLarge, InvalidRecord
 from predictor.http.body import content_type, encoding, read_body
 from predictor.http.conditional import NO_STORE
 from predictor.inference.batcher import LARGE, Batcher
-from predictor.openapi.responses import NOTHING_SERVING, answers_with
+from predictor.openapi.responses import NOTHING_SERVING, describe_responses
 from predictor.openapi.schemas import ref
 from predictor.protocols.mlflow_scoring.errors import (
     ERROR_FORMAT,
@@ -41,7 +41,7 @@ def routes(batcher: Batcher, reconciler: Reconciler, settings: Settings) -> APIR
         "/ping",
         operation_id="ping",
         summary="Whether a version serves",
-        responses=answers_with(_TEXT, NOTHING_SERVING, error_format=ERROR_FORMAT),
+        responses=describe_responses(_TEXT, NOTHING_SERVING, error_format=ERROR_FORMAT),
     )
     async def ping() -> Response:
         """200 while a version serves, as MLflow and SageMaker want it; else 503."""
@@ -52,7 +52,7 @@ def routes(batcher: Batcher, reconciler: Reconciler, settings: Settings) -> APIR
         "/version",
         operation_id="get_mlflow_version",
         summary="Which MLflow logged the version that serves",
-        responses=answers_with(
+        responses=describe_responses(
             _TEXT, NoMlflowVersion(), NOTHING_SERVING, error_format=ERROR_FORMAT
         ),
     )
@@ -76,7 +76,7 @@ def routes(batcher: Batcher, reconciler: Reconciler, settings: Settings) -> APIR
                 },
             }
         },
-        responses=answers_with(
+        responses=describe_responses(
             Scored,
             InvalidInput("column mean_radius, row 0: expected a number, got another text"),
             SchemaNotMet("missing columns: ['mean_radius']"),

@@ -24,7 +24,7 @@ from predictor.inference.batcher import LARGE, Batcher
 from predictor.inference.compute import Run
 from predictor.model.servable import Servable
 from predictor.model_version import ModelUri
-from predictor.openapi.responses import NOTHING_SERVING, answers_with, takes
+from predictor.openapi.responses import NOTHING_SERVING, describe_request, describe_responses
 from predictor.protocols.open_inference import body
 from predictor.protocols.open_inference.body import V2Request, V2Response
 from predictor.protocols.open_inference.errors import ERROR_FORMAT, InvalidInference, UnknownModel
@@ -79,7 +79,7 @@ def _add_server(router: APIRouter, reconciler: Reconciler) -> None:
         "/v2",
         operation_id="v2_server_metadata",
         summary="What the server is",
-        responses=answers_with(V2Server),
+        responses=describe_responses(V2Server),
     )
     async def server(request: Request) -> Response:
         """Name, version and the protocol's extensions that are supported."""
@@ -90,7 +90,7 @@ def _add_server(router: APIRouter, reconciler: Reconciler) -> None:
         "/v2/health/live",
         operation_id="v2_server_live",
         summary="Whether the process can answer",
-        responses=answers_with(V2Health),
+        responses=describe_responses(V2Health),
     )
     async def live() -> Response:
         """200 for as long as the process answers at all."""
@@ -100,7 +100,7 @@ def _add_server(router: APIRouter, reconciler: Reconciler) -> None:
         "/v2/health/ready",
         operation_id="v2_server_ready",
         summary="Whether a version serves",
-        responses=answers_with(V2Health, 503, error_format=ERROR_FORMAT),
+        responses=describe_responses(V2Health, 503, error_format=ERROR_FORMAT),
     )
     async def ready() -> Response:
         """200 while a version serves, else 503 with the reason."""
@@ -123,7 +123,7 @@ def _add_model(
         path,
         operation_id=f"v2_model{suffix}_metadata",
         summary="What the model takes and gives",
-        responses=answers_with(V2Model, _UNKNOWN, NOTHING_SERVING, error_format=ERROR_FORMAT),
+        responses=describe_responses(V2Model, _UNKNOWN, NOTHING_SERVING, error_format=ERROR_FORMAT),
     )
     async def model(target: Annotated[Target, Depends(target_of)]) -> Response:
         """The graph's own inputs, the outputs of an answer, and the version that serves."""
@@ -134,7 +134,7 @@ def _add_model(
         f"{path}/ready",
         operation_id=f"v2_model{suffix}_ready",
         summary="Whether the model serves",
-        responses=answers_with(V2Ready, _UNKNOWN, NOTHING_SERVING, error_format=ERROR_FORMAT),
+        responses=describe_responses(V2Ready, _UNKNOWN, NOTHING_SERVING, error_format=ERROR_FORMAT),
     )
     async def ready(target: Annotated[Target, Depends(target_of)]) -> Response:
         """200 while it serves; 404 for another model or version, 503 while none serves."""
@@ -150,7 +150,7 @@ def _add_infer(
     *,
     target_of: _TargetOf,
 ) -> None:
-    responses = answers_with(
+    responses = describe_responses(
         V2Response, _INVALID, _UNKNOWN, BodyTooLarge(max_bytes), 415, 503, error_format=ERROR_FORMAT
     )
     responses[200]["content"][_BYTES] = {"schema": {"type": "string", "format": "binary"}}
@@ -159,7 +159,7 @@ def _add_infer(
         f"{path}/infer",
         operation_id=f"v2_infer{suffix}",
         summary="Infer, from tensors",
-        openapi_extra=takes(V2Request),
+        openapi_extra=describe_request(V2Request),
         responses=responses,
     )
     async def infer_rows(

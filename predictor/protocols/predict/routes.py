@@ -6,7 +6,7 @@ from predictor.errors import BodyTooLarge, FieldError, InferenceTimeout, Invalid
 from predictor.http.body import read_json_body
 from predictor.http.conditional import NO_STORE
 from predictor.inference.batcher import Batcher
-from predictor.openapi.responses import NOTHING_SERVING, answers_with, takes
+from predictor.openapi.responses import NOTHING_SERVING, describe_request, describe_responses
 from predictor.settings import Settings
 
 _WARNINGS = {
@@ -28,8 +28,8 @@ def routes(batcher: Batcher, settings: Settings) -> APIRouter:
         "/predict",
         operation_id="predict",
         summary="Predict one record",
-        openapi_extra=takes("Record"),
-        responses=answers_with(
+        openapi_extra=describe_request("Record"),
+        responses=describe_responses(
             "Prediction",
             400,
             too_large,
@@ -38,7 +38,7 @@ def routes(batcher: Batcher, settings: Settings) -> APIRouter:
             NOTHING_SERVING,
             Overloaded(settings.max_queued_rows, "records"),
             too_long,
-            says="The prediction for the record.",
+            description="The prediction for the record.",
         ),
     )
     async def predict(request: Request) -> Response:
@@ -49,8 +49,8 @@ def routes(batcher: Batcher, settings: Settings) -> APIRouter:
         "/predict/batch",
         operation_id="predict_batch",
         summary="Predict several records",
-        openapi_extra={**takes("Records"), "parameters": [_WARNINGS]},
-        responses=answers_with(
+        openapi_extra={**describe_request("Records"), "parameters": [_WARNINGS]},
+        responses=describe_responses(
             "Predictions",
             400,
             too_large,
@@ -59,7 +59,7 @@ def routes(batcher: Batcher, settings: Settings) -> APIRouter:
             NOTHING_SERVING,
             Overloaded(settings.max_queued_batches, "batches"),
             too_long,
-            says="The predictions, one for each record, in their order.",
+            description="The predictions, one for each record, in their order.",
         ),
     )
     async def predict_batch(request: Request) -> Response:

@@ -13,7 +13,7 @@ from predictor.errors import Overloaded
 from predictor.keys import line_of
 from tests.predictor.graphs import GOOD, OURS, regressor, with_metadata
 from tests.predictor.live import Live
-from tests.predictor.operations.test_openapi import document
+from tests.predictor.openapi.test_document import document
 from tests.predictor.protocols.explain.parts import adds_up, by_name
 from tests.predictor.test_app import is_problem
 from trainer.candidates import CATALOGUE
