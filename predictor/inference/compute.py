@@ -136,7 +136,7 @@ def answer_many(body: bytes, servable: Servable, run: Run, *, warn: bool = False
     encoded = []
     rows = servable.decoder.instances(body)
     for start, answers in run(rows):
-        for number, fault in sorted(answers.faults.items()):
+        for number, fault in sorted(answers.errors.items()):
             raise fault.at(f"instances[{start + number}]")
         theirs = rows[start : start + len(answers)] if warn else ()
         encoded.append(servable.encoder.rows(answers, servable.ranges.outside(theirs)))

@@ -108,14 +108,14 @@ class Metrics:
         if classes is None or classes.signature is not servable.signature:
             classes = self._classes_of(servable)
         if not classes:
-            slots[classes.others] += rows - len(answers.faults)
+            slots[classes.others] += rows - len(answers.errors)
             return
-        if rows > _FEW and not answers.faults:
+        if rows > _FEW and not answers.errors:
             for prediction, count in Counter(answers.predictions).items():
                 slots[classes[prediction]] += count
             return
         for row, prediction in enumerate(answers.predictions):
-            if row not in answers.faults:
+            if row not in answers.errors:
                 slots[classes[prediction]] += 1
 
     def answered(self, endpoint: str, code: int, seconds: float) -> None:

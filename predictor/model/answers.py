@@ -1,4 +1,4 @@
-"""What came out of the graph, as answers: labels by name, probabilities by label, other outputs by name."""
+"""Answers: the graph's outputs as predictions, probabilities by class, and other outputs by name."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite, prod
@@ -25,9 +25,9 @@ Prediction = str | int | float | bool | list[float] | list[Label]
 class Answer(msgspec.Struct, frozen=True):
     """One row's answer.
 
-    `probability` is that of the prediction; both probability fields are absent where the model
-    gives none. `outputs` are the graph's other outputs by name, each a value or (nested) list of
-    them; absent where there are none.
+    `probability` is that of the prediction; both probability fields are absent if the model has no
+    probabilities. `outputs` are the graph's other outputs by name, each a value or a (nested) list;
+    absent if there are none.
     """
 
     prediction: Prediction
@@ -37,19 +37,19 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Answers(msgspec.Struct, frozen=True):
-    """The answers to several rows, as columns; as a sequence, each is made when it is asked for.
+    """The answers to several rows, stored as columns; also a sequence, which makes each answer lazily.
 
-    `scores` are the probabilities, one list a row, in the order of the signature's class labels;
-    None where the model gives none, or gives them otherwise: then `others` has all answers. `outputs`
-    are the graph's other outputs by name, one value a row. A row whose numbers are not finite, or
-    whose label is not among the classes, is among the `faults`.
+    `scores` are the probabilities, one list per row, in the order of the signature's class labels;
+    None if the model has no probabilities, or if `answers` has all answers already. `outputs` are the
+    graph's other outputs by name, one value per row. `errors`, by row, are those of rows whose numbers
+    are not finite or whose label is not one of the classes.
     """
 
     signature: Signature
     predictions: Sequence[Prediction]
     scores: Sequence[Sequence[float]] | None = None
-    others: Sequence[Answer] | None = None
-    faults: dict[int, RequestError] = {}
+    answers: Sequence[Answer] | None = None
+    errors: dict[int, RequestError] = {}
     outputs: Mapping[str, Sequence[Any]] = {}
 
     def __len__(self) -> int:
@@ -61,9 +61,9 @@ class Answers(msgspec.Struct, frozen=True):
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, row: int) -> Answer | RequestError:
-        """The answer to one row, or the error that it gets instead."""
-        if row in self.faults:
-            return self.faults[row]
+        """The answer to one row, or its error."""
+        if row in self.errors:
+            return self.errors[row]
         answer = self._main(row)
         if not self.outputs:
             return answer
@@ -72,8 +72,8 @@ class Answers(msgspec.Struct, frozen=True):
 
     def _main(self, row: int) -> Answer:
         prediction = self.predictions[row]
-        if self.others is not None:
-            return self.others[row]
+        if self.answers is not None:
+            return self.answers[row]
         if self.scores is None:
             return Answer(prediction)
         names, scores = self.signature.label_names, self.scores[row]
@@ -82,10 +82,10 @@ class Answers(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, signature: Signature, each: Sequence[Answer | RequestError]) -> "Answers":
-        """Those that were made one by one."""
-        faults = {i: answer for i, answer in enumerate(each) if isinstance(answer, RequestError)}
+        """From answers that were made one by one."""
+        errors = {i: answer for i, answer in enumerate(each) if isinstance(answer, RequestError)}
         answers = [Answer("") if isinstance(a, RequestError) else a for a in each]
-        return cls(signature, [a.prediction for a in answers], others=answers, faults=faults)
+        return cls(signature, [a.prediction for a in answers], answers=answers, errors=errors)
 
 
 def read_answers(signature: Signature, outputs: Sequence[Any]) -> Answers:
@@ -96,21 +96,21 @@ def read_answers(signature: Signature, outputs: Sequence[Any]) -> Answers:
     elif read.value is not None:
         answers = _values(signature, outputs[0])
     else:
-        answers = _likeliest(signature, outputs[0])
+        answers = _most_probable(signature, outputs[0])
     if read.extra:
         return _with_extra(answers, read.extra, outputs[len(read.main) :])
     return answers
 
 
 def are_probabilities(scores: Iterable[float]) -> bool:
-    """Whether one row's scores are probabilities that add up to one, but for rounding."""
+    """Whether one row's scores are probabilities that add up to one, except for rounding."""
     return bool(_are_probabilities(np.array([list(scores)], np.float64))[0])
 
 
 def graph_row(signature: Signature, answer: Answer) -> dict[str, Any]:
     """The graph's outputs for one row, by name: values, or lists nested as the output's other axes are.
 
-    Probabilities that the graph gives as a map are a dict. What the row has not is absent.
+    Probabilities that the graph gives as a map are a dict. Outputs that the row lacks are absent.
     """
     read = signature.outputs
     row: dict[str, Any] = {}
@@ -129,7 +129,7 @@ def graph_row(signature: Signature, answer: Answer) -> dict[str, Any]:
 
 
 def _label_value(signature: Signature, label: Any) -> Any:
-    """What the label output holds for a class: the label itself, or its index."""
+    """The value of the label output for a class: the label itself, or its index."""
     read = signature.outputs
     if not read.indexed:
         return label
@@ -138,7 +138,7 @@ def _label_value(signature: Signature, label: Any) -> Any:
 
 
 def _shaped(value: Any, shape: Sequence[int | None]) -> Any:
-    """One row's value, which was flattened, as an output of this shape has it."""
+    """One row's flattened value, in the shape that the output has."""
     if not isinstance(value, list):
         return [value] if len(shape) == 2 else value  # noqa: PLR2004
     inner = [-1 if each is None else each for each in shape[1:]]
@@ -161,17 +161,17 @@ def _labelled(signature: Signature, outputs: Sequence[Any]) -> Answers:
     if read.probabilities is None:
         listed = signature.class_labels
         return Answers(
-            signature, labels, faults=_strange_labels(signature, labels) if listed else {}
+            signature, labels, errors=_unknown_labels(signature, labels) if listed else {}
         )
     if read.mapped:
         answers = Answers.of(signature, [*map(_from_map, labels, outputs[1])])
     else:
         answers = _from_tensor(signature, labels, outputs[1])
-    return _proved(answers) if read.unproved else answers
+    return _verified(answers) if read.unverified else answers
 
 
 def _labels(output: NDArray[Any], axis: int) -> list[Any]:
-    """One label a row, or a list of them where there are several targets."""
+    """One label per row, or a list of labels if there are several targets."""
     rows = by_row(output, axis)
     labels: list[Any] = (rows[:, 0] if rows.shape[1] == 1 else rows).tolist()
     return labels
@@ -184,12 +184,12 @@ def by_row(output: NDArray[Any], axis: int) -> NDArray[Any]:
 
 
 def _by_index(signature: Signature, indices: Sequence[int]) -> list[Label]:
-    """Class labels; an index that is out of range stays what it is, which is no class label."""
+    """The class labels at these indices; an index out of range stays as it is, and is reported later."""
     labels = signature.class_labels
     return [labels[index] if 0 <= index < len(labels) else index for index in indices]
 
 
-def _likeliest(signature: Signature, probabilities: NDArray[Any]) -> Answers:
+def _most_probable(signature: Signature, probabilities: NDArray[Any]) -> Answers:
     """The answers of a graph without labels: [N, C], or [N] or [N, 1] of the second of two classes."""
     table = probabilities.reshape(len(probabilities), -1)
     if table.shape[1] == 1 and len(signature.class_labels) > 1:
@@ -198,26 +198,28 @@ def _likeliest(signature: Signature, probabilities: NDArray[Any]) -> Answers:
     return _from_tensor(signature, labels, table)
 
 
-def _proved(answers: Answers) -> Answers:
-    """The answers, without probabilities where they are none."""
-    return Answers.of(answers.signature, [_proved_one(answers.signature, a) for a in answers])
+def _verified(answers: Answers) -> Answers:
+    """The answers; scores that turn out not to be probabilities are moved to the outputs."""
+    return Answers.of(answers.signature, [_verified_answer(answers.signature, a) for a in answers])
 
 
-def _proved_one(signature: Signature, answer: Answer | RequestError) -> Answer | RequestError:
+def _verified_answer(signature: Signature, answer: Answer | RequestError) -> Answer | RequestError:
     if isinstance(answer, RequestError) or answer.probabilities is UNSET:
         return answer
     scores = answer.probabilities
     if are_probabilities(scores.values()):
         return answer
-    told = scores if signature.outputs.mapped else [*scores.values()]
-    return Answer(answer.prediction, outputs={str(signature.outputs.probabilities): told})
+    scores_as_output = scores if signature.outputs.mapped else [*scores.values()]
+    return Answer(
+        answer.prediction, outputs={str(signature.outputs.probabilities): scores_as_output}
+    )
 
 
 def _values(signature: Signature, output: NDArray[Any]) -> Answers:
     rows = by_row(output, signature.outputs.axis)
     finite = np.isfinite(rows).all(axis=1).tolist()
     values = rows[:, 0].tolist() if rows.shape[1] == 1 else rows.tolist()
-    return Answers(signature, values, faults=_not_finite_rows(finite))
+    return Answers(signature, values, errors=_not_finite_rows(finite))
 
 
 def _from_tensor(
@@ -226,17 +228,19 @@ def _from_tensor(
     scores: list[list[float]] = probabilities.tolist()
     if len(scores) != len(labels):
         raise ValueError(f"{len(labels)} labels, and probabilities of {len(scores)} rows")
-    faults: dict[int, RequestError] = {}
+    errors: dict[int, RequestError] = {}
     if not _are_within_bounds(probabilities, scores):
         read = signature.outputs
-        scores, faults = _clipped(probabilities, unproved=read.unproved and read.label is not None)
+        scores, errors = _clipped(
+            probabilities, unverified=read.unverified and read.label is not None
+        )
     if not set(labels) <= signature.label_columns.keys():
-        faults = {**_strange_labels(signature, labels), **faults}
-    return Answers(signature, labels, scores, faults=faults)
+        errors = {**_unknown_labels(signature, labels), **errors}
+    return Answers(signature, labels, scores, errors=errors)
 
 
 def _are_within_bounds(probabilities: NDArray[Any], scores: list[list[float]]) -> bool:
-    """Whether all of them are finite, and in [0, 1]."""
+    """Whether all scores are finite and in [0, 1]."""
     if probabilities.size <= _FEW:
         return all([0 <= score <= 1 for row in scores for score in row])  # noqa: C419  quicker
     if probabilities.dtype == np.float32:
@@ -246,26 +250,26 @@ def _are_within_bounds(probabilities: NDArray[Any], scores: list[list[float]]) -
 
 
 def _clipped(
-    probabilities: NDArray[Any], *, unproved: bool
+    probabilities: NDArray[Any], *, unverified: bool
 ) -> tuple[list[list[float]], dict[int, RequestError]]:
-    """The probabilities in [0, 1]; and a fault for each row outside it by more than rounding explains.
+    """The probabilities in [0, 1]; and an error for each row outside it by more than rounding.
 
-    Where they are `unproved`, only rows that are not finite have a fault.
+    If they are `unverified`, only rows that are not finite have an error.
     """
     finite = np.isfinite(probabilities).all(axis=1)
     proper = _are_probabilities(probabilities)
-    faults = _not_finite_rows(finite.tolist())
-    if not unproved:
+    errors = _not_finite_rows(finite.tolist())
+    if not unverified:
         with np.errstate(invalid="ignore"):
             outside = (probabilities.min(axis=1) < 0) | (probabilities.max(axis=1) > 1)
         refused = np.flatnonzero(finite & outside & ~proper).tolist()
-        faults |= {row: _out_of_bounds() for row in refused}
+        errors |= {row: _out_of_bounds() for row in refused}
     clipped = np.where(proper[:, None], probabilities.clip(0, 1), probabilities)
-    return clipped.tolist(), faults
+    return clipped.tolist(), errors
 
 
 def _are_probabilities(scores: NDArray[Any]) -> NDArray[np.bool_]:
-    """Of each row of [N, C], whether they are probabilities that add up to one, but for rounding."""
+    """Whether each row of [N, C] has probabilities that add up to one, except for rounding: [N]."""
     with np.errstate(all="ignore"):  # what is not finite is not near one
         near_one = np.abs(scores.sum(axis=1, dtype=np.float64) - 1) <= _AROUND_ONE
     within = (scores.min(axis=1) >= -_ROUNDING) & (scores.max(axis=1) <= 1 + _AROUND_ONE)
@@ -277,7 +281,7 @@ def _from_map(label: Any, row: dict[Any, float]) -> Answer | RequestError:
     if not all(map(isfinite, scores)):
         return _not_finite()
     if label not in row:
-        return _strange(label)
+        return _unknown_label(label)
     if (min(scores) < 0 or max(scores) > 1) and are_probabilities(scores):
         scores = [min(max(p, 0.0), 1.0) for p in scores]
     named = dict(zip(map(label_name, row), scores, strict=True))
@@ -294,7 +298,7 @@ def _with_extra(answers: Answers, extra: Sequence[ExtraOutput], given: Sequence[
 
 
 def _rows_of(output: Any, axis: int) -> list[Any] | None:
-    """An output's rows as Python values; those of [N, 1] are scalars, as predictions are."""
+    """An output's rows as Python values; rows of [N, 1] are scalars, like predictions."""
     if isinstance(output, list):
         each = [part.tolist() if isinstance(part, np.ndarray) else part for part in output]
         if axis == 0:
@@ -315,20 +319,20 @@ def _not_finite_rows(finite: Sequence[bool]) -> dict[int, RequestError]:
     return {row: _not_finite() for row, ok in enumerate(finite) if not ok}
 
 
-def _strange_labels(signature: Signature, labels: Sequence[Any]) -> dict[int, RequestError]:
+def _unknown_labels(signature: Signature, labels: Sequence[Any]) -> dict[int, RequestError]:
     known = signature.label_columns
-    return {row: _strange(label) for row, label in enumerate(labels) if label not in known}
+    return {row: _unknown_label(label) for row, label in enumerate(labels) if label not in known}
 
 
-# Each row gets an exception of its own: one that is raised again and again keeps every traceback,
-# and with it every frame and every servable.
+# Each row gets its own exception: one that is raised repeatedly keeps every traceback, and with it
+# every frame and every servable.
 def _not_finite() -> InvalidRecord:
     return _no_answer(
         "the model has no finite answer for this record; a value may be far out of range"
     )
 
 
-def _strange(label: Any) -> InvalidRecord:
+def _unknown_label(label: Any) -> InvalidRecord:
     return _no_answer(f"the model answers {label}, which is not among its class labels")
 
 

@@ -22,9 +22,9 @@ import numpy as np
 from msgspec import UNSET, UnsetType, structs
 
 from predictor.errors import RequestError
-from predictor.model import validation as faults
+from predictor.model import validation
 from predictor.model.signature import Feature, Row, Value
-from predictor.model.validation import Fields, Unfit, check_size, settled
+from predictor.model.validation import Fields, InvalidValue, check_size, parse_value
 
 _JSON_TYPES: dict[str, Any] = {"number": float, "integer": int, "boolean": bool, "string": str}
 _UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
@@ -37,7 +37,7 @@ _PIECE = 65_536  # bytes
 _FEW = 8192  # bytes
 _COLON = ord(":")
 _MISSING: Any = None | UnsetType
-_REFUSED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, Unfit)
+_REFUSED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, InvalidValue)
 
 
 class RowDecoder:
@@ -76,7 +76,7 @@ class RowDecoder:
                 return self._rows_of(form, [body])[0]
             except _REFUSED:
                 continue
-        return self._packed([faults.read_record(body, self.fields)])[0]
+        return self._packed([validation.read_record(body, self.fields)])[0]
 
     def within(self, bodies: Sequence[bytes]) -> list[Row] | None:
         """The rows of bodies that are one record each, if every value is within its usual range.
@@ -116,7 +116,7 @@ class RowDecoder:
                 rows += self._rows_in(piece, part=len(piece) < len(body))
                 check_size(len(rows), len(self._features), len(body))
         except _REFUSED:
-            rows = self._packed(faults.read_instances(body, self.fields))
+            rows = self._packed(validation.read_instances(body, self.fields))
             check_size(len(rows), len(self._features), len(body))
         return rows
 
@@ -148,14 +148,14 @@ class RowDecoder:
                 continue
             if _colons(text) == colons + (not part):
                 return rows
-        raise Unfit("read it the slow way")
+        raise InvalidValue("read it the slow way")
 
     def _rows_of(self, form: "_Form", bodies: Sequence[bytes]) -> list[Row]:
         """The rows of bodies that are one record each. Raises one of _REFUSED."""
         values, colons = form.values(map(form.record.decode, bodies), len(bodies))
         rows = self._packed(values)
         if _colons(b"".join(bodies)) != colons:
-            raise Unfit("a name may be given twice")
+            raise InvalidValue("a name may be given twice")
         return rows
 
     def _packed(self, values: Iterable[tuple[Value, ...]]) -> list[Row]:
@@ -200,7 +200,7 @@ class _LooseForm(_Form):
         ]
 
     def values(self, records: Iterable[Any], count: int) -> tuple[list[tuple[Value, ...]], int]:  # noqa: ARG002
-        """As above. Raises Unfit."""
+        """As above. Raises InvalidValue."""
         colons = 0
         rows = []
         for record in records:
@@ -212,7 +212,7 @@ class _LooseForm(_Form):
                 if value is None or value is UNSET:  # as only one that may be missing can be
                     values[place] = math.nan
                 elif type(value) is not plain:
-                    values[place] = settled(value, feature)
+                    values[place] = parse_value(value, feature)
             rows.append(tuple(values))
         return rows, colons
 
@@ -235,7 +235,7 @@ def structs_for(features: Sequence[Feature]) -> type[msgspec.Struct]:
 
 
 def _loose_structs(features: Sequence[Feature], ignored: Sequence[str]) -> type[msgspec.Struct]:
-    """The same, with all values that `settled` takes, and with fields that are ignored."""
+    """The same, with all values that `parse_value` takes, and with fields that are ignored."""
     fields: list[Any] = []
     for i, feature in enumerate(features):
         kind = json_type(feature)

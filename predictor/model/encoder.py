@@ -40,7 +40,7 @@ class Encoder:
         `warnings` are those of some rows, by their places.
         """
         bodies: list[bytes | RequestError] = [*self._named.write(answers, warnings)]
-        for row, fault in answers.faults.items():
+        for row, fault in answers.errors.items():
             bodies[row] = fault
         return bodies
 
@@ -78,7 +78,7 @@ class _Writer:
         return bodies
 
     def _write(self, answers: Answers) -> list[bytes]:
-        if answers.scores is None or answers.faults or answers.outputs:
+        if answers.scores is None or answers.errors or answers.outputs:
             return [self._write_one(answer) for answer in answers]
         frames = self._frames
         # [[0.25,0.75],[0.5,0.5]] -> 0.25,0.75 and 0.5,0.5

@@ -14,9 +14,10 @@ from predictor.errors import LoadError, RequestError, Stage
 from predictor.model.answers import Answer
 from predictor.model.artifact import Fetched
 from predictor.model.decoder import RowDecoder
+from predictor.model.first_runs import DeclaredClasses
 from predictor.model.graph import Labels, read_graph
 from predictor.model.graph_categories import only_categories, refuses_values
-from predictor.model.graph_outputs import Claims, read_outputs
+from predictor.model.graph_outputs import read_outputs
 from predictor.model.graph_signature import MlflowSignature, read_features
 from predictor.model.linear import Linear, LinearEntry, table
 from predictor.model.mlmodel import DeclaredOutputs, PythonFunction, read_mlmodel
@@ -33,7 +34,7 @@ from predictor.model.servable import (
 from predictor.model.signature import Port, Row, Signature, label_name
 from predictor.model.training_ranges import FeatureProfile, check_profiles, read_background
 from predictor.model.training_ranges import usual as usual_ranges
-from predictor.model.warm_up import first_computed, first_rows, unproved, warm_up
+from predictor.model.warm_up import first_computed, first_rows, unverified, warm_up
 from predictor.model_version import ModelVersion
 
 During = Callable[[Stage], AbstractContextManager[object]]
@@ -82,7 +83,7 @@ def load(
         metadata = _metadata(session)
         mlmodel = read_mlmodel(fetched.mlmodel)
         python_function = PythonFunction.read(mlmodel)
-        signature, claims = _signature(session, metadata, fetched, mlmodel)
+        signature, declared_classes = _signature(session, metadata, fetched, mlmodel)
         check_profiles(metadata.feature_profiles, signature.features)
         background = read_background(metadata.background, signature.features)
         usual = usual_ranges(signature.features, metadata.feature_profiles)
@@ -97,7 +98,7 @@ def load(
     )  # fmt: skip
     rows = [_row(servable, example) for example in servable.examples]
     with during("warm_up"):
-        servable, row = _warmed_up(servable, rows, fetched, claims)
+        servable, row = _warmed_up(servable, rows, fetched, declared_classes)
     DeclaredOutputs.read(mlmodel).check(servable.signature)
     with during("examples"):
         _replay(servable)
@@ -112,19 +113,19 @@ def load(
 
 
 def _warmed_up(
-    servable: Servable, recorded: Sequence[Row], fetched: Fetched, claims: Claims
+    servable: Servable, recorded: Sequence[Row], fetched: Fetched, declared_classes: DeclaredClasses
 ) -> tuple[Servable, Row]:
     """The servable that knows its outputs, and a row that it computes, if one is known."""
     if recorded:
-        return warm_up(servable, recorded, recorded[0], claims), recorded[0]
+        return warm_up(servable, recorded, recorded[0], declared_classes), recorded[0]
     signature, graph = servable.signature, fetched.graph
     rows = first_rows(signature, servable.decoder, servable.profiles, graph, fetched.input_example)
     row, fault = first_computed(servable, rows)
     if fault is None:
-        return warm_up(servable, (), row, claims), row
+        return warm_up(servable, (), row, declared_classes), row
     values = any(feature.type in {"string", "integer"} for feature in signature.features)
     if values or refuses_values(graph):
-        return unproved(servable, fault), row
+        return unverified(servable, fault), row
     raise fault
 
 
@@ -143,7 +144,7 @@ def _metadata(session: Any) -> _Metadata:
 
 def _signature(
     session: Any, metadata: _Metadata, fetched: Fetched, mlmodel: Mapping[str, Any]
-) -> tuple[Signature, Claims]:
+) -> tuple[Signature, DeclaredClasses]:
     """The signature as it is declared, and what the graph says of its outputs."""
     ports = tuple(_port(node) for node in session.get_inputs())
     given = tuple(_port(node) for node in session.get_outputs())
@@ -162,7 +163,7 @@ def _signature(
     signature = Signature(
         features, ports, outputs, labels, metadata.positive_class, given, ignored=ignored
     )
-    return signature, Claims(tuple(metadata.class_labels or ()), operators)
+    return signature, DeclaredClasses(tuple(metadata.class_labels or ()), operators)
 
 
 def _check_classes(labels: Labels, positive_class: str | None) -> None:

@@ -185,7 +185,7 @@ class DeclaredOutputs:
         if self.numbers and not self.text and only_texts:
             raise LoadError("signature", "the signature says numbers, the graph only gives text")
         widths = {None if port.type.startswith("seq") else port.width for port in ports}
-        shown = not signature.outputs.unproved  # else shapes are what an exporter declared
+        shown = not signature.outputs.unverified  # else shapes are what an exporter declared
         if shown and self.width is not None and self.width > 1 and not widths & {None, self.width}:
             listed = ", ".join(str(width) for width in sorted(w for w in widths if w is not None))
             raise LoadError(

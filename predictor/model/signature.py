@@ -109,7 +109,7 @@ class Outputs:
 
     `several` says that `label` has several targets, so that a prediction is a list; `indexed` that it
     is an index into `class_labels`; `axis` is that of the rows of `label` or `value`, as `ExtraOutput` has
-    it; `unproved` that no row was there to show whether `probabilities` are probabilities: each answer
+    it; `unverified` that no row was there to show whether `probabilities` are probabilities: each answer
     shows it. `omitted` are the names of outputs that no answer has,
     and why.
     """
@@ -118,7 +118,7 @@ class Outputs:
     probabilities: str | None = None
     mapped: bool = False
     value: str | None = None
-    unproved: bool = False
+    unverified: bool = False
     several: bool = False
     indexed: bool = False
     axis: Literal[0, 1] = 0
@@ -149,7 +149,7 @@ class Signature:
     `ports` are the graph's inputs, `results` its outputs, with the shapes that the first rows had.
     `hints` are sentences about what the graph's metadata could add.
     `ignored` are columns of MLflow's signature that the graph does not take: a record may have them.
-    `coupled` says that a row's outputs depend on the rows beside it: each is computed alone.
+    `mixes_rows` says that a row's outputs depend on the rows beside it: each is computed alone.
     """
 
     features: tuple[Feature, ...]
@@ -160,7 +160,7 @@ class Signature:
     results: tuple[Port, ...] = ()
     hints: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
-    coupled: bool = False
+    mixes_rows: bool = False
 
     @cached_property
     def may_be_missing(self) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ class Signature:
     @cached_property
     def one_row_at_a_time(self) -> bool:
         """Whether the graph fixes its batch dimension to 1, or mixes rows."""
-        return self.coupled or any(port.shape and port.shape[0] == 1 for port in self.ports)
+        return self.mixes_rows or any(port.shape and port.shape[0] == 1 for port in self.ports)
 
     def feed(self, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
         """Tensors for ONNX Runtime: per port [N, width], or [N] where the graph wants one dimension."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from predictor.errors import LoadError
 from predictor.model.signature import Feature, Row, Signature, Value
-from predictor.model.validation import Unfit, settled
+from predictor.model.validation import InvalidValue, parse_value
 
 _MOST_ROWS = 1000  # of a background; what explains an answer computes with all of them
 _Name = Annotated[str, msgspec.Meta(max_length=200)]
@@ -83,8 +83,8 @@ def _background_row(
     values = []
     for value, feature in zip(row, features, strict=True):
         try:
-            values.append(settled(value, feature))
-        except Unfit as fault:
+            values.append(parse_value(value, feature))
+        except InvalidValue as fault:
             # It says what is expected, and not the value, which is a patient's.
             raise LoadError(
                 "signature",

@@ -8,16 +8,9 @@ import msgspec
 
 from predictor.errors import LoadError, RequestError
 from predictor.model.decoder import RowDecoder
+from predictor.model.first_runs import DeclaredClasses, FirstRuns, Given, observe_outputs
 from predictor.model.graph_categories import Categories, known_categories
-from predictor.model.graph_outputs import (
-    Claims,
-    FirstRuns,
-    Given,
-    is_served,
-    settle,
-    with_boolean_classes,
-    with_declared_extra,
-)
+from predictor.model.graph_outputs import is_served, with_boolean_classes, with_declared_extra
 from predictor.model.onnx_errors import one_line
 from predictor.model.servable import Servable
 from predictor.model.signature import Feature, Row, Signature, Value
@@ -117,19 +110,21 @@ def first_computed(servable: Servable, rows: Iterable[Row]) -> tuple[Row, LoadEr
     return row, fault
 
 
-def warm_up(servable: Servable, recorded: Sequence[Row], row: Row, claims: Claims) -> Servable:
+def warm_up(
+    servable: Servable, recorded: Sequence[Row], row: Row, declared: DeclaredClasses
+) -> Servable:
     """The servable that knows what its outputs mean, from `recorded` rows or, without any, from `row`.
 
     Raises LoadError, with stage `signature`, `warm_up` or `examples`.
     """
     single = [_try(servable, [each]) for each in recorded or [row]]
     runs = FirstRuns(single, _pair(servable, row), recorded=bool(recorded))
-    servable = replace(servable, signature=settle(servable.signature, runs, claims))
+    servable = replace(servable, signature=observe_outputs(servable.signature, runs, declared))
     _answer_several(servable, [row] * 2)
     return servable
 
 
-def unproved(servable: Servable, error: LoadError) -> Servable:
+def unverified(servable: Servable, error: LoadError) -> Servable:
     """The servable whose graph refuses every row of ours: "" or 0 need not be a category that it knows.
 
     Raises `error` where the answers to come could not be read without a row that runs.
@@ -138,8 +133,8 @@ def unproved(servable: Servable, error: LoadError) -> Servable:
     if signature.outputs.probabilities and not (signature.outputs.mapped or signature.class_labels):
         raise error
     # No run has shown which axis is that of the rows, so each is computed alone.
-    outputs = replace(signature.outputs, unproved=True)
-    return replace(servable, signature=replace(signature, outputs=outputs, coupled=True))
+    outputs = replace(signature.outputs, unverified=True)
+    return replace(servable, signature=replace(signature, outputs=outputs, mixes_rows=True))
 
 
 def _answer_several(servable: Servable, rows: Sequence[Row]) -> None:

@@ -53,7 +53,7 @@ def _records(servable: Servable, *, recorded: bool) -> Iterator[tuple[str, Recor
                     break
         if not labels:
             yield "recorded", servable.examples[0].record
-    elif not servable.signature.outputs.unproved:
+    elif not servable.signature.outputs.unverified:
         yield _BLANK, {feature.name: feature.blank for feature in servable.signature.features}
 
 

@@ -18,7 +18,7 @@ from predictor.model.linear import Linear, table
 from predictor.model.servable import Servable
 from predictor.model.signature import Row, Value
 from predictor.model.training_ranges import OutOfRange
-from predictor.model.validation import settled
+from predictor.model.validation import parse_value
 from predictor.openapi.schemas import doc
 from predictor.protocols.explain import sampling as plan
 from predictor.protocols.explain.output import Mixed, Output
@@ -200,4 +200,4 @@ def _values(servable: Servable, body: bytes) -> list[Value | None]:
     """The values of a body that is a valid record: not rounded; None for a missing value."""
     record = msgspec.json.decode(body)
     given = ((record.get(each.name), each) for each in servable.signature.features)
-    return [None if value is None else settled(value, feature) for value, feature in given]
+    return [None if value is None else parse_value(value, feature) for value, feature in given]

@@ -11,7 +11,7 @@ import msgspec
 from predictor.errors import RequestError
 from predictor.model.servable import Servable
 from predictor.model.signature import Feature
-from predictor.model.validation import settled
+from predictor.model.validation import parse_value
 from predictor.openapi.examples import Examples
 from predictor.openapi.schemas import Part, Schema, an_object, components, ref
 from predictor.protocols.mlflow_scoring.errors import ScoringError
@@ -73,7 +73,7 @@ def _readable(
 ) -> Iterator[tuple[str, Any]]:
     """The bodies that are read back as these rows: an empty text in CSV, say, is a missing value."""
     features = servable.signature.features
-    expected = [[*map(settled, row, features)] for row in rows]
+    expected = [[*map(parse_value, row, features)] for row in rows]
     for form, body in bodies.items():
         content = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from predictor.model.servable import Servable
 from predictor.model.signature import Feature, Port, Row, Value
-from predictor.model.validation import Fields, Unfit, check_size, whole
+from predictor.model.validation import Fields, InvalidValue, check_size, to_integer
 from predictor.protocols.mlflow_scoring.errors import InvalidInput, SchemaNotMet
 from predictor.protocols.mlflow_scoring.tables import ABSENT, Table
 
@@ -82,8 +82,8 @@ def _integer(value: Any, texts: bool) -> int:
         except ValueError:
             pass  # it may be a number that ends in .0
     try:
-        return whole(_number(value, texts))
-    except Unfit as fault:
+        return to_integer(_number(value, texts))
+    except InvalidValue as fault:
         raise _Unusable(str(fault)) from None
 
 

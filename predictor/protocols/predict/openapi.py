@@ -195,7 +195,7 @@ def prediction_schema(
     properties = {**_answer(signature, example), **(further or {}), "warnings": _WARNINGS}
     optional = ["outputs", "warnings"]
     if (
-        signature and signature.outputs.unproved
+        signature and signature.outputs.unverified
     ):  # each row shows whether its scores are probabilities
         optional += ["probability", "probabilities"]
     required = [name for name in properties if name not in optional]
@@ -235,7 +235,7 @@ def _answer(signature: Signature | None, example: Any) -> dict[str, Schema]:
             if "Probabilities" in known
             else {"type": "object", "additionalProperties": number(**_CHANCE)}
         )
-    if read.extra or (read.unproved and read.probabilities):
+    if read.extra or (read.unverified and read.probabilities):
         properties = {
             extra.name: _values(signature.result(extra.name), extra) for extra in read.extra
         }

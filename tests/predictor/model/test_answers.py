@@ -68,7 +68,7 @@ def test_only_the_rows_that_are_wrong_are():
     """The others have their answers."""
     scores = np.array([[np.nan, 0.5], [0.25, 0.75], [0.5, 0.5], [0.5, 0.5]])
     answers = read_answers(TENSOR, [np.array(["M", "B", "M", "X"]), scores])
-    assert sorted(answers.faults) == [0, 3]
+    assert sorted(answers.errors) == [0, 3]
     assert [type(answer) for answer in answers] == [InvalidRecord, Answer, Answer, InvalidRecord]
     assert answers[1] == Answer("B", 0.75, {"M": 0.25, "B": 0.75})
 

@@ -71,7 +71,7 @@ def by_msgspec(answer):
         (signature(Outputs("l", "p", mapped=True)), [np.array([3, 7]), [{3: 0.5, 7: 0.5}] * 2]),
         (signature(Outputs("l", "p"), (3, 7)), [np.array([3, 7]), np.array([[0.5, 0.5]] * 2)]),
         (signature(Outputs("l", "p"), (True, False)), [np.array([True]), np.array([[0.1, 0.9]])]),
-        (signature(Outputs("l", "p", unproved=True), (3, 7)),
+        (signature(Outputs("l", "p", unverified=True), (3, 7)),
          [np.array([3, 7]), np.array([[0.5, 0.5], [-3.0, 3.0]])]),
     ],
 )  # fmt: skip

@@ -143,7 +143,7 @@ class TestLoading:
         frame, target = codes(dtype), (np.arange(30) % 2)
         pipeline, model = encoded(frame, OneHotEncoder(sparse_output=False), target, last)
         servable = servable_of(tmp_path, model.SerializeToString())
-        assert not servable.signature.outputs.unproved
+        assert not servable.signature.outputs.unverified
         good, unknown = servable.answer([(2, 1), (9, 1)])
         one = pd.DataFrame({"ward": [2], "grade": [1]}).astype(dtype)
         assert good.prediction == pytest.approx(pipeline.predict(one)[0], abs=1e-5)
@@ -164,18 +164,18 @@ class TestLoading:
     def test_a_refusal_of_a_row_of_ours_proves_nothing(self, tmp_path):
         """A table of floats whose graph knows neither 0 nor 1 is served; each answer shows."""
         servable = servable_of(tmp_path, self.refusing())
-        assert servable.signature.outputs.unproved
+        assert servable.signature.outputs.unverified
         good, unknown = servable.answer([(11.0, 0.0), (0.0, 0.0)])
         assert good.prediction == 4.5
         assert isinstance(unknown, InvalidRecord)
 
     def test_the_input_example_proves_it(self, tmp_path):
         """A row of whoever logged the version; one that the graph refuses is no reason against it."""
-        for example, unproved in (([[10.0, 1.0]], False), ([[0.0, 0.0]], True), ({"a": 1}, True)):
+        for example, unverified in (([[10.0, 1.0]], False), ([[0.0, 0.0]], True), ({"a": 1}, True)):
             content = json.dumps(example).encode()
             fetched = write_artifact(tmp_path, self.refusing(), **{INPUT_EXAMPLE: content})
             servable = load(version(1), fetched, Interrupt())
-            assert servable.signature.outputs.unproved is unproved
+            assert servable.signature.outputs.unverified is unverified
 
     def test_a_graph_that_no_value_can_help_is_refused(self, tmp_path):
         """Its shapes do not fit: that is no matter of categories."""

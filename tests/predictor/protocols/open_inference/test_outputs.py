@@ -119,9 +119,9 @@ def test_outputs_that_cannot_be_requested(names, reason):
 
 def test_scores_that_are_no_probabilities_are_told_all_the_same():
     """A tensor promises no more than numbers."""
-    unproved = classifier(Outputs("label", "probabilities", unproved=True))
+    unverified = classifier(Outputs("label", "probabilities", unverified=True))
     raw = [np.array(["B"]), np.array([[-3.0, 4.0]])]
-    assert told(unproved, raw)[1] == Tensor("probabilities", "FP32", [1, 2], [-3.0, 4.0])
+    assert told(unverified, raw)[1] == Tensor("probabilities", "FP32", [1, 2], [-3.0, 4.0])
 
 
 def test_other_outputs_are_tensors_as_the_graph_has_them():

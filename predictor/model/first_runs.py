@@ -1,0 +1,385 @@
+"""What the first rows show of a graph's outputs: their shapes, which of them are probabilities, and classes.
+
+Exporters declare shapes that are wrong (`[None, 1]` for several targets, `[None, 2]` for one margin),
+and only values show whether scores are probabilities. Therefore a run decides.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.errors import LoadError
+from predictor.model.answers import are_probabilities
+from predictor.model.graph import Labels
+from predictor.model.graph_outputs import (
+    is_served,
+    prefer_named,
+    read_outputs,
+    score_candidates,
+    with_boolean_classes,
+)
+from predictor.model.signature import FLOATS, ExtraOutput, Outputs, Port, Signature
+
+Given = Mapping[str, Any]
+"""What one run gave, by the names of the outputs."""
+
+_NEAR_ONE = 1e-3  # of the sum of a row
+_ROUNDING = 1e-2  # of float32 that is added up in another order, and of what cancels out
+_PROBABILITIES = {"Softmax", "Sigmoid"}  # operators
+_Scored = tuple[Signature, Sequence[NDArray[Any]]]
+"""A signature whose probabilities are of one output, and that output's first rows."""
+
+_CLASSES_WANTED = (
+    "output {!r} looks like probabilities; write class_labels into the graph's metadata to serve the "
+    "version as a classifier"
+)
+_LIST_WANTED = (
+    "nothing lists the classes that output {!r} gives, so metrics count all predictions as `other`; "
+    "write class_labels into the graph's metadata"
+)
+
+
+_ONE_WANTED = (
+    "outputs {} all look like probabilities, and responses have them under `outputs`; call one of them "
+    "`probabilities` to have it as such"
+)
+_MIXES_ROWS = (
+    "a row has other outputs beside another row than alone, so each row is computed alone, which is "
+    "slow; a layer may mix rows, or be random as in training"
+)
+
+
+@dataclass(frozen=True)
+class FirstRuns:
+    """What the first rows gave: each row alone, and two together (None where the graph takes one).
+
+    `recorded` says that they are recorded examples, and not rows made up here.
+    """
+
+    single: Sequence[Given]
+    pair: Given | None
+    recorded: bool
+
+
+@dataclass(frozen=True)
+class DeclaredClasses:
+    """What a graph says of its outputs, before any of them was computed.
+
+    `class_labels` are those of its metadata, `operators` the types of the nodes that make the outputs.
+    """
+
+    class_labels: Labels = ()
+    operators: Mapping[str, str] = field(default_factory=dict)
+
+
+def observe_outputs(
+    signature: Signature, runs: FirstRuns, declared_classes: DeclaredClasses
+) -> Signature:
+    """The signature whose outputs, shapes and class labels are those that the first rows showed.
+
+    Raises LoadError (stage `signature`, or `examples` for recorded rows without a finite answer).
+    """
+    declared = declared_classes.class_labels
+    seen = [_observed(port, runs) for port in signature.results]
+    ports = tuple(port for port, _ in seen)
+    axes = {port.name: axis for port, axis in seen if axis is not None}
+    by_row = [port for port in ports if port.name in axes]
+    if not by_row:
+        raise LoadError("warm_up", "no output of the graph has one entry for each row")
+    read = read_outputs(by_row, declared)
+    signature = replace(signature, results=ports, outputs=read)
+    first = [port for port in by_row if axes[port.name] == 0]
+    if read.label is not None:
+        signature = _classifier(signature, first, runs, declared)
+    elif declared:
+        signature = _classifier_without_label(signature, first, runs)
+    signature = _with_axes(signature, axes)
+    signature = with_boolean_classes(signature)
+    signature = replace(signature, mixes_rows=_mixes_rows(signature, runs))
+    return replace(
+        signature, hints=signature.hints + _hints(signature, runs, declared_classes.operators)
+    )
+
+
+def _mixes_rows(signature: Signature, runs: FirstRuns) -> bool:
+    """Whether a row has other numbers beside itself than alone, and by more than rounding."""
+    if runs.pair is None:
+        return False
+    for name in signature.outputs.names:
+        one, two = runs.single[0][name], runs.pair[name]
+        if not isinstance(one, np.ndarray) or one.dtype.kind != "f":
+            continue
+        alone = one.repeat(2, axis=signature.outputs.axis_of(name))
+        if not np.allclose(alone, two, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True):
+            return True
+    return False
+
+
+def _observed(port: Port, runs: FirstRuns) -> tuple[Port, int | None]:
+    """The output with the shape that it had, and the axis of its rows: None where it has none."""
+    one = runs.single[0].get(port.name)
+    two = None if runs.pair is None else runs.pair.get(port.name)
+    if isinstance(one, np.ndarray):
+        shape, other = one.shape, two.shape if isinstance(two, np.ndarray) else None
+        axis = _axis(shape, other)
+        return replace(port, shape=_observed_shape(port.shape, shape, other, axis)), axis
+    if not isinstance(one, list) or not one:
+        return port, None
+    if isinstance(one[0], dict):
+        return port, _axis((len(one),), None if two is None else (len(two),))
+    return _observed_sequence(port, one, two)
+
+
+def _observed_sequence(
+    port: Port, one: list[Any], two: list[Any] | None
+) -> tuple[Port, int | None]:
+    """The same of a sequence of tensors: of one for each row, or of one for each target."""
+    if two is not None and (len(one), len(two)) == (1, 2):
+        return replace(port, shape=()), 0
+    longer = two if two is not None and len(two) == len(one) else [None] * len(one)
+    for first, second in zip(one, longer, strict=True):
+        if _axis(first.shape, None if second is None else second.shape) != 0:
+            return port, None
+    inner = {each.shape[1:] for each in one}
+    # Targets of different numbers of classes have no common shape.
+    return replace(port, shape=(len(one), None, *inner.pop()) if len(inner) == 1 else ()), 1
+
+
+def _axis(one: tuple[int, ...], two: tuple[int, ...] | None) -> int | None:
+    if two is None:
+        return 0 if one[:1] == (1,) else None
+    for axis in (0, 1):
+        # Another dimension that grows, too, holds what rows are to each other, such as covariances.
+        if one[axis : axis + 1] == (1,) and two == (*one[:axis], 2, *one[axis + 1 :]):
+            return axis
+    return None
+
+
+def _observed_shape(
+    declared: Sequence[int | None],
+    one: tuple[int, ...],
+    two: tuple[int, ...] | None,
+    axis: int | None,
+) -> tuple[int | None, ...]:
+    """The shape that was seen; a dimension that varies, or is not said to be fixed, is None."""
+    known = declared if len(declared) == len(one) else (None,) * len(one)
+    same = two if two is not None and len(two) == len(one) else one
+    return tuple(
+        None if place == axis or said is None or seen != other else seen
+        for place, (said, seen, other) in enumerate(zip(known, one, same, strict=True))
+    )
+
+
+def _classifier(
+    signature: Signature, by_row: Sequence[Port], runs: FirstRuns, declared: Labels
+) -> Signature:
+    """The signature of a graph that gives labels, with what the values say of them and of scores."""
+    name = str(signature.outputs.label)
+    if any(np.size(given[name]) != 1 for given in runs.single):
+        if declared:
+            raise LoadError(
+                "signature",
+                f"class_labels are those of one target, and output {name!r} has several for a row; "
+                "export the graph without class_labels",
+            )
+        several = Outputs(name, several=True)
+        return replace(signature, outputs=several, class_labels=(), positive_class=None)
+    answered = [np.ravel(given[name]).tolist()[0] for given in runs.single]
+    candidates = score_candidates(by_row)
+    likely = []
+    for port in candidates:
+        scores = [_scores(given[port.name]) for given in runs.single]
+        mapped = port.type.startswith("seq(map(")
+        read = replace(signature.outputs, probabilities=port.name, mapped=mapped)
+        found = replace(signature, outputs=read)
+        if not all(np.isfinite(row).all() for row in scores):
+            if port is candidates[0]:
+                return _not_finite(found, scores, runs)
+        elif all(_look_like_probabilities(row, signature.class_labels) for row in scores):
+            likely.append((found, scores))
+        else:
+            _check_near(port.name, scores)
+    best = _best(likely, answered)
+    if len(best) == 1:
+        found, rows = best[0]
+        return replace(found, class_labels=_class_labels(found, runs.single, rows, answered))
+    # Scores of a model without probabilities (a linear SVM's margins), or several that may be them: the
+    # label answers alone.
+    alike = ", ".join(repr(found.outputs.probabilities) for found, _ in best)
+    signature = replace(
+        signature, outputs=replace(signature.outputs, probabilities=None, mapped=False),
+        hints=(_ONE_WANTED.format(alike),) if best else (),
+    )  # fmt: skip
+    unknown = _unknown_labels(signature.class_labels, _by_name(signature, answered))
+    if unknown and declared:
+        raise unknown
+    return replace(signature, class_labels=()) if unknown else signature
+
+
+def _best(likely: Sequence[_Scored], answered: Sequence[Any]) -> list[_Scored]:
+    """The output that is most likely the classes' probabilities, or several that are so alike.
+
+    Others may add up to one, such as attention. It has a column for each class, is called so, and the
+    largest is that of the label.
+    """
+
+    def contradicts(each: _Scored) -> tuple[bool, bool, bool]:
+        signature, scores = each
+        labels: Sequence[Any] = signature.class_labels or range(len(scores[0]))
+        wide = len(labels) == len(scores[0])
+        named = "prob" in str(signature.outputs.probabilities).lower()
+        by_name = _by_name(signature, answered)
+        largest = wide and [labels[int(np.argmax(row))] for row in scores] == by_name
+        return not wide, not named, not largest
+
+    least = min(map(contradicts, likely), default=None)
+    return [each for each in likely if contradicts(each) == least]
+
+
+def _by_name(signature: Signature, answered: Sequence[Any]) -> list[Any]:
+    labels = signature.class_labels
+    if not signature.outputs.indexed:
+        return [*answered]
+    return [labels[index] if 0 <= index < len(labels) else index for index in answered]
+
+
+def _not_finite(signature: Signature, scores: Sequence[NDArray[Any]], runs: FirstRuns) -> Signature:
+    """A blank row without finite scores says nothing of real rows: each answer shows what they are."""
+    if runs.recorded:
+        number = next(n for n, row in enumerate(scores, 1) if not np.isfinite(row).all())
+        raise LoadError("examples", f"recorded example {number} fails: it has no finite answer")
+    if not (signature.outputs.mapped or signature.class_labels):
+        raise LoadError("warm_up", "a blank row has no finite answer")
+    return replace(signature, outputs=replace(signature.outputs, unverified=True))
+
+
+def _classifier_without_label(
+    signature: Signature, by_row: Sequence[Port], runs: FirstRuns
+) -> Signature:
+    """The signature of floats for which the metadata lists classes: their probabilities, or it is refused."""
+    labels = signature.class_labels
+    ports = prefer_named([port for port in by_row if port.type in FLOATS], "prob")
+    tables = {p.name: [_scores(given[p.name]) for given in runs.single] for p in ports}
+    # One column may be anything between 0 and 1, where another output has one for each class.
+    for name, rows in sorted(tables.items(), key=lambda table: len(table[1][0]) != len(labels)):
+        columns = [_both(row) if len(labels) > 1 else row for row in rows]
+        if all(len(row) == len(labels) and are_probabilities(row) for row in columns):
+            return replace(signature, outputs=Outputs(probabilities=name))
+    name, rows = next(iter(tables.items()), ("", []))
+    shown = ", ".join(f"{value:.6g}" for value in rows[0][:4]) if rows else "nothing"
+    raise LoadError(
+        "signature",
+        f"class_labels lists {len(labels)} classes, but output {name!r} does not hold their "
+        f"probabilities: a row is {shown}. End the graph in Softmax (or Sigmoid, for two classes), or "
+        "leave class_labels out",
+    )
+
+
+def _both(row: NDArray[Any]) -> NDArray[Any]:
+    """The probabilities of two classes, where a row is that of the second."""
+    return np.array([1 - row[0], row[0]]) if len(row) == 1 else row
+
+
+def _scores(given: Any) -> NDArray[Any]:
+    """The scores of one row, as numbers [C]."""
+    return np.array([*given[0].values()]) if isinstance(given, list) else np.reshape(given, -1)
+
+
+def _look_like_probabilities(row: NDArray[Any], labels: Labels) -> bool:
+    # Of one column, only a list of one class says that it is no margin or distance.
+    return are_probabilities(row) and (len(row) > 1 or len(labels) == 1)
+
+
+def _check_near(name: str, scores: Sequence[NDArray[Any]]) -> None:
+    """Raise LoadError for what adds up to one like probabilities, and is none by more than rounding."""
+    for row in scores:
+        if len(row) > 1 and abs(row.sum() - 1) <= _NEAR_ONE and not are_probabilities(row):
+            raise LoadError(
+                "signature",
+                f"output {name!r} adds up to 1 as probabilities do, and has {row.min():.6g} and "
+                f"{row.max():.6g}, which are outside [0, 1]",
+            )
+
+
+def _class_labels(
+    signature: Signature,
+    given: Sequence[Given],
+    scores: Sequence[NDArray[Any]],
+    answered: Sequence[Any],
+) -> Labels:
+    """The classes of the probabilities' columns. Raises LoadError where the rows contradict them."""
+    labels, read = signature.class_labels, signature.outputs
+    if read.mapped:
+        named: Labels = tuple(given[0][str(read.probabilities)][0])
+    else:
+        named = labels or tuple(range(len(scores[0])))
+    if len(named) != len(scores[0]):
+        raise LoadError(
+            "signature", f"{len(named)} class labels for {len(scores[0])} probability columns"
+        )
+    by_place = read.indexed or not (labels or read.mapped)
+    if by_place and not all(map(_is_likeliest, scores, answered)):
+        raise LoadError(
+            "signature",
+            "nothing says which class each probability column is of; "
+            "write class_labels into the graph's metadata",
+        )
+    if unknown := _unknown_labels(named, _by_name(signature, answered)):
+        raise unknown
+    return labels or named
+
+
+def _is_likeliest(row: NDArray[Any], label: Any) -> bool:
+    """Whether classes by their places can be meant: the likeliest of them is what the model answers."""
+    return int(np.argmax(row)) == label
+
+
+def _unknown_labels(named: Labels, labels: Sequence[Any]) -> LoadError | None:
+    unknown = {str(label) for label in labels if named and label not in named}
+    if not unknown:
+        return None
+    return LoadError(
+        "signature",
+        f"the model answers {', '.join(sorted(unknown))}, which is not among its class labels",
+    )
+
+
+def _with_axes(signature: Signature, axes: Mapping[str, int]) -> Signature:
+    """The signature with the other outputs: those that have rows, and those that responses omit."""
+    extra, omitted = [], []
+    for port in signature.results:
+        if port.name in signature.outputs.main:
+            continue
+        axis = axes.get(port.name)
+        if not is_served(port):
+            omitted.append((port.name, f"values of type {port.type} are not served"))
+        elif axis is None:
+            omitted.append((port.name, "it does not have one entry for each row"))
+        else:
+            extra.append(ExtraOutput(port.name, 1 if axis else 0))
+    read = signature.outputs
+    axis = axes.get(read.label or read.value or "")
+    read = replace(read, extra=tuple(extra), omitted=tuple(omitted), axis=1 if axis else 0)
+    return replace(signature, outputs=read)
+
+
+def _hints(signature: Signature, runs: FirstRuns, operators: Mapping[str, str]) -> tuple[str, ...]:
+    mixes_rows = (_MIXES_ROWS,) if signature.mixes_rows else ()
+    return mixes_rows + _classes_wanted(signature, runs, operators)
+
+
+def _classes_wanted(
+    signature: Signature, runs: FirstRuns, operators: Mapping[str, str]
+) -> tuple[str, ...]:
+    read = signature.outputs
+    if read.value is not None:
+        rows = [_scores(given[read.value]) for given in runs.single]
+        alike = all(len(row) > 1 and are_probabilities(row) for row in rows)
+        if alike or operators.get(read.value) in _PROBABILITIES:
+            return (_CLASSES_WANTED.format(read.value),)
+    if read.label is not None and not read.several and not signature.class_labels:
+        return (_LIST_WANTED.format(read.label),)
+    return ()
