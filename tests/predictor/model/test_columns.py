@@ -1,7 +1,6 @@
 """Columns as data frames have them: booleans and whole numbers of other types, and columns too many."""
 
 import json
-from functools import partial
 from struct import pack
 from typing import ClassVar
 
@@ -9,7 +8,6 @@ import pytest
 from onnx import TensorProto, helper
 
 from predictor.errors import LoadError
-from predictor.model.loader import load
 from tests.predictor.graphs import graph, one_input_per_column, regressor, tensor, with_metadata
 from tests.predictor.live import Live
 from tests.predictor.parts import servable_of
@@ -220,7 +218,7 @@ class TestUnknownFields:
     NAMES = ("mean_radius", "mean_texture")
 
     async def served(self, tmp_path, *optional, ignore=True):
-        live = Live(tmp_path, partial(load, ignore_unknown=ignore))
+        live = Live(tmp_path, extra_fields="ignore" if ignore else "refuse")
         named = with_metadata(
             regressor(2), feature_names=self.NAMES, optional_features=optional,
             background=[[0.0, 1.0], [1.0, 0.0]],
