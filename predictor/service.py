@@ -134,8 +134,8 @@ def compose(
     batcher = Batcher(
         reconciler.require_serving,
         metrics,
-        most_rows=settings.max_queued_rows,
-        most_batches=settings.max_queued_batches,
+        max_rows=settings.max_queued_rows,
+        max_batches=settings.max_queued_batches,
         timed_out=reconciler.timed_out,
         tracer=tracer,
     )

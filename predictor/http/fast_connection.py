@@ -63,7 +63,7 @@ class FastConnection(Connection):
                 body, length = self._look_up(data)
             if length and len(body) == length:
                 try:
-                    self._lane.ask(body, self._reply)
+                    self._lane.submit(body, self._reply)
                 except Overloaded:
                     pass  # `Connection` answers 503
                 else:

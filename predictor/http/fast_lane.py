@@ -74,7 +74,7 @@ class FastLane:
         self._special = _SPECIAL | ({b"origin"} if settings.cors_origins else set())
         self.holds_keys = access.guards(_PATH)
         """Whether heads have API keys: connections must not compare them, which takes time by the key."""
-        self.ask = batcher.ask
+        self.submit = batcher.submit
         self._observer = observer
         self._largest = min(settings.max_body_bytes, LARGE)
         self.lengths: dict[bytes, int] = {}

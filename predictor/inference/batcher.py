@@ -1,4 +1,4 @@
-"""Threads: a few of them, and a bound on what waits for one."""
+"""The batcher: requests of one event-loop tick become one call; a few threads compute what is larger."""
 
 import asyncio
 import os
@@ -11,13 +11,13 @@ from weakref import WeakSet
 from predictor.errors import InferenceTimeout, Overloaded
 from predictor.inference.compute import (
     Computed,
-    Question,
     Result,
+    RowRequest,
     Work,
-    answer,
-    answer_many,
-    answer_one,
-    calls,
+    compute_tick,
+    predict_many,
+    predict_one,
+    run_in_calls,
 )
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
@@ -26,27 +26,27 @@ from predictor.traces.tracer import TRACES_OFF, Span, Tracer
 
 T = TypeVar("T")
 
-_LEAST = 2  # one that a computation holds must not hold up all others
-_MOST = 4  # each holds a batch's rows in memory
+_MIN_THREADS = 2  # one long computation must not delay all others
+_MAX_THREADS = 4  # each holds a batch's rows in memory
 
 
 class Threads:
-    """Runs work beside the event loop. `used` of at most `most` pieces are waiting or running."""
+    """A few threads, with a bound: `used` of at most `max_used` pieces of work wait or run."""
 
-    def __init__(self, name: str, most: int | None = None) -> None:
-        """Without `most`, as many as there are threads: then no work waits for another."""
-        threads = max(_LEAST, min(_MOST, _cores()))
+    def __init__(self, name: str, max_used: int | None = None) -> None:
+        """`max_used` is the number of threads by default: then no work waits for another."""
+        threads = max(_MIN_THREADS, min(_MAX_THREADS, _cores()))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self.most = most or threads
+        self.max_used = max_used or threads
         self.used = 0
 
     @property
     def free(self) -> int:
-        """How many more pieces of work may be given."""
-        return self.most - self.used
+        """How many more pieces of work are accepted."""
+        return self.max_used - self.used
 
     def submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
-        """Start `work`, or let it wait for a thread. The caller looks at `free` first."""
+        """Start `work` once a thread is free. The caller checks `free` first."""
         self.used += 1
         future = asyncio.get_running_loop().run_in_executor(self._pool, work)
         future.add_done_callback(self._ended)
@@ -57,7 +57,7 @@ class Threads:
 
 
 def _cores() -> int:
-    """Those that this process may use, which can be fewer than the machine has."""
+    """The cores that this process may use: maybe fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -70,17 +70,17 @@ LARGE = 16_384
 
 
 class BatchObserver(Protocol):
-    """Who counts what was computed."""
+    """Counts computations."""
 
     def ran(self, servable: Servable, answers: Answers, seconds: float) -> None:
-        """One ONNX Runtime call ended: its answers in order, and how long it took."""
+        """One ONNX Runtime call ended: its answers in order, and its seconds."""
 
 
 class Batcher:
-    """Takes bodies, gives the bodies of their answers, each with the version that computed it.
+    """Takes request bodies and gives response bodies; each names the version that computed it.
 
-    Other protocols put a `Question` about one row, which is computed with all others of the tick, or
-    have `compute` do their work on many rows in a thread.
+    Other protocols submit a `RowRequest`, which is computed with all others of the tick, or give
+    `compute` their work on many rows, which is done in a thread.
     """
 
     def __init__(
@@ -88,46 +88,46 @@ class Batcher:
         serving: Callable[[], Servable],
         observer: BatchObserver,
         *,
-        most_rows: int = 1024,
-        most_batches: int = 32,
+        max_rows: int = 1024,
+        max_batches: int = 32,
         timed_out: Callable[[Servable], None] = lambda _: None,
         tracer: Tracer = TRACES_OFF,
     ) -> None:
-        """`serving` gives the servable that answers now, or raises NothingServing.
+        """`serving` gives the serving servable, or raises NothingServing.
 
-        `most_rows` may wait for their turn, `most_batches` for a thread or in one. `timed_out` is called
-        on the event loop for each call that was stopped because it took too long.
+        At most `max_rows` wait for their tick, and `max_batches` wait for a thread or run in one.
+        `timed_out` is called on the event loop for each call that was stopped at its time limit.
         """
         self._serving = serving
         self._observer = observer
-        self._most_rows = most_rows
+        self._max_rows = max_rows
         self._timed_out = timed_out
         self._tracer = tracer
         self._alone: WeakSet[Servable] = WeakSet()
-        self._any_alone = False  # asking a WeakSet costs, and as a rule there is nothing in it
-        self._asked: list[bytes | Question] = []
+        self._any_alone = False  # a look into a WeakSet takes time, and it is nearly always empty
+        self._waiting: list[bytes | RowRequest] = []
         self._replies: list[Reply] = []
         self._slow = Threads("rows")
-        self._batches = Threads("batch", most_batches)
+        self._batches = Threads("batch", max_batches)
 
-    def ask(self, asked: bytes | Question, reply: Reply) -> None:
-        """Answer one record of at most `LARGE` bytes: `reply` is called once, and not from here.
+    def submit(self, request: bytes | RowRequest, reply: Reply) -> None:
+        """Compute one record of at most `LARGE` bytes in the next tick, and call `reply` once with its result.
 
-        Raises Overloaded, and then it is not called.
+        Raises Overloaded; then `reply` is not called.
         """
-        waiting = self._asked
+        waiting = self._waiting
         if not waiting:
             asyncio.get_running_loop().call_soon(self._flush)
-        elif len(waiting) >= self._most_rows:
+        elif len(waiting) >= self._max_rows:
             raise Overloaded(len(waiting), "records")
-        waiting.append(asked)
+        waiting.append(request)
         self._replies.append(reply)
 
     async def predict(self, body: bytes) -> bytes:
         """Predict one record. Raises RequestError, NothingServing or Overloaded."""
         with self._tracer.span("predict", server=True) as span:
             if len(body) > LARGE:
-                response = await self._in_thread(partial(answer_one, body), span)
+                response = await self._in_thread(partial(predict_one, body), span)
             else:
                 response = await self._in_tick(body)
             span.set_response(response)
@@ -139,15 +139,15 @@ class Batcher:
         Raises RequestError, which names the row, NothingServing or Overloaded.
         """
         with self._tracer.span("predict", server=True) as span:
-            response = await self._in_thread(partial(answer_many, body, warn=warn), span)
+            response = await self._in_thread(partial(predict_many, body, warn=warn), span)
             span.set_response(response)
             return response
 
-    async def ask_about(self, question: Question) -> Result:
-        """What the question's `told` returned. Raises RequestError, NothingServing or Overloaded."""
+    async def predict_row(self, request: RowRequest) -> Result:
+        """What `request.response` returned. Raises RequestError, NothingServing or Overloaded."""
         with self._tracer.span("predict", server=True) as span:
             span.set(rows=1)
-            return await self._in_tick(_Traced(question, span) if span.records else question)
+            return await self._in_tick(_Traced(request, span) if span.records else request)
 
     async def compute(self, work: Work[T], *, yields: bool = False) -> T:
         """Call `work` in a thread with the serving servable; return what it returned.
@@ -158,119 +158,121 @@ class Batcher:
         with self._tracer.span("predict", server=True) as span:
             return await self._in_thread(work, span, yields=yields)
 
-    async def _in_tick(self, asked: bytes | Question) -> Result:
+    async def _in_tick(self, request: bytes | RowRequest) -> Result:
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self.ask(asked, partial(_settle, future))
+        self.submit(request, partial(_settle, future))
         return await future
 
     async def _in_thread(self, work: Work[T], span: Span, *, yields: bool = False) -> T:
-        """Decode, run and encode in a thread: a thousand rows must not hold up the single ones."""
+        """Decode, run and encode in a thread: a thousand rows must not delay single rows."""
         servable = self._serving()
         span.set_version(servable.model_version)
-        if self._batches.free <= (self._batches.most // 2 if yields else 0):
+        if self._batches.free <= (self._batches.max_used // 2 if yields else 0):
             raise Overloaded(self._batches.used, "batches")
-        tell = asyncio.get_running_loop().call_soon_threadsafe
+        on_loop = asyncio.get_running_loop().call_soon_threadsafe
 
         def count(answers: Answers, seconds: float) -> None:
-            tell(self._observer.ran, servable, answers, seconds)
+            on_loop(self._observer.ran, servable, answers, seconds)
 
         try:
             return await self._batches.submit(
-                partial(work, servable, partial(calls, servable, count))
+                partial(work, servable, partial(run_in_calls, servable, count))
             )
         except InferenceTimeout:
             self._timed_out(servable)
             raise
 
     def _flush(self) -> None:
-        """Answer what waits, on one servable: as much as the loop can afford, or in threads."""
+        """Compute the waiting requests on one servable: on the loop as many as it can afford, else in threads."""
         try:
             servable = self._serving()
-            most = servable.rows_on_loop
-        except Exception as error:  # noqa: BLE001  every client that waits must hear of it
-            for reply in self._take(len(self._asked))[1]:
+            max_rows = servable.rows_on_loop
+        except Exception as error:  # noqa: BLE001  every request needs a result
+            for reply in self._take(len(self._waiting))[1]:
                 reply(error)
             return
-        if not most or (self._any_alone and servable in self._alone):
+        if not max_rows or (self._any_alone and servable in self._alone):
             self._flush_aside(servable)
             return
-        asked, replies = self._take(most)
-        if self._asked:
+        requests, replies = self._take(max_rows)
+        if self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         try:
-            computed = answer(servable, asked)
+            computed = compute_tick(servable, requests)
         except InferenceTimeout:
-            self._compute_alone(servable, asked, replies)
+            self._compute_alone(servable, requests, replies)
         else:
-            self._tell(servable, replies, computed)
+            self._reply_all(servable, replies, computed)
 
-    def _take(self, most: int) -> tuple[list[bytes | Question], list[Reply]]:
-        asked, replies = self._asked, self._replies
-        if len(asked) <= most:
-            self._asked, self._replies = [], []
-            return asked, replies
-        self._asked, self._replies = asked[most:], replies[most:]
-        return asked[:most], replies[:most]
+    def _take(self, count: int) -> tuple[list[bytes | RowRequest], list[Reply]]:
+        requests, replies = self._waiting, self._replies
+        if len(requests) <= count:
+            self._waiting, self._replies = [], []
+            return requests, replies
+        self._waiting, self._replies = requests[count:], replies[count:]
+        return requests[:count], replies[:count]
 
     def _flush_aside(self, servable: Servable) -> None:
-        """Share what waits among the threads; when one has done its part, it is flushed again."""
+        """Share the waiting requests among the threads; each thread that ends its part flushes again."""
         alone = self._any_alone and servable in self._alone
-        share = 1 if alone else min(servable.rows_a_call, -(-len(self._asked) // self._slow.most))
-        while self._asked and self._slow.free:
-            asked, replies = self._take(share)
-            computed = self._slow.submit(partial(answer, servable, asked))
-            computed.add_done_callback(partial(self._computed, servable, asked, replies))
+        share = (
+            1 if alone else min(servable.rows_a_call, -(-len(self._waiting) // self._slow.max_used))
+        )
+        while self._waiting and self._slow.free:
+            requests, replies = self._take(share)
+            computed = self._slow.submit(partial(compute_tick, servable, requests))
+            computed.add_done_callback(partial(self._computed, servable, requests, replies))
 
     def _computed(
-        self, servable: Servable, asked: list[bytes | Question], replies: list[Reply],
+        self, servable: Servable, requests: list[bytes | RowRequest], replies: list[Reply],
         computed: "asyncio.Future[Computed]",
     ) -> None:  # fmt: skip
-        if self._asked:
+        if self._waiting:
             self._flush()
         error = computed.exception()
         if error is None:
-            self._tell(servable, replies, computed.result())
+            self._reply_all(servable, replies, computed.result())
         elif len(replies) > 1:
-            self._compute_alone(servable, asked, replies)
+            self._compute_alone(servable, requests, replies)
         else:
             self._timed_out(servable)
             replies[0](error)
 
     def _compute_alone(
-        self, servable: Servable, asked: list[bytes | Question], replies: list[Reply]
+        self, servable: Servable, requests: list[bytes | RowRequest], replies: list[Reply]
     ) -> None:
-        """Have each record of a call that was stopped computed once more, by itself."""
+        """Compute each request of a call that was stopped once more, by itself."""
         self._timed_out(servable)
         self._alone.add(servable)
         self._any_alone = True
-        self._asked[:0], self._replies[:0] = asked, replies
+        self._waiting[:0], self._replies[:0] = requests, replies
         asyncio.get_running_loop().call_soon(self._flush)
 
-    def _tell(self, servable: Servable, replies: list[Reply], computed: Computed) -> None:
+    def _reply_all(self, servable: Servable, replies: list[Reply], computed: Computed) -> None:
         results, answers, seconds = computed
         for reply, result in zip(replies, results, strict=True):
             reply(result)
         if answers is not None:
-            # Later: the loop sends what was written only once this has ended.
+            # Later: the loop sends the responses first.
             count = self._observer.ran
             asyncio.get_running_loop().call_soon(count, servable, answers, seconds)
 
 
 class _Traced:
-    """A question whose span names the version that it is put to."""
+    """A row request whose span names the version that computes it."""
 
-    def __init__(self, question: Question, span: Span) -> None:
-        self._question = question
+    def __init__(self, request: RowRequest, span: Span) -> None:
+        self._request = request
         self._span = span
-        self.told = question.told
+        self.response = request.response
 
     def row(self, servable: Servable) -> Row:
         self._span.set_version(servable.model_version)
-        return self._question.row(servable)
+        return self._request.row(servable)
 
 
 def _settle(future: "asyncio.Future[bytes]", result: Result) -> None:
-    if future.done():  # a client that went away has cancelled it
+    if future.done():  # a client that left has cancelled it
         return
     if isinstance(result, Exception):
         future.set_exception(result)

@@ -1,6 +1,6 @@
-"""Computing: from what was asked to what is told, on one servable. Pure but for the clock.
+"""From requests to responses, on one servable. Pure, but for the clock.
 
-A tick's bodies and questions become one call; many rows of one request become a few.
+The requests of one event-loop tick become one call; the many rows of a batch become a few calls.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,73 +16,73 @@ from predictor.model.training_ranges import Warnings
 
 T = TypeVar("T")
 Result = Any
-"""What somebody is told, the body of an answer as a rule; or the exception that prevents it."""
+"""The body of a response, or what a `RowRequest` made; or the exception that prevents it."""
 Run = Callable[[Sequence[Row]], Iterator[tuple[int, Answers]]]
-"""Computes rows, a few hundred a call: of each call the number of its first row, and its answers."""
+"""Computes rows in calls of a few hundred: yields the number of a call's first row, and its answers."""
 Work = Callable[[Servable, Run], T]
-"""What is done for one request, in a thread, on the servable that it is given."""
+"""The work for one request, done in a thread on one servable."""
 Count = Callable[[Answers, float], None]
 Computed = tuple[list[Result], Answers | None, float]
-"""What each who asked is told, the answers of the call that was made, and its seconds."""
+"""The result of each request, the answers of the call, and the seconds that it took."""
 
 _BODIES = frozenset([bytes])
 
 
-class Question(Protocol):
-    """One row that is asked about in another protocol than `/predict`'s."""
+class RowRequest(Protocol):
+    """A request for one row, by another protocol than `/predict`."""
 
     def row(self, servable: Servable) -> Row:
-        """The row, for this servable. Quick: it is called on the event loop. Raises RequestError."""
+        """Decode the row for this servable. It runs on the event loop: be quick. Raises RequestError."""
 
-    def told(self, servable: Servable, answer: Answer) -> Result:
-        """What who asks is told, of the answer that this servable gave. Raises RequestError."""
+    def response(self, servable: Servable, answer: Answer) -> Result:
+        """Turn this servable's answer into the response. Raises RequestError."""
 
 
-def answer(servable: Servable, asked: list[Any]) -> Computed:
+def compute_tick(servable: Servable, requests: list[Any]) -> Computed:
     """Decode, run and encode. Errors are returned per row, but for InferenceTimeout, which is raised."""
     try:
-        bodies_only = _BODIES.issuperset(map(type, asked))
-        rows, faults, warnings = _read(servable, asked, bodies_only=bodies_only)
+        bodies_only = _BODIES.issuperset(map(type, requests))
+        rows, faults, warnings = _read(servable, requests, bodies_only=bodies_only)
         for fault in faults.values():
-            # Their frames hold this one, and with it every client of the tick: a reference cycle.
+            # Their frames refer to this one, and so to every client of the tick: a reference cycle.
             fault.__traceback__ = fault.__context__ = None
         if not rows:
-            return [faults[number] for number in range(len(asked))], None, 0.0
-        answers, seconds = _run(servable, rows)
+            return [faults[number] for number in range(len(requests))], None, 0.0
+        answers, seconds = _timed_call(servable, rows)
         results: list[Result] = [*servable.encoder.each(answers, warnings)]
     except InferenceTimeout:
         raise
-    except Exception as error:  # noqa: BLE001  every client that waits must hear of it
-        return [error] * len(asked), None, 0.0
+    except Exception as error:  # noqa: BLE001  every request needs a result
+        return [error] * len(requests), None, 0.0
     if not bodies_only:
-        of_rows = [each for number, each in enumerate(asked) if number not in faults]
-        results = [*map(partial(_told, servable), of_rows, answers, results)]
+        valid = [each for number, each in enumerate(requests) if number not in faults]
+        results = [*map(partial(_result, servable), valid, answers, results)]
     for number, fault in faults.items():
         results.insert(number, fault)
     return results, answers, seconds
 
 
 def _read(
-    servable: Servable, asked: list[Any], *, bodies_only: bool
+    servable: Servable, requests: list[Any], *, bodies_only: bool
 ) -> tuple[Sequence[Row], dict[int, RequestError], Warnings]:
-    """The rows, why there are no others, by their places among those asked, and what to say of some."""
+    """The rows; the errors of the other requests, by their position; and the warnings."""
     if not bodies_only:
-        # Who asks in another protocol finds the warnings for itself, if it has a place for them.
-        rows, faults = _rows(servable, asked)
-        anybody = any(isinstance(each, bytes) for each in asked)
-        return rows, faults, servable.ranges.outside(rows if anybody else ())
-    if (within := servable.decoder.within(asked)) is not None:
+        # Other protocols look up the warnings themselves, if they have a place for them.
+        rows, faults = _rows(servable, requests)
+        any_body = any(isinstance(each, bytes) for each in requests)
+        return rows, faults, servable.ranges.outside(rows if any_body else ())
+    if (within := servable.decoder.within(requests)) is not None:
         return within, {}, {}
-    rows, faults = servable.decoder.records(asked)
+    rows, faults = servable.decoder.records(requests)
     return rows, faults, servable.ranges.outside(rows)
 
 
 def _rows(
-    servable: Servable, asked: list[bytes | Question]
+    servable: Servable, requests: list[bytes | RowRequest]
 ) -> tuple[list[Row], dict[int, RequestError]]:
-    """As `RowDecoder.records`, where some who ask bring a row of their own."""
+    """As `RowDecoder.records`, where some requests decode their row themselves."""
     rows, faults = [], {}
-    for number, each in enumerate(asked):
+    for number, each in enumerate(requests):
         try:
             rows.append(
                 servable.decoder.record(each) if isinstance(each, bytes) else each.row(servable)
@@ -92,19 +92,19 @@ def _rows(
     return rows, faults
 
 
-def _told(
-    servable: Servable, asked: bytes | Question, answer: Answer | RequestError, body: Result
+def _result(
+    servable: Servable, request: bytes | RowRequest, answer: Answer | RequestError, body: Result
 ) -> Result:
-    """What one who asked is told: the body that was encoded, or what a question makes of the answer."""
-    if isinstance(asked, bytes) or isinstance(answer, RequestError):
+    """Turn one row's result into its caller's response."""
+    if isinstance(request, bytes) or isinstance(answer, RequestError):
         return body
     try:
-        return asked.told(servable, answer)
-    except Exception as error:  # noqa: BLE001  as above, and it concerns no other
+        return request.response(servable, answer)
+    except Exception as error:  # noqa: BLE001  only this request fails
         return error
 
 
-def _run(servable: Servable, rows: Sequence[Row]) -> tuple[Answers, float]:
+def _timed_call(servable: Servable, rows: Sequence[Row]) -> tuple[Answers, float]:
     started = perf_counter()
     answers = servable.answer(rows)
     if len(answers) != len(rows):
@@ -112,17 +112,19 @@ def _run(servable: Servable, rows: Sequence[Row]) -> tuple[Answers, float]:
     return answers, perf_counter() - started
 
 
-def calls(servable: Servable, count: Count, rows: Sequence[Row]) -> Iterator[tuple[int, Answers]]:
-    """Run, and count: a `Run`, once the others are given."""
-    most = servable.rows_a_call
-    for start in range(0, len(rows), most):
-        answers, seconds = _run(servable, rows[start : start + most])
+def run_in_calls(
+    servable: Servable, count: Count, rows: Sequence[Row]
+) -> Iterator[tuple[int, Answers]]:
+    """Compute the rows and count each call: a `Run`, by `partial`."""
+    max_rows = servable.rows_a_call
+    for start in range(0, len(rows), max_rows):
+        answers, seconds = _timed_call(servable, rows[start : start + max_rows])
         count(answers, seconds)
         yield start, answers
 
 
-def answer_one(body: bytes, servable: Servable, run: Run) -> bytes:
-    """The body of one record's answer. Raises RequestError."""
+def predict_one(body: bytes, servable: Servable, run: Run) -> bytes:
+    """The response to one record. Raises RequestError."""
     rows = [servable.decoder.record(body)]
     ((_, answers),) = run(rows)
     (result,) = servable.encoder.each(answers, servable.ranges.outside(rows))
@@ -131,8 +133,8 @@ def answer_one(body: bytes, servable: Servable, run: Run) -> bytes:
     return result
 
 
-def answer_many(body: bytes, servable: Servable, run: Run, *, warn: bool = False) -> bytes:
-    """The body of a batch's answer, with warnings if asked. Raises RequestError, which names the row."""
+def predict_many(body: bytes, servable: Servable, run: Run, *, warn: bool = False) -> bytes:
+    """The response to a batch, with warnings if requested. Raises RequestError, which names the row."""
     encoded = []
     rows = servable.decoder.instances(body)
     for start, answers in run(rows):

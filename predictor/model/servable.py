@@ -181,7 +181,7 @@ class Servable:
         Raises InferenceTimeout.
         """
         if len(rows) > 1 and self.signature.one_row_at_a_time:
-            return self._answer_one_by_one(rows)
+            return self._predict_one_by_one(rows)
         try:
             outputs = self.run(rows)
         except InferenceTimeout:
@@ -189,7 +189,7 @@ class Servable:
         except Exception as error:  # noqa: BLE001  ONNX Runtime raises a dozen types, all its own
             if len(rows) > 1:
                 # One row may have failed them all: each is asked alone.
-                return self._answer_one_by_one(rows)
+                return self._predict_one_by_one(rows)
             return Answers.of(self.signature, [self._not_computed(rows[0], error)])
         answers = read_answers(self.signature, outputs)
         if len(rows) == 1 != len(answers):
@@ -212,7 +212,7 @@ class Servable:
         reason = f"the model cannot compute this record: {one_line(error)}"
         return InvalidRecord([FieldError("", reason)])
 
-    def _answer_one_by_one(self, rows: Sequence[Row]) -> Answers:
+    def _predict_one_by_one(self, rows: Sequence[Row]) -> Answers:
         return Answers.of(self.signature, [a for row in rows for a in self.answer([row])])
 
     def run(self, rows: Sequence[Row]) -> Sequence[Any]:

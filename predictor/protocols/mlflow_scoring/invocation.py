@@ -123,7 +123,7 @@ class Result:
 
 
 class Invocation:
-    """One body, read once; its rows depend on the servable. With one row, it is a `Question`."""
+    """One body, read once; its rows depend on the servable. With one row, it is a `RowRequest`."""
 
     def __init__(self, media: Media, body: bytes) -> None:
         self._media = media
@@ -144,7 +144,7 @@ class Invocation:
             raise InvalidInput("another version has taken over; send the request again")
         return rows[0]
 
-    def told(self, servable: Servable, answer: Answer) -> Result:
+    def response(self, servable: Servable, answer: Answer) -> Result:
         """The answer to the only row."""
         return self._scored(servable, [answer])
 

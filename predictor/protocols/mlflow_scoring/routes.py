@@ -94,7 +94,7 @@ def routes(batcher: Batcher, reconciler: Reconciler, settings: Settings) -> APIR
         if len(body) > LARGE or len(invocation.rows(reconciler.require_serving())) != 1:
             return _answer(await batcher.compute(invocation.work))
         try:
-            return _answer(await batcher.ask_about(invocation))
+            return _answer(await batcher.predict_row(invocation))
         except InvalidRecord as fault:
             raise failed(0, fault) from None
 

@@ -50,7 +50,7 @@ class Inferred:
 
 @dataclass(frozen=True)
 class Inference:
-    """A request: inputs, and names of outputs (none means all). With one row, it is a Question."""
+    """A request: inputs, and names of outputs (none means all). With one row, it is a RowRequest."""
 
     target: Target
     inputs: Sequence[Tensor]
@@ -67,7 +67,7 @@ class Inference:
         (row,) = self._rows(servable)
         return row
 
-    def told(self, servable: Servable, answer: Answer) -> Inferred:
+    def response(self, servable: Servable, answer: Answer) -> Inferred:
         """The result for the row's answer. Raises InvalidInference."""
         warnings = servable.ranges.outside(self._rows(servable)) if self.warn else {}
         return self._inferred(servable, [answer], warnings)
@@ -102,6 +102,6 @@ async def infer(batcher: Batcher, inference: Inference) -> Inferred:
     Raises InvalidInference, UnknownModel, NothingServing or Overloaded.
     """
     if inference.has_one_row:
-        inferred: Inferred = await batcher.ask_about(inference)
+        inferred: Inferred = await batcher.predict_row(inference)
         return inferred
     return await batcher.compute(partial(Inference.compute, inference))

@@ -445,10 +445,10 @@ async def test_every_answer_is_counted(lane):
 async def test_a_full_queue_is_503(open_lane):
     """As by the stock path, which says it."""
     lane = await open_lane()
-    lane.live.service.batcher._most_rows = 1
+    lane.live.service.batcher._max_rows = 1
     clients = [await lane.connect() for _ in range(3)]
     gate = await lane.gate()
-    lane.live.service.batcher._slow.most = 1
+    lane.live.service.batcher._slow.max_used = 1
     for client in clients:
         await client.send(PLAIN)
         await reached(gate)

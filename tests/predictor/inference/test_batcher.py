@@ -146,7 +146,7 @@ class Doubled:
             raise InvalidRecord([FieldError("x", "is wrong")])
         return servable.signature.pack(self._value, 0.0)
 
-    def told(self, servable, answer):
+    def response(self, servable, answer):
         if self._fails == "told":
             raise InvalidRecord([FieldError("x", "cannot be told")])
         return servable.model_version.version, 2 * answer.prediction
@@ -156,11 +156,11 @@ async def test_questions_and_bodies_of_one_tick_are_one_call(batcher, observer):
     """Whatever protocol they came by; each is told in its own way, and hears of its own fault."""
     asked = await asyncio.gather(
         batcher.predict(body(2, 0)),
-        batcher.ask_about(Doubled(4.0)),
-        batcher.ask_about(Doubled(4.0, fails="row")),
+        batcher.predict_row(Doubled(4.0)),
+        batcher.predict_row(Doubled(4.0, fails="row")),
         batcher.predict(b"{"),
-        batcher.ask_about(Doubled(-1.0)),
-        batcher.ask_about(Doubled(8.0, fails="told")),
+        batcher.predict_row(Doubled(-1.0)),
+        batcher.predict_row(Doubled(8.0, fails="told")),
         batcher.predict(body(8, 0)),
         return_exceptions=True,
     )
@@ -201,7 +201,7 @@ async def test_a_body_has_its_warnings_beside_questions(tmp_path, observer):
     batcher = Batcher(lambda: servable, observer)
     within, question, outside = await asyncio.gather(
         batcher.predict(b'{"a": 5, "b": 9}'),
-        batcher.ask_about(Doubled(7.0)),
+        batcher.predict_row(Doubled(7.0)),
         batcher.predict(b'{"a": 6, "b": 9}'),
     )
     assert observer.calls == [3]

@@ -23,7 +23,7 @@ def servable(tmp_path):
 
 async def test_records_beyond_the_bound_are_refused(servable):
     """Those within it are answered, and in the next tick there is room again."""
-    batcher = Batcher(lambda: servable, Counted(), most_rows=3)
+    batcher = Batcher(lambda: servable, Counted(), max_rows=3)
     for _ in range(2):
         asked = await asyncio.gather(
             *(batcher.predict(body(1, 2)) for _ in range(5)), return_exceptions=True
@@ -57,7 +57,7 @@ class Slow:
 async def test_batches_beyond_the_bound_are_refused(servable):
     """At once, while those within it wait; afterwards there is room again."""
     slow = Slow(servable)
-    batcher = Batcher(lambda: slow, Counted(), most_batches=2)
+    batcher = Batcher(lambda: slow, Counted(), max_batches=2)
     batch = b'{"instances": [%s]}' % body(1, 2)
     within = [asyncio.create_task(batcher.predict_batch(batch)) for _ in range(2)]
     await asyncio.sleep(0)
@@ -74,7 +74,7 @@ async def test_batches_beyond_the_bound_are_refused(servable):
 
 async def test_a_bad_batch_leaves_its_place(servable):
     """Whatever is wrong with it."""
-    batcher = Batcher(lambda: servable, Counted(), most_batches=1)
+    batcher = Batcher(lambda: servable, Counted(), max_batches=1)
     for _ in range(3):
         with pytest.raises(MalformedBody):
             await batcher.predict_batch(b"{")
@@ -108,7 +108,7 @@ async def test_a_slow_model_does_not_hold_up_the_loop(servable):
     slow.may_go_on.set()
     answers = [json.loads(each)["prediction"] for each in await asyncio.gather(*first, *later)]
     assert sum(observer.calls) == 40
-    assert max(observer.calls) <= -(-36 // batcher._slow.most)
+    assert max(observer.calls) <= -(-36 // batcher._slow.max_used)
     alone = [json.loads(await batcher.predict(body(1, i)))["prediction"] for i in range(40)]
     assert answers == alone
 

@@ -111,13 +111,13 @@ async def test_other_protocols_are_traced_too(traced):
         def row(self, servable):
             return servable.decoder.record(servable_record(servable))
 
-        def told(self, servable, answer):
+        def response(self, servable, answer):
             return answer.prediction
 
     def servable_record(servable):
         return json.dumps({f.name: f.blank for f in servable.signature.features}).encode()
 
-    await traced.batcher.ask_about(Asked())
+    await traced.batcher.predict_row(Asked())
     await traced.batcher.compute(lambda servable, run: None, yields=True)
     for span in traced.spans("predict"):
         assert span.attributes["model_name"] == "m"

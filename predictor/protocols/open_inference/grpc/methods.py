@@ -189,7 +189,7 @@ class _Methods:
             request = read(pb.ModelInferRequest, body)
             read_request = inference(request)
             if read_request.has_one_row:
-                return response(request, await self._batcher.ask_about(read_request))
+                return response(request, await self._batcher.predict_row(read_request))
         return await self._batcher.compute(partial(_infer, body))
 
 
