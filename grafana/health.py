@@ -7,24 +7,24 @@ _LAG = "predictor_event_loop_lag_seconds"
 
 
 def registry() -> list[AnyPanel]:
-    """Whether it answers, how old its last word is, and whether its webhooks arrive."""
+    """Whether it answers, how old its last answer is, and whether its webhooks arrive."""
     age = f"time() - ({select('predictor_registry_last_success_timestamp_seconds')} > 0)"
     return [
         bars(
-            "Questions to the registry",
+            "Polls of the registry",
             "`answered` should be all. `unreachable`: server or network. `refused`: credentials. `invalid_response`: "
             "something else answers. `internal`: a fault of the service. Runbook PredictorRegistryFails.",
             "{{outcome}}", f"sum by (outcome) ({rate('predictor_registry_polls_total')})", unit="cps",
         ),
         lines(
             "Age of the registry's last answer",
-            "A saw of the poll interval is well. Where it climbs, a withdrawal would not be heard of: runbook "
+            "A saw of the poll interval is well. Where it climbs, a withdrawal would not arrive: runbook "
             "PredictorRegistryStale.",
             "s", {"{{instance}}": age}, span=THIRD, steps=((None, "transparent"), (900, "red")),
         ),
         bars(
             "Webhook deliveries",
-            "MLflow's own news, which save the wait for the next look. Refused ones: the secret, or the clocks "
+            "MLflow's webhooks save the wait for the next poll. Refused ones: the secret, or the clocks "
             "differ (runbook PredictorWebhooksRefused). None at all: no webhook is set up, and polls do the work.",
             "{{outcome}}", f"sum by (outcome) ({increase('predictor_webhook_deliveries_total')})",
         ),
@@ -32,7 +32,7 @@ def registry() -> list[AnyPanel]:
 
 
 def processes() -> list[AnyPanel]:
-    """What each replica takes, and whether it keeps up. Workers and supervisor are added up."""
+    """The resources of each replica, and whether it keeps up; the sum of workers and supervisor."""
     return [*_use(), *_bounds(), *_lives()]
 
 

@@ -54,8 +54,8 @@ def _signs() -> list[AnyPanel]:
         ),
         number(
             "Registry's last answer",
-            "Age of the oldest knowledge among replicas. Beyond a minute promotions and withdrawals are "
-            "not heard of; runbook PredictorRegistryFails.",
+            "Age of the registry's oldest answer among replicas. Beyond a minute, promotions and withdrawals do "
+            "not arrive; runbook PredictorRegistryFails.",
             f"time() - min({_ANSWERED_AT})", "s", ((None, "green"), (60, "orange"), (900, "red")),
         ),
         number(
@@ -97,7 +97,7 @@ _COUNTED = 'endpoint!~"/ready|/health|/metrics"'
 def _replicas() -> AnyPanel:
     panel = rows(
         "Replicas",
-        "One line for each: what it serves and since when, what it was told to, and what stands in the way. "
+        "One line for each: what it serves and since when, what the registry names, and what stands in the way. "
         "With several workers, that of the one which is behind.",
         {
             "answers Prometheus": f"max by (instance) ({select('up')})",
@@ -144,7 +144,7 @@ def _what_happened() -> list[AnyPanel]:
             f"sum({increase('predictor_inference_timeouts_total')}), \"stage\", \"inference\", \"\", \"\")",
         ),
         lines(
-            "From the registry's word to the swap",
+            "From the registry's answer to the swap",
             "Mean over the last hour: fetching, building and proving. It grows with the model's size and a "
             "slow store.",
             "s",
@@ -175,7 +175,7 @@ def _who_followed() -> list[AnyPanel]:
         lines(
             "Files that cannot be used",
             "The cache: a start while the registry is down could not serve what was not written (runbook "
-            "PredictorCacheFails). Keys: those of before still count (runbook PredictorKeysFail).",
+            "PredictorCacheFails). Keys: the previous ones stay valid (runbook PredictorKeysFail).",
             "short",
             {
                 "cache, {{instance}}": increase("predictor_cache_failures_total"),

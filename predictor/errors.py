@@ -2,32 +2,32 @@
 
 PredictorError
 ├── SettingsError        a setting is wrong; the process does not start
-├── KeysError            a file of keys cannot be used; those that were read before stay
-├── RegistryError        the registry gave no usable answer; what serves goes on serving
+├── KeysError            a key file cannot be read; the previous keys stay valid
+├── RegistryError        the registry gave no usable response; the serving version stays
 │   ├── RegistryUnreachable   no connection, no answer in time, or a server error
 │   ├── RegistryRefused       the registry refused the credentials
-│   ├── RegistryInvalidResponse      an answer that is not the registry's protocol
-│   └── RegistryInternal      a fault of our own while it was asked
-├── LoadError            a model version could not be made ready; what serves goes on serving
-├── CacheError           the cache could not be written; what serves goes on serving, from memory
-├── Unavailable          not now, perhaps later
-│   ├── NothingServing        there is no version that may answer
-│   ├── Overloaded            more is asked than can be answered in good time
-│   ├── InferenceTimeout      a computation took too long and was ended
-│   └── NoStream              no further client can be told of events
-└── RequestError         what a client sent cannot be answered
-    ├── Unauthorized          it has no key that may ask this
-    ├── BadRequest            it cannot be read
+│   ├── RegistryInvalidResponse   a response that is not the registry's
+│   └── RegistryInternal      a fault of the service during a poll
+├── LoadError            a model version could not be loaded; the serving version stays
+├── CacheError           the cache could not be written; the serving version stays in memory
+├── Unavailable          temporary: the client may retry
+│   ├── NothingServing        no version serves
+│   ├── Overloaded            too many requests are waiting
+│   ├── InferenceTimeout      a computation took too long and was stopped
+│   └── NoStream              too many clients read events
+└── RequestError         the client has to change its request
+    ├── Unauthorized          no API key, or one that is not authorised
+    ├── BadRequest            the request cannot be parsed
     │   └── MalformedBody         not JSON
-    ├── Forbidden             it is not genuine
-    ├── NotFound              it asks for something that is not here
-    ├── Conflict              it cannot be answered in the state that things are in
+    ├── Forbidden             the request is not authentic
+    ├── NotFound              there is no such thing
+    ├── Conflict              the present state does not allow it
     ├── TooLarge
     │   ├── BodyTooLarge          more bytes than the limit
-    │   └── TooManyRows           more rows than are computed at a time
-    ├── UnsupportedMedia      a content type or encoding that is not read
-    └── Unprocessable         it can be read, and the serving model does not take it
-        └── InvalidRecord         JSON, but not the record that the serving model takes
+    │   └── TooManyRows           more rows than one request may have
+    ├── UnsupportedMedia      an unsupported content type or encoding
+    └── Unprocessable         valid syntax that the serving model does not accept
+        └── InvalidRecord         JSON, but not a record of the serving model
 
 Each protocol derives its own from these. None of them knows an HTTP status; `http/problems.py` has the one
 table for that.
@@ -41,12 +41,12 @@ from typing import Annotated, ClassVar, Literal, get_args
 from msgspec import Meta
 
 Stage = Literal["fetch", "digest", "session", "signature", "warm_up", "examples", "internal"]
-"""How far a version came that could not be made ready; `internal` is a fault of our own."""
+"""The step of a load that failed; `internal` is a fault of the service."""
 LOAD_STAGES: tuple[Stage, ...] = get_args(Stage)
 INFERENCE = "inference"
-"""In place of a stage, for a version that serves and whose computation had to be ended."""
+"""The stage of a serving version whose computation was stopped."""
 RegistryOutcome = Literal["unreachable", "refused", "invalid_response", "internal"]
-"""Why a poll of the registry failed; `internal` is a fault of our own."""
+"""Why a poll of the registry failed; `internal` is a fault of the service."""
 REGISTRY_OUTCOMES: tuple[RegistryOutcome, ...] = get_args(RegistryOutcome)
 
 
@@ -59,11 +59,11 @@ class SettingsError(PredictorError):
 
 
 class KeysError(PredictorError):
-    """A file of keys cannot be used. The message says why, and never repeats what may be a key."""
+    """A key file cannot be read. The message says why, and never repeats what may be a key."""
 
 
 class RegistryError(PredictorError):
-    """The registry gave no usable answer. `outcome` is what metrics and logs call it."""
+    """The registry gave no usable response. `outcome` is its name in metrics and logs."""
 
     outcome: ClassVar[RegistryOutcome]
 
@@ -83,7 +83,7 @@ class RegistryRefused(RegistryError):
     outcome = "refused"
 
     def __init__(self, url: str, status: int, permission: str = "") -> None:
-        """`permission` is which permission is missing, and for whom."""
+        """`permission` says who needs which permission."""
         credentials = (
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         )
@@ -95,7 +95,7 @@ class RegistryRefused(RegistryError):
 
 
 class RegistryInvalidResponse(RegistryError):
-    """An answer that is not the registry's protocol."""
+    """A response that is not of the registry's protocol."""
 
     outcome = "invalid_response"
 
@@ -104,7 +104,7 @@ class RegistryInvalidResponse(RegistryError):
 
 
 class RegistryInternal(RegistryError):
-    """A poll failed by a fault of our own; the log has where."""
+    """A fault of the service ended a poll; the log has its traceback."""
 
     outcome = "internal"
 
@@ -115,10 +115,7 @@ class RegistryInternal(RegistryError):
 
 
 class LoadError(PredictorError):
-    """A model version could not be made ready to serve.
-
-    `stage` says how far it came.
-    """
+    """A model version could not be loaded. `stage` is the step that failed."""
 
     def __init__(self, stage: Stage, reason: str) -> None:
         super().__init__(reason)
@@ -138,22 +135,22 @@ class CacheError(PredictorError):
 
 
 class Unavailable(PredictorError):
-    """Not now, though perhaps later: the caller may try again."""
+    """A temporary error: the client may retry."""
 
 
 class NothingServing(Unavailable):
-    """There is no version that may answer; the message says why, in words for any client."""
+    """No version serves; the message says why, and any client may read it."""
 
 
 class Overloaded(Unavailable):
-    """More is asked than can be answered in good time; later there may be room."""
+    """Too many requests are waiting; the client may retry later."""
 
     def __init__(self, waiting: int, what: str) -> None:
         super().__init__(f"{waiting} {what} wait already; try again later")
 
 
 class InferenceTimeout(Unavailable):
-    """The model took longer than it may, and its computation was ended."""
+    """The model took longer than the limit, and its computation was stopped."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
@@ -164,31 +161,31 @@ class InferenceTimeout(Unavailable):
 
 
 class NoStream(Unavailable):
-    """No further client can be told of events as they happen; the message says why."""
+    """No further client can read events; the message says why."""
 
 
 class RequestError(PredictorError):
-    """What a client sent cannot be answered."""
+    """The client has to change its request."""
 
     def at(self, place: str) -> "RequestError":  # noqa: ARG002
-        """The same error, told of one row of several: `place` is such as `instances[3]`."""
+        """The same error for one row of several; `place` is its name, such as `instances[3]`."""
         return self
 
 
 class BadRequest(RequestError):
-    """A request that cannot be read, or does not follow its protocol."""
+    """A request that cannot be parsed, or does not follow its protocol."""
 
 
 class Forbidden(RequestError):
-    """A request that is not genuine."""
+    """A request that is not authentic."""
 
 
 class NotFound(RequestError):
-    """A request for something that is not here."""
+    """A request for something that does not exist."""
 
 
 class Conflict(RequestError):
-    """A request that cannot be answered in the state that things are in."""
+    """A request that the present state does not allow."""
 
 
 class TooLarge(RequestError):
@@ -196,17 +193,17 @@ class TooLarge(RequestError):
 
 
 class Unprocessable(RequestError):
-    """A request that can be read, with content that the serving model does not take."""
+    """A request with valid syntax that the serving model does not accept."""
 
 
 class Unauthorized(RequestError):
-    """A request without a key that may ask this."""
+    """A request without an API key that is authorised for its route."""
 
     def __init__(self, *, given: bool) -> None:
-        what = "this key is none of those that may ask this" if given else "this asks for a key"
+        fault = "this API key is not authorised for this route"
         super().__init__(
-            f"{what}; send one as `Authorization: Bearer KEY` or `X-API-Key: KEY`, and ask "
-            "whoever runs the service for it"
+            f"{fault if given else 'this route needs an API key'}; send one as `Authorization: Bearer KEY` "
+            "or `X-API-Key: KEY`; the operator of the service can give you one"
         )
 
 
@@ -218,14 +215,14 @@ class BodyTooLarge(TooLarge):
     """The body has more bytes than the limit."""
 
     def __init__(self, limit: int, setting: str | None = "PREDICTOR_MAX_BODY_BYTES") -> None:
-        """`setting` is where the limit comes from; None for a fixed one."""
-        said = f"the body is larger than {limit} bytes"
-        named = f"{said}, which {setting} allows; send fewer rows at a time"
-        super().__init__(named if setting else said)
+        """`setting` is the variable that has the limit; None for a fixed one."""
+        fault = f"the body is larger than {limit} bytes"
+        advice = f", which {setting} allows; send fewer rows at a time"
+        super().__init__(fault + (advice if setting else ""))
 
 
 class TooManyRows(TooLarge):
-    """A body that means more rows than are computed at a time, whatever its length."""
+    """A body with more rows than one request may have, whatever its length."""
 
     def __init__(self, rows: int, features: int) -> None:
         super().__init__(
@@ -235,12 +232,12 @@ class TooManyRows(TooLarge):
 
 
 class UnsupportedMedia(RequestError):
-    """A content type or encoding that is not read."""
+    """An unsupported content type or encoding."""
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """One thing that is wrong with one field of a body. `field` is empty for the body itself."""
+    """One fault of one field of a body. `field` is empty for the body itself."""
 
     field: Annotated[
         str, Meta(description="Its name; in a batch with its place, as `instances[3].age`.")
@@ -249,9 +246,9 @@ class FieldError:
 
 
 class InvalidRecord(Unprocessable):
-    """JSON, but not what the serving model takes. Carries every fault found, each with its field.
+    """JSON, but not a record of the serving model. Has every fault, each with its field.
 
-    `hint` is a sentence on what the caller probably meant, or empty.
+    `hint` says in a sentence what the client probably meant; it may be empty.
     """
 
     def __init__(self, errors: Sequence[FieldError], hint: str = "") -> None:
@@ -262,7 +259,7 @@ class InvalidRecord(Unprocessable):
         self.hint = hint
 
     def at(self, place: str) -> "InvalidRecord":
-        """The same faults, each with its place in front."""
+        """The same faults, each field with its place before it."""
         return InvalidRecord(
             [
                 FieldError(f"{place}.{e.field}" if e.field else place, e.message)

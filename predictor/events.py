@@ -1,4 +1,4 @@
-"""What happened, in the past tense: frozen values that the log, the metrics and others observe."""
+"""Events in the past tense: frozen values for the log, the metrics and other observers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ SwapReason = Literal["promoted", "rolled_back", "restored", "withdrawn"]
 
 @dataclass(frozen=True)
 class RegistryAnswered:
-    """The registry said which version should serve; None for no version, with its reason."""
+    """The registry named the version that should serve; None for no version, with the reason."""
 
     aspired: ModelVersion | None
     changed: bool
@@ -21,7 +21,10 @@ class RegistryAnswered:
 
 @dataclass(frozen=True)
 class RegistryFailed:
-    """The registry gave no usable answer; `serving` goes on serving. `cause` is a fault of our own."""
+    """The registry gave no usable response; `serving` stays. `cause` is a fault of the service.
+
+    `first` is False while the same outcome repeats.
+    """
 
     outcome: RegistryOutcome
     reason: str
@@ -32,14 +35,14 @@ class RegistryFailed:
 
 @dataclass(frozen=True)
 class LoadStarted:
-    """The files of a version are being fetched and built."""
+    """The service began to fetch and build a version."""
 
     version: ModelVersion
 
 
 @dataclass(frozen=True)
 class LoadFailed:
-    """A version could not be made ready; it is tried again after `retry_seconds`."""
+    """A version could not be loaded; the next try is after `retry_seconds`."""
 
     version: ModelVersion
     stage: str
@@ -60,7 +63,8 @@ class LoadSuperseded:
 class Swapped:
     """Another servable answers requests from now on; None for none.
 
-    `load_seconds` is the time from the registry's word to the swap, 0 where nothing was loaded; `digest` is the SHA-256 of the graph that serves.
+    `load_seconds` is the time from the registry's answer to the swap, 0 where nothing was loaded;
+    `digest` is the SHA-256 of the serving graph.
     """
 
     previous: ModelVersion | None
@@ -72,9 +76,9 @@ class Swapped:
 
 @dataclass(frozen=True)
 class InferenceTimedOut:
-    """A computation of a version was stopped because it took too long; the version goes on serving.
+    """A computation of the serving version took too long and was stopped; the version goes on serving.
 
-    `times` is how often that happened to it so far.
+    `times` counts the version's stopped computations so far.
     """
 
     version: ModelVersion
@@ -83,7 +87,7 @@ class InferenceTimedOut:
 
 @dataclass(frozen=True)
 class CacheFailed:
-    """What serves, or that nothing may, could not be written to the cache."""
+    """The serving version, or that none may serve, could not be written to the cache."""
 
     serving: ModelVersion | None
     reason: str
@@ -91,7 +95,7 @@ class CacheFailed:
 
 @dataclass(frozen=True)
 class KeysRead:
-    """The file of keys that a variable names was read anew; it holds so many."""
+    """The key file of this variable was read again; `keys` is the number of its keys."""
 
     variable: str
     keys: int
@@ -99,7 +103,7 @@ class KeysRead:
 
 @dataclass(frozen=True)
 class KeysNotRead:
-    """The file of keys that a variable names cannot be used now; the keys of before still count."""
+    """The key file of this variable cannot be read; the previous keys stay valid."""
 
     variable: str
     reason: str

@@ -1,6 +1,7 @@
 """structlog set-up: JSON lines on stderr, coloured lines on a terminal, uvicorn's logs among them."""
 
 import asyncio
+import itertools
 import logging
 import sys
 import time
@@ -16,17 +17,17 @@ from predictor.errors import RegistryOutcome
 from predictor.model_version import ModelVersion
 
 
-def set_up(level: str, **said: int) -> None:
+def set_up(level: str, **always: int) -> None:
     """Send structlog's and the standard library's records to stderr in one form.
 
-    `said` is in every line, such as a worker's number.
+    Every line has the fields of `always`, such as a worker's number.
     """
 
-    def say(_: Any, __: str, line: dict[str, Any]) -> dict[str, Any]:
-        return {**line, **said}
+    def add_fields(_: Any, __: str, line: dict[str, Any]) -> dict[str, Any]:
+        return {**line, **always}
 
     shared: list[Any] = [
-        say,
+        add_fields,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -55,23 +56,23 @@ def set_up(level: str, **said: int) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(True)
-    # These tell of every single request and job, which metrics do better; APScheduler also warns
-    # of each look that is left out because the one before still waits for the registry. gRPC's library
-    # quotes the method of a call that was cancelled, which is a client's own text.
+    # These log every single request and job; metrics count them already. APScheduler also warns of each
+    # poll that is skipped because the one before still waits for the registry. gRPC's library quotes the
+    # method of a cancelled call, which is a client's own text.
     for chatty in ("httpx", "httpcore", "grpc"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    # A look that stopping cancels before it began never gets to say so itself.
+    # A poll that is cancelled before it began cannot suppress the error itself.
     logging.getLogger("apscheduler.executors.default").addFilter(_is_no_cancellation)
-    logging.getLogger("asyncio").addFilter(_say_no_arguments)
+    logging.getLogger("asyncio").addFilter(_without_arguments)
 
 
 def _is_no_cancellation(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
-def _say_no_arguments(record: logging.LogRecord) -> bool:
-    """What the event loop says of a callback or a task that failed quotes what it was called with."""
+def _without_arguments(record: logging.LogRecord) -> bool:
+    """Drop the event loop's message about a failed callback: it quotes the callback's arguments."""
     if record.levelno >= logging.ERROR:
         record.msg, record.args = "callback_failed", ()
     return True
@@ -157,19 +158,19 @@ class Seldom:
         return times
 
 
-_MOST = 10  # exceptions of one chain or group
+_MAX_EXCEPTIONS = 10  # of one chain or group
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def without_messages(exc_info: ExcInfo) -> str:
-    """The frames of an exception and of those that it came from, the first one first, by type."""
-    told = [*zip(range(_MOST), _chain(exc_info[1]), strict=False)]
-    return "\n".join(_one(error) for _, error in reversed(told))
+    """The frames and types of an exception and its causes, the first cause first."""
+    shown = [*itertools.islice(_chain(exc_info[1]), _MAX_EXCEPTIONS)]
+    return "\n".join(_one(error) for error in reversed(shown))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception, those in it if it is a group, and the one that it came from, with its own."""
+    """An exception, the exceptions of its group, and its causes."""
     yield error
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:

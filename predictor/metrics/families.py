@@ -1,4 +1,4 @@
-"""Family: one metric by its name, kind, labels and help; and the list of all that there are."""
+"""Every metric, declared once: name, kind, help, labels and buckets."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -38,7 +38,7 @@ ASPIRED = Family(
 )  # fmt: skip
 FAILED = Family(
     "predictor_failed_model_version", "gauge",
-    "Model version that could not be made ready, or whose computation had to be stopped; 0 for none.", ("model_name",),
+    "Model version that could not be loaded, or whose computation was stopped; 0 for none.", ("model_name",),
 )  # fmt: skip
 SINCE = Family(
     "predictor_serving_since_timestamp_seconds", "gauge",
@@ -58,8 +58,8 @@ REQUEST_SECONDS = Family(
 )  # fmt: skip
 PREDICTIONS = Family(
     "predictor_predictions_total", "counter",
-    "Rows answered, by the version and the class it gave; `value` for a regressor, `other` for what no list of "
-    "the version's classes has.",
+    "Rows answered, by version and class; `value` for a regressor, `other` for a value that is not in the "
+    "version's list of classes.",
     ("model_version", "prediction"),
 )  # fmt: skip
 BATCH_ROWS = Family(
@@ -77,23 +77,21 @@ SWAPS = Family(
     "predictor_swaps_total", "counter", "Swaps of the serving version.", ("reason",)
 )  # fmt: skip
 LOAD_FAILURES = Family(
-    "predictor_load_failures_total", "counter", "Versions that could not be made ready.",
+    "predictor_load_failures_total", "counter", "Loads of versions that failed, by stage.",
     ("stage",),
 )  # fmt: skip
 CACHE_FAILURES = Family(
     "predictor_cache_failures_total", "counter",
-    "Times that the cache could not be written; the version serves from memory.",
+    "Failed writes to the cache; the version serves from memory.",
 )  # fmt: skip
 LOAD_SECONDS = Family(
-    "predictor_load_duration_seconds", "histogram", "Seconds from the registry's word to the swap.",
+    "predictor_load_duration_seconds", "histogram", "Seconds from the registry's answer to the swap.",
     (), _LOAD,
 )  # fmt: skip
-POLLS = Family(
-    "predictor_registry_polls_total", "counter", "Questions to the registry.", ("outcome",)
-)
+POLLS = Family("predictor_registry_polls_total", "counter", "Polls of the registry.", ("outcome",))
 ANSWERED_AT = Family(
     "predictor_registry_last_success_timestamp_seconds", "gauge",
-    "When the registry last gave an answer, in seconds since the epoch; 0 for never.",
+    "When the registry last answered, in seconds since the epoch; 0 for never.",
 )  # fmt: skip
 WORKERS = Family(
     "predictor_workers", "gauge", "Processes that serve each model version, or `none`.",
@@ -109,23 +107,21 @@ DELIVERIES = Family(
     "Deliveries of MLflow's webhooks.",
     ("outcome",),
 )
-STREAMS = Family(
-    "predictor_event_streams", "gauge", "Clients that are being told of events, by `/events`."
-)
+STREAMS = Family("predictor_event_streams", "gauge", "Clients of `/events` now.")
 RESTARTS = Family(
     "predictor_worker_restarts_total", "counter", "Workers that ended and were replaced."
 )
 LAG = Family(
     "predictor_event_loop_lag_seconds", "histogram",
-    "Seconds that the event loop came late to a timer, four times a second.", (), _LAG,
+    "Seconds that the event loop was late for a timer, four times a second.", (), _LAG,
 )  # fmt: skip
 COUNTS_FULL = Family(
     "predictor_counts_full", "gauge",
-    "1 once the memory for counts is full: series that are new since are missing; else 0.",
+    "1 while the memory for counts is full and new series are missing; else 0.",
 )  # fmt: skip
 KEY_FILE_FAILURES = Family(
     "predictor_key_file_failures_total", "counter",
-    "Looks at a file of keys that cannot be used now; the keys of before still count.",
+    "Failed reloads of a key file; the previous keys stay valid.",
 )  # fmt: skip
 
 FAMILIES = (

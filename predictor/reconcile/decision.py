@@ -1,4 +1,4 @@
-"""What to do about what the registry said: pure functions, without IO."""
+"""Decide what to do about the registry's answer: pure functions, without IO."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, Self
@@ -11,10 +11,10 @@ from predictor.model_version import ModelVersion
 
 @dataclass(frozen=True)
 class Failure:
-    """The last failed load: which version, at which revision, why, how often, and when next.
+    """The last failed load: which version, at which stage, why, how often, and when the next try is.
 
     `failed_at` is a moment of `clock.now`, `retry_at` one of the event loop's clock. `fingerprint` is
-    what the version's files looked like after the failure, None where nobody could tell.
+    that of the version's files after the failure, None where it is unknown.
     """
 
     version: ModelVersion
@@ -29,9 +29,9 @@ class Failure:
     def after(
         cls, before: Self | None, version: ModelVersion, error: LoadError, now: float, first: float
     ) -> Self:
-        """The failure of `version` at `now` (the loop's clock), `first` seconds before the next try.
+        """The failure of `version` at `now` (the loop's clock); a first failure waits `first` seconds.
 
-        Where `before` is of the same version, it counts, and the delay grows.
+        `before` is the failure until now: where it is of the same version, the delay grows.
         """
         again = before is not None and before.version == version
         attempts = before.attempts + 1 if before is not None and again else 1
@@ -39,7 +39,7 @@ class Failure:
         return cls(version, error.stage, error.reason, attempts, clock.now(), retry_at)
 
     def outdated_by(self, aspired: ModelVersion, fingerprint: str | None) -> bool:
-        """Whether the version or its files changed since: a reason to try again at once."""
+        """Whether the version or its files changed since the failure: then the next try is at once."""
         edited = self.version.revision != aspired.revision
         replaced = None not in (self.fingerprint, fingerprint) and self.fingerprint != fingerprint
         return edited or replaced
@@ -47,10 +47,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class RegistryStatus:
-    """What is known of the registry.
+    """The registry's last answer, and the state of the last poll.
 
-    Its last answer, when that was (a moment of `clock.now`, None for never), the fault of the last
-    try, if it failed, and why the last answer named no version, if it did not.
+    `answered_at` is a moment of `clock.now`, None for never. `fault` is why the last poll failed, None
+    where it did not. `none_reason` is why the last answer named no version; empty where it named one.
     """
 
     aspired: ModelVersion | None = None
@@ -60,20 +60,20 @@ class RegistryStatus:
     none_reason: str = ""
 
     def answered(self, aspired: ModelVersion | None, none_reason: str = "") -> "RegistryStatus":
-        """What is known after an answer that came just now."""
+        """The status after an answer that came just now."""
         return RegistryStatus(aspired, clock.now(), none_reason="" if aspired else none_reason)
 
     def failed(self, error: RegistryError) -> "RegistryStatus":
-        """What is known after a question that got no usable answer."""
+        """The status after a poll that got no usable response."""
         return replace(self, fault=str(error), outcome=error.outcome)
 
     def differs_from(self, aspired: ModelVersion | None) -> bool:
-        """Whether an answer that names this version is news."""
+        """Whether an answer that names this version changes the status."""
         return self.answered_at is None or self.fault is not None or self.aspired != aspired
 
     @property
     def names_none(self) -> bool:
-        """Whether the registry's last word is that no version should serve."""
+        """Whether the registry's last answer names no version."""
         return self.answered_at is not None and self.aspired is None
 
 
@@ -84,12 +84,12 @@ def retry_delay(attempts: int, first: float, longest: float = 300) -> float:
 
 @dataclass(frozen=True)
 class NoChange:
-    """Leave things as they are."""
+    """Leave the serving version as it is."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """Make this version ready, then swap."""
+    """Load this version, then swap."""
 
     version: ModelVersion
 
@@ -113,10 +113,10 @@ def decide(
     *,
     fingerprint: str | None = None,
 ) -> Action:
-    """Compare what should serve with what does. What happened before does not matter.
+    """Compare the aspired version with the serving one. Earlier versions do not matter.
 
-    `now` is in seconds on the clock of `failure.retry_at`; `fingerprint` is what the aspired version's
-    files look like now.
+    `now` is in seconds on the clock of `failure.retry_at`; `fingerprint` is that of the aspired version's
+    files now.
     """
     if aspired is None:
         if serving is None or when_none == "keep":
@@ -133,26 +133,25 @@ def decide(
 def why_swapped(
     before: ModelVersion | None, version: ModelVersion, *, restored: bool
 ) -> SwapReason:
-    """Why `version` takes the place of the one that served before, if any did."""
+    """Why `version` replaces `before`; None for none."""
     if restored:
         return "restored"
     return "rolled_back" if before and before.number > version.number else "promoted"
 
 
 def why_nothing(
-    known: RegistryStatus, failure: Failure | None, loading: ModelVersion | None
+    registry: RegistryStatus, failure: Failure | None, loading: ModelVersion | None
 ) -> str:
-    """Why nothing serves, in a sentence for clients, whoever they are.
+    """Why nothing serves, in a sentence that any client may read.
 
-    It has no address, and nothing that a registry, a store or a library said: `GET /model` has that, for
-    operators.
+    It has no address and no text of a registry, a store or a library: `GET /model` has those, for operators.
     """
     if loading is not None:
         return f"{loading} is being loaded; try again in a moment"
     if failure is not None:
         return f"{failure.version} could not be loaded ({failure.stage}); /model says why"
-    if known.answered_at is None and known.fault is not None:
+    if registry.answered_at is None and registry.fault is not None:
         return "the registry has not said which version may serve; /model says why"
-    if known.answered_at is None:
+    if registry.answered_at is None:
         return "the registry has not been asked yet; try again in a moment"
     return "the registry names no version that may serve; promote one"

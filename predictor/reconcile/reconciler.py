@@ -1,7 +1,7 @@
-"""Aspired against serving: the one place that decides and swaps.
+"""Reconcile the serving version with the aspired one: the one place that swaps.
 
-It knows nothing of HTTP, MLflow or Prometheus: a Source tells it what should serve and brings the
-files, and whoever observes it hears events.
+It knows nothing of HTTP, MLflow or Prometheus: a Source names the aspired version and fetches its
+files, and observers get events.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from predictor.traces.tracer import TRACES_OFF, Tracer
 
 
 class Reconciler:
-    """Holds the serving servable, and replaces it when the registry says so."""
+    """Holds the serving servable, and replaces it when the registry names another version."""
 
     def __init__(
         self,
@@ -58,8 +58,8 @@ class Reconciler:
         self._when_none: Literal["stop", "keep"] = when_none
         self._serving: Servable | None = None
         self._loading: tuple[ModelVersion, asyncio.Task[None]] | None = None
-        self._asides: set[asyncio.Task[None]] = set()
-        self._asking = asyncio.Lock()
+        self._background_tasks: set[asyncio.Task[None]] = set()
+        self._polling = asyncio.Lock()
         self._builder = Builder(source.fetch, load, load_seconds, tracer=tracer)
         self._last_known_good = LastKnownGood(
             source, observe, lambda: self._serving_version, self._none_may_serve
@@ -74,7 +74,7 @@ class Reconciler:
 
     @property
     def loading(self) -> ModelVersion | None:
-        """The version that is being made ready, or None."""
+        """The version that is being loaded, or None."""
         return self._loading[0] if self._loading else None
 
     @property
@@ -84,7 +84,7 @@ class Reconciler:
 
     @property
     def cache_fault(self) -> str | None:
-        """Why what serves could not be written down for a start without the registry, or None."""
+        """Why the last known good version could not be saved, or None."""
         return self._last_known_good.fault
 
     def require_serving(self) -> Servable:
@@ -94,12 +94,12 @@ class Reconciler:
         return self._serving
 
     async def reconcile(self) -> None:
-        """Ask the registry once, and start what follows from its answer.
+        """Poll the registry once, and act on its answer.
 
-        Never raises for a fault of the registry or of a model version. Returns before a load that
-        it started has ended.
+        Does not raise for a fault of the registry or of a model version. Returns while a load that it
+        started is still running.
         """
-        async with self._asking:
+        async with self._polling:
             with self._tracer.span("reconcile") as span:
                 await self._reconcile()
                 status, serving = self.registry_status, self._serving_version
@@ -117,25 +117,25 @@ class Reconciler:
             changed = self._registry_answered(aspired)
             await self._follow(aspired)
             if changed and self._serving is None and aspired is None:
-                self._aside(self._last_known_good.save())
+                self._in_background(self._last_known_good.save())
         except RegistryError as error:
             self._registry_failed(error)
-        except Exception as error:  # noqa: BLE001  a fault of ours must not end the polls unseen
+        except Exception as error:  # noqa: BLE001  a fault of the service must not stop the polls
             self._registry_failed(RegistryInternal(error), error)
 
     def timed_out(self, servable: Servable) -> None:
-        """Show a version as failed: a computation of it was stopped. It goes on serving."""
+        """Record that a computation of a servable was stopped. The version goes on serving."""
         self._retries.timed_out(servable.model_version)
 
     async def settled(self) -> None:
-        """Return when no load is in progress, and what it led to is written down."""
-        while pending := {*self._asides, *([self._loading[1]] if self._loading else [])}:
+        """Return when no load is running and its result is saved."""
+        while pending := {*self._background_tasks, *([self._loading[1]] if self._loading else [])}:
             await asyncio.wait(pending)
 
     async def close(self) -> None:
-        """Give up what is in progress, and the source. What serves goes on serving."""
+        """Cancel running loads and close the source. The serving version stays."""
         self._supersede()
-        for task in self._asides:
+        for task in self._background_tasks:
             task.cancel()
         self._builder.close()
         await self._source.close()
@@ -157,23 +157,23 @@ class Reconciler:
                 self._begin(version)
             case Stop():
                 self._swap(None, "withdrawn")
-                self._aside(self._last_known_good.save())
+                self._in_background(self._last_known_good.save())
             case NoChange():
                 if aspired is None and self._when_none == "keep":
-                    self._aside(self._restore())
+                    self._in_background(self._restore())
 
-    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do what needs the disk without waiting for it: one that hangs must not end the polls."""
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run work on the disk in the background: a disk that hangs must not stop the polls."""
         task = asyncio.create_task(work)
-        self._asides.add(task)
-        task.add_done_callback(self._asides.discard)
+        self._background_tasks.add(task)
+        task.add_done_callback(self._background_tasks.discard)
 
     def _begin(self, version: ModelVersion, restored: Fetched | None = None) -> None:
         task = asyncio.create_task(self._load(version, restored), name=f"load {version}")
         self._loading = (version, task)
 
     async def _restore(self) -> None:
-        """Serve what served last, as a process would that had not been restarted."""
+        """Serve the last known good version, as a process would that was not restarted."""
         found = await self._last_known_good.load(self._needs_restore)
         if found is not None and not self._retries.last_failed(found[0]):
             self._begin(*found)
@@ -188,7 +188,7 @@ class Reconciler:
             servable, fetched = await self._builder.build(version, restored)
         except LoadError as error:
             failure = self._retries.failed(version, error, self._serving_version)
-            self._aside(self._retries.note_fingerprint(failure))
+            self._in_background(self._retries.note_fingerprint(failure))
         else:
             self._retries.loaded(version)
             reason = why_swapped(self._serving_version, version, restored=restored is not None)
@@ -232,6 +232,6 @@ class Reconciler:
         self.registry_status = self.registry_status.failed(error)
         serving = self._serving_version
         self._observe(RegistryFailed(error.outcome, str(error), serving, first, cause))
-        # Only where the registry has never spoken: once it has, its last word stands.
+        # Only before the registry's first answer: afterwards, its last answer counts.
         if self.registry_status.answered_at is None:
-            self._aside(self._restore())
+            self._in_background(self._restore())

@@ -1,4 +1,4 @@
-"""Retries: the version whose load failed last, and what is known for trying it again."""
+"""Retries: the last failed load, and when to try it again."""
 
 import asyncio
 import math
@@ -13,7 +13,7 @@ from predictor.reconcile.source import Source
 
 
 class Retries:
-    """Keeps the last failure for as long as the registry names its version."""
+    """Keeps the last failure while the registry names its version."""
 
     def __init__(self, source: Source, observe: Observe, first_seconds: float) -> None:
         """`first_seconds` is the delay after a first failure; it doubles with each further one."""
@@ -25,7 +25,7 @@ class Retries:
     def failed(
         self, version: ModelVersion, error: LoadError, serving: ModelVersion | None
     ) -> Failure:
-        """Count and tell a failed load; the failure that it is now."""
+        """Record and observe a failed load. Returns the failure."""
         now = asyncio.get_running_loop().time()
         failure = Failure.after(self.failure, version, error, now, self._first_seconds)
         self.failure = failure
@@ -36,35 +36,35 @@ class Retries:
         return failure
 
     def timed_out(self, version: ModelVersion) -> None:
-        """Count and tell a computation that was stopped; nothing is tried again because of it."""
+        """Record and observe a computation that was stopped; there is no retry."""
         before = self.failure
         times = before.attempts + 1 if before is not None and self.last_failed(version) else 1
         if before is None or self.last_failed(version):
-            reason = "a computation took longer than it may, and was stopped; it goes on serving"
+            reason = "a computation took too long and was stopped; the version goes on serving"
             self.failure = Failure(
                 version, INFERENCE, reason, times, clock.now(), retry_at=math.inf
             )
         self._observe(InferenceTimedOut(version, times))
 
     def loaded(self, version: ModelVersion) -> None:
-        """Forget the failure of a version that could be loaded after all."""
+        """Forget the failure of a version that is loaded now."""
         if self.last_failed(version):
             self.failure = None
 
     def last_failed(self, version: ModelVersion) -> bool:
-        """Whether the failure that is kept is this version's."""
+        """Whether the last failure is this version's."""
         return self.failure is not None and self.failure.version == version
 
     async def note_fingerprint(self, failure: Failure) -> None:
-        """Keep what the files looked like when the version failed."""
+        """Add the fingerprint of the files that failed."""
         fingerprint = await self._source.fingerprint(failure.version)
         if self.failure is failure:
             self.failure = replace(failure, fingerprint=fingerprint)
 
     async def fingerprint(self, aspired: ModelVersion | None) -> str | None:
-        """What the aspired version's files look like now, if it failed; replaced ones are worth a try.
+        """The fingerprint of the aspired version's files now, if its load failed; else None.
 
-        The failure of a version that the registry does not name any more is forgotten.
+        The failure of a version that the registry no longer names is forgotten.
         """
         if self.failure is not None and self.failure.version != aspired:
             self.failure = None

@@ -1,4 +1,4 @@
-"""The reconciler's border to the outside, and the last known good version that is kept behind it."""
+"""Source, the reconciler's port to the registry and the cache; and the last known good version."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,36 +11,36 @@ from predictor.model_version import ModelVersion
 
 
 class Source(Protocol):
-    """Where versions and their files come from."""
+    """The registry and its files, and the cache of the last known good version."""
 
     async def aspired(self) -> ModelVersion | None:
         """The version that should serve. Raises RegistryError."""
 
     @property
     def none_reason(self) -> str:
-        """Why the last `aspired` was None, for people; it may be empty."""
+        """Why the last `aspired` was None, in a text for people; it may be empty."""
 
     async def fetch(self, version: ModelVersion) -> Fetched:
-        """Its files. Raises LoadError."""
+        """The files of a version. Raises LoadError."""
 
     async def fingerprint(self, version: ModelVersion) -> str | None:
-        """A text that differs once the version's files do; None where nobody can tell."""
+        """A text that changes when the version's files change; None where it is unknown."""
 
     async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
-        """What served last by the registry's word, if its files are still what they were."""
+        """The last known good version, if its files are intact; else None."""
 
     async def remember(self, version: ModelVersion, fetched: Fetched) -> None:
-        """Keep a verified version for a start without the registry. Raises CacheError."""
+        """Store a version as the last known good one. Raises CacheError."""
 
     async def forget(self) -> None:
-        """Serve nothing at the next start unless the registry says so. Raises CacheError."""
+        """Store that no version may serve at a start without the registry. Raises CacheError."""
 
     async def close(self) -> None:
-        """Ask nothing any more, and let go of what is open."""
+        """Close the connections."""
 
 
 class LastKnownGood:
-    """Writes to the source's cache what serves, or that none may, and tells it once after a start."""
+    """Saves the serving version, or that none may serve; and loads it once after a start."""
 
     def __init__(
         self,
@@ -49,30 +49,30 @@ class LastKnownGood:
         serving: Callable[[], ModelVersion | None],
         none_may_serve: Callable[[], bool],
     ) -> None:
-        """`serving` tells which version serves now, `none_may_serve` whether that is forbidden."""
+        """`serving` returns the serving version, `none_may_serve` whether no version is allowed to serve."""
         self._source = source
         self._observe = observe
         self._serving = serving
         self._none_may_serve = none_may_serve
         self._loaded = False
         self._saving = asyncio.Lock()
-        # Its files are kept until they are written down, and no longer.
+        # Files are large: they are held until they are saved, and no longer.
         self._pending: tuple[ModelVersion, Fetched] | None = None
         self.fault: str | None = None
 
     def set_pending(self, version: ModelVersion, fetched: Fetched) -> None:
-        """What serves from now on, for the next `record` to write down."""
+        """Let the next `save` write this version, which serves from now on."""
         self._pending = (version, fetched)
 
     def drop_pending(self) -> None:
-        """What was to be written down does not serve any more."""
+        """Let the next `save` write no files: the version does not serve any more."""
         self._pending = None
 
     async def save(self) -> None:
-        """Write down what serves; or that nothing does, where none may.
+        """Write the serving version; or that none may serve, where the registry names none.
 
-        One at a time, and always what serves now: a slow write of an older version must not
-        come after the newer one's, nor after the news that none may serve.
+        Writes come one at a time, and always the present state: a slow write of an older version must
+        not come after that of a newer one, nor after that none may serve.
         """
         async with self._saving:
             pending, self._pending = self._pending, None
@@ -90,12 +90,12 @@ class LastKnownGood:
                 self.fault = None
 
     async def load(self, wanted: Callable[[], bool]) -> tuple[ModelVersion, Fetched] | None:
-        """What served last, if it is wanted before and after it was looked for. Tells it once."""
+        """The last known good version, if it is wanted before and after the read. Returns it once."""
         if self._loaded or not wanted():
             return None
         self._loaded = True
         found = await self._source.last_verified()
         if not wanted():
-            self._loaded = False  # the registry has spoken meanwhile
+            self._loaded = False  # the registry answered meanwhile
             return None
         return found

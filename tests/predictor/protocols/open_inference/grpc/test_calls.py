@@ -110,7 +110,7 @@ async def test_keys_are_asked_for_as_over_http(tmp_path):
             with capture_logs() as lines:
                 refused = await ask(message)
             assert refused.code is grpc.StatusCode.UNAUTHENTICATED, message
-            assert "this asks for a key" in refused.detail
+            assert "this route needs an API key" in refused.detail
             assert all(line["client"] == "127.0.0.1" for line in lines)
             for key in (("authorization", "Bearer secret"), ("x-api-key", "secret")):
                 assert (await ask(message, [key])).code is OK
