@@ -9,7 +9,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Origin:
-    """Equal where the same server is asked in the same way; a default port is a port like others."""
+    """The scheme, host and port of a server. The port is explicit, also if it is the default one."""
 
     scheme: str
     host: str
@@ -27,20 +27,20 @@ class Origin:
 
 
 def host_and_port(netloc: str, scheme: str) -> tuple[str, int]:
-    """The host in lower case, and the port, by default that of the scheme. Raises ValueError."""
+    """The host in lower case and the port, by default the one of the scheme. Raises ValueError."""
     parts = urlsplit(f"//{netloc}")
     if not parts.hostname or "@" in netloc or scheme not in _PORTS or parts.port == 0:
-        raise ValueError(f"{netloc!r} is no host and port")
+        raise ValueError(f"{netloc!r} is not a host and port")
     return parts.hostname.rstrip("."), parts.port or _PORTS[scheme]
 
 
 def parse_hosts(text: str, scheme: str) -> tuple[Origin, ...]:
-    """The origins of a list with commas; `scheme` is for hosts without one. Raises ValueError."""
+    """The origins of a comma-separated list; hosts without a scheme get `scheme`. Raises ValueError."""
     listed = filter(None, (part.strip() for part in text.split(",")))
-    return tuple(dict.fromkeys(_listed(each, scheme) for each in listed))
+    return tuple(dict.fromkeys(_host(each, scheme) for each in listed))
 
 
-def _listed(text: str, scheme: str) -> Origin:
+def _host(text: str, scheme: str) -> Origin:
     address = text if "://" in text else f"{scheme}://{text}"
     origin = None
     with contextlib.suppress(ValueError):
@@ -55,13 +55,10 @@ def _listed(text: str, scheme: str) -> Origin:
     return origin
 
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
 def parse(text: str) -> tuple[str, ...]:
-    """The origins of a list with commas, each as a browser sends it. Raises ValueError for any other.
+    """The origins of a comma-separated list, each as browsers send it. Raises ValueError.
 
-    `*` is refused: it would let every page that anybody opens ask this service from inside the network.
+    `*` is refused: with it, any web page could send requests from inside the network.
     """
     return tuple(dict.fromkeys(_origin(part.strip()) for part in text.split(",") if part.strip()))
 
@@ -74,18 +71,13 @@ def _origin(text: str) -> str:
         host, port = "", None
     else:
         rest = parts.path or parts.query or parts.fragment or "@" in parts.netloc
-        if (
-            rest
-            or parts.scheme not in _DEFAULT_PORTS
-            or not host.isascii()
-            or set(host) & set("*%_ ")
-        ):
+        if rest or parts.scheme not in _PORTS or not host.isascii() or set(host) & set("*%_ "):
             host = ""
     if not host:
         raise ValueError(
-            f"{text!r} is no origin; name each as `https://app.example` or `http://app.example:8080`, "
+            f"{text!r} is not an origin; write each as `https://app.example` or `http://app.example:8080`, "
             "without a path, and not as `*`"
         )
     host = f"[{host}]" if ":" in host else host
-    default = port in (None, _DEFAULT_PORTS[parts.scheme])
+    default = port in (None, _PORTS[parts.scheme])
     return f"{parts.scheme}://{host}" if default else f"{parts.scheme}://{host}:{port}"

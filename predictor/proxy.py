@@ -1,7 +1,7 @@
-"""Proxy: the HTTP proxy on the way to the registry, as the environment names it.
+"""Proxy: the HTTP proxy for requests to the registry, from environment variables.
 
-The variables are curl's, as MLflow's own clients read them: `https_proxy` or `http_proxy` by the scheme of
-the address, then `all_proxy`, each also in capitals, and `no_proxy` for hosts that are asked directly.
+The variables are curl's, which MLflow's clients read, too: `https_proxy` or `http_proxy` by the scheme
+of the address, then `all_proxy`, each also in capitals, and `no_proxy` for hosts without the proxy.
 """
 
 import base64
@@ -20,16 +20,16 @@ _SCHEMES = {"http", "https"} | _SOCKS
 
 @dataclass(frozen=True)
 class Proxy:
-    """`url` may hold a password, and is not shown; `str` is the host, the port and the variable."""
+    """`url` may have a password and is never shown; `str` has the host, the port and the variable."""
 
     variable: str
     url: str = field(repr=False)
 
     @classmethod
     def of(cls, address: str) -> "Proxy | None":
-        """The proxy for an address, or None where it is asked directly.
+        """The proxy for an address, or None for a direct connection.
 
-        Raises SettingsError for a proxy that cannot be used.
+        Raises SettingsError for an unusable proxy.
         """
         parts = urlsplit(address)
         for name in (f"{parts.scheme}_proxy", "all_proxy"):
@@ -42,7 +42,7 @@ class Proxy:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Its password, and what that is sent as: a proxy may say what it was sent."""
+        """The password, plain and as it is sent: a proxy's error may repeat it."""
         parts = urlsplit(self.url)
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         return (base64.b64encode(f"{user}:{password}".encode()).decode(), password)
@@ -55,7 +55,7 @@ class Proxy:
 
 
 def _bypassed(netloc: str) -> bool:
-    """Whether `no_proxy` lists the host: by its name, a domain above it, its address or network."""
+    """Whether `no_proxy` lists the host: by name, parent domain, address or network."""
     parts = urlsplit(f"//{netloc}")
     host, port = parts.hostname or "", parts.port
     listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
@@ -84,7 +84,7 @@ def _checked(variable: str, url: str) -> str:
         raise SettingsError(f"{variable}: not the address of a proxy; write http://HOST:PORT")
     if parts.scheme not in _SCHEMES:
         raise SettingsError(
-            f"{variable}: proxies are asked by {', '.join(sorted(_SCHEMES))} here, not {parts.scheme}"
+            f"{variable}: only {', '.join(sorted(_SCHEMES))} proxies are supported, not {parts.scheme}"
         )
     if parts.scheme in _SOCKS and find_spec("socksio") is None:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Certificates: those to serve https with, and those for talking to the registry."""
+"""TLS certificates: for serving HTTPS, and for connections to the registry."""
 
 import os
 import ssl
@@ -11,7 +11,7 @@ from predictor.settings import Settings
 
 
 def check_tls(settings: Settings) -> None:
-    """Raise SettingsError where certificate and key cannot be served with."""
+    """Raise SettingsError if the certificate and the key do not work."""
     certificate, key = settings.tls_certificate, settings.tls_key
     if certificate is None:
         if key is not None:
@@ -23,39 +23,39 @@ def check_tls(settings: Settings) -> None:
         except OSError as error:
             raise SettingsError(f"PREDICTOR_TLS_{name}: {path}: {error.strerror}") from None
     try:
-        # Without a password given, OpenSSL would ask the terminal for one.
+        # Without this password, OpenSSL would prompt for one.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         reason = (error.reason or "not PEM, or encrypted").replace("_", " ").lower()
         raise SettingsError(
-            f"PREDICTOR_TLS_CERTIFICATE, PREDICTOR_TLS_KEY: no pair to serve with: {reason}"
+            f"PREDICTOR_TLS_CERTIFICATE, PREDICTOR_TLS_KEY: this pair does not work: {reason}"
         ) from None
 
 
 def registry_tls(settings: Settings, *, own: bool = True) -> ssl.SSLContext:
-    """What the registry's certificate is checked against, and with which we show who we are.
+    """The TLS context for the registry: trusted authorities and the client certificate.
 
-    For other hosts of artifacts (not `own`), no client certificate is shown and every certificate is
-    checked. Raises SettingsError, which names the variable.
+    Other hosts of artifacts (not `own`) never get the client certificate, and their certificates are
+    always verified. Raises SettingsError, which names the variable.
     """
     insecure = own and settings.tracking_insecure_tls
     variable, authorities = _authorities(settings.tracking_server_cert_path)
     certificate = settings.tracking_client_cert_path if own else None
-    # Nothing is checked, or nothing is encrypted and no redirect is followed. Whom the system trusts
-    # takes 40 ms to read; this trusts nobody, unless a file is named, which has to be a good one.
-    nobody = insecure or (own and settings.tracking_uri.startswith("http:"))
+    # Without verification or encryption (redirects are not followed), the system's authorities, which
+    # take 40 ms to read, are not needed. A file in the settings is always checked.
+    unused = insecure or (own and settings.tracking_uri.startswith("http:"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        if not nobody or settings.tracking_server_cert_path:
+        if not unused or settings.tracking_server_cert_path:
             is_folder = Path(authorities).is_dir()
             context.load_verify_locations(**{"capath" if is_folder else "cafile": authorities})
         if certificate:
             variable = "MLFLOW_TRACKING_CLIENT_CERT_PATH"
-            # Without a password given, OpenSSL would ask the terminal for one.
+            # Without this password, OpenSSL would prompt for one.
             context.load_cert_chain(certificate, password="")
     except OSError as error:
-        said = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-        reason = (said or "not PEM, or encrypted").replace("_", " ").lower()
+        detail = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        reason = (detail or "not PEM, or encrypted").replace("_", " ").lower()
         raise SettingsError(f"{variable}: not a certificate file (PEM): {reason}") from None
     if insecure:
         context.check_hostname = False
@@ -64,7 +64,7 @@ def registry_tls(settings: Settings, *, own: bool = True) -> ssl.SSLContext:
 
 
 def _authorities(named: Path | None) -> tuple[str, str]:
-    """Whom to trust: those that are named, or that OpenSSL's variables name, else certifi's list."""
+    """The variable and the path of trusted authorities: MLflow's variable, OpenSSL's, else certifi's file."""
     if named:
         return "MLFLOW_TRACKING_SERVER_CERT_PATH", str(named)
     for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):

@@ -1,4 +1,4 @@
-"""Reading a request's body: its type, its encoding and its size are checked before it is decoded."""
+"""Read a request's body: check its type, encoding and size before anything decodes it."""
 
 import re
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from fastapi import Request
 
 from predictor.errors import BodyTooLarge, UnsupportedMedia
 
-_LONGEST = 1000  # characters of a Content-Type: real ones have fewer than 100
-_REPEATED = 100  # characters of a client's own text that an error repeats
+_MAX_TYPE = 1000  # characters of a Content-Type: real ones have fewer than 100
+_MAX_QUOTED = 100  # characters of a client's text in an error
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _QUOTED = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
-# Possessive throughout (`*+`): nothing is tried twice, so the time is linear in the length.
+# Possessive quantifiers (`*+`): the time is linear in the length.
 _ESSENCE = re.compile(rf"[ \t]*+({_NAME}/{_NAME})")
 _PARAMETER = re.compile(rf"[ \t]*+;[ \t]*+(?:({_NAME})=({_NAME}|{_QUOTED}))?+")
 _ESCAPED = re.compile(r"\\(.)")
@@ -20,15 +20,15 @@ _ESCAPED = re.compile(r"\\(.)")
 
 @dataclass(frozen=True)
 class MediaType:
-    """A media type. `essence` is `type/subtype`; it and the names are in lower case, values as sent."""
+    """A media type. `essence` is `type/subtype`; it and the parameters' names are in lower case."""
 
     essence: str
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> "MediaType":
-        """Read a `Content-Type`. Raises UnsupportedMedia for what is none, or has a parameter twice."""
-        found = _ESSENCE.match(text) if len(text) <= _LONGEST else None
+        """Parse a `Content-Type`. Raises UnsupportedMedia if it is malformed or repeats a parameter."""
+        found = _ESSENCE.match(text) if len(text) <= _MAX_TYPE else None
         if found is None:
             raise _refused(text)
         parameters: dict[str, str] = {}
@@ -55,7 +55,7 @@ def _refused(text: str) -> UnsupportedMedia:
 
 
 def check_json(content_type: str | None, encoding: str | None) -> None:
-    """Raise UnsupportedMedia unless a body is JSON in UTF-8, as it is. Without a type it is taken for that."""
+    """Raise UnsupportedMedia unless a body is JSON in UTF-8, not encoded. The type may be missing."""
     check_encoding(encoding)
     if not content_type or content_type == "application/json":
         return
@@ -72,7 +72,7 @@ def check_json(content_type: str | None, encoding: str | None) -> None:
 
 
 def check_encoding(encoding: str | None) -> None:
-    """Raise UnsupportedMedia for a body that is not sent as it is."""
+    """Raise UnsupportedMedia for a compressed or otherwise encoded body."""
     if encoding and encoding.lower() != "identity":
         raise UnsupportedMedia(
             f"Content-Encoding {shortened(encoding)} is not supported; send the body as it is"
@@ -80,25 +80,25 @@ def check_encoding(encoding: str | None) -> None:
 
 
 def shortened(text: str) -> str:
-    """A client's own text, for a message: at most 100 characters of it."""
-    return text if len(text) <= _REPEATED else f"{text[:_REPEATED]}…"
+    """A client's text for a message: at most 100 characters."""
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
 
 
 _SETTING = "PREDICTOR_MAX_BODY_BYTES"
 
 
 async def read_json_body(request: Request, limit: int, setting: str | None = _SETTING) -> bytes:
-    """The bytes of a JSON body. Raises UnsupportedMedia, else as `read_body`."""
+    """The bytes of a JSON body. Raises UnsupportedMedia, and BodyTooLarge as `read_body` does."""
     check_json(content_type(request), encoding(request))
     return await read_body(request, limit, setting)
 
 
 async def read_body(request: Request, limit: int, setting: str | None = _SETTING) -> bytes:
-    """The bytes of a body, whatever they are. Raises BodyTooLarge for more than `limit`.
+    """The bytes of a body of any type. Raises BodyTooLarge for more than `limit` bytes.
 
-    `setting` is where the limit comes from; None for a fixed one.
+    `setting` is the variable with the limit; None if it is fixed.
     """
-    # Python reads no integer of thousands of digits, and a length may begin with as many zeros.
+    # Python parses no integer of thousands of digits, and a length may begin with many zeros.
     length = request.headers.get("content-length", "").lstrip("0")
     if length.isdecimal() and int(length) > limit:
         raise BodyTooLarge(limit, setting)
@@ -112,15 +112,15 @@ async def read_body(request: Request, limit: int, setting: str | None = _SETTING
 
 
 def content_type(request: Request) -> str | None:
-    """The `Content-Type`; None for none. Given twice, it is a list, which is no media type."""
+    """The `Content-Type`, or None. Two of them become a list, which is not a media type."""
     return _field(request, "content-type")
 
 
 def encoding(request: Request) -> str | None:
-    """The `Content-Encoding`; None for none."""
+    """The `Content-Encoding`, or None."""
     return _field(request, "content-encoding")
 
 
 def _field(request: Request, name: str) -> str | None:
-    # RFC 9110, section 5.3: several fields of a name are one, with commas between.
+    # RFC 9110, section 5.3: fields of the same name are one list with commas.
     return ", ".join(request.headers.getlist(name)) or None

@@ -1,4 +1,4 @@
-"""Listening sockets, and as many descriptors as their connections need."""
+"""Listening sockets, and the file descriptors that connections need."""
 
 import errno
 import resource
@@ -8,37 +8,36 @@ from typing import Any
 from predictor.errors import SettingsError
 from predictor.log_events import DESCRIPTORS_LIMITED
 
-_BACKLOG = 2048  # connections that wait to be accepted, for each socket
-# What bind says of an address that is not this machine's, or of a family that it does not have.
-_NOT_OURS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL}
+_BACKLOG = 2048  # connections of each socket that wait to be accepted
+# Errors of bind for an address that this machine does not have.
+_FOREIGN = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL}
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, before anything is started: a port in use leaves nothing to stop.
+    """A listening socket. `::` means every address of IPv4 and IPv6.
 
-    `::` is every address of both families. Raises SettingsError for a host that cannot be listened
-    on, OSError for a port.
+    Raises SettingsError for an unusable host, OSError for an unusable port.
     """
     return _listen(host, port, shared=False)
 
 
 def listen_together(host: str, port: int, count: int) -> list[socket.socket]:
-    """Several sockets that listen on one port, with SO_REUSEPORT. Raises as `listen` does.
+    """Sockets that share one port with SO_REUSEPORT. Raises as `listen` does.
 
-    Each new connection waits at one of them. With port 0 they have the same one, which was free.
+    The system gives each new connection to one of them. Port 0 means a free port, the same for all.
     """
     if not hasattr(socket, "SO_REUSEPORT"):
         raise OSError(
             "this system cannot share a port (no SO_REUSEPORT); PREDICTOR_WORKERS must be 1"
         )
-    # Without the option: who has the port already is not one of ours.
+    # Without the option, so that a port of another process is an error.
     with _listen(host, port, shared=False) as probe:
         port = probe.getsockname()[1]
     return [_listen(host, port, shared=True) for _ in range(count)]
 
 
 def numeric(host: str, port: int) -> str:
-    """The address that `listen` would listen on, in numbers: `127.0.0.1:9000`, `[::1]:9000`."""
+    """The address of `listen` in numbers, such as `127.0.0.1:9000` or `[::1]:9000`."""
     address = _resolve(host, port)[1][0]
     return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
 
@@ -51,13 +50,13 @@ def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
             address, family=family, backlog=_BACKLOG, reuse_port=shared, dualstack_ipv6=both
         )
     except OSError as error:
-        if error.errno in _NOT_OURS:
+        if error.errno in _FOREIGN:
             raise _unusable(host, "it is not an address of this machine") from None
         raise
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """The family and the address of a host: of one that has both, that of IPv4."""
+    """The family and the address of a host. IPv4 comes first."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
@@ -74,16 +73,16 @@ def _unusable(host: str, reason: str) -> SettingsError:
     )
 
 
-# Beside the clients' connections: those to the registry, those that are being refused, the cache's
-# files, the log, the event loop's own, and what workers share.
+# Descriptors beside clients' connections: connections to the registry, refused connections, files,
+# the log, the event loop and the workers' sockets.
 OTHERS = 128
 
 
 def allow(connections: int) -> None:
-    """Raise the soft limit to what this many connections need; workers inherit it.
+    """Raise the soft limit of file descriptors for so many connections. Workers inherit it.
 
-    Where the hard limit is lower, the soft one is raised to that, and the log says so: connections
-    beyond it are not refused with 503, they wait until another one ends.
+    The hard limit may be too low. Then the log says so, and connections beyond it are not refused
+    with 503 but wait until another one ends.
     """
     needed = connections + OTHERS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -92,7 +91,7 @@ def allow(connections: int) -> None:
     allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    except (OSError, ValueError):  # macOS has a lower one that it does not tell
+    except (OSError, ValueError):  # macOS has a lower limit that it does not report
         allowed = soft
     if allowed < needed:
         DESCRIPTORS_LIMITED.log(needed=needed, allowed=allowed,

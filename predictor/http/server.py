@@ -17,8 +17,8 @@ from predictor.http.conditional import NOSNIFF
 from predictor.http.connection import Connection
 from predictor.http.fast_connection import FastConnection
 from predictor.http.fast_lane import FastLane
-from predictor.http.handshakes import Handshakes, TlsServer
 from predictor.http.limits import Limits
+from predictor.http.tls_server import TlsServer
 from predictor.log_events import EXIT_FORCED
 from predictor.settings import Settings
 from predictor.signals import ENDING
@@ -29,36 +29,38 @@ _LAST_SECONDS = 2  # for threads to end, once every request has its answer
 class Server(uvicorn.Server):
     """Stops in time: requests have `timeout_graceful_shutdown`, threads a little more.
 
-    `stopping` is called when the stop begins, to end streams.
+    `begin_stop` is called when the stop begins, to end streams; `refused(status)` for each TLS
+    connection beyond the limit.
     """
 
     def __init__(
         self,
         config: uvicorn.Config,
-        stopping: Callable[[], None],
-        limits: Limits | None = None,
-        refused: Callable[[int], None] = lambda _: None,
+        begin_stop: Callable[[], None],
+        limits: Limits,
+        refused: Callable[[int], None],
     ) -> None:
-        """`limits` are for TLS handshakes; `refused(status)` is called for each refused connection."""
         super().__init__(config)
-        self._stopping = stopping
-        connections = self.server_state.connections
-        self._handshakes = Handshakes(limits, refused, connections) if limits else None
+        self._begin_stop = begin_stop
+        self._limits = limits
+        self._refused = refused
         self._stop_limited = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve. From now on a stop ends in time, even if the event loop hangs."""
-        if self._handshakes is None or self.config.ssl is None:
+        if self.config.ssl is None:
             await super().startup(sockets)
         else:
             await super().startup([])
             protocol: Any = self.config.http_protocol_class
             state = {"server_state": self.server_state, "app_state": self.lifespan.state}
             connect = partial(protocol, config=self.config, **state)
-            self.servers = [
-                TlsServer(each, self.config.ssl, connect, self._handshakes)  # type: ignore[misc]
-                for each in sockets or ()
-            ]
+            connections = self.server_state.connections
+            tls = TlsServer(
+                sockets or (), self.config.ssl, connect, connections,
+                limits=self._limits, refused=self._refused,
+            )  # fmt: skip
+            self.servers = [tls]  # type: ignore[list-item]
         if threading.current_thread() is threading.main_thread():
             hear((*HANDLED_SIGNALS, *ENDING), self._limit_stop)
 
@@ -75,7 +77,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer the requests in flight, then wait a little for threads."""
-        self._stopping()
+        self._begin_stop()
         await super().shutdown(sockets)
         _end_after(_LAST_SECONDS, 0, "every request was answered, but a load does not end")
 

@@ -147,7 +147,7 @@ def test_what_is_wrong_with_a_pair_is_said(pairs: tuple[Pair, Pair], tmp_path: P
         "Is a directory": (tmp_path, one.key),
         "key values mismatch": (one.certificate, other.key),
         "to serve with: not pem": (nonsense, one.key),
-        "no pair to serve with: ": (one.certificate, nonsense),
+        "this pair does not work: ": (one.certificate, nonsense),
         "PREDICTOR_TLS_CERTIFICATE, PREDICTOR_TLS_KEY: ": (one.certificate, one.encrypted_key),
         "PREDICTOR_TLS_CERTIFICATE, PREDICTOR_TLS_KEY": (one.certificate, None),
     }

@@ -82,10 +82,12 @@ def test_an_end_that_is_put_off_is_forced():
     """By what was promised when the signal came, whatever still runs."""
     code = """
 import signal, time, uvicorn
+from predictor.http.limits import Limits
 from predictor import logs
 from predictor.http.server import Server
 logs.set_up("info")
-Server(uvicorn.Config(None, log_config=None), list).handle_exit(signal.SIGTERM, None)
+limits = Limits(1, 1024, 1, 1)
+Server(uvicorn.Config(None, log_config=None), list, limits, print).handle_exit(signal.SIGTERM, None)
 time.sleep(600)
 """
     ended = subprocess.run(
