@@ -2,11 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
-
-from fastapi import Request
-from structlog.contextvars import bind_contextvars
 
 from predictor.errors import KeysError, SettingsError, Unauthorized
 from predictor.events import KeysNotRead, KeysRead, Observe
@@ -138,28 +135,3 @@ def _presented(headers: Headers) -> bytes | None:
             if scheme.lower() == b"bearer":
                 bearer = rest.strip()
     return bearer
-
-
-def guard(access: Access) -> Callable[[Request], Awaitable[None]]:
-    """A FastAPI dependency for every route. It raises Unauthorized."""
-
-    async def check(request: Request) -> None:
-        scope = request.scope
-        client = request.client.host if request.client else ""
-        route = scope["route"].path
-        # A path that no row of the table describes needs a key that nobody has.
-        named = route if _is_whole(route, scope["path"]) else NOBODYS
-        owner = access.check(named, scope["headers"], client)
-        if owner is not None:
-            bind_contextvars(asked_by=owner)  # in every line of the log about this request
-
-    return check
-
-
-def _is_whole(route: str, path: str) -> bool:
-    """Whether a route's path is all of a request's: not so for a line end behind it, or a prefix before it.
-
-    FastAPI does not tell a route of the prefix that its router was included with.
-    """
-    fixed, parameter, _ = route.partition("{")
-    return path.startswith(fixed) if parameter else path == fixed

@@ -1,35 +1,21 @@
 """`python -m predictor`: read the settings, check them, then serve, or have workers serve."""
 
-import ipaddress
 import sys
 
 from predictor import logs
-from predictor.access import KINDS, Access
 from predictor.errors import SettingsError
 from predictor.http import listeners as descriptors
 from predictor.http.listeners import listen, listen_together
 from predictor.log_events import CANNOT_LISTEN
-from predictor.proxy import Proxy
-from predictor.registry.webhooks import check_webhook_secret
-from predictor.settings import Settings, plain_host, variable
-from predictor.settings_checks import check_grpc, check_traces, check_uvicorn
-from predictor.tls import check_tls, registry_tls
+from predictor.settings import Settings
+from predictor.settings_checks import check
 
 
 def main() -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit code."""
     try:
         settings = Settings.read()
-        check_exposure(settings)
-        Access.of(settings, logs.write)
-        check_tls(settings)
-        registry_tls(settings)
-        for address in (settings.tracking_uri, *map(str, settings.other_hosts)):
-            Proxy.of(address)
-        check_uvicorn()
-        check_traces(settings)
-        check_grpc(settings)
-        check_webhook_secret(settings.webhook_secret_file)
+        check(settings)
     except SettingsError as error:
         return _wrong(error)
     logs.set_up(settings.log_level)
@@ -66,24 +52,3 @@ def _wrong(error: SettingsError) -> int:
     line = "".join(each if each.isprintable() else "?" for each in str(error))
     sys.stderr.write(f"mlflow-hotswap: {line}\n")
     return 2
-
-
-def check_exposure(settings: Settings) -> None:
-    """Raise SettingsError where others than this machine could ask without a key."""
-    missing = [variable(kind) for kind in KINDS if getattr(settings, kind) is None]
-    if missing and not settings.allow_anonymous and not is_loopback(settings.host):
-        raise SettingsError(
-            f"PREDICTOR_HOST: others than this machine reach {settings.host}, and anybody could ask: "
-            f"set {' and '.join(missing)} (`python -m predictor.keys NAME` makes a key), "
-            "or PREDICTOR_ALLOW_ANONYMOUS=true"
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address: 127.0.0.0/8, ::1 or localhost."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(plain_host(host)).is_loopback
-    except ValueError:
-        return False

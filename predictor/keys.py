@@ -18,32 +18,37 @@ from predictor.errors import KeysError
 _READ_SECONDS = 0.5
 
 
-class SmallFile:
-    """A regular file of at most so many bytes. Every fault of it is an OSError with its `strerror`."""
+def read_small_file(path: Path, max_bytes: int) -> bytes:
+    """The content of a regular file. Raises OSError, with `strerror`, also for a larger file."""
+    # O_NONBLOCK: a pipe must not make us wait for its writer; it is refused.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes")
+    return content
 
-    def __init__(self, path: Path, most_bytes: int) -> None:
+
+class SmallFile:
+    """A regular file of at most `max_bytes`, which is read again and again."""
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
         self.path = path
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._reading: asyncio.Future[bytes] | None = None
-        # Its own: who may ask is not to depend on what other work holds the threads of a shared pool.
+        # A pool of its own: access must not depend on the work that holds the threads of a shared pool.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="small-file")
 
     def read(self) -> bytes:
-        """What it holds now. Raises OSError."""
-        # Not to wait for whoever writes into a pipe, which is then refused.
-        descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file")
-            content = file.read(self._most_bytes + 1)
-        if len(content) > self._most_bytes:
-            raise OSError(errno.EFBIG, f"larger than {self._most_bytes} bytes")
-        return content
+        """The content now. Raises OSError."""
+        return read_small_file(self.path, self._max_bytes)
 
     async def latest(self) -> bytes:
-        """The same, read by a thread: a folder on the network may hang. Raises OSError.
+        """As `read`, in a thread: a folder on the network may hang. Raises OSError.
 
-        One that hangs is told of as a fault each time, and holds one thread, however often it is asked.
+        While a read hangs, each call raises TimeoutError; no call starts a second thread.
         """
         if self._reading is None:
             loop = asyncio.get_running_loop()
@@ -59,7 +64,7 @@ _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._@-]{0,63}):([0-9a-f]{64})")
 _NAME = re.compile(_LINE.pattern.partition(":")[0])
 _KEY_BYTES = 32
 _NOTHING = hashlib.sha256(b"").digest()
-_MOST = 1000  # keys: each is looked at for each request that has to be checked
+_MAX_KEYS = 1000  # each is compared for each request that has to be checked
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,8 @@ class Keys:
             digests.append((found[1], digest))
         if not digests:
             raise KeysError("holds no key")
-        if len(digests) > _MOST:
-            raise KeysError(f"holds more than {_MOST} keys")
+        if len(digests) > _MAX_KEYS:
+            raise KeysError(f"holds more than {_MAX_KEYS} keys")
         return cls(tuple(digests))
 
     def owner(self, key: bytes) -> str | None:
@@ -129,27 +134,28 @@ def main() -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+_MAX_BYTES = 1 << 20
 
 
-_MOST_BYTES = 1 << 20
+def read_keys(path: Path) -> Keys:
+    """The keys of a file. Raises KeysError for a file that cannot be used."""
+    try:
+        return Keys.read(read_small_file(path, _MAX_BYTES))
+    except OSError as error:
+        raise KeysError(f"{path}: {error.strerror}") from None
 
 
 class KeyFile:
-    """Reads its file again when it is told to. A file that cannot be used changes nothing."""
+    """A key file that is read again while the service runs. After a failed read, the previous keys stay valid."""
 
     def __init__(self, path: Path) -> None:
         """Raises KeysError for a file that cannot be used."""
-        self._file = SmallFile(path, _MOST_BYTES)
-        try:
-            self._content = self._file.read()
-        except OSError as error:
-            raise self._fault(error) from None
-        self.keys = Keys.read(self._content)
+        self._file = SmallFile(path, _MAX_BYTES)
+        self._content: bytes | None = None
+        self.keys = read_keys(path)
 
     async def look(self) -> bool:
-        """Whether other keys count than before. Raises KeysError, and goes on with those of before.
+        """Read the file again; return whether the keys changed. Raises KeysError; the previous keys stay valid.
 
         The content is compared, and not its time: a change within one tick of the file system's
         clock is seen, too.
@@ -157,7 +163,7 @@ class KeyFile:
         try:
             content = await self._file.latest()
         except OSError as error:
-            raise self._fault(error) from None
+            raise KeysError(f"{self._file.path}: {error.strerror}") from None
         if content == self._content:
             return False
         keys = Keys.read(content)
@@ -165,5 +171,6 @@ class KeyFile:
         self.keys, self._content = keys, content
         return changed
 
-    def _fault(self, error: OSError) -> KeysError:
-        return KeysError(f"{self._file.path}: {error.strerror}")
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -31,14 +31,8 @@ class Proxy:
 
         Raises SettingsError for an unusable proxy.
         """
-        parts = urlsplit(address)
-        for name in (f"{parts.scheme}_proxy", "all_proxy"):
-            for variable in (name, name.upper()):
-                if url := os.environ.get(variable, "").strip():
-                    return (
-                        None if _bypassed(parts.netloc) else cls(variable, _checked(variable, url))
-                    )
-        return None
+        found = proxy_setting(address)
+        return cls(*found) if found else None
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -52,6 +46,16 @@ class Proxy:
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         port = f":{parts.port}" if parts.port else ""
         return f"the proxy {host}{port} ({self.variable})"
+
+
+def proxy_setting(address: str) -> tuple[str, str] | None:
+    """The variable that names the proxy for an address, and the proxy's URL. Raises SettingsError."""
+    parts = urlsplit(address)
+    for name in (f"{parts.scheme}_proxy", "all_proxy"):
+        for variable in (name, name.upper()):
+            if url := os.environ.get(variable, "").strip():
+                return None if _bypassed(parts.netloc) else (variable, _checked(variable, url))
+    return None
 
 
 def _bypassed(netloc: str) -> bool:

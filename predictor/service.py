@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 
 from predictor import __version__, logs, origins
-from predictor.access import Access, guard
+from predictor.access import Access
 from predictor.events import Event, Observe
 from predictor.http import problems, server
 from predictor.http.fast_lane import FastLane
@@ -24,6 +24,7 @@ from predictor.http.middleware import (
     HeadMiddleware,
     MetricsMiddleware,
     RequestIdMiddleware,
+    guard,
 )
 from predictor.inference.batcher import Batcher
 from predictor.metrics.counts import Counts

@@ -1,6 +1,7 @@
-"""Checks of installed packages, and of settings that need optional ones, before anything starts."""
+"""Checks of the settings, and of the packages that they need, before anything starts."""
 
 import contextlib
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -9,9 +10,29 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote
 
-from predictor.errors import SettingsError
+from predictor.access import KINDS
+from predictor.errors import KeysError, SettingsError
+from predictor.keys import read_keys
 from predictor.origins import Origin
-from predictor.settings import Settings
+from predictor.proxy import proxy_setting
+from predictor.registry.webhooks import check_webhook_secret
+from predictor.settings import Settings, plain_host, variable
+from predictor.tls import check_tls, registry_tls
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError for the first setting that cannot be used. Nothing is started."""
+    check_exposure(settings)
+    _check_keys(settings)
+    check_tls(settings)
+    registry_tls(settings)
+    for address in (settings.tracking_uri, *map(str, settings.other_hosts)):
+        proxy_setting(address)
+    check_uvicorn()
+    check_traces(settings)
+    check_grpc(settings)
+    check_webhook_secret(settings.webhook_secret_file)
+
 
 _SPOKEN = "http/protobuf"
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+ *= *[!-+\--:<-\[\]-~]*", re.ASCII)
@@ -112,4 +133,35 @@ def _installed(name: str) -> bool:
     try:
         return find_spec(name) is not None
     except ModuleNotFoundError:  # not even what it is in
+        return False
+
+
+def _check_keys(settings: Settings) -> None:
+    for kind in KINDS:
+        path = getattr(settings, kind)
+        try:
+            if path is not None:
+                read_keys(path)
+        except KeysError as error:
+            raise SettingsError(f"{variable(kind)}: {error}") from None
+
+
+def check_exposure(settings: Settings) -> None:
+    """Raise SettingsError where others than this machine could ask without a key."""
+    missing = [variable(kind) for kind in KINDS if getattr(settings, kind) is None]
+    if missing and not settings.allow_anonymous and not is_loopback(settings.host):
+        raise SettingsError(
+            f"PREDICTOR_HOST: others than this machine reach {settings.host}, and anybody could ask: "
+            f"set {' and '.join(missing)} (`python -m predictor.keys NAME` makes a key), "
+            "or PREDICTOR_ALLOW_ANONYMOUS=true"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address: 127.0.0.0/8, ::1 or localhost."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(plain_host(host)).is_loopback
+    except ValueError:
         return False

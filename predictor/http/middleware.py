@@ -10,11 +10,13 @@ from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
+from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from structlog.contextvars import bind_contextvars
 
+from predictor.access import NOBODYS, Access
 from predictor.http import problems, request_id
 
 Scope = MutableMapping[str, Any]
@@ -185,3 +187,28 @@ class CorsMiddleware(CORSMiddleware):
             f"{bytes(response.body).decode()}; PREDICTOR_CORS_ORIGINS lists the allowed origins"
         )
         return problems.problem(HTTPStatus.BAD_REQUEST, detail, headers)
+
+
+def guard(access: Access) -> Callable[[Request], Awaitable[None]]:
+    """A FastAPI dependency for every route. It raises Unauthorized."""
+
+    async def check(request: Request) -> None:
+        scope = request.scope
+        client = request.client.host if request.client else ""
+        route = scope["route"].path
+        # A path that no row of the table describes needs a key that nobody has.
+        named = route if _is_whole(route, scope["path"]) else NOBODYS
+        owner = access.check(named, scope["headers"], client)
+        if owner is not None:
+            bind_contextvars(asked_by=owner)  # in every line of the log about this request
+
+    return check
+
+
+def _is_whole(route: str, path: str) -> bool:
+    """Whether a route's path is all of a request's: not so for a line end behind it, or a prefix before it.
+
+    FastAPI does not tell a route of the prefix that its router was included with.
+    """
+    fixed, parameter, _ = route.partition("{")
+    return path.startswith(fixed) if parameter else path == fixed

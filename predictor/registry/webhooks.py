@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, Self, get_args
 import msgspec
 
 from predictor.errors import BadRequest, Conflict, Forbidden, RequestError, SettingsError
-from predictor.keys import SmallFile
+from predictor.keys import SmallFile, read_small_file
 from predictor.log_events import WEBHOOK_SECRET_NOT_READ, WEBHOOK_SECRET_READ
 
 Refusal = Literal["malformed", "bad_signature", "stale", "repeated"]
@@ -116,7 +116,7 @@ class WebhookSecrets:
         self._file = SmallFile(path, _MOST_BYTES)
         self._fault: str | None = None
         self._look_after = 0.0
-        self._secrets = _first(self._file)
+        self._secrets = _read_secrets(path)
 
     async def latest(self) -> tuple[bytes, ...]:
         """The secrets that the file holds now, at least one; those of before where it is broken."""
@@ -143,14 +143,14 @@ class WebhookSecrets:
 def check_webhook_secret(path: Path | None) -> None:
     """Raise SettingsError where there is a file of secrets that cannot be used."""
     if path is not None:
-        _first(SmallFile(path, _MOST_BYTES))
+        _read_secrets(path)
 
 
-def _first(file: SmallFile) -> tuple[bytes, ...]:
+def _read_secrets(path: Path) -> tuple[bytes, ...]:
     try:
-        return _secrets(file.path, file.read())
+        return _secrets(path, read_small_file(path, _MOST_BYTES))
     except OSError as error:
-        raise _fault(file.path, str(error.strerror)) from None
+        raise _fault(path, str(error.strerror)) from None
 
 
 def _secrets(path: Path, content: bytes) -> tuple[bytes, ...]:

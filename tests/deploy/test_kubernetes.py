@@ -14,8 +14,8 @@ from kubernetes_validate.utils import all_versions
 from packaging.version import Version
 
 from demo.processes import ROOT
-from predictor.cli import check_exposure
 from predictor.settings import Settings, variable
+from predictor.settings_checks import check_exposure
 
 FOLDER = ROOT / "deploy/kubernetes"
 KUBECTL = Path(sys.executable).parent / "kubectl"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from predictor.cli import check_exposure, is_loopback
 from predictor.errors import SettingsError
 from predictor.settings import Settings
+from predictor.settings_checks import check_exposure, is_loopback
 
 API, OPERATIONS = "PREDICTOR_API_KEYS_FILE", "PREDICTOR_OPERATIONS_KEYS_FILE"
 
