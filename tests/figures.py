@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grimp
 
+from predictor import logs
 from tests.predictor.graphs import classifier
 from tests.predictor.live import Live
 from tests.predictor.sockets import listening
@@ -95,6 +96,7 @@ async def frames(folder: Path, *, fast_lane: bool) -> dict[str, int]:
 
 
 def main() -> None:
+    logs.set_up("error")
     for name, value in size().items():
         print(f"{name}: {value}")
     for flat in (False, True):
