@@ -96,15 +96,15 @@ async def _events(
         moment = journal.moment
         if journal.closed or not allowed():
             return
-        news = journal.after(place) if place is not None else None
-        if news is None or place is None:
+        events = journal.after(place) if place is not None else None
+        if events is None or place is None:
             place = journal.last
             yield _event(journal, place, "state", state())
-        for number, bulletin in news or ():
+        for number, event in events or ():
             if moment.is_set():
                 break  # something happened meanwhile: look at the key again
             place = number
-            yield _event(journal, place, bulletin.name, bulletin.payload)
+            yield _event(journal, place, event.name, event.payload)
         if not await journal.more(place, moment):
             yield _HEARTBEAT
 
@@ -120,6 +120,7 @@ def _state(model: Model) -> dict[str, Any]:
 
 
 def _event(journal: Journal, place: int, name: str, payload: Mapping[str, Any]) -> bytes:
-    said = payload if journal.worker is None else {**payload, "worker": journal.worker}
-    data = msgspec.json.encode(said).decode()
+    if journal.worker is not None:
+        payload = {**payload, "worker": journal.worker}
+    data = msgspec.json.encode(payload).decode()
     return format_sse_event(data_str=data, event=name, id=journal.id_of(place))

@@ -1,4 +1,4 @@
-"""The last things that happened here, as clients of `/events` are told of them."""
+"""The latest events, as clients of `/events` get them."""
 
 import asyncio
 import secrets
@@ -15,27 +15,24 @@ from predictor.errors import NoStream
 from predictor.events import Event
 from predictor.model_version import ModelVersion
 
-_LONGEST_REASON = 2000  # characters; a journal of such is kept in memory
+_MAX_REASON_LENGTH = 2000  # characters; the journal is in memory
 
 
 @dataclass(frozen=True)
-class Bulletin:
-    """`payload` is JSON's: texts, numbers, null, and versions as `GET /model` shows them."""
+class StreamEvent:
+    """One event for clients. `payload` is JSON: texts, numbers, null, and versions as in `GET /model`."""
 
     name: str
     payload: Mapping[str, Any]
 
     @classmethod
-    def of(cls, event: events.Event) -> "Bulletin | None":
-        """What is told of an event; None where the registry said what it had said before.
-
-        Keys are nothing that a version's readers have to know of.
-        """
-        found = _told(event)
+    def of(cls, event: events.Event) -> "StreamEvent | None":
+        """The event for clients; None for an unchanged response of the registry, and for events of keys."""
+        found = _name_and_payload(event)
         return cls(found[0], {**found[1], "at": iso(time.time())}) if found else None
 
 
-def _told(event: events.Event) -> tuple[str, dict[str, Any]] | None:
+def _name_and_payload(event: events.Event) -> tuple[str, dict[str, Any]] | None:
     if isinstance(event, events.KeysRead | events.KeysNotRead):
         return None
     if isinstance(event, events.RegistryAnswered | events.RegistryFailed):
@@ -53,8 +50,8 @@ def _of_registry(
     event: events.RegistryAnswered | events.RegistryFailed,
 ) -> tuple[str, dict[str, Any]] | None:
     if isinstance(event, events.RegistryFailed):
-        told = {"reason": _short(event.reason), **_serving(event.serving)}
-        return (f"registry_{event.outcome}", told) if event.first else None
+        payload = {"reason": _short(event.reason), **_serving(event.serving)}
+        return (f"registry_{event.outcome}", payload) if event.first else None
     if not event.changed:
         return None
     if event.aspired is None:
@@ -66,15 +63,15 @@ def _of_registry(
 def _of_load(
     event: events.LoadStarted | events.LoadFailed | events.LoadSuperseded,
 ) -> tuple[str, dict[str, Any]]:
-    told: dict[str, Any] = {"version": identity(event.version)}
+    payload: dict[str, Any] = {"version": identity(event.version)}
     match event:
         case events.LoadStarted():
-            return "load_started", told
+            return "load_started", payload
         case events.LoadSuperseded():
-            return "load_superseded", told
+            return "load_superseded", payload
         case events.LoadFailed(_, stage, reason, attempts, retry_seconds, serving):
-            told |= {"stage": stage, "reason": _short(reason), "attempts": attempts}
-            return "load_failed", {**told, "retry_seconds": retry_seconds, **_serving(serving)}
+            payload |= {"stage": stage, "reason": _short(reason), "attempts": attempts}
+            return "load_failed", {**payload, "retry_seconds": retry_seconds, **_serving(serving)}
 
 
 def _of_swap(event: events.Swapped) -> tuple[str, dict[str, Any]]:
@@ -93,7 +90,7 @@ def _serving(version: ModelVersion | None) -> dict[str, Any]:
 
 
 def _short(reason: str) -> str:
-    return reason[:_LONGEST_REASON]
+    return reason[:_MAX_REASON_LENGTH]
 
 
 def identity(version: ModelVersion) -> dict[str, str]:
@@ -102,28 +99,28 @@ def identity(version: ModelVersion) -> dict[str, str]:
 
 
 def iso(seconds: float) -> str:
-    """A moment, in seconds since the epoch, in UTC with milliseconds (ISO 8601)."""
+    """ISO 8601, in UTC with milliseconds, of seconds since the epoch."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-_LONGEST_NUMBER = 15  # digits
+_MAX_NUMBER_LENGTH = 15  # digits
 
 
 def full(readers: int) -> NoStream:
-    """What one client more is told, where so many read already."""
+    """The error for one more client than this number of readers."""
     return NoStream(f"{readers} clients read events already; try again later")
 
 
 class Journal:
-    """Bulletins in the order of their numbers, the last `kept` of them, for `most_readers` at a time.
+    """The last `kept` events, in the order of their numbers, for at most `max_readers` at a time.
 
-    `worker` is the number of this process, where several serve. `count` hears how many readers there
-    are whenever that changes. After `silence_seconds` without news a reader is woken all the same.
+    `worker` is the number of this process, if there are several. `count` is called with the number of readers
+    when it changes. Readers wake up after `silence_seconds` without an event.
     """
 
     def __init__(
         self,
-        most_readers: int = 100,
+        max_readers: int = 100,
         *,
         count: Callable[[int], None] = lambda _: None,
         worker: int | None = None,
@@ -132,36 +129,36 @@ class Journal:
     ) -> None:
         self.worker = worker
         self.closed = False
-        self._most_readers = most_readers
+        self._max_readers = max_readers
         self._count = count
         self._silence_seconds = silence_seconds
-        # What a process before this one numbered, or another worker, is told apart by it.
+        # It distinguishes this process's numbers from those of an earlier process or another worker.
         self._mark = secrets.token_hex(4)
-        self._bulletins: deque[Bulletin] = deque(maxlen=kept)
+        self._events: deque[StreamEvent] = deque(maxlen=kept)
         self._last = 0
         self._more = asyncio.Event()
         self._readers = 0
 
     @property
     def last(self) -> int:
-        """The number of the latest bulletin; 0 for none yet."""
+        """The number of the latest event; 0 before the first."""
         return self._last
 
     def observe(self, event: Event) -> None:
-        """Write down what happened. On the event loop's thread."""
+        """Record an event. Call it on the event loop's thread."""
         if isinstance(event, events.KeysRead):
             self.wake()  # a stream whose key was removed has to end
-        if bulletin := Bulletin.of(event):
-            self._bulletins.append(bulletin)
+        if found := StreamEvent.of(event):
+            self._events.append(found)
             self._last += 1
             self.wake()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Be one of those who read. Raises NoStream where there are too many, or at the end."""
+        """Count as a reader meanwhile. Raises NoStream if there are too many, or while the service stops."""
         if self.closed:
             raise NoStream("the service stops; ask another replica")
-        if self._readers >= self._most_readers:
+        if self._readers >= self._max_readers:
             raise full(self._readers)
         self._readers += 1
         self._count(self._readers)
@@ -171,21 +168,21 @@ class Journal:
             self._readers -= 1
             self._count(self._readers)
 
-    def after(self, place: int) -> list[tuple[int, Bulletin]] | None:
-        """What came after the bulletin of that number; None where some of it is gone."""
+    def after(self, place: int) -> list[tuple[int, StreamEvent]] | None:
+        """The events after that number; None if some of them are not kept any more."""
         missing = self._last - place
-        if not 0 <= missing <= len(self._bulletins):
+        if not 0 <= missing <= len(self._events):
             return None
-        tail = list(self._bulletins)[len(self._bulletins) - missing :]
+        tail = list(self._events)[len(self._events) - missing :]
         return list(enumerate(tail, place + 1))
 
     @property
     def moment(self) -> asyncio.Event:
-        """Now, for `more`: whatever happens from here on ends its wait."""
+        """Now, for `more`: any later event ends its wait."""
         return self._more
 
     async def more(self, place: int, moment: asyncio.Event) -> bool:
-        """Wait until there is more than that number, or `wake` since that moment; False for silence."""
+        """Wait for an event after that number, or a `wake` after that moment; False for neither in time."""
         if self._last > place or self.closed:
             return True
         try:
@@ -195,21 +192,21 @@ class Journal:
             return False
 
     def close(self) -> None:
-        """Let every reader end."""
+        """End every stream."""
         self.closed = True
         self.wake()
 
     def id_of(self, place: int) -> str:
-        """What a client may come back with, to read on from there."""
+        """The id of an event; a client that reconnects sends it to continue from there."""
         return f"{self._mark}-{place}"
 
     def place_of(self, given: str | None) -> int | None:
-        """The place that `id_of` gave; None for what is not of this process."""
+        """The number in an id; None for an id of another process."""
         mark, _, number = (given or "").partition("-")
         ours = mark == self._mark and number.isascii() and number.isdecimal()
-        return int(number) if ours and len(number) <= _LONGEST_NUMBER else None
+        return int(number) if ours and len(number) <= _MAX_NUMBER_LENGTH else None
 
     def wake(self) -> None:
-        """Let every reader look again, whether there is more or not."""
+        """Wake every reader, whether there are new events or not."""
         waited, self._more = self._more, asyncio.Event()
         waited.set()

@@ -1,4 +1,4 @@
-"""`POST /webhooks/mlflow`: MLflow says that something changed, and the registry is asked at once."""
+"""`POST /webhooks/mlflow`: MLflow says that something changed, and the service polls the registry at once."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -70,10 +70,14 @@ def routes(deliveries: Deliveries, metrics: Metrics, poll_now: Callable[[], None
         responses=describe_responses(
             Delivered, *_REFUSALS, description="It is not about the served model."
         )
-        | {202: describe_responses(Delivered, description="The registry is asked at once.")[200]},
+        | {
+            202: describe_responses(Delivered, description="The service polls the registry now.")[
+                200
+            ]
+        },
     )
     async def mlflow_webhook(request: Request) -> Response:
-        """202 where the registry is asked because of it; 200 where it is not about the served model.
+        """202 if it starts a poll of the registry; 200 if it is about another model.
 
         Signed with the secret (HMAC-SHA256), at most five minutes old, and each delivery once.
         """

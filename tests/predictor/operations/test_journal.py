@@ -9,7 +9,7 @@ import pytest
 from demo.processes import ROOT
 from predictor import events
 from predictor.errors import NoStream
-from predictor.operations.journal import Bulletin, Journal
+from predictor.operations.journal import Journal, StreamEvent
 from tests.predictor.parts import version
 
 LONG = 3600
@@ -138,7 +138,7 @@ HAPPENED = [
 @pytest.mark.parametrize(("event", "name", "fields"), HAPPENED)
 def test_each_thing_has_a_name_and_a_payload(event, name, fields):
     """As the document says; a text is not longer than what many of can be kept."""
-    found = Bulletin.of(event)
+    found = StreamEvent.of(event)
     assert (found.name, list(found.payload)) == (name, [*fields.split(), "at"])
     assert len(found.payload.get("reason", "")) <= 2000
 

@@ -1,4 +1,4 @@
-"""What stands around every method: ids, keys, bounds, counts, and errors as statuses."""
+"""The frame of every method: request ids, keys, limits, metrics, and errors as gRPC statuses."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ STATUS: dict[HTTPStatus, StatusCode] = {
 
 
 _PAUSE_SECONDS = 0.05
-_MOST_PAUSES = 10
+_MAX_PAUSES = 10
 _NOTICE_SECONDS = 0.05  # for clients to see that the connection ends
 
 
@@ -69,7 +69,7 @@ class GracefulStop:
         """Hold answers back, `stop` the server, release the answers; return when it has stopped."""
         self._released = asyncio.Event()
         before, pauses = -1, 0
-        while before != self._calls and pauses < _MOST_PAUSES:
+        while before != self._calls and pauses < _MAX_PAUSES:
             before, pauses = self._calls, pauses + 1
             await asyncio.sleep(_PAUSE_SECONDS)
         stopping = asyncio.create_task(stop())
@@ -78,16 +78,16 @@ class GracefulStop:
         await stopping
 
 
-_OTHER = "other"  # what metrics call the methods that there are not
+_OTHER = "other"  # the name of all unknown methods in metrics
 _READ = {"authorization", "x-api-key", "x-request-id", "traceparent", "tracestate"}
 _RETRY = ("grpc-retry-pushback-ms", "1000")  # as 503 has Retry-After; gRFC A6
-_MOST_DETAIL = 2000  # characters: beyond 8 KiB, clients refuse the whole answer
+_MAX_DETAIL_LENGTH = 2000  # clients refuse a response with more than 8 KiB of it
 
-_log = logging.getLogger("uvicorn.error")  # where every traceback of a request is written
+_log = logging.getLogger("uvicorn.error")  # where uvicorn writes the tracebacks of requests
 
 
 class Calls(grpc.GenericRpcHandler):
-    """Answers calls by `methods`, each by its path, as the ASGI application answers requests."""
+    """Handles calls of `methods`, by their paths, as the ASGI application handles requests."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Calls(grpc.GenericRpcHandler):
         self._max_calls = settings.max_connections
         self._seconds = settings.body_seconds
         self._under_way = 0
-        # As if a request were a stream of one message: only then is it ours to bound the wait for it.
+        # A stream of one message: only for streams can the handler limit the wait for the request.
         handler = grpc.stream_unary_rpc_method_handler
         self._handlers = {
             path: handler(partial(self._answer, path, method)) for path, method in methods.items()
@@ -114,7 +114,7 @@ class Calls(grpc.GenericRpcHandler):
         self._unknown = handler(partial(self._answer, _OTHER, partial(_refuse, listed)))
 
     def service(self, handler_call_details: Any) -> Any:
-        """What answers a call, by its method's path."""
+        """The handler of a call, by its method's path."""
         return self._handlers.get(handler_call_details.method, self._unknown)
 
     async def _answer(
@@ -128,15 +128,15 @@ class Calls(grpc.GenericRpcHandler):
             headers = _headers(context.invocation_metadata())
             name = _name(headers)
             bind_contextvars(request_id=name.decode())
-            body, status, detail = await self._asked(endpoint, method, headers, context)
+            body, status, detail = await self._call(endpoint, method, headers, context)
             await self.graceful_stop.wait()
-            said = [("x-request-id", name.decode())]
+            metadata = [("x-request-id", name.decode())]
             if status == HTTPStatus.OK:
-                context.set_trailing_metadata(tuple(said))
+                context.set_trailing_metadata(tuple(metadata))
                 return body
             if status == HTTPStatus.SERVICE_UNAVAILABLE:
-                said.append(_RETRY)
-            await self._abort(context, STATUS[status], detail[:_MOST_DETAIL], said)
+                metadata.append(_RETRY)
+            await self._abort(context, STATUS[status], detail[:_MAX_DETAIL_LENGTH], metadata)
         except asyncio.CancelledError:
             if self.graceful_stop.begun:
                 status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -146,14 +146,14 @@ class Calls(grpc.GenericRpcHandler):
             self._metrics.answered(endpoint, int(status), perf_counter() - started)
         raise AssertionError  # `abort` raises
 
-    async def _asked(
+    async def _call(
         self, endpoint: str, method: Method, headers: Headers, context: grpc.aio.ServicerContext
     ) -> tuple[bytes, HTTPStatus, str]:
-        """The answer, or why there is none."""
+        """The response, its status, and for an error the detail."""
         try:
             self._check(endpoint, headers, context)
             with self._below(headers):
-                return await method(await self._received(context)), HTTPStatus.OK, ""
+                return await method(await self._read(context)), HTTPStatus.OK, ""
         except Refused as refused:
             return b"", refused.status, str(refused)
         except Exception as error:  # noqa: BLE001  every error has its status
@@ -163,14 +163,14 @@ class Calls(grpc.GenericRpcHandler):
             return b"", status, detail
 
     def _check(self, endpoint: str, headers: Headers, context: grpc.aio.ServicerContext) -> None:
-        """Raise Overloaded or Unauthorized where it may not be answered."""
+        """Raise Overloaded or Unauthorized."""
         if self._under_way > self._max_calls:
             raise Overloaded(self._under_way, "calls")
         if self._access.guards(endpoint) and endpoint != _OTHER:
             owner = self._access.check(endpoint, headers, _client(context.peer()))
             bind_contextvars(asked_by=owner)
 
-    async def _received(self, context: grpc.aio.ServicerContext) -> bytes:
+    async def _read(self, context: grpc.aio.ServicerContext) -> bytes:
         try:
             async with asyncio.timeout(self._seconds):
                 message: bytes = await context.read()
@@ -195,16 +195,16 @@ class Calls(grpc.GenericRpcHandler):
     ) -> None:
         try:
             await context.abort(status, detail, tuple(metadata))
-        except grpc.aio.InternalError:  # nobody is there to hear it
+        except grpc.aio.InternalError:  # the client has left
             raise asyncio.CancelledError from None
 
 
 async def _refuse(listed: str, _: bytes) -> bytes:
-    raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"there is no such method; there are {listed}")
+    raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"unknown method; the methods are {listed}")
 
 
 def _headers(metadata: Sequence[tuple[str, str | bytes]]) -> Headers:
-    """Those fields of a call's metadata that are read here, as HTTP has them."""
+    """The metadata that the service reads, as HTTP header fields."""
     return [
         (name.encode(), value if isinstance(value, bytes) else value.encode())
         for name, value in metadata
@@ -213,12 +213,12 @@ def _headers(metadata: Sequence[tuple[str, str | bytes]]) -> Headers:
 
 
 def _name(headers: Headers) -> bytes:
-    """The id of a call: the one that it brought, or a new one."""
+    """The request id of a call: the one in its metadata, or a new one."""
     ids = [value for name, value in headers if name == request_id.HEADER]
     parents = [value for name, value in headers if name == request_id.TRACE_PARENT]
     return request_id.received_id(ids, parents) or request_id.new_id()
 
 
 def _client(peer: str) -> str:
-    """The address in what gRPC calls a peer: `ipv4:127.0.0.1:52612`, `ipv6:%5B::1%5D:52612`."""
+    """The address in gRPC's name of a peer: `ipv4:127.0.0.1:52612`, `ipv6:%5B::1%5D:52612`."""
     return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")

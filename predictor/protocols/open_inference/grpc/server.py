@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Self
 
-# Its library writes lines of its own to stderr, which are not JSON and may quote what clients sent.
+# gRPC's library logs to stderr lines that are not JSON and may contain data of clients.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc
 
@@ -21,11 +21,11 @@ from predictor.protocols.open_inference.grpc.methods import methods
 from predictor.reconcile.reconciler import Reconciler
 from predictor.settings import Settings
 
-_USUAL_BYTES = 4 << 20  # of a message: gRPC's own limit, where nobody sets another
+_DEFAULT_BYTES = 4 << 20  # gRPC's default limit of a message
 
 
 class GrpcServer:
-    """Answers calls while it is entered. `begin_stop` ends it earlier, as a signal does for HTTP."""
+    """Serves calls while it is entered. `begin_stop` ends it earlier, as a signal does for HTTP."""
 
     def __init__(
         self,
@@ -79,13 +79,13 @@ def _listen(server: grpc.aio.Server, settings: Settings) -> int:
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
-    """The bounds on clients, as far as gRPC has them; their names are those of grpc_types.h."""
+    """The limits on clients that gRPC has, by their names in grpc_types.h."""
     idle = max(1, settings.keep_alive_seconds) * 1000
     return [
-        # Only workers share the port: a second service that did would take some of the calls.
+        # Only workers share the port: a second service would take some of the calls.
         ("grpc.so_reuseport", int(settings.workers > 1)),
-        # More than is answered: what is too large by less than that is told so as over HTTP.
-        ("grpc.max_receive_message_length", max(2 * settings.max_body_bytes, _USUAL_BYTES)),
+        # More than the service accepts, so that it can say itself that a body is too large, as over HTTP.
+        ("grpc.max_receive_message_length", max(2 * settings.max_body_bytes, _DEFAULT_BYTES)),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", settings.max_header_bytes),
         ("grpc.absolute_max_metadata_size", settings.max_header_bytes),
@@ -93,8 +93,8 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", settings.max_queued_rows),
         ("grpc.server_handshake_timeout_ms", int(settings.header_seconds * 1000)),
         ("grpc.max_connection_idle_ms", idle),
-        # Whoever does not answer a ping is gone.
+        # A client that does not answer a ping is gone.
         ("grpc.keepalive_time_ms", idle),
-        # Only what is not compressed, as over HTTP: what a small message grows to is not bounded.
+        # No compression, as over HTTP: the size of a decompressed message has no limit.
         ("grpc.compression_enabled_algorithms_bitset", 1),
     ]
