@@ -9,7 +9,7 @@ from predictor.errors import KeysError, SettingsError, Unauthorized
 from predictor.events import KeysNotRead, KeysRead, Observe
 from predictor.keys import KeyFile
 from predictor.log_events import KEY_REFUSED
-from predictor.logs import Seldom
+from predictor.logs import LogThrottle
 from predictor.settings import Settings, variable
 
 Kind = Literal["api_keys_file", "operations_keys_file"]
@@ -43,7 +43,7 @@ class Access:
         self._files = dict(files)
         self._observe = observe
         self._faults: dict[Kind, str] = {}
-        self._refusals = Seldom(_QUIET_SECONDS)
+        self._refusals = LogThrottle(_QUIET_SECONDS)
 
     @classmethod
     def of(cls, settings: Settings, observe: Observe) -> "Access":
@@ -90,7 +90,7 @@ class Access:
 
     def _tell(self, route: str, client: str, key: str) -> None:
         """Log the first request that is refused, and later how many were; never what it presented."""
-        if times := self._refusals.due():
+        if times := self._refusals.hit():
             KEY_REFUSED.log(endpoint=route, key=key, client=client, requests=times)
 
     @contextlib.asynccontextmanager

@@ -138,24 +138,24 @@ def _only(role: str, version: ModelVersion | None) -> dict[str, Any]:
     return {role: version.version, "model_name": version.name} if version else {role: None}
 
 
-class Seldom:
-    """Due at the first time, and then once in so many seconds."""
+class LogThrottle:
+    """Lets one log line through, and then one in so many seconds."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
-        self._times = 0
+        self._events = 0
         self._quiet_until = float("-inf")
 
-    def due(self) -> int:
-        """It happens once more: how many times since it was due, or 0 where it is not due again."""
-        self._times += 1
+    def hit(self) -> int:
+        """Count an event. Return how many there were since the last log line, or 0 while suppressed."""
+        self._events += 1
         now = self._clock()
         if now < self._quiet_until:
             return 0
-        times, self._times = self._times, 0
+        events, self._events = self._events, 0
         self._quiet_until = now + self._seconds
-        return times
+        return events
 
 
 _MAX_EXCEPTIONS = 10  # of one chain or group

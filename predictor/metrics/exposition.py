@@ -17,18 +17,16 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from predictor import clock
-from predictor.metrics import families
-from predictor.metrics import worker_state as presence
-from predictor.metrics import worker_state as standing
+from predictor.metrics import families, worker_state
 from predictor.metrics.counts import Counts
 from predictor.metrics.families import FAMILIES, Family
-from predictor.metrics.worker_state import Standing
+from predictor.metrics.worker_state import WorkerStatus
 
 _Series = dict[tuple[str, ...], list[float]]  # label values -> values
 
 
 class ServiceCollector(Collector):
-    """Our own families: counters and histograms added up, gauges by the rules of `standing`."""
+    """Our own families: counters and histograms added up, gauges by the rules of `worker_state`."""
 
     def __init__(
         self,
@@ -46,8 +44,8 @@ class ServiceCollector(Collector):
         """One family after the other, in the order of docs/metrics.md."""
         added = _added_up(self._blocks)
         # A worker that is not up serves nobody; what its predecessor wrote last is not so any more.
-        up = [self._own, *(each for each in self._siblings if presence.pid(each))]
-        gauges = _gauges([presence.standing(each) for each in up], self._model_name)
+        up = [self._own, *(each for each in self._siblings if worker_state.pid(each))]
+        gauges = _gauges([worker_state.status(each) for each in up], self._model_name)
         full = any(block.full for block in self._blocks)
         gauges[families.COUNTS_FULL.name] = {(): [full]}
         for family in FAMILIES:
@@ -71,20 +69,20 @@ def _added_up(blocks: Iterable[Counts]) -> dict[str, _Series]:
     return added
 
 
-def _gauges(standings: Sequence[Standing], model_name: str) -> dict[str, _Series]:
-    serving = standing.shown(standings)
-    desired: _Series = {(model_name,): [standing.aspired(standings)]}
+def _gauges(statuses: Sequence[WorkerStatus], model_name: str) -> dict[str, _Series]:
+    serving = worker_state.shown(statuses)
+    desired: _Series = {(model_name,): [worker_state.aspired(statuses)]}
     return {
         families.VERSION.name: {(model_name,): [serving.version]},
         families.DESIRED.name: desired,
         families.ASPIRED.name: desired,
-        families.FAILED.name: {(model_name,): [standing.failed(standings)]},
-        families.SINCE.name: {(): [_wall(standing.since(standings))]},
+        families.FAILED.name: {(model_name,): [worker_state.failed(statuses)]},
+        families.SINCE.name: {(): [_wall(worker_state.since(statuses))]},
         families.INFO.name: {serving.identity: [1]} if serving.identity else {},
-        families.ANSWERED_AT.name: {(): [_wall(standing.answered_at(standings))]},
-        families.WORKERS.name: {(v,): [n] for v, n in standing.workers(standings).items()},
-        families.SWAP_SKEW.name: {(): [standing.skew(standings, clock.now())]},
-        families.STREAMS.name: {(): [standing.streams(standings)]},
+        families.ANSWERED_AT.name: {(): [_wall(worker_state.answered_at(statuses))]},
+        families.WORKERS.name: {(v,): [n] for v, n in worker_state.workers(statuses).items()},
+        families.SWAP_SKEW.name: {(): [worker_state.skew(statuses, clock.now())]},
+        families.STREAMS.name: {(): [worker_state.streams(statuses)]},
     }
 
 
@@ -215,4 +213,4 @@ class Exposition:
 
     def _pids(self) -> list[int]:
         others = [*self._siblings, *([self._supervisor] if self._supervisor else [])]
-        return [os.getpid(), *map(presence.pid, others)]
+        return [os.getpid(), *map(worker_state.pid, others)]

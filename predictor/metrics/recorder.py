@@ -12,7 +12,7 @@ from predictor.errors import LOAD_STAGES, REGISTRY_OUTCOMES
 from predictor.metrics import families
 from predictor.metrics.counts import Counts
 from predictor.metrics.families import Family
-from predictor.metrics.worker_state import Presence
+from predictor.metrics.worker_state import WorkerState
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
 from predictor.registry.webhooks import REFUSALS
@@ -65,7 +65,7 @@ class Metrics:
         self._batch_rows = self._place(families.BATCH_ROWS)
         self._inference = self._place(families.INFERENCE_SECONDS)
         self._lag = self._place(families.LAG)
-        self._presence = Presence(counts)
+        self._state = WorkerState(counts)
         self._begin()
 
     def observe(self, event: events.Event) -> None:
@@ -73,7 +73,7 @@ class Metrics:
         match event:
             case events.RegistryAnswered(aspired):
                 self._add(families.POLLS, "answered")
-                self._presence.told(aspired)
+                self._state.registry_answered(aspired)
             case events.RegistryFailed(outcome):
                 self._add(families.POLLS, outcome)
             case events.CacheFailed():
@@ -82,13 +82,13 @@ class Metrics:
                 self._add(families.KEY_FILE_FAILURES)
             case events.LoadFailed(version, stage):
                 self._add(families.LOAD_FAILURES, stage)
-                self._presence.failed(version)
+                self._state.failed(version)
             case events.InferenceTimedOut(version):
                 self._add(families.INFERENCE_TIMEOUTS, version.version)
-                self._presence.failed(version)
+                self._state.failed(version)
             case events.Swapped(_, serving, reason, seconds, digest):
                 self._add(families.SWAPS, reason)
-                self._presence.serves(serving, digest)
+                self._state.serves(serving, digest)
                 if serving:
                     self._place(families.INFERENCE_TIMEOUTS, serving.version)
                 if serving and reason != "restored":
@@ -97,7 +97,7 @@ class Metrics:
 
     def streams(self, count: int) -> None:
         """So many clients are told of events now."""
-        self._presence.tells(count)
+        self._state.streams(count)
 
     def ran(self, servable: Servable, answers: Answers, seconds: float) -> None:
         """Count one ONNX Runtime call."""

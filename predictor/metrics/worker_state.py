@@ -14,7 +14,7 @@ NONE = "none"
 
 
 @dataclass(frozen=True)
-class Standing:
+class WorkerStatus:
     """One worker's. Versions are numbers, 0 for none.
 
     `identity` is name, version, run and digest of what serves. `answered_at`
@@ -37,60 +37,60 @@ class Standing:
         return int(self.identity[1]) if self.identity else 0
 
 
-def aspired(standings: Sequence[Standing]) -> int:
+def aspired(statuses: Sequence[WorkerStatus]) -> int:
     """The registry's latest word, whichever worker heard it."""
-    return max(standings, key=lambda each: each.answered_at).aspired
+    return max(statuses, key=lambda each: each.answered_at).aspired
 
 
-def answered_at(standings: Sequence[Standing]) -> float:
+def answered_at(statuses: Sequence[WorkerStatus]) -> float:
     """When the worker that has waited longest for a word of the registry last had one.
 
     One that was never answered yet is left out: it has just started, or `predictor_workers` tells.
     """
-    return min((each.answered_at for each in standings if each.answered_at), default=0.0)
+    return min((each.answered_at for each in statuses if each.answered_at), default=0.0)
 
 
-def shown(standings: Sequence[Standing]) -> Standing:
+def shown(statuses: Sequence[WorkerStatus]) -> WorkerStatus:
     """The worker whose version stands for all: where they differ, one that the registry did not name.
 
     Of several such the lowest version, so that one that serves nothing is seen before all others.
     """
-    named = aspired(standings)
-    return min(standings, key=lambda each: (each.version == named, each.version))
+    named = aspired(statuses)
+    return min(statuses, key=lambda each: (each.version == named, each.version))
 
 
-def since(standings: Sequence[Standing]) -> float:
+def since(statuses: Sequence[WorkerStatus]) -> float:
     """When the version that is shown took over, at the first of the workers that serve it."""
-    version = shown(standings).version
-    return min(each.since for each in standings if each.version == version)
+    version = shown(statuses).version
+    return min(each.since for each in statuses if each.version == version)
 
 
-def failed(standings: Sequence[Standing]) -> int:
+def failed(statuses: Sequence[WorkerStatus]) -> int:
     """The version that some worker cannot make ready, the highest where there are several."""
-    return max(each.failed for each in standings)
+    return max(each.failed for each in statuses)
 
 
-def workers(standings: Sequence[Standing]) -> dict[str, int]:
+def workers(statuses: Sequence[WorkerStatus]) -> dict[str, int]:
     """How many serve each version, by its number as text, or `none`."""
-    return dict(Counter(str(each.version or NONE) for each in standings))
+    return dict(Counter(str(each.version or NONE) for each in statuses))
 
 
-def streams(standings: Sequence[Standing]) -> int:
+def streams(statuses: Sequence[WorkerStatus]) -> int:
     """How many clients are told of events, by all together."""
-    return sum(each.streams for each in standings)
+    return sum(each.streams for each in statuses)
 
 
-def skew(standings: Sequence[Standing], now: float) -> float:
+def skew(statuses: Sequence[WorkerStatus], now: float) -> float:
     """Seconds between the first and the last worker's swap to the version that the registry named.
 
     While some have not swapped, the time that the first has been ahead of them.
     """
-    named = aspired(standings)
-    arrived = [each for each in standings if each.version == named]
+    named = aspired(statuses)
+    arrived = [each for each in statuses if each.version == named]
     swapped = [each.swapped_at for each in arrived if each.swapped_at]
     if not swapped:
         return 0.0
-    last = max(swapped) if len(arrived) == len(standings) else now
+    last = max(swapped) if len(arrived) == len(statuses) else now
     return last - min(swapped)
 
 
@@ -109,8 +109,8 @@ _ANSWERED_AT = families.ANSWERED_AT.name
 _STREAMS = families.STREAMS.name
 
 
-class Presence:
-    """Writes one process's standing. What the one before it in this block said is forgotten."""
+class WorkerState:
+    """Writes the status of one process into its block, and clears that of the process before it."""
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
@@ -122,7 +122,7 @@ class Presence:
         ):  # fmt: skip
             self._set(name, 0)
 
-    def told(self, aspired: ModelVersion | None) -> None:
+    def registry_answered(self, aspired: ModelVersion | None) -> None:
         """The registry said which version should serve, or that none should."""
         if not self._heard:
             self._first_word, self._heard = aspired, True
@@ -147,7 +147,7 @@ class Presence:
         if version == self._failed:
             self.failed(None)
 
-    def tells(self, streams: int) -> None:
+    def streams(self, streams: int) -> None:
         """So many clients are told of events now."""
         self._set(_STREAMS, streams)
 
@@ -186,11 +186,11 @@ def beats(counts: Counts) -> int:
     return int(counts.value(_BEATS))
 
 
-def standing(counts: Counts) -> Standing:
+def status(counts: Counts) -> WorkerStatus:
     """What the process of this block said of itself last."""
     serving = int(counts.value(_SERVING))
     name, version, run_id, digest = counts.key_at(serving)[1:] if serving else ("", "", "", "")
-    return Standing(
+    return WorkerStatus(
         identity=(name, version, run_id, digest) if serving else None,
         aspired=int(counts.value(_DESIRED)),
         answered_at=counts.value(_ANSWERED_AT),

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from predictor.errors import BodyTooLarge, RequestError
 from predictor.http.body import read_json_body
 from predictor.log_events import WEBHOOK_REFUSED
-from predictor.logs import Seldom
+from predictor.logs import LogThrottle
 from predictor.metrics.recorder import Metrics
 from predictor.openapi.responses import describe_request, describe_responses
 from predictor.openapi.schemas import doc
@@ -59,7 +59,7 @@ class Delivered(msgspec.Struct, frozen=True):
 def routes(deliveries: Deliveries, metrics: Metrics, poll_now: Callable[[], None]) -> APIRouter:
     """The route of MLflow's webhooks, for a service with a webhook secret. `poll_now` polls the registry."""
     router = APIRouter(tags=["operations"])
-    refusals = Seldom(_QUIET_SECONDS)
+    refusals = LogThrottle(_QUIET_SECONDS)
 
     @router.post(
         PATH,
@@ -88,7 +88,7 @@ def routes(deliveries: Deliveries, metrics: Metrics, poll_now: Callable[[], None
         except RequestError as error:
             outcome, reason = _why(error)
             metrics.delivered(outcome)
-            if times := refusals.due():
+            if times := refusals.hit():
                 WEBHOOK_REFUSED.log(outcome=outcome, reason=reason, deliveries=times)
             raise
         metrics.delivered("accepted" if ours else "ignored")

@@ -1,4 +1,4 @@
-"""What the supervisor gives its workers: descriptors, and memory with a block of counts for each."""
+"""What the supervisor passes to its workers: descriptors, and memory with a block of counts for each."""
 
 import json
 import mmap
@@ -45,11 +45,11 @@ class Blocks:
 
 
 @dataclass(frozen=True)
-class Post:
-    """A worker's place. It is handed on as one argument, so that a list of processes shows it.
+class WorkerArguments:
+    """A worker's arguments. They are one command-line argument, so that a list of processes shows them.
 
-    `listener`, `memory` and `line` are descriptors; `since` is when the first turn to look at the
-    registry began, in seconds of the monotonic clock.
+    `listener`, `memory` and `line` are descriptors; `since` is when the schedule of polls began, in
+    seconds of the monotonic clock.
     """
 
     worker: int
@@ -60,8 +60,8 @@ class Post:
     line: int = -1
 
     @classmethod
-    def read(cls, text: str) -> "Post":
-        """The post that `str` wrote."""
+    def read(cls, text: str) -> "WorkerArguments":
+        """Read what `str` wrote."""
         return cls(**json.loads(text))
 
     def __str__(self) -> str:

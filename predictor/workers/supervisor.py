@@ -1,4 +1,4 @@
-"""What follows when a worker has ended: pure decisions, for the supervisor to act on."""
+"""The supervisor: starts the workers of one service, replaces those that end, and stops them."""
 
 import asyncio
 import contextlib
@@ -18,15 +18,14 @@ from predictor.log_events import (
     WORKER_NOT_STARTED,
     WORKERS_CANNOT_START,
 )
-from predictor.metrics import families
-from predictor.metrics import worker_state as presence
+from predictor.metrics import families, worker_state
 from predictor.settings import Settings
 from predictor.workers import shared_memory as blocks
-from predictor.workers.shared_memory import Post
+from predictor.workers.shared_memory import WorkerArguments
 
-_LONG_SECONDS = 10.0  # who lived so long did not end because of its start
-_MOST_TRIES = 3  # before a service of which no worker ever served gives up
-_MOST_DELAY_SECONDS = 30.0
+_LONG_SECONDS = 10.0  # a worker that ran so long did not fail at its start
+_MAX_TRIES = 3  # before a service of which no worker ever served gives up
+_MAX_DELAY_SECONDS = 30.0
 _WRONG_SETTING = 2  # exit code
 
 
@@ -41,7 +40,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class Replace:
-    """Start another after so many seconds; it is the n-th in a row that did not live long."""
+    """Start another after so many seconds; it is the n-th in a row that ended early."""
 
     seconds: float
     in_a_row: int
@@ -66,14 +65,14 @@ def decide(ending: Ending, in_a_row: int, *, any_served: bool) -> Replace | Give
     if not any_served and not ending.served:
         if ending.code == _WRONG_SETTING:
             return GiveUp(_WRONG_SETTING)
-        if in_a_row >= _MOST_TRIES:
+        if in_a_row >= _MAX_TRIES:
             return GiveUp(1)
-    delay = min(_MOST_DELAY_SECONDS, 2.0 ** (in_a_row - 2)) if in_a_row > 1 else 0.0
+    delay = min(_MAX_DELAY_SECONDS, 2.0 ** (in_a_row - 2)) if in_a_row > 1 else 0.0
     return Replace(delay, in_a_row)
 
 
 class WorkerProcess:
-    """A process that was started, until it has ended."""
+    """A running worker process."""
 
     def __init__(
         self,
@@ -86,19 +85,21 @@ class WorkerProcess:
         self._hears = hears
 
     @classmethod
-    async def start(cls, post: Post, hear: Callable[[bytes], None]) -> "WorkerProcess":
-        """Start a worker at a post; `hear` is called with each line that it tells. Raises OSError."""
+    async def start(
+        cls, arguments: WorkerArguments, hear: Callable[[bytes], None]
+    ) -> "WorkerProcess":
+        """Start a worker; `hear` is called with each line that it sends. Raises OSError."""
         ours, theirs = socket.socketpair()
         with theirs:
             reader, line = await asyncio.open_connection(sock=ours)
-            post = replace(post, line=theirs.fileno())
+            arguments = replace(arguments, line=theirs.fileno())
             try:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "predictor.workers.worker", str(post),
+                    sys.executable, "-m", "predictor.workers.worker", str(arguments),
                     stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=(post.listener, post.memory, post.line),
-                    # Ctrl-C is for the supervisor alone: a worker that is told twice to end
-                    # drops its requests.
+                    pass_fds=(arguments.listener, arguments.memory, arguments.line),
+                    # Ctrl-C is for the supervisor alone: a worker that gets two signals drops
+                    # its requests.
                     process_group=0,
                 )  # fmt: skip
             except OSError:
@@ -106,8 +107,8 @@ class WorkerProcess:
                 raise
         return cls(process, line, asyncio.create_task(_hear(reader, hear)))
 
-    def tell(self, line: bytes) -> None:
-        """Hand on what another worker told."""
+    def send(self, line: bytes) -> None:
+        """Send a line of another worker."""
         self._line.write(line)
 
     def signal(self, number: signal.Signals) -> None:
@@ -165,14 +166,14 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for ended_by in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(ended_by, self._asked_to_stop, ended_by)
-        presence.begin(self._counts)
+        worker_state.begin(self._counts)
         host, port = self._listeners[0].getsockname()[:2]
         SUPERVISING.log(workers=len(self._listeners), host=host, port=port)
         await asyncio.gather(*(self._keep(index) for index in range(len(self._listeners))))
         return self._code
 
     async def _keep(self, index: int) -> None:
-        """Have a worker at this post until the service ends."""
+        """Keep one worker running until the service ends."""
         in_a_row = 0
         while True:
             ending = await self._run_worker(index)
@@ -180,7 +181,7 @@ class Supervisor:
                 # One that had not begun to handle signals dies of them, with nothing in flight.
                 self._code = self._code or int(ending.code not in _CLEAN)
                 return
-            any_served = any(presence.starts(block) for block in self._blocks)
+            any_served = any(worker_state.starts(block) for block in self._blocks)
             match decide(ending, in_a_row, any_served=any_served):
                 case GiveUp(code):
                     WORKERS_CANNOT_START.log(worker=index, code=ending.code)
@@ -200,12 +201,12 @@ class Supervisor:
     async def _run_worker(self, index: int) -> Ending:
         """One worker from its start to its end."""
         block, started = self._blocks[index], time.monotonic()
-        before = presence.starts(block)
-        post = Post(
+        before = worker_state.starts(block)
+        arguments = WorkerArguments(
             index, len(self._listeners), self._listeners[index].fileno(), self._memory, self._since
         )
         try:
-            worker = await WorkerProcess.start(post, partial(self._hand_on, index))
+            worker = await WorkerProcess.start(arguments, partial(self._broadcast, index))
         except OSError as error:
             WORKER_NOT_STARTED.log(worker=index, reason=str(error))
             return Ending(1, 0.0, served=False)
@@ -216,14 +217,14 @@ class Supervisor:
         code = await worker.wait()
         watch.cancel()
         del self._workers[index]
-        presence.end(block)
-        return Ending(code, time.monotonic() - started, presence.starts(block) > before)
+        worker_state.end(block)
+        return Ending(code, time.monotonic() - started, worker_state.starts(block) > before)
 
-    def _hand_on(self, index: int, line: bytes) -> None:
-        """Tell each worker what one of the others told."""
+    def _broadcast(self, index: int, line: bytes) -> None:
+        """Send a line of one worker to all others."""
         for other, worker in self._workers.items():
             if other != index:
-                worker.tell(line)
+                worker.send(line)
 
     async def _end_if_hung(self, index: int, worker: WorkerProcess) -> None:
         """Kill a worker whose event loop stands still.
@@ -231,17 +232,17 @@ class Supervisor:
         Beats are counted, not seconds: where the whole machine stood still, nobody missed one.
         """
         block, last, missed = self._blocks[index], 0, 0
-        while missed < (self._hung_beats if presence.pid(block) else _START_BEATS):
-            await asyncio.sleep(presence.BEAT_SECONDS)
-            beats = presence.beats(block)
+        while missed < (self._hung_beats if worker_state.pid(block) else _START_BEATS):
+            await asyncio.sleep(worker_state.BEAT_SECONDS)
+            beats = worker_state.beats(block)
             missed = missed + 1 if beats == last else 0
             last = beats
-        WORKER_HUNG.log(worker=index, seconds=missed * presence.BEAT_SECONDS)
+        WORKER_HUNG.log(worker=index, seconds=missed * worker_state.BEAT_SECONDS)
         worker.signal(signal.SIGKILL)
 
     def _asked_to_stop(self, ended_by: signal.Signals) -> None:
         if self._stopping.is_set() and ended_by == signal.SIGINT:
-            self._signal(signal.SIGKILL)  # whoever asks twice does not want to wait
+            self._signal(signal.SIGKILL)  # the second Ctrl-C: do not wait
         self._stop()
 
     def _stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Arrival: when a worker that was just started begins to take connections."""
+"""One worker process: when it accepts connections, and how it shares polls with the others."""
 
 import asyncio
 import contextlib
@@ -16,98 +16,98 @@ from predictor import logs, signals
 from predictor.errors import SettingsError
 from predictor.events import Event, RegistryAnswered, RegistryFailed, Swapped
 from predictor.log_events import SUPERVISOR_ENDED
-from predictor.metrics import worker_state as presence
+from predictor.metrics import worker_state
 from predictor.metrics.counts import Counts
 from predictor.model_version import ModelVersion
 from predictor.reconcile.poller import PollSchedule
 from predictor.service import Service, WorkerContext, compose, serve
 from predictor.settings import Settings
-from predictor.workers.shared_memory import Blocks, Post
+from predictor.workers.shared_memory import Blocks, WorkerArguments
 
-# Longer than an answer of the registry is waited for. Until then connections wait to be accepted;
-# after it they are told that nothing serves.
-_PATIENCE_SECONDS = 8.0
+# Longer than the timeout of the registry. Until then connections wait to be accepted; after it
+# they get a 503.
+_GATE_SECONDS = 8.0
 
 
-class Arrival:
-    """Over once the worker serves, or its first look at the registry has led to nothing.
+class ReadinessGate:
+    """Opens once the worker serves, or once its first poll has led to nothing.
 
-    Others may serve already; to a connection taken too early this one would say that nothing does.
+    Other workers may serve already: a connection that is accepted too early would get a 503.
     """
 
     def __init__(self) -> None:
         self._serves = asyncio.Event()
-        self._looked = asyncio.Event()
+        self._polled = asyncio.Event()
 
     def observe(self, event: Event) -> None:
-        """Hear of the first look, and of the first swap."""
+        """Note the first poll and the first swap."""
         match event:
             case RegistryAnswered() | RegistryFailed():
-                self._looked.set()
+                self._polled.set()
             case Swapped(serving=serving) if serving is not None:
                 self._serves.set()
 
-    async def over(self, settled: Callable[[], Awaitable[None]]) -> None:
-        """Wait for it; `settled` returns when what a look led to has ended. Bounded."""
+    async def wait(self, settled: Callable[[], Awaitable[None]]) -> None:
+        """Wait until it opens, for a bounded time; `settled` returns when no load is in progress."""
 
         async def led_to_nothing() -> None:
-            await self._looked.wait()
+            await self._polled.wait()
             await settled()
 
         waits = [asyncio.create_task(wait) for wait in (self._serves.wait(), led_to_nothing())]
-        await asyncio.wait(waits, timeout=_PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, timeout=_GATE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
 
 
-_PAUSE_SECONDS = 0.1  # between two lines that one worker tells
+_PAUSE_SECONDS = 0.1  # between two lines that one worker sends
 
 
-class News:
-    """A worker's end of the line to its supervisor."""
+class PollBroadcast:
+    """Tells the other workers, through the supervisor, that the registry's response changed: they poll at once."""
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
         self._known = b""
-        self._untold: bytes | None = None
+        self._unsent: bytes | None = None
         self._quiet_until = 0.0
 
     def observe(self, event: Event) -> None:
-        """Tell the others of an answer that is new to them."""
+        """Send a response of the registry that the others do not know yet."""
         if not isinstance(event, RegistryAnswered) or not event.changed:
             return
-        heard = _in_a_line(event.aspired)
-        if heard == self._known:
+        line = _in_a_line(event.aspired)
+        if line == self._known:
             return
-        self._known = heard
-        waits, self._untold = self._untold is not None, heard
+        self._known = line
+        waits, self._unsent = self._unsent is not None, line
         if not waits:
             loop = asyncio.get_running_loop()
-            loop.call_at(max(self._quiet_until, loop.time()), self._tell, loop)
+            loop.call_at(max(self._quiet_until, loop.time()), self._send, loop)
 
-    def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
-        line, self._untold = self._untold, None
+    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
+        line, self._unsent = self._unsent, None
         self._quiet_until = loop.time() + _PAUSE_SECONDS
-        with contextlib.suppress(OSError):  # the supervisor has ended; `listen` knows
+        with contextlib.suppress(OSError):  # the supervisor has ended; `listen` notices
             self._line.send(line or b"")
 
-    def listen(self, look: Callable[[], None], ended: Callable[[], None]) -> None:
-        """Call `look` on this event loop when there is news, `ended` in a thread once nobody is there."""
+    def listen(self, poll_now: Callable[[], None], ended: Callable[[], None]) -> None:
+        """Call `poll_now` on this event loop for each line, `ended` in a thread once the supervisor has ended."""
         loop = asyncio.get_running_loop()
 
-        def heard(line: bytes) -> None:
+        def received(line: bytes) -> None:
             self._known = line
-            look()
+            poll_now()
 
         def read() -> None:
-            # A thread, so that a worker whose loop hangs hears the end as well.
+            # A thread, so that a worker whose loop hangs notices the end as well.
             with contextlib.suppress(OSError), self._line.makefile("rb") as lines:
                 for line in lines:
                     with contextlib.suppress(RuntimeError):  # the loop is closed
-                        loop.call_soon_threadsafe(heard, line)
+                        loop.call_soon_threadsafe(received, line)
             ended()
 
-        threading.Thread(target=read, name="news", daemon=True).start()
+        threading.Thread(target=read, name="poll-broadcast", daemon=True).start()
 
 
 def _in_a_line(version: ModelVersion | None) -> bytes:
@@ -121,49 +121,49 @@ _END_SECONDS = 6  # beyond `shutdown_seconds`, for a worker without a supervisor
 
 
 def main() -> int:
-    """Serve at the post that the one argument describes; return the exit code."""
+    """Serve as the one argument says; return the exit code."""
     signals.prepare()
-    post = Post.read(sys.argv[1])
+    arguments = WorkerArguments.read(sys.argv[1])
     try:
         settings = Settings.read()
-        blocks, news = Blocks(post.memory), News(socket.socket(fileno=post.line))
-        arrival = Arrival()
-        counts = blocks.worker(post.worker)
+        blocks, gate = Blocks(arguments.memory), ReadinessGate()
+        broadcast = PollBroadcast(socket.socket(fileno=arguments.line))
+        counts = blocks.worker(arguments.worker)
 
         @asynccontextmanager
         async def lifespan(service: Service) -> AsyncIterator[None]:
-            news.listen(service.poller.poll_now, lambda: _end(settings.shutdown_seconds))
-            await arrival.over(service.reconciler.settled)
+            broadcast.listen(service.poller.poll_now, lambda: _end(settings.shutdown_seconds))
+            await gate.wait(service.reconciler.settled)
             beating = asyncio.create_task(_beat(counts))
-            presence.begin(counts)
+            worker_state.begin(counts)
             yield
-            presence.end(counts)
+            worker_state.end(counts)
             beating.cancel()
 
         worker = WorkerContext(
             counts,
-            blocks.siblings(post.worker),
+            blocks.siblings(arguments.worker),
             blocks.supervisor(),
-            PollSchedule(post.worker, post.workers, post.since),
-            [news.observe, arrival.observe],
+            PollSchedule(arguments.worker, arguments.workers, arguments.since),
+            [broadcast.observe, gate.observe],
             lifespan,
         )
         service = compose(settings, worker)
     except SettingsError as error:
         sys.stderr.write(f"mlflow-hotswap: {error}\n")
         return 2
-    logs.set_up(settings.log_level, worker=post.worker)
-    return serve(service, socket.socket(fileno=post.listener))
+    logs.set_up(settings.log_level, worker=arguments.worker)
+    return serve(service, socket.socket(fileno=arguments.listener))
 
 
 async def _beat(counts: Counts) -> None:
     while True:
-        presence.beat(counts)
-        await asyncio.sleep(presence.BEAT_SECONDS)
+        worker_state.beat(counts)
+        await asyncio.sleep(worker_state.BEAT_SECONDS)
 
 
 def _end(shutdown_seconds: float) -> None:
-    """The supervisor has gone: finish what is in flight, and go too."""
+    """End after the supervisor: finish what is in flight first."""
     SUPERVISOR_ENDED.log(next="this worker finishes what is in flight, and ends")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(shutdown_seconds + _END_SECONDS)

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from predictor import events
-from predictor.metrics import worker_state as presence
+from predictor.metrics import worker_state
 from predictor.metrics.exposition import Exposition
 from predictor.metrics.recorder import Metrics
 from predictor.workers import shared_memory as blocks
@@ -42,7 +42,7 @@ class Service:
 def service():
     made = Service()
     for counts in (*made.counts, made.supervisor):
-        presence.begin(counts)
+        worker_state.begin(counts)
     yield made
     os.close(made.memory)
 
@@ -67,19 +67,19 @@ def test_a_replaced_worker_goes_on_adding(service):
     service.metrics[1].answered("/predict", 200, 0.1)
     service.metrics[1].observe(events.Swapped(None, version(7), "promoted", 0.1, "d"))
     assert service.samples()["predictor_workers", "7"] == 1
-    presence.end(service.counts[1])
+    worker_state.end(service.counts[1])
     samples = service.samples()
     assert ("predictor_workers", "7") not in samples
     assert samples["predictor_workers", "none"] == 1
     assert samples["predictor_requests_total", "200", "/predict"] == 1
     counts = blocks.Blocks(service.memory).worker(1)
     Metrics(counts).answered("/predict", 200, 0.1)
-    presence.begin(counts)
+    worker_state.begin(counts)
     samples = service.samples()
     assert samples["predictor_workers", "none"] == 2
     assert samples["predictor_requests_total", "200", "/predict"] == 2
     assert samples["predictor_swaps_total", "promoted"] == 1
-    assert presence.starts(counts) == 2
+    assert worker_state.starts(counts) == 2
 
 
 def test_a_worker_that_is_behind_is_seen(service):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from predictor.metrics.worker_state import (
-    Standing,
+    WorkerStatus,
     answered_at,
     aspired,
     failed,
@@ -18,7 +18,7 @@ from predictor.metrics.worker_state import (
 
 def a_worker(serving, named=7, answered=100.0, swapped=0.0):
     identity = ("m", str(serving), f"run{serving}", f"digest{serving}") if serving else None
-    return Standing(identity, named, answered, swapped)
+    return WorkerStatus(identity, named, answered, swapped)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_version_serves_since_the_first_worker_serves_it():
 
 def test_a_failure_of_one_worker_is_seen():
     """Also where the others could load it, or never tried."""
-    assert failed([a_worker(7), Standing(failed=8), Standing(failed=6)]) == 8
+    assert failed([a_worker(7), WorkerStatus(failed=8), WorkerStatus(failed=6)]) == 8
     assert failed([a_worker(7), a_worker(7)]) == 0
 
 
@@ -82,7 +82,7 @@ def test_workers_are_counted_by_version():
 
 
 @pytest.mark.parametrize(
-    ("standings", "seconds"),
+    ("statuses", "seconds"),
     [
         ([a_worker(7, swapped=10.0)], 0),
         ([a_worker(7, swapped=10.0), a_worker(7, swapped=10.5), a_worker(7, swapped=10.25)], 0.5),
@@ -93,6 +93,6 @@ def test_workers_are_counted_by_version():
     ],
     ids=["alone", "all", "one is behind", "one was replaced since", "none has swapped", "a start"],
 )
-def test_skew_is_the_time_from_the_first_swap_to_the_last(standings, seconds):
+def test_skew_is_the_time_from_the_first_swap_to_the_last(statuses, seconds):
     """And grows while one is behind."""
-    assert skew(standings, now=50.0) == seconds
+    assert skew(statuses, now=50.0) == seconds

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from predictor.errors import SettingsError
-from predictor.logs import Seldom
+from predictor.logs import LogThrottle
 from predictor.registry.webhooks import (
     DeliveryRepeated,
     DeliveryStale,
@@ -333,9 +333,9 @@ class TestSeen:
 def test_what_happens_all_the_time_is_said_seldom():
     """The first time, and later how often since."""
     now = [0.0]
-    seldom = Seldom(10, lambda: now[0])
+    seldom = LogThrottle(10, lambda: now[0])
     said = []
     for at in (0, 1, 2, 10, 11, 25):
         now[0] = at
-        said.append(seldom.due())
+        said.append(seldom.hit())
     assert said == [1, 0, 0, 3, 0, 2]

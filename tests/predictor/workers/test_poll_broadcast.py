@@ -7,21 +7,21 @@ import threading
 import pytest
 
 from predictor.events import RegistryAnswered, RegistryFailed
-from predictor.workers.worker import News
+from predictor.workers.worker import PollBroadcast
 from tests.predictor.parts import version
 
 
 class Worker:
-    """A worker's news, what it was told to do, and the supervisor's end of its line."""
+    """A worker's broadcast, what it was told to do, and the supervisor's end of its line."""
 
     def __init__(self):
         self.supervisor, theirs = socket.socketpair()
         self.supervisor.setblocking(False)
         self._loop = asyncio.get_running_loop()
-        self.news = News(theirs)
+        self.broadcast = PollBroadcast(theirs)
         self.looked = asyncio.Event()
         self.ended = threading.Event()
-        self.news.listen(self.looked.set, self.ended.set)
+        self.broadcast.listen(self.looked.set, self.ended.set)
 
     async def tells(self):
         """The next line that it tells."""
@@ -53,22 +53,22 @@ async def workers():
 async def test_a_change_is_told_once_and_ends_there(workers):
     """The other finds the same, and has nothing to add."""
     first, second = workers
-    first.news.observe(RegistryAnswered(version(7), changed=True))
+    first.broadcast.observe(RegistryAnswered(version(7), changed=True))
     line = await first.tells()
     assert line.endswith(b"\n")
     await second.hears(line)
-    second.news.observe(RegistryAnswered(version(7), changed=True))
+    second.broadcast.observe(RegistryAnswered(version(7), changed=True))
     assert await second.has_told() == b""
 
 
 async def test_who_finds_something_newer_tells_it(workers):
     """What came between the two looks must not wait for the next turn."""
     first, second = workers
-    first.news.observe(RegistryAnswered(version(7), changed=True))
+    first.broadcast.observe(RegistryAnswered(version(7), changed=True))
     await second.hears(await first.tells())
-    second.news.observe(RegistryAnswered(version(8), changed=True))
+    second.broadcast.observe(RegistryAnswered(version(8), changed=True))
     await first.hears(await second.tells())
-    first.news.observe(RegistryAnswered(version(8), changed=True))
+    first.broadcast.observe(RegistryAnswered(version(8), changed=True))
     assert await first.has_told() == b""
 
 
@@ -77,7 +77,7 @@ async def test_there_and_back_is_told_each_time(workers):
     first, _ = workers
     lines = []
     for aspired in (version(1), version(2), version(1), None):
-        first.news.observe(RegistryAnswered(aspired, changed=True))
+        first.broadcast.observe(RegistryAnswered(aspired, changed=True))
         lines.append(await first.tells())
     assert lines[0] == lines[2]
     assert len(set(lines)) == 3
@@ -87,9 +87,9 @@ async def test_a_registry_that_contradicts_itself_makes_no_storm(workers):
     """What changes again and again is told now and then, and at last as it is by then."""
     first, second = workers
     for number in range(1, 100):
-        first.news.observe(RegistryAnswered(version(number), changed=True))
+        first.broadcast.observe(RegistryAnswered(version(number), changed=True))
         await asyncio.sleep(0)
-    second.news.observe(RegistryAnswered(version(99), changed=True))
+    second.broadcast.observe(RegistryAnswered(version(99), changed=True))
     last = await second.tells()
     told = (await first.has_told()).splitlines(keepends=True)
     assert told[-1] == last
@@ -99,8 +99,8 @@ async def test_a_registry_that_contradicts_itself_makes_no_storm(workers):
 async def test_what_is_no_news_is_not_told(workers):
     """An answer like the one before, or none at all."""
     first, _ = workers
-    first.news.observe(RegistryAnswered(version(7), changed=False))
-    first.news.observe(RegistryFailed("unreachable", "r", None, first=True))
+    first.broadcast.observe(RegistryAnswered(version(7), changed=False))
+    first.broadcast.observe(RegistryFailed("unreachable", "r", None, first=True))
     assert await first.has_told() == b""
 
 
@@ -109,4 +109,4 @@ async def test_the_end_of_the_supervisor_is_heard_and_telling_it_is_no_fault(wor
     first, _ = workers
     first.supervisor.close()
     await asyncio.to_thread(first.ended.wait)
-    first.news.observe(RegistryAnswered(version(7), changed=True))
+    first.broadcast.observe(RegistryAnswered(version(7), changed=True))

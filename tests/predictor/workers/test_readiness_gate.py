@@ -4,30 +4,30 @@ import asyncio
 
 import pytest
 
-from predictor.workers.worker import Arrival
+from predictor.workers.worker import ReadinessGate
 from tests.predictor.graphs import classifier
 from tests.predictor.live import Live
 from tests.predictor.parts import version
 
 
 @pytest.fixture
-def arrival():
-    return Arrival()
+def gate():
+    return ReadinessGate()
 
 
 @pytest.fixture
-def live(tmp_path, arrival):
-    made = Live(tmp_path, observers=[arrival.observe])
+def live(tmp_path, gate):
+    made = Live(tmp_path, observers=[gate.observe])
     made.source.graphs["7"] = (classifier(), None)
     return made
 
 
-async def test_it_waits_for_the_load(live, arrival):
+async def test_it_waits_for_the_load(live, gate):
     """And not for what follows it, such as writing the version down."""
     live.source.says = version(7)
     live.source.held["7"] = asyncio.Event()
     live.source.slow_writes.append(asyncio.Event())
-    over = asyncio.create_task(arrival.over(live.reconciler.settled))
+    over = asyncio.create_task(gate.wait(live.reconciler.settled))
     await live.reconciler.reconcile()
     await asyncio.sleep(0.05)
     assert not over.done()
@@ -38,12 +38,12 @@ async def test_it_waits_for_the_load(live, arrival):
 
 
 @pytest.mark.parametrize("fault", ["none is named", "it cannot be loaded", "the registry is down"])
-async def test_it_does_not_wait_for_what_will_not_come(live, arrival, fault):
+async def test_it_does_not_wait_for_what_will_not_come(live, gate, fault):
     """Whoever asks is told at once that nothing serves, and why."""
     live.source.says = None if fault == "none is named" else version(7)
     live.source.broken = {"7": "gone"}
     live.source.down = fault == "the registry is down"
-    over = asyncio.create_task(arrival.over(live.reconciler.settled))
+    over = asyncio.create_task(gate.wait(live.reconciler.settled))
     await asyncio.sleep(0)
     assert not over.done()
     await live.reconciler.reconcile()
