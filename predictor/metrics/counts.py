@@ -1,15 +1,15 @@
-"""Counts: numbers in one flat block of memory, each under a key, for one writer and many readers.
+"""Counts: numbers by key in one flat block of memory, for one writer and many readers.
 
-The hot path does `slots[place] += x`, and nothing else. Where the block is shared memory, what a
-process counted outlives it: whoever takes its block goes on adding, and others read it meanwhile.
+The hot path does `slots[place] += x`, and nothing else. Where the block is shared memory, its counts outlive
+their process: the next process with this block goes on adding, and other processes read it.
 
 The block in slots of 8 bytes, all float64 (exact for whole numbers up to 2**53):
 
     used                              how many slots hold records; written after the record
     k, n, k slots of text, n values   one record: its key in JSON, padded with spaces; its values
 
-Records are only appended. A process that ends in the midst of that leaves no record, and no number
-that was counted before changes.
+Records are only appended. A process that ends while it appends leaves no record, and earlier numbers
+do not change.
 """
 
 import json
@@ -22,16 +22,18 @@ Key = tuple[str, ...]  # a name, then label values
 
 _SLOT = 8  # bytes
 _FIRST = 1  # the slot of the first record
-_SPILL = 64  # slots at the end, for what has no place of its own any more; the last says that it came so far
+_SPILL = 64  # slots at the end, shared by all keys that find no place; the last one is 1 once there is such a key
 
-BLOCK_BYTES = 8 << 20  # some 2,000 versions of 50 classes; memory that is not used is not taken
+BLOCK_BYTES = (
+    8 << 20
+)  # some 2,000 versions of 50 classes; the system gives only the pages that are used
 
 
 class Counts:
     """One block. Only one thread of one process may write; any process may read."""
 
     def __init__(self, block: memoryview) -> None:
-        """`block` is writable bytes, a multiple of 8 of them; what it holds already is kept."""
+        """`block` is writable, of a multiple of 8 bytes; its content is kept."""
         self.slots: memoryview[float] = block.cast("d")
         self._bytes = block
         self._places: dict[Key, tuple[int, int]] = {}
@@ -51,7 +53,7 @@ class Counts:
         return found[0] if found else self._append(key, size)
 
     def read(self) -> Iterator[tuple[Key, list[float]]]:
-        """Every key with its values, as they are now."""
+        """Every key with its present values."""
         self._read_on()
         for key, (place, size) in self._places.items():
             yield key, list(self.slots[place : place + size])
@@ -70,7 +72,7 @@ class Counts:
 
     @property
     def full(self) -> bool:
-        """Whether a key has found no place, in this process or in one that had the block before."""
+        """Whether a key found no place, in this process or in an earlier one with this block."""
         return bool(self.slots[-1])
 
     def _read_on(self) -> None:
@@ -91,7 +93,7 @@ class Counts:
         end = place + size
         if end > len(self.slots) - _SPILL:
             return self._spill(key)
-        # Who ended in the midst of this may have left something else here.
+        # An earlier process that ended while it appended may have left bytes here.
         self._bytes[at * _SLOT : end * _SLOT] = bytes((end - at) * _SLOT)
         self.slots[at], self.slots[at + 1] = len(text) // _SLOT, size
         self._bytes[(at + 2) * _SLOT : place * _SLOT] = text

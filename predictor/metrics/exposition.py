@@ -1,4 +1,4 @@
-"""What `GET /metrics` answers: the counts of every worker, added up, in Prometheus's text format."""
+"""Render `GET /metrics`: the sum of all workers' counts, in Prometheus's text format."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,7 +43,7 @@ class ServiceCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """One family after the other, in the order of docs/metrics.md."""
         added = _added_up(self._blocks)
-        # A worker that is not up serves nobody; what its predecessor wrote last is not so any more.
+        # A worker that is down serves no requests; its last gauges are out of date.
         up = [self._own, *(each for each in self._siblings if worker_state.pid(each))]
         gauges = _gauges([worker_state.status(each) for each in up], self._model_name)
         full = any(block.full for block in self._blocks)
@@ -124,8 +124,8 @@ _PROCESSOR = "process_cpu_seconds"
 class ProcessesCollector(Collector):
     """Adds up processor time, memory and files; the start is that of the first process.
 
-    `pids` are asked for at each look; 0 is none. The time of children that have ended counts too,
-    so that it never goes down.
+    `pids` returns the present processes, 0 for none. The time of ended children counts too, so that the
+    counter never decreases.
     """
 
     def __init__(self, pids: Callable[[], Sequence[int]]) -> None:
@@ -135,7 +135,7 @@ class ProcessesCollector(Collector):
         """One family after the other."""
         together: dict[str, Metric] = {}
         for pid in filter(None, self._pids()):
-            # It gives nothing of a process that has ended meanwhile.
+            # There are no metrics of a process that has ended meanwhile.
             for metric in ProcessCollector(pid=partial(int, pid), registry=None).collect():
                 if metric.name == _PROCESSOR:
                     (time,) = metric.samples
@@ -154,7 +154,7 @@ def _add(before: Metric, metric: Metric) -> None:
 
 
 def _of_ended_children(pid: int) -> float:
-    """Seconds of processor time of a process's children that have ended; 0 where nobody tells."""
+    """Processor time of a process's ended children, in seconds; 0 where it is unknown."""
     try:
         # The fields behind the name, which may have spaces in it: proc(5), cutime and cstime.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -164,9 +164,9 @@ def _of_ended_children(pid: int) -> float:
 
 
 class Exposition:
-    """All metrics of the service, whichever worker is asked.
+    """All metrics of the service, from any worker.
 
-    prometheus_client is loaded when somebody first looks: a start need not wait for it.
+    prometheus_client is imported at the first request, so that the start is faster.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class Exposition:
         self._supervisor = supervisor
 
     def render(self) -> bytes:
-        """All metrics, as they are now."""
+        """The present metrics."""
         from prometheus_client.exposition import generate_latest
 
         return generate_latest(self._registry)
@@ -204,7 +204,7 @@ class Exposition:
         registry.register(ProcessesCollector(self._pids))
         PlatformCollector(registry=registry)
         if self._supervisor is None:
-            # Of several processes each has its own garbage, and nobody adds it up.
+            # With several processes, these would be one worker's own.
             GCCollector(registry=registry)
         registry.register(
             ServiceCollector(self._model_name, self._own, self._siblings, self._supervisor)

@@ -1,4 +1,4 @@
-"""Metrics: counts what happens, in plain numbers; `exposition` renders them when somebody looks."""
+"""Metrics: count requests, predictions and events in plain numbers; `exposition` renders them."""
 
 import asyncio
 from bisect import bisect_left
@@ -18,7 +18,7 @@ from predictor.model.servable import Servable
 from predictor.registry.webhooks import REFUSALS
 
 _FEW = 16  # rows: beyond these, adding up by class first takes less time
-_MOST_LABELS = 50  # classes with a series of their own; further ones are counted as "other"
+_MAX_LABELS = 50  # classes with a series of their own; further ones are counted as "other"
 _ENDPOINTS = ("/predict", "/predict/batch", "/predict/explain")
 _CODES = (200, 422, 500, 503)
 _ENDPOINT = families.REQUEST_SECONDS.buckets
@@ -28,17 +28,17 @@ _LAG = families.LAG.buckets
 
 
 class _Places(dict[object, int]):
-    """The slot of each class that one version lists, and one of all other predictions.
+    """The slot of each class of one version, and one slot for all other predictions.
 
-    Only listed classes become label values: a graph may repeat what a client sent.
+    Only classes of the version's list become label values: a graph may return a client's own text.
     """
 
     def __init__(self, counts: Counts, servable: Servable) -> None:
         self.signature = servable.signature
         version = servable.model_version.version
         labels = self.signature.class_labels
-        # From the start: of a series that comes with its first count, that count is no increase.
-        for label in labels[:_MOST_LABELS]:
+        # From the start: Prometheus sees no increase in a series that begins with its first count.
+        for label in labels[:_MAX_LABELS]:
             self[label] = counts.place(families.PREDICTIONS.name, version, str(label))
         others = "value" if self.signature.outputs.value is not None else "other"
         self._place_others = partial(counts.place, families.PREDICTIONS.name, version, others)
@@ -47,7 +47,7 @@ class _Places(dict[object, int]):
 
     @cached_property
     def others(self) -> int:
-        """The slot of predictions that are no listed class: numbers, lists, free text."""
+        """The slot of predictions that are not in the list of classes: numbers, lists, free text."""
         return self._place_others()
 
     def __missing__(self, prediction: object) -> int:
@@ -96,7 +96,7 @@ class Metrics:
                     self._observe(self._place(family), family.buckets, seconds)
 
     def streams(self, count: int) -> None:
-        """So many clients are told of events now."""
+        """Set the number of clients of `/events`."""
         self._state.streams(count)
 
     def ran(self, servable: Servable, answers: Answers, seconds: float) -> None:
@@ -126,7 +126,7 @@ class Metrics:
         self._observe(place, _ENDPOINT, seconds)
 
     def answered_all(self, endpoint: str, code: int, seconds: Sequence[float]) -> None:
-        """Count several HTTP requests that were answered alike."""
+        """Count several HTTP requests of one endpoint and code."""
         found = self._endpoints.get((endpoint, code)) or self._endpoint(endpoint, code)
         requests, place = found
         slots = self._slots
@@ -136,11 +136,11 @@ class Metrics:
         slots[place + len(_ENDPOINT) + 1] += sum(seconds)
 
     def refused(self, code: int) -> None:
-        """Count one HTTP request that was refused before it was one."""
+        """Count one HTTP request that was refused before it was parsed."""
         self._add(families.REQUESTS, "other", str(code))
 
     def lagged(self, seconds: float) -> None:
-        """Count how late the event loop came to a timer."""
+        """Count how late the event loop was for a timer."""
         self._observe(self._lag, _LAG, seconds)
 
     def delivered(self, outcome: str) -> None:
@@ -148,7 +148,7 @@ class Metrics:
         self._add(families.DELIVERIES, outcome)
 
     def _begin(self) -> None:
-        """See that what ops watch is there: a series that is absent cannot alert."""
+        """Create the series that operators watch: an absent series cannot alert."""
         for reason in ("promoted", "rolled_back", "restored", "withdrawn"):
             self._place(families.SWAPS, reason)
         for outcome in ("answered", *REGISTRY_OUTCOMES):
@@ -177,7 +177,7 @@ class Metrics:
         return places
 
     def _place(self, family: Family, *labels: str) -> int:
-        # A histogram has one more bucket than bounds, and its sum behind them.
+        # A histogram has one more bucket than bounds, and its sum after them.
         size = len(family.buckets) + 2 if family.buckets else 1
         return self._counts.place(family.name, *labels, size=size)
 
@@ -185,7 +185,7 @@ class Metrics:
         self._slots[self._place(family, *labels)] += 1
 
     def _observe(self, place: int, buckets: tuple[float, ...], value: float) -> None:
-        """Count a value in the histogram that has its place there."""
+        """Count a value in the histogram at `place`."""
         self._slots[place + bisect_left(buckets, value)] += 1
         self._slots[place + len(buckets) + 1] += value
 

@@ -1,4 +1,4 @@
-"""Where a version's files come from: the tracking server's artifact proxy, a host or a store of its own."""
+"""Read a version's files: from the tracking server's artifact proxy, another HTTP host, a store or a folder."""
 
 import asyncio
 import contextlib
@@ -23,31 +23,33 @@ T = TypeVar("T")
 
 
 class Blocking:
-    """Runs blocking work of one kind, at most `most` pieces at a time."""
+    """Runs blocking work of one kind in threads, at most `max_threads` at a time."""
 
-    def __init__(self, what: str, most: int = 16) -> None:
-        """`what` names the work, in the plural, for the error."""
+    def __init__(self, what: str, max_threads: int = 16) -> None:
+        """`what` names the work, in the plural, for errors."""
         self._what = what
-        self._most = most
-        self._places = threading.BoundedSemaphore(most)
+        self._max_threads = max_threads
+        self._places = threading.BoundedSemaphore(max_threads)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `work` returns, from a thread. Raises what it raises, or LoadError where too many hang."""
+        """Run `work` in a thread and return its result. Raises its error, or LoadError where too many hang."""
         if not self._places.acquire(blocking=False):
-            raise LoadError("fetch", f"{self._most} {self._what} have not ended; look at the store")
+            raise LoadError(
+                "fetch", f"{self._max_threads} {self._what} have not ended; look at the store"
+            )
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         call = partial(copy_context().run, partial(work, *args, **kwargs))
 
         def in_thread() -> None:
             try:
-                tell = partial(_settle, future, call(), None)
-            except BaseException as error:  # noqa: BLE001  whatever it is, the caller hears of it
-                tell = partial(_settle, future, None, error)
+                settle = partial(_settle, future, call(), None)
+            except BaseException as error:  # noqa: BLE001  the caller gets every error
+                settle = partial(_settle, future, None, error)
             finally:
                 self._places.release()
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
-                loop.call_soon_threadsafe(tell)
+            with contextlib.suppress(RuntimeError):  # the loop has ended: there is no caller
+                loop.call_soon_threadsafe(settle)
 
         threading.Thread(target=in_thread, name=f"blocking {self._what}", daemon=True).start()
         return await future
@@ -64,7 +66,7 @@ def _settle(future: "asyncio.Future[Any]", result: Any, error: BaseException | N
 
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _CHUNK = 1 << 20  # bytes
-_LISTING_SECONDS, _LISTING_BYTES = 2, 1_000_000  # it is asked for between two polls
+_LISTING_SECONDS, _LISTING_BYTES = 2, 1_000_000  # it is read between two polls
 _STORES = Blocking("readings of artifact stores")
 # fsspec's driver for each scheme, and the extra that installs it. No other scheme is passed on to
 # fsspec, which knows dozens, some of which run programs or ask any host.
@@ -83,15 +85,15 @@ _SERVED = "mlflow-artifacts, http, https, file, s3, gs, abfss, runs and models"
 class ArtifactFiles(Protocol):
     """The files below one artifact URI."""
 
-    async def read(self, path: str, most: int) -> bytes:
+    async def read(self, path: str, max_bytes: int) -> bytes:
         """The bytes of one file.
 
         Raises LoadError (stage `fetch`) where it is missing, cannot be read or has more than
-        `most` bytes.
+        `max_bytes` bytes.
         """
 
     async def listing(self) -> str:
-        """A text that differs once a file is added, removed or replaced by one of another size.
+        """A text that changes when a file is added, removed or replaced by one of another size.
 
         Raises LoadError (stage `fetch`).
         """
@@ -99,10 +101,10 @@ class ArtifactFiles(Protocol):
 
 @dataclass(frozen=True)
 class ArtifactStores:
-    """Everything that files may be read from.
+    """All servers and stores that files may be read from.
 
-    `others` are further hosts that may be asked; nothing of the registry's credentials is shown to
-    them. `s3` are options of fsspec's driver of S3.
+    `others` are further hosts, which never get the registry's credentials. `s3` are options of fsspec's
+    driver of S3.
     """
 
     registry: TrackingServer
@@ -167,7 +169,7 @@ class ArtifactStores:
 
 
 class ProxiedFiles:
-    """Through a tracking server's proxy, where no credentials for the store are needed; or any HTTP server."""
+    """Files behind a tracking server's proxy, which has the store's credentials; or on any HTTP server."""
 
     def __init__(self, server: TrackingServer, root: str, service: str = _PROXY) -> None:
         """`root` is the folder below `service`, the path of the API on that server."""
@@ -175,11 +177,11 @@ class ProxiedFiles:
         self._root = root
         self._service = service
 
-    async def read(self, path: str, most: int) -> bytes:
+    async def read(self, path: str, max_bytes: int) -> bytes:
         """As ArtifactFiles.read."""
         url = f"{quote(self._service)}/{quote(self._root)}/{quote(checked(path))}"
         try:
-            status, content = await self._server.get(url, max_bytes=most)
+            status, content = await self._server.get(url, max_bytes=max_bytes)
         except TooLarge as error:
             raise _too_large(path) from error
         except RegistryError as error:
@@ -191,7 +193,7 @@ class ProxiedFiles:
         return content
 
     async def listing(self) -> str:
-        """As ArtifactFiles.listing: names and sizes, as the server tells them."""
+        """As ArtifactFiles.listing: names and sizes, as the server has them."""
         url = quote(self._service) or "/"
         try:
             status, content = await self._server.get(
@@ -204,7 +206,7 @@ class ProxiedFiles:
         return content.decode(errors="replace")
 
     def _why(self, status: int) -> str:
-        """Which permission is missing. MLflow gives the files to who may read their experiment."""
+        """Which permission is missing: MLflow requires READ on the files' experiment."""
         if status not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             return ""
         found = re.match(r"(?:workspaces/[^/]+/)?(\d+)/", self._root)
@@ -216,25 +218,25 @@ class ProxiedFiles:
 
 
 class StoredFiles:
-    """Straight from where they are: a local folder, or an object store through fsspec's drivers."""
+    """Files in a local folder, or in an object store through fsspec's drivers."""
 
     def __init__(
         self, uri: str, driver: str, extra: str = "", options: Mapping[str, Any] | None = None
     ) -> None:
-        """`driver` is fsspec's name of it, `options` what it is made with."""
+        """`driver` is fsspec's name of the driver, `options` are its arguments."""
         self._uri = uri.rstrip("/")
         self._driver = driver
         self._extra = extra
         self._options = options or {}
 
-    async def read(self, path: str, most: int) -> bytes:
+    async def read(self, path: str, max_bytes: int) -> bytes:
         """As ArtifactFiles.read."""
         file = await _STORES.run(self._open, checked(path))
         with contextlib.closing(file):
-            return await _gather(self._chunks(file, path), path, most)
+            return await _gather(self._chunks(file, path), path, max_bytes)
 
     async def listing(self) -> str:
-        """As ArtifactFiles.listing: whatever the store tells of each file, times included."""
+        """As ArtifactFiles.listing: all that the store knows of each file, times included."""
         try:
             async with asyncio.timeout(_LISTING_SECONDS):
                 return await _STORES.run(self._list)
@@ -257,7 +259,7 @@ class StoredFiles:
             raise self._fault(f"cannot read {self._uri}/{path}", error) from error
 
     def _store(self) -> tuple[Any, str]:
-        """The driver, and the folder as it names it."""
+        """The driver, and the folder in its form."""
         # Only versions outside the tracking server's proxy need it.
         import fsspec
 
@@ -286,7 +288,7 @@ class StoredFiles:
 
 
 def checked(path: str) -> str:
-    """A relative path inside the artifact's folder. Raises LoadError for one that climbs out of it."""
+    """A relative path inside the artifact's folder. Raises LoadError for a path outside it."""
     pure = PurePosixPath(path)
     if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
         raise LoadError(
@@ -304,23 +306,23 @@ def _local(uri: str, parts: SplitResult) -> str:
 
 
 def _in_words(error: Exception) -> str:
-    """What a driver's error is, without its text: that may quote a request, with what signs it.
+    """Describe a driver's error without its text, which may quote a request with its signature.
 
-    S3's own code for it, such as `NoSuchKey`, is told where the error that led to it has one.
+    S3's own code, such as `NoSuchKey`, is in it where the error or its cause has one.
     """
-    said = type(error).__name__
+    kind = type(error).__name__
     if isinstance(error, OSError) and error.errno:
-        said = f"{os.strerror(error.errno)} ({said})"
+        kind = f"{os.strerror(error.errno)} ({kind})"
     cause: BaseException | None = error
     while cause is not None:
         response = getattr(cause, "response", None)
         code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
         if isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9.]{1,64}", code):
-            return f"{said}: {code}"
+            return f"{kind}: {code}"
         if cause is not error and cause.__cause__ is None and cause.__context__ is None:
-            return f"{said}: {type(cause).__name__}"
+            return f"{kind}: {type(cause).__name__}"
         cause = cause.__cause__ or cause.__context__
-    return said
+    return kind
 
 
 def _too_large(path: str) -> LoadError:
@@ -329,10 +331,10 @@ def _too_large(path: str) -> LoadError:
     )
 
 
-async def _gather(chunks: AsyncIterator[bytes], path: str, most: int) -> bytes:
+async def _gather(chunks: AsyncIterator[bytes], path: str, max_bytes: int) -> bytes:
     content = bytearray()
     async for chunk in chunks:
         content += chunk
-        if len(content) > most:
+        if len(content) > max_bytes:
             raise _too_large(path)
     return bytes(content)

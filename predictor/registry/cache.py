@@ -1,6 +1,6 @@
-"""Verified versions on disk, by content digest, and the last one that served.
+"""Verified versions on disk, by content digest, and the last known good one.
 
-Files are there whole or not at all, also after a crash: written beside, synced, renamed.
+Files are complete or absent, also after a crash: they are written beside, synced and renamed.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from predictor.registry.artifacts import checked
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one step. Raises OSError and leaves what was there."""
+    """Write `content` to `path` in one step. Raises OSError and leaves the old file."""
     make_folder(path.parent)
     descriptor, beside = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
     try:
@@ -39,9 +39,9 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def write_folder(place: Path, contents: Mapping[str, bytes]) -> None:
-    """Put a folder with these files, by relative path, at `place` in one step.
+    """Write a folder with these files, by relative path, to `place` in one step.
 
-    A folder that another process put there meanwhile is left: places are named by content. Raises
+    A folder that another process wrote meanwhile stays: its name is its content's digest. Raises
     OSError and leaves nothing.
     """
     make_folder(place.parent)
@@ -62,9 +62,9 @@ def write_folder(place: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def remove(place: Path) -> None:
-    """Take a file or a folder away in one step, before what it holds is removed. Raises OSError.
+    """Remove a file or a folder: first its name, in one step, then its content. Raises OSError.
 
-    One that another process is removing too is none of ours.
+    Another process may be removing it, too.
     """
     beside = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
     with contextlib.suppress(FileNotFoundError):
@@ -73,7 +73,7 @@ def remove(place: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Have a folder, with those above it. Raises OSError."""
+    """Make a folder and its parents, where they do not exist. Raises OSError."""
     if not folder.is_dir():
         make_folder(folder.parent)
         with contextlib.suppress(FileExistsError):  # made by another process meanwhile
@@ -81,9 +81,9 @@ def make_folder(folder: Path) -> None:
 
 
 def check_own(folder: Path) -> None:
-    """Raise OSError unless a folder is this user's, nobody else may write to it, and it is no link.
+    """Raise OSError where a folder is a link, another user's, or writable by others.
 
-    One that is not there yet is all right.
+    A folder that does not exist is accepted.
     """
     try:
         found = folder.lstat()
@@ -99,7 +99,7 @@ def check_own(folder: Path) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """What a regular file holds. Raises OSError, also for a link."""
+    """The content of a regular file. Raises OSError, also for a link."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     with os.fdopen(os.open(path, flags), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -129,10 +129,10 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-_KEPT = 8  # artifacts beside those that a pointer in verified/ names
-_KEPT_VERSIONS = 64
+_MAX_ARTIFACTS = 8  # besides those that a pointer in verified/ names
+_MAX_VERSIONS = 64
 _MANIFEST = "manifest.json"
-_ABANDONED_SECONDS = 86_400  # age at which a half-written entry is nobody's work any more
+_ABANDONED_SECONDS = 86_400  # age at which a half-written entry is abandoned
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 T = TypeVar("T")
 
@@ -156,20 +156,20 @@ class _Pointer(msgspec.Struct, frozen=True):
 
 
 class Cache:
-    """One folder of verified versions. `scope` keeps registries and model URIs apart in it."""
+    """One folder of verified versions. `scope` separates registries and model URIs in it."""
 
     def __init__(self, folder: Path, scope: str) -> None:
         self._folder = folder
         self._scope = scope
 
     def find(self, version: ModelVersion) -> Fetched | None:
-        """The files of a version, or None where they are not here, or not intact. Raises OSError."""
+        """The files of a version, or None where they are absent or not intact. Raises OSError."""
         self._check()
         pointer = _read(self._version_file(version), _Pointer)
         return self._fetched(pointer.digest) if pointer else None
 
     def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
-        """What served last by the registry's word, or None where that is unknown or not intact.
+        """The last known good version, or None where there is none or it is not intact.
 
         Raises OSError where the cache is not this user's own, and LoadError where the files are not
         those that the version's tag names.
@@ -187,9 +187,9 @@ class Cache:
         return version, fetched
 
     def remember(self, version: ModelVersion, fetched: Fetched) -> None:
-        """Keep a version that was verified and serves; remove old ones. Raises OSError.
+        """Store the serving version as the last known good one; remove old ones. Raises OSError.
 
-        Where that fails, what served before is not left as the last one that served.
+        Where that fails, the version before is not left as the last known good one.
         """
         digest = fetched.artifact.digest
         pointer = _Pointer(
@@ -208,12 +208,12 @@ class Cache:
         self._prune(digest)
 
     def forget(self) -> None:
-        """Serve nothing at the next start, unless the registry says what. Raises OSError."""
+        """Store that no version may serve at a start without the registry. Raises OSError."""
         check_own(self._verified_file.parent)
         self._verified_file.unlink(missing_ok=True)
 
     def _check(self) -> None:
-        """Raise OSError where somebody else could have written what is here."""
+        """Raise OSError where another user could have written the cache."""
         for folder in self._own:
             check_own(folder)
 
@@ -265,7 +265,7 @@ class Cache:
         needed = {serving_digest} | {pointer.digest for pointer in pointers if pointer}
         found = sorted(self._artifacts.iterdir(), key=_modified, reverse=True)
         whole = [path for path in found if not path.name.startswith(".")]
-        spare = [path for path in whole if path.name not in needed][_KEPT:]
+        spare = [path for path in whole if path.name not in needed][_MAX_ARTIFACTS:]
         for path in (*spare, *self._abandoned()):
             remove(path)
         versions = sorted((self._folder / "versions").glob("*.json"), key=_modified, reverse=True)
@@ -273,7 +273,7 @@ class Cache:
             pointer = _read(path, _Pointer)
             lost = pointer is None or not (self._artifacts / pointer.digest).exists()
             # The same files registered again and again are one artifact with many versions.
-            if lost or place >= _KEPT_VERSIONS:
+            if lost or place >= _MAX_VERSIONS:
                 path.unlink(missing_ok=True)
 
     def _abandoned(self) -> Iterator[Path]:
@@ -295,7 +295,7 @@ def _modified(path: Path) -> float:
 
 
 def _read_inside(folder: Path, path: str) -> bytes:
-    """A file of an artifact. Raises LoadError or OSError for one outside its folder, also by a link."""
+    """A file of an artifact. Raises LoadError or OSError for a file outside its folder, also by a link."""
     place = folder / checked(path)
     if place.parent.resolve() != folder.resolve() / PurePosixPath(path).parent:
         raise OSError(errno.ELOOP, "reached by a link", str(place))

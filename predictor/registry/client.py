@@ -1,8 +1,8 @@
-"""TrackingServer: the only place that sends requests to MLflow servers, and to hosts of artifacts.
+"""TrackingServer: the only place that sends requests to MLflow servers and to hosts of artifacts.
 
-It asks for uncompressed answers and refuses others: a few kilobytes can be unpacked to gigabytes. It
-reads at most as many bytes as its caller allows, and follows no redirect. Its errors are in words of
-ours, because a library's may quote a header, which may hold a secret.
+It requests uncompressed responses and refuses others: a few kilobytes can be unpacked to gigabytes. It
+reads at most as many bytes as its caller allows, and follows no redirect. It writes its own error messages,
+because a library's message may quote a header with a secret.
 """
 
 import asyncio
@@ -24,20 +24,20 @@ from predictor.tls import registry_tls
 
 _STEP_SECONDS = 5.0  # for each step of a request
 _CHUNK = 1 << 20  # bytes
-_MOST_CAUSES = 10
+_MAX_CAUSES = 10
 _NOBODY = "a client without credentials"
 WORKSPACE = "X-MLFLOW-WORKSPACE"
 
 
 class Reply(NamedTuple):
-    """An answer's status and its whole body."""
+    """A response's status and its whole body."""
 
     status: int
     content: bytes
 
 
 class TrackingServer:
-    """One server, and what it is asked with: credentials, workspace, proxy."""
+    """One server, with the credentials, workspace and proxy of its requests."""
 
     def __init__(
         self,
@@ -47,25 +47,25 @@ class TrackingServer:
         secrets: tuple[str, ...] = (),
         proxy: Proxy | None = None,
     ) -> None:
-        """`user` is who asks, for errors; `secrets` are never repeated, whatever a server says."""
+        """`user` names the user in errors; `secrets` never appear in errors, even if a server repeats them."""
         self._client = client
         self._secrets = [each for each in (*secrets, *(proxy.secrets if proxy else ())) if each]
         self._via = f" through {proxy}" if proxy else ""
-        # Errors name it, and operators read them: a password in it stays out.
+        # Errors have the address, and operators read them: without a password.
         self.address = str(client.base_url.copy_with(userinfo=b"")).rstrip("/")
         self.user = user
 
     @property
     def base_url(self) -> httpx.URL:
-        """Its address, as it was set."""
+        """The address from the settings."""
         return self._client.base_url
 
     def named(self, path: str) -> str:
-        """The URL of a path and the proxy on the way to it, for errors."""
+        """The URL of a path, and the proxy, for errors."""
         return f"{self.address}{path}{self._via}"
 
     def shown(self, text: str) -> str:
-        """What a server said, fit for an error: short, printable, without our secrets."""
+        """A server's text, made safe for an error: short, printable, without our secrets."""
         for secret in self._secrets:
             text = text.replace(secret, "[secret]")
         return "".join(each if each.isprintable() else "?" for each in text[:500])
@@ -78,11 +78,10 @@ class TrackingServer:
         max_bytes: int,
         seconds: float | None = None,
     ) -> Reply:
-        """Ask for a path, or for an absolute URL.
+        """GET a path, or an absolute URL. `seconds` limits the whole response; None for no limit.
 
-        The whole answer has to come within `seconds`, where they are given. Raises
-        RegistryUnreachable, or RegistryInvalidResponse for an answer that is compressed or larger than
-        `max_bytes`.
+        Raises RegistryUnreachable, or RegistryInvalidResponse for a response that is compressed or larger
+        than `max_bytes`.
         """
         named = self.named(path)
         try:
@@ -121,7 +120,7 @@ class TrackingServer:
 
 
 class TooLarge(RegistryInvalidResponse):
-    """An answer of more bytes than are wanted."""
+    """A response of more bytes than the caller allows."""
 
     def __init__(self, named: str, max_bytes: int) -> None:
         super().__init__(named, f"it is larger than {max_bytes:,} bytes")
@@ -130,7 +129,7 @@ class TooLarge(RegistryInvalidResponse):
 def tracking_server(settings: Settings, *, seconds: float = _STEP_SECONDS) -> TrackingServer:
     """The registry, with MLflow's own credentials. Raises SettingsError for certificates and proxies.
 
-    It waits `seconds` at most for each step of a request.
+    Each step of a request may take `seconds`.
     """
     user, headers = _NOBODY, dict[str, str]()
     secrets: tuple[str, ...] = ()
@@ -150,7 +149,7 @@ def tracking_server(settings: Settings, *, seconds: float = _STEP_SECONDS) -> Tr
 
 
 def artifact_server(address: str, settings: Settings) -> TrackingServer:
-    """Another host of artifacts that the settings allow, asked without the registry's credentials."""
+    """Another host of artifacts that the settings allow, without the registry's credentials."""
     proxy = Proxy.of(address)
     tls = registry_tls(settings, own=False)
     return TrackingServer(_client(address, settings, proxy, tls, _STEP_SECONDS), proxy=proxy)
@@ -166,16 +165,16 @@ def _client(
         timeout=seconds,
         verify=tls,
         follow_redirects=False,
-        # Each question stands alone; cookies would only be a way to fill memory.
+        # Requests are independent; cookies would only fill memory.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        # What the environment says of proxies and certificates is read by us, and checked.
+        # Settings read and check the environment's proxies and certificates.
         trust_env=False,
         proxy=httpx.Proxy(proxy.url) if proxy else None,
     )
 
 
 def _reason(error: BaseException) -> str:
-    """Why no answer came, in our words, with the error's type for whoever searches for it."""
+    """Why there is no response, with the error's type to search for."""
     return f"{_in_words(error)} ({type(error).__name__})"
 
 
@@ -189,33 +188,35 @@ def _in_words(error: BaseException) -> str:
         case httpx.LocalProtocolError() | httpx.InvalidURL() | ValueError():
             return "the request could not be written; look at the address and the credentials"
         case httpx.RemoteProtocolError():
-            return "what it sent is cut off or not HTTP"
+            return "the response is cut off or not HTTP"
     return "the connection failed"
 
 
 def _known_cause(error: BaseException) -> str | None:
-    """What the system or OpenSSL says; neither knows of headers."""
-    said = None
+    """The message of the system or of OpenSSL, which cannot quote headers."""
+    message = None
     match error:
         case ssl.SSLCertVerificationError():
-            said = f"its certificate is not trusted: {error.verify_message}"
+            message = f"its certificate is not trusted: {error.verify_message}"
         case ssl.SSLError():
-            said = f"no TLS: {(error.reason or 'cut off').replace('_', ' ').lower()}"
+            message = f"no TLS: {(error.reason or 'cut off').replace('_', ' ').lower()}"
         case socket.gaierror():
-            said = f"its name cannot be resolved: {error.strerror}"
+            message = f"its name cannot be resolved: {error.strerror}"
         case httpx.ProxyError():
             status = re.match(r"\d{3}\b", str(error))
-            said = f"the proxy answers HTTP {status[0]}" if status else "the proxy opens no tunnel"
+            message = (
+                f"the proxy answers HTTP {status[0]}" if status else "the proxy opens no tunnel"
+            )
         case OSError(errno=int(code)):
-            said = os.strerror(code)
-    return said
+            message = os.strerror(code)
+    return message
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what led to it, the innermost last."""
+    """An error and its causes, the innermost last."""
     found: list[BaseException] = [error]
     for each in found:
         yield each
         inner = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
         before = each.__cause__ or each.__context__
-        found += [*inner, *([before] if before else [])][: _MOST_CAUSES - len(found)]
+        found += [*inner, *([before] if before else [])][: _MAX_CAUSES - len(found)]

@@ -1,4 +1,4 @@
-"""A version's files, from the cache or from the registry, checked against their digest."""
+"""RegistrySource: versions from the registry; their files from the cache or from where the registry has them."""
 
 import asyncio
 import contextlib
@@ -16,8 +16,8 @@ from predictor.registry.artifacts import ArtifactStores, Blocking, checked
 from predictor.registry.cache import Cache
 from predictor.registry.versions import RegistryClient, RunBody
 
-_MOST_STEPS = 5  # a copy of a copy of a run's model takes three
-_MOST_MODELS = 10  # of one run
+_MAX_STEPS = 5  # a copy of a copy of a run's model takes three
+_MAX_MODELS = 10  # of one run
 
 
 async def locate(registry: RegistryClient, version: ModelVersion) -> str:
@@ -26,7 +26,7 @@ async def locate(registry: RegistryClient, version: ModelVersion) -> str:
     Raises RegistryError, and LoadError (stage `fetch`) for a source that leads nowhere.
     """
     uri = first = await registry.download_uri(version.name, version.version)
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MAX_STEPS):
         scheme = uri.partition(":")[0].lower()
         if scheme == "runs":
             uri = await _of_run(registry, uri)
@@ -49,9 +49,9 @@ async def _of_run(registry: RegistryClient, uri: str) -> str:
 
 
 async def _logged_in(registry: RegistryClient, run: RunBody, path: str) -> str | None:
-    """MLflow 3 keeps a run's models beside its artifacts, and `runs:/RUN/NAME` names them, too."""
+    """The model NAME of `runs:/RUN/NAME`: MLflow 3 stores a run's models beside its artifacts."""
     name, _, rest = path.partition("/")
-    for output in run.outputs.model_outputs[:_MOST_MODELS] if name else ():
+    for output in run.outputs.model_outputs[:_MAX_MODELS] if name else ():
         found = await registry.logged_model(output.model_id)
         if found is not None and found.name == name:
             return _below(found.artifact_uri, rest)
@@ -101,7 +101,7 @@ _EXAMPLE_BYTES, _EXAMPLE_SECONDS = 1_000_000, 10
 
 
 class RegistrySource:
-    """The Source that asks MLflow's registry and keeps what it fetched in a cache."""
+    """The Source that reads MLflow's registry and keeps files in a cache."""
 
     def __init__(
         self, registry: RegistryClient, stores: ArtifactStores, cache: Cache, max_bytes: int
@@ -127,24 +127,24 @@ class RegistrySource:
         try:
             fetched = await self._files.run(self._cache.find, version)
         except OSError:
-            fetched = None  # writing to it, later, tells why
-        # A tag that is not the kept file's speaks of another file, which may be there by now.
+            fetched = None  # the later write reports why
+        # Another digest in the tag means another file, which may be in the store by now.
         if fetched is None or version.expected_sha256 not in (None, fetched.artifact.onnx_sha256):
             fetched = await self._download(version)
             fetched.artifact.check(version.expected_sha256)
         return fetched
 
     async def fingerprint(self, version: ModelVersion) -> str | None:
-        """The names and sizes of a version's files; None where they cannot be listed."""
+        """A text of the names and sizes of a version's files; None where they cannot be listed."""
         try:
             uri = await locate(self._registry, version)
             return await self._stores.open(uri).listing()
         except (LoadError, RegistryError):
-            # It only serves to try a failed version sooner; the next try tells what is wrong.
+            # It only brings the next try forward; that try reports the error.
             return None
 
     async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
-        """What served last by the registry's word, if its files are still what they were."""
+        """The last known good version, if its files are intact; else None."""
         try:
             return await self._files.run(self._cache.last_verified)
         except (LoadError, OSError) as error:
@@ -152,14 +152,14 @@ class RegistrySource:
             return None
 
     async def remember(self, version: ModelVersion, fetched: Fetched) -> None:
-        """Keep a verified version for a start without the registry. Raises CacheError."""
+        """Store a version as the last known good one. Raises CacheError."""
         try:
             await self._writes.run(self._cache.remember, version, fetched)
         except (OSError, LoadError) as error:
             raise CacheError("written", error) from error
 
     async def forget(self) -> None:
-        """Serve nothing at the next start unless the registry says so. Raises CacheError."""
+        """Store that no version may serve at a start without the registry. Raises CacheError."""
         try:
             await self._writes.run(self._cache.forget)
         except (OSError, LoadError) as error:
@@ -178,18 +178,18 @@ class RegistrySource:
         files = self._stores.open(uri)
         contents: dict[str, bytes] = {}
 
-        async def bring(path: str) -> bytes:
+        async def read(path: str) -> bytes:
             left = self._max_bytes - sum(map(len, contents.values()))
             contents[path] = await files.read(path, left)
             return contents[path]
 
         # Off the loop: reading 2 MB of YAML takes seconds.
-        onnx_path = checked(await self._files.run(path_of_graph, await bring(MLMODEL)))
-        graph = await bring(onnx_path)
+        onnx_path = checked(await self._files.run(path_of_graph, await read(MLMODEL)))
+        graph = await read(onnx_path)
         for path in await self._files.run(_external_files, graph, onnx_path):
-            await bring(path)
+            await read(path)
         if await self._files.run(names_example, contents[MLMODEL], INPUT_EXAMPLE):
-            # It only saves inventing a row: a version is served without it.
+            # Optional: without it, warm-up generates a row.
             with contextlib.suppress(LoadError, TimeoutError):
                 async with asyncio.timeout(_EXAMPLE_SECONDS):
                     contents[INPUT_EXAMPLE] = await files.read(INPUT_EXAMPLE, _EXAMPLE_BYTES)
@@ -200,7 +200,7 @@ class RegistrySource:
         try:
             return dict(await self._registry.run_metrics(version.run_id))
         except RegistryError as error:
-            # They are for people to read; a version does not need them to serve.
+            # Only people read them; a version serves without them.
             RUN_NOT_READ.log(model_version=version.version, reason=str(error))
             return {}
 

@@ -1,7 +1,7 @@
-"""What MLflow's registry says, over its REST API: https://mlflow.org/docs/latest/rest-api.html.
+"""RegistryClient: read MLflow's registry over its REST API, https://mlflow.org/docs/latest/rest-api.html.
 
-Only here is the registry asked. A read that finds nothing is an answer (None); a read that fails
-is a RegistryError. The two must never be mixed up: the first stops the service, the second must not.
+All requests to the registry are here. A read that finds nothing is an answer (None); a read that fails
+is a RegistryError. The two must never be mixed up: the first stops serving, the second must not.
 """
 
 import math
@@ -22,8 +22,8 @@ from predictor.model_version import ModelUri, ModelVersion
 from predictor.registry.client import TrackingServer
 
 _API = "/api/2.0/mlflow"
-_SECONDS_IN_ALL = 10
-# What is read of an answer holds the event loop: a megabyte of anything 4 ms, 2,000 tags 2 ms. A version
+_MAX_SECONDS = 10
+# Decoding a response blocks the event loop: 4 ms for any megabyte, 2 ms for 2,000 tags. A version
 # has a few tags of a few hundred bytes; a run may have thousands of parameters, and is read once a load.
 _MAX_VERSION_BYTES = 1_000_000
 _MAX_RUN_BYTES = 2_000_000
@@ -89,7 +89,7 @@ class _RunOutputs(msgspec.Struct):
 
 
 class RunBody(msgspec.Struct):
-    """A run, as far as it is read."""
+    """The members of a run that the service reads."""
 
     data: _RunData = msgspec.field(default_factory=_RunData)
     info: _RunInfo = msgspec.field(default_factory=_RunInfo)
@@ -101,7 +101,7 @@ class _Run(msgspec.Struct):
 
 
 class LoggedModel(msgspec.Struct):
-    """A logged model of MLflow 3, as far as it is read."""
+    """The members of a logged model of MLflow 3 that the service reads."""
 
     artifact_uri: Text
     name: Text = ""
@@ -121,26 +121,23 @@ class _Fault(msgspec.Struct):
 
 
 class RegistryClient:
-    """Asks one MLflow server which version of one model should serve.
+    """Reads from one MLflow server which version of one model should serve.
 
-    Whatever the server answers, no method raises anything but RegistryError.
+    Whatever the server sends, methods raise no error but RegistryError.
     """
 
     def __init__(
-        self, server: TrackingServer, uri: ModelUri, *, seconds: float = _SECONDS_IN_ALL
+        self, server: TrackingServer, uri: ModelUri, *, seconds: float = _MAX_SECONDS
     ) -> None:
-        """Each question has `seconds` for its whole answer."""
+        """The whole response to a request may take `seconds`."""
         self._server = server
         self._uri = uri
         self._seconds = seconds
-        #: Why the last answer named no version, for people: MLflow's words, or ours for a stage.
+        #: Why the last answer named no version: MLflow's message, or ours for a stage.
         self.none_reason = ""
 
     async def aspired(self) -> ModelVersion | None:
-        """The version that should serve, or None where the registry names none.
-
-        Raises RegistryError where the registry gave no usable answer.
-        """
+        """The version that should serve, or None where the registry names none. Raises RegistryError."""
         match self._uri.kind:
             case "stage":
                 return await self._latest_in_stage()
@@ -150,7 +147,7 @@ class RegistryClient:
                 return await self._one("/model-versions/get", version=self._uri.pointer)
 
     async def download_uri(self, name: str, version: str) -> str:
-        """Where the registry says that the files of a version are. Raises RegistryError."""
+        """The URI of a version's files. Raises RegistryError."""
         path = "/model-versions/get-download-uri"
         found = await self._get(path, _DownloadUri, name=name, version=version)
         if found is None:
@@ -174,7 +171,7 @@ class RegistryClient:
     async def run_metrics(self, run_id: str) -> Mapping[str, float]:
         """The finite metrics of a run; empty where there is no such run. Raises RegistryError.
 
-        JSON has no NaN, neither in the cache nor in an answer to people.
+        Others are left out: JSON has no NaN, neither in the cache nor in a response.
         """
         found = await self.run(run_id) if run_id else None
         if found is None:
@@ -189,7 +186,7 @@ class RegistryClient:
             return None
         found = _decoded(self._url(path), reply, _Latest).model_versions
         if found is None and b"".join(reply.split()) != b"{}":
-            # MLflow says `{}` for an empty stage. An object of other things is not MLflow's.
+            # MLflow sends `{}` for an empty stage. An object with other members is not MLflow's.
             raise RegistryInvalidResponse(self._url(path), "it has no model_versions")
         if not found:
             self.none_reason = f"no version of {self._uri.name} is in {self._uri.pointer}"
@@ -201,11 +198,11 @@ class RegistryClient:
         return self._read(path, found.model_version) if found else None
 
     def _read(self, path: str, version: _Version) -> ModelVersion:
-        # A right answer about another model would be the wrong model.
+        # A valid answer about another model would load the wrong model.
         pinned = self._uri.kind == "version" and version.version != self._uri.pointer
         if version.name != self._uri.name or not _NUMBER.fullmatch(version.version) or pinned:
-            said = f"{version.name[:100]!r} version {version.version[:100]!r}"
-            raise RegistryInvalidResponse(self._url(path), f"asked for {self._uri}, told of {said}")
+            other = f"{version.name[:100]!r} version {version.version[:100]!r}"
+            raise RegistryInvalidResponse(self._url(path), f"asked for {self._uri}, got {other}")
         return ModelVersion(
             name=version.name,
             version=version.version,
@@ -226,7 +223,7 @@ class RegistryClient:
         return None if reply is None else _decoded(self._url(path), reply, kind)
 
     async def _reply(self, path: str, **query: str) -> bytes | None:
-        """The body of an answer 200; None where MLflow says that there is no such thing."""
+        """The body of a response 200; None where MLflow says that there is no such thing."""
         max_bytes = _MAX_RUN_BYTES if path == "/runs/get" else _MAX_VERSION_BYTES
         status, content = await self._server.get(
             _API + path, query, max_bytes=max_bytes, seconds=self._seconds
@@ -237,14 +234,14 @@ class RegistryClient:
         return None
 
     def _none_reason(self, path: str, status: int, content: bytes) -> str:
-        """MLflow's own words where there is no such thing; raises RegistryError otherwise."""
+        """MLflow's message that there is no such thing; raises RegistryError for any other response."""
         url, shown = self._url(path), self._server.shown
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             raise RegistryRefused(url, status, self._permission(path))
         try:
             fault = msgspec.json.decode(content, type=_Fault)
         except _UNREADABLE:
-            # A proxy's own 404, or a page: whoever wrote it does not speak for the registry.
+            # A proxy's own 404, or a page: it is not the registry's.
             fault = _Fault("", "")
         if status == HTTPStatus.NOT_FOUND and fault.error_code == "RESOURCE_DOES_NOT_EXIST":
             return shown(fault.message)
@@ -252,17 +249,17 @@ class RegistryClient:
         alias = "alias" in fault.message and "not found" in fault.message
         if fault.error_code == "INVALID_PARAMETER_VALUE" and alias:
             return shown(fault.message)
-        said = f"HTTP {status} {shown(fault.error_code)} {shown(fault.message)}".strip()
+        message = f"HTTP {status} {shown(fault.error_code)} {shown(fault.message)}".strip()
         kind: type[RegistryError] = (
             RegistryUnreachable
             if status >= HTTPStatus.INTERNAL_SERVER_ERROR
             or status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
             else RegistryInvalidResponse
         )
-        raise kind(url, said)
+        raise kind(url, message)
 
     def _permission(self, path: str) -> str:
-        """Who needs which permission, where the registry knows who asks and refuses."""
+        """Which user needs which permission, where the registry knows the user and refuses."""
         on = {
             "/runs/get": "the experiment of the run",
             "/logged-models": "the experiment of the logged model",
@@ -274,7 +271,7 @@ class RegistryClient:
 
 
 def _decoded(url: str, content: bytes | msgspec.Raw, kind: type[T]) -> T:
-    # Each object needs this sign, however it is written; in texts it is rare.
+    # Every object has this character; in texts it is rare.
     if kind is not _Run and bytes(content).count(b"{") > _MAX_OBJECTS:
         raise RegistryInvalidResponse(
             url, f"it has more than {_MAX_OBJECTS:,} objects, such as tags"
@@ -286,6 +283,6 @@ def _decoded(url: str, content: bytes | msgspec.Raw, kind: type[T]) -> T:
 
 
 def _reason(error: BaseException) -> str:
-    """What is wrong with the JSON; msgspec quotes names of members, and nothing else of it."""
-    said = str(error) if isinstance(error, msgspec.MsgspecError) else type(error).__name__
-    return "".join(each if each.isprintable() else "?" for each in said[:200])
+    """The fault of the JSON; msgspec quotes names of members, and nothing else."""
+    message = str(error) if isinstance(error, msgspec.MsgspecError) else type(error).__name__
+    return "".join(each if each.isprintable() else "?" for each in message[:200])

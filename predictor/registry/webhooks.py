@@ -1,4 +1,4 @@
-"""Deliveries of MLflow's webhooks: which are genuine, new, and about the model that serves here."""
+"""Check deliveries of MLflow's webhooks: signed, new, and about the model of this service."""
 
 import base64
 import hashlib
@@ -22,19 +22,19 @@ REFUSALS: tuple[Refusal, ...] = get_args(Refusal)
 
 
 class DeliveryRefused(RequestError):
-    """A webhook's delivery that changes nothing. `outcome` is what metrics and logs call it."""
+    """A refused delivery. `outcome` is its name in metrics and logs."""
 
     outcome: ClassVar[Refusal]
 
 
 class DeliveryMalformed(DeliveryRefused, BadRequest):
-    """Not what MLflow sends."""
+    """Not a delivery of MLflow."""
 
     outcome = "malformed"
 
 
 class DeliveryNotSigned(DeliveryRefused, Forbidden):
-    """Not signed with a secret of ours."""
+    """Not signed with one of our secrets."""
 
     outcome = "bad_signature"
 
@@ -46,7 +46,7 @@ class DeliveryNotSigned(DeliveryRefused, Forbidden):
 
 
 class DeliveryStale(DeliveryRefused, Forbidden):
-    """Signed `age` seconds ago by MLflow's clock; less than 0 for a time to come."""
+    """Signed `age` seconds ago by MLflow's clock; less than 0 for a time in the future."""
 
     outcome = "stale"
 
@@ -69,28 +69,28 @@ class DeliveryRepeated(DeliveryRefused, Conflict):
 
 
 class SeenDeliveries:
-    """Ids with their timestamps, in seconds since the epoch; at most `most`.
+    """The ids of recent deliveries with their timestamps, in seconds since the epoch.
 
-    Where there are more, the oldest is forgotten, and all that is not newer refused from then on: what
-    is forgotten can never come again.
+    Beyond `max_ids` the oldest is forgotten, and every delivery that is not newer is refused from then on:
+    a forgotten delivery can never be repeated.
     """
 
-    def __init__(self, window_seconds: int, most: int = 10_000) -> None:
+    def __init__(self, window_seconds: int, max_ids: int = 10_000) -> None:
         self._window = window_seconds
-        self._most = most
+        self._max_ids = max_ids
         self._oldest_first: list[tuple[int, str]] = []
         self._ids: set[str] = set()
         self._forgotten_up_to = 0
 
     def check(self, identity: str, timestamp: int, now: float) -> None:
-        """Remember an id that comes `now`. Raises DeliveryStale or DeliveryRepeated."""
+        """Add an id that arrived at `now`. Raises DeliveryStale or DeliveryRepeated."""
         if abs(now - timestamp) > self._window:
             raise DeliveryStale(now - timestamp, self._window)
         while self._oldest_first and self._oldest_first[0][0] < now - self._window:
             self._forgotten_up_to = max(self._forgotten_up_to, self._forget_the_oldest())
         if identity in self._ids:
             raise DeliveryRepeated
-        if len(self._ids) >= self._most:
+        if len(self._ids) >= self._max_ids:
             self._forgotten_up_to = max(self._forgotten_up_to, self._forget_the_oldest())
         if timestamp <= self._forgotten_up_to:
             raise DeliveryStale(now - timestamp, now - self._forgotten_up_to)
@@ -104,24 +104,24 @@ class SeenDeliveries:
 
 
 _VARIABLE = "PREDICTOR_WEBHOOK_SECRET_FILE"
-_LOOK_SECONDS = 1.0  # between two looks at the file
-_MOST_BYTES = 65_536
+_REREAD_SECONDS = 1.0  # between two reads of the file
+_MAX_FILE_BYTES = 65_536
 
 
 class WebhookSecrets:
-    """The lines of a file, each a secret of its own: an old and a new one while they are exchanged."""
+    """The secrets of a file, one a line: the old and the new one during a rotation."""
 
     def __init__(self, path: Path) -> None:
-        """Raises SettingsError for a file that cannot be read, or that holds no secret."""
-        self._file = SmallFile(path, _MOST_BYTES)
+        """Raises SettingsError for a file that cannot be read, or that has no secret."""
+        self._file = SmallFile(path, _MAX_FILE_BYTES)
         self._fault: str | None = None
-        self._look_after = 0.0
+        self._reread_after = 0.0
         self._secrets = _read_secrets(path)
 
     async def latest(self) -> tuple[bytes, ...]:
-        """The secrets that the file holds now, at least one; those of before where it is broken."""
-        if time.monotonic() >= self._look_after:
-            self._look_after = time.monotonic() + _LOOK_SECONDS
+        """The secrets in the file now, at least one; the previous ones where it cannot be read."""
+        if time.monotonic() >= self._reread_after:
+            self._reread_after = time.monotonic() + _REREAD_SECONDS
             try:
                 found = _secrets(self._file.path, await self._file.latest())
             except SettingsError as error:
@@ -137,7 +137,7 @@ class WebhookSecrets:
     def _broken(self, fault: str) -> None:
         if fault != self._fault:
             self._fault = fault
-            WEBHOOK_SECRET_NOT_READ.log(reason=fault, next="the secrets of before count")
+            WEBHOOK_SECRET_NOT_READ.log(reason=fault, next="the previous secrets stay valid")
 
 
 def check_webhook_secret(path: Path | None) -> None:
@@ -148,7 +148,7 @@ def check_webhook_secret(path: Path | None) -> None:
 
 def _read_secrets(path: Path) -> tuple[bytes, ...]:
     try:
-        return _secrets(path, read_small_file(path, _MOST_BYTES))
+        return _secrets(path, read_small_file(path, _MAX_FILE_BYTES))
     except OSError as error:
         raise _fault(path, str(error.strerror)) from None
 
@@ -184,7 +184,7 @@ class Subject(msgspec.Struct):
 
 
 class Notice(msgspec.Struct):
-    """The body of a delivery, as far as it is read."""
+    """The members of a delivery's body that the service reads."""
 
     entity: str
     data: Subject
@@ -192,7 +192,7 @@ class Notice(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Delivery:
-    """What the header fields say of one. `timestamp` is in seconds since the epoch, in digits."""
+    """The header fields of a delivery. `timestamp` is in seconds since the epoch, in digits."""
 
     identity: str
     timestamp: str
@@ -200,7 +200,7 @@ class Delivery:
 
     @classmethod
     def read(cls, headers: Mapping[str, str]) -> Self:
-        """From header fields, whose names are looked up in lower case. Raises DeliveryMalformed."""
+        """Read the header fields, which have names in lower case. Raises DeliveryMalformed."""
         identity, timestamp, signature = (headers.get(name.lower(), "") for name in HEADERS)
         if not _ID.fullmatch(identity):
             raise DeliveryMalformed("X-MLflow-Delivery-Id is missing, or is no id")
@@ -209,7 +209,7 @@ class Delivery:
         return cls(identity, timestamp, signature)
 
     def is_signed(self, body: bytes, secrets: tuple[bytes, ...]) -> bool:
-        """Whether one of the secrets signed this; a wrong signature takes as long as a right one."""
+        """Whether one of the secrets signed this, in constant time."""
         content = f"{self.identity}.{self.timestamp}.".encode() + body
         found = False
         for secret in secrets:
@@ -220,7 +220,7 @@ class Delivery:
 
 
 class Deliveries:
-    """Takes deliveries for one registered model."""
+    """Checks deliveries for one registered model."""
 
     def __init__(
         self, secrets: WebhookSecrets, model_name: str, clock: Callable[[], float] = time.time
@@ -231,7 +231,7 @@ class Deliveries:
         self._seen = SeenDeliveries(WINDOW_SECONDS)
 
     async def take(self, delivery: Delivery, body: bytes) -> bool:
-        """Whether it says that something about our model changed. Each is taken once.
+        """Whether a delivery is about our model. Each delivery is accepted once.
 
         Raises DeliveryNotSigned, DeliveryStale, DeliveryRepeated or DeliveryMalformed.
         """

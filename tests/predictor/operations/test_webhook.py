@@ -266,7 +266,7 @@ class TestSecrets:
         assert (await deliver(live, BODY, signed(BODY, secret="new"))).status_code == 403
         secret_file.write_text(f"{SECRET}\r\n\n  new  \n")
         secrets = live.service.deliveries._secrets
-        secrets._look_after = 0
+        secrets._reread_after = 0
         assert (await deliver(live, BODY, signed(BODY, secret="new"))).status_code == 202
         assert (await deliver(live, BODY, signed(BODY))).status_code == 202
 
@@ -279,7 +279,7 @@ class TestSecrets:
                     secret_file.unlink()
                 else:
                     secret_file.write_text(content)
-                secrets._look_after = 0
+                secrets._reread_after = 0
                 found = await secrets.latest()
                 assert found == ((b"new",) if content == "new" else (SECRET.encode(),))
         assert [line["event"] for line in lines] == [
@@ -318,7 +318,7 @@ class TestSeen:
 
     def test_what_is_forgotten_for_want_of_room_cannot_come_again(self):
         """Nothing that is as old as that is taken any more; what is newer is."""
-        seen = SeenDeliveries(300, most=2)
+        seen = SeenDeliveries(300, max_ids=2)
         for at, identity in enumerate("abc", 1000):
             seen.check(identity, at, 1010)
         for identity in "ad":
