@@ -16,8 +16,8 @@ from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.types import ColSpec, Schema
 
 from exporters.sklearn_onnx import OnnxExport
+from trainer.errors import UntrustedTypesError
 from trainer.tracking import Run
-from trainer.training_errors import UntrustedTypesError
 
 # Types beyond those that skops trusts by itself. Each keeps numbers and rebuilds from them alone.
 TRUSTED_TYPES = frozenset(

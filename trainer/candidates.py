@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from trainer.training_errors import UnknownCandidateError
+from trainer.errors import TrainerError
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,13 @@ class Candidate:
 def choose(names: Sequence[str] | None = None) -> tuple[Candidate, ...]:
     """The candidates of these names, once each, in this order; all of them without names.
 
-    Raises UnknownCandidateError.
+    Raises TrainerError for a name that is not in the catalogue.
     """
     for name in names or ():
         if name not in CATALOGUE:
-            raise UnknownCandidateError(name, list(CATALOGUE))
+            raise TrainerError(
+                f"there is no candidate {name!r}; choose from {', '.join(CATALOGUE)}"
+            )
     return tuple(CATALOGUE[name] for name in dict.fromkeys(names or CATALOGUE))
 
 

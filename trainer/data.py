@@ -11,7 +11,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 
 from trainer import wdbc
-from trainer.training_errors import DataError
+from trainer.errors import DataError
 from trainer.wdbc import FEATURES
 
 POSITIVE, NEGATIVE = "malignant", "benign"

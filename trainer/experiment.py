@@ -21,10 +21,10 @@ from trainer import artifact, evaluation, plots, provenance
 from trainer.annotation import parity_tags
 from trainer.candidates import Candidate
 from trainer.data import HELD_OUT_SEED, HELD_OUT_SHARE, POSITIVE, Dataset, Split, split
+from trainer.errors import UntrustedTypesError
 from trainer.measurements import DESCRIPTIONS
 from trainer.search import Effort, Search
 from trainer.tracking import Run, dataset_entity
-from trainer.training_errors import UntrustedTypesError
 
 Exporter = Callable[[Any, pd.DataFrame, str, TrainingData], OnnxExport]
 EXAMPLE_ROWS = 2

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from trainer.errors import ReasonError
+from trainer.errors import TransitionError
 
 TAG_PREFIX = "transition."
 # MLflow takes 100,000 characters for the value of a tag, MySQL 65,535 bytes: far more than a reason.
@@ -68,10 +68,13 @@ class Transition:
 
 
 def one_line(reason: str | None) -> str:
-    """The reason on one line; raises ReasonError if it is too long to keep."""
+    """The reason on one line; raises TransitionError if it is too long to keep."""
     text = " ".join((reason or "").split())
     if len(text) > REASON_LIMIT:
-        raise ReasonError(len(text), REASON_LIMIT)
+        raise TransitionError(
+            f"the reason has {len(text)} characters, more than the {REASON_LIMIT} that are kept; "
+            "shorten it"
+        )
     return text
 
 

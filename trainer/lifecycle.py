@@ -4,19 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from trainer.errors import (
-    AlreadyInProductionError,
-    NothingBeneathError,
-    NothingInProductionError,
-    NotPromotedError,
-    PromotionRefusedError,
-    ReasonError,
-    TrainerError,
-    UndoFailedError,
-    VersionNotFoundError,
-)
+from trainer.errors import RegistryError, TrainerError, TransitionError
 from trainer.history import (
-    REASON_LIMIT,
     TAG_PREFIX,
     Place,
     Transition,
@@ -25,7 +14,7 @@ from trainer.history import (
 )
 from trainer.pointer import Pointer, Standing
 from trainer.promotion import Decision, Facts, Policy, decide
-from trainer.registry import Registry, register
+from trainer.registry import Registry, register, version_not_found
 
 
 @dataclass(frozen=True)
@@ -60,11 +49,14 @@ class Lifecycle:
         self._clock = clock
 
     def stage(self, version: str, reason: str | None = None) -> Outcome:
-        """Promote to Staging; no policy. Raises AlreadyInProductionError for a version there."""
+        """Promote to Staging; no policy. Raises TransitionError for a version in Production."""
         why = one_line(reason)
         standing = self._standing_with(version)
         if standing.places[version] is Place.PRODUCTION:
-            raise AlreadyInProductionError(version)
+            raise TransitionError(
+                f"version {version} is in Production, and Staging is no promotion from there; "
+                f"use `python -m trainer demote {version} --to Staging`"
+            )
         if standing.places[version] is Place.STAGING:
             return _unchanged(version, standing)
         return self._move(version, Place.STAGING, why, standing)
@@ -75,11 +67,13 @@ class Lifecycle:
         """Make `version` the champion if the policy allows, or by force with a reason.
 
         Where MLflow would go on naming the champion, the same files get a new number first. Raises
-        PromotionRefusedError with every reason.
+        TransitionError with every reason, one per line.
         """
         why = one_line(reason)
         if force and not why:
-            raise ReasonError(0, REASON_LIMIT)
+            raise TransitionError(
+                "--force overrides the policy, so it needs --reason TEXT for the record"
+            )
         standing = self._standing_with(version)
         outranked = self._pointer.outranked(version, standing)
         if version == standing.champion or (outranked and standing.champion_holds(version)):
@@ -87,7 +81,11 @@ class Lifecycle:
         decision = self._judge(version, standing, policy)
         if not decision.allowed:
             if not force:
-                raise PromotionRefusedError(version, decision.refusals)
+                listed = "".join(f"\n  - {refusal}" for refusal in decision.refusals)
+                raise TransitionError(
+                    f"version {version} was not promoted to Production; "
+                    f"--force with --reason overrides:{listed}"
+                )
             why = f"{why} (forced although {'; '.join(decision.refusals)})"
         if outranked:
             outcome = self._move_copy(version, why, standing)
@@ -98,7 +96,7 @@ class Lifecycle:
     def demote(
         self, version: str, target: Place | None = None, reason: str | None = None
     ) -> Outcome:
-        """Take `version` out of Production or Staging; raises NotPromotedError if it is in neither."""
+        """Take `version` out of Production or Staging; raises TransitionError if it is in neither."""
         why = one_line(reason)
         target = target or self._pointer.retired
         standing = self._standing_with(version)
@@ -106,26 +104,32 @@ class Lifecycle:
         if place is target:
             return _unchanged(version, standing)
         if place not in {Place.PRODUCTION, Place.STAGING}:
-            raise NotPromotedError(version, place)
+            raise TransitionError(
+                f"version {version} is neither in Production nor in Staging (it is in {place}), "
+                "so there is nothing to demote; see `python -m trainer status`"
+            )
         return self._move(version, target, why, standing)
 
     def roll_back(self, reason: str | None = None) -> Outcome:
         """Demote the champion, so that the version beneath serves again, in one atomic step.
 
-        Raises NothingInProductionError, or NothingBeneathError rather than leave none.
+        Raises TransitionError if Production is empty, or would be.
         """
         why = one_line(reason)
         standing = self._pointer.standing()
         if standing.champion is None:
-            raise NothingInProductionError(self._registry.model_name)
+            raise TransitionError(
+                f"no version of {self._registry.model_name} is in Production; "
+                "`python -m trainer promote VERSION --to Production` puts one there"
+            )
         if standing.beneath is None:
-            raise NothingBeneathError(standing.champion, standing.formerly)
+            raise TransitionError(_would_be_empty(standing.champion, standing.formerly))
         return self._move(standing.champion, self._pointer.retired, why, standing)
 
     def _standing_with(self, version: str) -> Standing:
         standing = self._pointer.standing()
         if version not in standing.places:
-            raise VersionNotFoundError(self._registry.model_name, version, list(standing.places))
+            raise version_not_found(self._registry.model_name, version, standing.places)
         return standing
 
     def _judge(self, version: str, standing: Standing, policy: Policy) -> Decision:
@@ -186,9 +190,24 @@ class Lifecycle:
             try:
                 undo()
             except TrainerError as undo_failure:
-                raise UndoFailedError(record.summary, failure, undo_failure) from failure
+                raise RegistryError(
+                    f"could not {record.summary} ({failure}), nor take back what was done so far "
+                    f"({undo_failure}); see `python -m trainer status`, then repeat or demote"
+                ) from failure
             raise
         return Outcome(record.version, record.origin, record.target, after)
+
+
+def _would_be_empty(champion: str, earlier: str | None) -> str:
+    promote = (
+        f"`promote {earlier} --to Production` brings back version {earlier}, which was there before"
+        if earlier
+        else "promote another version"
+    )
+    return (
+        f"version {champion} is the only one in Production, so a rollback would leave none; "
+        f"{promote}, and `demote {champion}` stops serving"
+    )
 
 
 def _unchanged(version: str, standing: Standing) -> Outcome:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from trainer.errors import PlaceWithoutAliasError, SameAliasError
+from trainer.errors import TransitionError
 from trainer.history import Place, Transition, in_time_order, recorded, succession
 from trainer.registry import Registry, Version
 
@@ -125,7 +125,10 @@ class AliasPointer:
 
     def __init__(self, registry: Registry, alias: str) -> None:
         if alias == STAGING_ALIAS:
-            raise SameAliasError(alias)
+            raise TransitionError(
+                f"alias {alias!r} means Staging, so it cannot mean Production too; "
+                "choose another with --alias"
+            )
         self.name = f"@{alias}"
         self._alias = alias
         self._registry = registry
@@ -150,7 +153,9 @@ class AliasPointer:
     def move(self, version: str, target: Place, standing: Standing) -> None:
         """Staging first and Production last, so that Production changes once all else has worked."""
         if target is Place.ARCHIVED:
-            raise PlaceWithoutAliasError(target)
+            raise TransitionError(
+                f"{target} is a stage, and the pointer is an alias; use --to None or --to Staging"
+            )
         if target is Place.STAGING:
             self._registry.set_alias(STAGING_ALIAS, version)
         elif standing.places[version] is Place.STAGING:

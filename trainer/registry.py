@@ -3,22 +3,17 @@
 import contextlib
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from trainer.errors import (
-    ModelNotFoundError,
-    RefusedByMlflowError,
-    RegistryError,
-    VersionNotFoundError,
-)
+from trainer.errors import ModelNotFoundError, RefusedByMlflowError, RegistryError
 from trainer.mlflow_server import connect, mlflow_border
 
-__all__ = ["Registry", "Version", "connect", "register"]
+__all__ = ["Registry", "Version", "connect", "register", "version_not_found"]
 
 REGISTRATION_TAG = "registration"
 
@@ -48,7 +43,7 @@ def register(
 
     `source` is what MLflow takes: `models:/m-…` of a logged model, or a URI inside the run. Where
     registering fails, neither a version nor a model that was made for it stays behind. Raises
-    UnreachableError or RefusedByMlflowError.
+    RegistryError.
     """
     # A request can fail after the server has done its part; the mark finds what it left behind.
     mark = uuid.uuid4().hex
@@ -94,10 +89,10 @@ class Registry:
             return {alias: str(version) for alias, version in model.aliases.items() if version}
 
     def version(self, number: str) -> Version:
-        """One version; raises ModelNotFoundError or VersionNotFoundError."""
+        """One version; raises RegistryError if there is no such version."""
         versions = self.versions()
         if number not in versions:
-            raise VersionNotFoundError(self.model_name, number, list(versions))
+            raise version_not_found(self.model_name, number, versions)
         return versions[number]
 
     def metrics(self, version: Version) -> Mapping[str, float]:
@@ -155,6 +150,14 @@ class Registry:
         if not found:
             raise ModelNotFoundError(self.model_name, self.client.tracking_uri)
         return sorted(found, key=lambda each: int(each.version), reverse=True)
+
+
+def version_not_found(model_name: str, version: str, existing: Iterable[str]) -> RegistryError:
+    """The error for a version that the registered model does not have."""
+    return RegistryError(
+        f"{model_name} has no version {version!r}, only {', '.join(existing)}; "
+        "`python -m trainer leaderboard` shows them"
+    )
 
 
 def _version(found: ModelVersion) -> Version:

@@ -12,12 +12,12 @@ from rich.console import Console
 
 from trainer import annotation, data
 from trainer.candidates import CATALOGUE, Candidate, choose
+from trainer.errors import TrainerError
 from trainer.experiment import Experiment, Failed, Logged
 from trainer.mlflow_server import connect, mlflow_border
 from trainer.progress import Registered, leaderboard, run_all
 from trainer.registry import register
 from trainer.search import FULL, QUICK
-from trainer.training_errors import CandidatesFailedError
 
 Results = list[Registered | Failed]
 
@@ -57,7 +57,7 @@ def train_all(
 ) -> Results:
     """Run and register every candidate that exports faithfully, and print a leaderboard.
 
-    Raises CandidatesFailedError at the end if some did not.
+    Raises TrainerError at the end if some did not.
     """
     console.print(
         f"{len(experiment.dataset.diagnosis)} rows, digest {experiment.dataset.digest}; "
@@ -72,9 +72,11 @@ def train_all(
         else:
             results.append(_register(experiment, outcome, model_name))
     console.print(leaderboard(results))
-    failures = {each.candidate.name: each.failure for each in results if isinstance(each, Failed)}
-    if failures:
-        raise CandidatesFailedError(failures)
+    if failed := [each.candidate.name for each in results if isinstance(each, Failed)]:
+        raise TrainerError(
+            f"not registered: {', '.join(failed)}; the other candidates were. "
+            "Their runs in MLflow are marked failed and say why, in the tag `failure`"
+        )
     return results
 
 

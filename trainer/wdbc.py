@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.training_errors import DataError, MalformedDataError
+from trainer.errors import DataError
 
 MEASURES = (
     "radius",
@@ -34,8 +34,7 @@ LARGEST = float(np.finfo(np.float32).max)
 def read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     """The file's features, float64 [N, 30], and diagnoses, strings [N], in the file's order.
 
-    Raises MalformedDataError with the line for what is not in UCI's format, DataError for a file that
-    cannot be read.
+    Raises DataError, with the number of the line that is not in UCI's format.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
@@ -44,7 +43,7 @@ def read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     except UnicodeDecodeError as error:
         raise DataError(path, "it is not a text file") from error
     if not lines:
-        raise MalformedDataError(path, 1, "is missing: the file is empty")
+        raise DataError(path, "line 1 is missing: the file is empty")
     features = np.empty((len(lines), len(FEATURES)))
     diagnoses: list[str] = []
     first_seen: dict[str, int] = {}
@@ -52,10 +51,10 @@ def read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
         try:
             identifier, diagnosis, features[number - 1] = _parse(line)
         except ValueError as error:
-            raise MalformedDataError(path, number, str(error)) from error
+            raise DataError(path, f"line {number} {error}") from error
         if identifier in first_seen:
             earlier = first_seen[identifier]
-            raise MalformedDataError(path, number, f"repeats id {identifier} of line {earlier}")
+            raise DataError(path, f"line {number} repeats id {identifier} of line {earlier}")
         first_seen[identifier] = number
         diagnoses.append(diagnosis)
     return features, np.array(diagnoses)

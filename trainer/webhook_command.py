@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trainer.errors import WebhookNotTakenError
+from trainer.errors import RegistryError
 
 NAME = "mlflow-hotswap"
 
@@ -55,8 +55,11 @@ def set_(
     if try_out:
         result = webhooks.try_out(name)
         if not result.success:
-            said = result.error_message or f"{result.response_status} {result.response_body}"
-            raise WebhookNotTakenError(url, said)
+            detail = result.error_message or f"{result.response_status} {result.response_body}"
+            raise RegistryError(
+                f"the webhook is set, but {url} did not accept the example that MLflow sent: "
+                f"{' '.join(detail.split())[:300]}; see that the service runs there with the same secret"
+            )
         typer.echo(f"an example was taken, with {result.response_status}")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from mlflow.entities.webhook import Webhook, WebhookEvent, WebhookEventStr, WebhookTestResult
 from mlflow.tracking import MlflowClient
 
-from trainer.errors import SecretFileError, WebhookNotFoundError
+from trainer.errors import RegistryError, TrainerError
 from trainer.mlflow_server import mlflow_border
 
 EVENTS: list[WebhookEventStr | WebhookEvent] = [
@@ -58,10 +58,12 @@ class Webhooks:
         return bool(found)
 
     def try_out(self, name: str) -> WebhookTestResult:
-        """Have MLflow send an example, signed as all are. Raises WebhookNotFoundError."""
+        """Have MLflow send an example, signed as all are. Raises RegistryError if there is no such webhook."""
         found = self._named(name)
         if not found:
-            raise WebhookNotFoundError(name)
+            raise RegistryError(
+                f"MLflow has no webhook named {name!r}; `python -m trainer webhook list` shows them"
+            )
         with mlflow_border(self._client, f"try webhook {name}"):
             return self._client.test_webhook(found[0].webhook_id)
 
@@ -79,13 +81,20 @@ class Webhooks:
 def read_secret(path: Path) -> str:
     """The first line of a file; the others are for the service, while secrets are exchanged.
 
-    Raises SecretFileError.
+    Raises TrainerError.
     """
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SecretFileError(path, str(error)) from error
+        raise _no_secret(path, str(error)) from error
     secret = next((line.strip() for line in lines if line.strip()), "")
     if not secret:
-        raise SecretFileError(path, "it holds no secret")
+        raise _no_secret(path, "it holds no secret")
     return secret
+
+
+def _no_secret(path: Path, problem: str) -> TrainerError:
+    return TrainerError(
+        f"{path} gives no secret for the webhook: {problem}; write one on its first line, such as "
+        "`openssl rand -hex 32` makes"
+    )

@@ -13,7 +13,7 @@ from exporters.sklearn_onnx import OnnxExport, export
 from trainer import artifact
 from trainer.candidates import CATALOGUE
 from trainer.data import load, split
-from trainer.training_errors import UntrustedTypesError
+from trainer.errors import UntrustedTypesError
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from trainer.errors import ReasonError
+from trainer.errors import TransitionError
 from trainer.history import Place, Transition, next_moment, one_line, recorded, succession
 
 NOON = datetime(2026, 11, 23, 12, 1, 2, 123456, UTC)
@@ -56,7 +56,7 @@ def test_a_reason_is_one_line_and_not_too_long():
     assert one_line("  two\n lines ") == "two lines"
     assert one_line(None) == ""
     assert len(one_line("x" * 1000)) == 1000
-    with pytest.raises(ReasonError, match="1001 characters, more than the 1000"):
+    with pytest.raises(TransitionError, match="1001 characters, more than the 1000"):
         one_line("x" * 1001)
 
 

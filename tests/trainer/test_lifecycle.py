@@ -5,19 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from mlflow.exceptions import MlflowException
 
-from trainer.errors import (
-    AlreadyInProductionError,
-    ModelNotFoundError,
-    NotPromotedError,
-    PlaceWithoutAliasError,
-    PromotionRefusedError,
-    ReasonError,
-    RefusedByMlflowError,
-    SameAliasError,
-    UndoFailedError,
-    UnreachableError,
-    VersionNotFoundError,
-)
+from trainer.errors import ModelNotFoundError, RegistryError, TransitionError
 from trainer.history import Place, recorded
 from trainer.promotion import Policy
 
@@ -95,16 +83,15 @@ def test_a_refused_promotion_changes_nothing_and_gives_every_reason(shelf, alias
     good, bad = shelf.add(), shelf.add({"test_roc_auc": 0.5}, {"parity": "failed"})
     shelf.lifecycle(alias).promote(good, Policy())
     before = shelf.everything()
-    with pytest.raises(PromotionRefusedError) as refused:
+    with pytest.raises(TransitionError) as refused:
         shelf.lifecycle(alias).promote(bad, Policy())
-    assert len(refused.value.reasons) == 4
-    assert all(reason in str(refused.value) for reason in refused.value.reasons)
+    assert str(refused.value).count("\n  - ") == 4
     assert shelf.everything() == before
 
 
 def test_force_needs_a_reason_and_records_what_it_overrode(shelf):
     bad = shelf.add(tags={"dataset_digest": "d1"})
-    with pytest.raises(ReasonError, match="--reason"):
+    with pytest.raises(TransitionError, match="--reason"):
         shelf.lifecycle().promote(bad, Policy(), "  ", force=True)
     assert shelf.latest() is None
 
@@ -119,7 +106,7 @@ def test_force_needs_a_reason_and_records_what_it_overrode(shelf):
 def test_a_version_in_production_is_not_promoted_to_staging(shelf, alias):
     version = shelf.add()
     shelf.lifecycle(alias).promote(version, Policy())
-    with pytest.raises(AlreadyInProductionError, match="demote 1 --to Staging"):
+    with pytest.raises(TransitionError, match="demote 1 --to Staging"):
         shelf.lifecycle(alias).stage(version)
     assert champion(shelf, alias) == version
 
@@ -133,7 +120,7 @@ def test_demoting_to_staging(shelf, alias):
     assert champion(shelf, alias) == old
     assert outcome.standing.staging == (new,)
     assert shelf.lifecycle(alias).demote(new).standing.staging == ()
-    with pytest.raises(NotPromotedError, match="neither in Production nor in Staging"):
+    with pytest.raises(TransitionError, match="neither in Production nor in Staging"):
         shelf.lifecycle(alias).demote(new, Place.STAGING)
 
 
@@ -162,10 +149,10 @@ def test_where_the_record_fails_the_promotion_is_undone(shelf, alias, after):
     shelf.lifecycle(alias).stage("2")
     before = shelf.everything()
     broken = breaking(shelf, "set_model_version_tag", after=after)
-    with pytest.raises(UnreachableError):
+    with pytest.raises(RegistryError, match=r"^the MLflow server at .* gives no answer"):
         broken.lifecycle(alias).promote("2", Policy())
     assert shelf.everything() == before
-    with pytest.raises(UnreachableError):
+    with pytest.raises(RegistryError, match=r"^the MLflow server at .* gives no answer"):
         broken.lifecycle(alias).demote("1")
     assert shelf.everything() == before
 
@@ -179,7 +166,7 @@ def test_where_the_answer_to_a_move_is_lost_the_move_is_undone(shelf, alias):
     method = "set_registered_model_alias" if alias else "transition_model_version_stage"
     lossy = breaking(shelf, method, after=True)
     # The undo goes the same way and its answer is lost too, so a person has to look.
-    with pytest.raises(UndoFailedError, match="nor take back what was done so far"):
+    with pytest.raises(RegistryError, match="nor take back what was done so far"):
         lossy.lifecycle(alias).promote("2", Policy())
     assert shelf.everything() == before
 
@@ -192,7 +179,7 @@ def test_where_promoting_a_copy_fails_the_copy_is_deleted(shelf):
     for method in ("transition_model_version_stage", "set_model_version_tag"):
         for after in (False, True):
             broken = breaking(shelf, method, after=after)
-            with pytest.raises(UnreachableError):
+            with pytest.raises(RegistryError, match=r"^the MLflow server at .* gives no answer"):
                 broken.lifecycle().promote("1", Policy())
             assert shelf.everything() == before
     assert shelf.latest() == "2"
@@ -207,23 +194,23 @@ def test_a_version_or_a_model_that_does_not_exist(shelf):
         lambda: shelf.lifecycle().stage("one"),
         lambda: shelf.lifecycle().demote("0"),
     ):
-        with pytest.raises(VersionNotFoundError, match="only 1"):
+        with pytest.raises(RegistryError, match="only 1"):
             act()
 
 
 def test_an_alias_knows_no_archive_and_cannot_mean_two_things(shelf):
     version = shelf.add()
     shelf.lifecycle("production").promote(version, Policy())
-    with pytest.raises(PlaceWithoutAliasError):
+    with pytest.raises(TransitionError, match="is a stage"):
         shelf.lifecycle("production").demote(version, Place.ARCHIVED)
     assert shelf.named("production") == version
-    with pytest.raises(SameAliasError):
+    with pytest.raises(TransitionError, match="means Staging"):
         shelf.lifecycle("staging")
 
 
 def test_an_alias_that_mlflow_reserves_is_refused(shelf):
     version = shelf.add()
     before = shelf.everything()
-    with pytest.raises((RefusedByMlflowError, UndoFailedError), match="reserved"):
+    with pytest.raises(RegistryError, match="reserved"):
         shelf.lifecycle("latest").promote(version, Policy())
     assert shelf.everything() == before

@@ -3,7 +3,7 @@
 import pytest
 from mlflow.exceptions import MlflowException
 
-from trainer.errors import ModelNotFoundError, RefusedByMlflowError, UnreachableError
+from trainer.errors import ModelNotFoundError, RefusedByMlflowError, RegistryError
 from trainer.registry import Registry, register
 
 
@@ -43,7 +43,7 @@ def test_a_source_that_mlflow_refuses_leaves_no_model_behind(shelf):
 def test_a_source_that_mlflow_stumbles_over_leaves_the_other_versions_alone(shelf):
     shelf.add()
     before = shelf.everything()
-    with pytest.raises(UnreachableError, match="error 500"):
+    with pytest.raises(RegistryError, match="error 500"):
         register_at(shelf, shelf.client, "models:/m-doesnotexist")
     assert shelf.everything() == before
 
@@ -53,7 +53,7 @@ def test_a_version_whose_answer_was_lost_is_deleted(shelf, versions_before):
     for _ in range(versions_before):
         shelf.add()
     source = shelf.new_run({})[1] + "/model"
-    with pytest.raises(UnreachableError, match="timed out"):
+    with pytest.raises(RegistryError, match="timed out"):
         register_at(shelf, LosesTheAnswer(shelf.client), source)
     if versions_before:
         assert list(Registry(shelf.client, shelf.name).versions()) == ["1"]

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from trainer.cli import app
-from trainer.errors import WebhookNotFoundError
+from trainer.errors import RegistryError
 from trainer.webhooks import EVENTS, Webhooks
 
 
@@ -124,5 +124,5 @@ def test_mlflows_own_words_when_it_refuses(run, secret):
 
 def test_only_one_that_is_there_can_be_tried(webhooks):
     """The name is in the message."""
-    with pytest.raises(WebhookNotFoundError, match="'nobody'"):
+    with pytest.raises(RegistryError, match="'nobody'"):
         webhooks.try_out("nobody")

@@ -282,7 +282,7 @@ class TestUnknownFields:
             assert "lists of values go to /invocations" in answer.json()["detail"]
         body = {"inputs": [{"mean radius": 1, "mean_texture": 2}]}
         answer = await live.client.post("/invocations", json=body)
-        assert "Send 'mean_radius', not 'mean radius'" in answer.json()["message"]
+        assert "send 'mean_radius', not 'mean radius'" in answer.json()["message"]
         tensor = {"name": "mean radius", "datatype": "FP32", "shape": [1], "data": [1.0]}
         answer = await live.client.post(INFER, json={"inputs": [tensor]})
         assert "send `mean_radius`" in answer.json()["error"]
