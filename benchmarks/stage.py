@@ -11,7 +11,7 @@ from rich.console import Console
 
 from benchmarks import process, wrk
 from benchmarks.cores import Cores
-from demo.processes import free_port, running, start_mlflow
+from demo.processes import running, start_mlflow
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def open_stage(plan: Plan, console: Console) -> Iterator[Stage]:
     cores = Cores.take()
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        mlflow = stack.enter_context(running(start_mlflow(folder / "mlflow", free_port())))
+        mlflow = stack.enter_context(running(start_mlflow(folder / "mlflow")))
         # wrk has the same core, and must not wait for it.
         process.step_back(mlflow.process.pid)
         yield Stage(cores, plan, mlflow.url, folder, stack, console)

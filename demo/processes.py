@@ -187,21 +187,30 @@ def webhook_settings(folder: Path) -> dict[str, str]:
     }
 
 
-def start_mlflow(folder: Path, port: int, env: Mapping[str, str] | None = None) -> Child:
-    """A real MLflow server: SQLite and artifacts in `folder`, artifacts served through its proxy."""
+def start_mlflow(
+    folder: Path,
+    port: int | None = None,
+    options: Sequence[str] = (),
+    *,
+    env: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+) -> Child:
+    """A real MLflow server: SQLite and artifacts in `folder`, artifacts served through its proxy.
+
+    It listens on a free port by default. `options` are further options of `mlflow server`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
     command = [
-        sys.executable, "-m", "mlflow", "server",
+        python, "-m", "mlflow", "server",
         "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
         "--artifacts-destination", str(folder / "artifacts"),
-        "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *options,
     ]  # fmt: skip
-    return spawn(
-        command,
-        f"http://127.0.0.1:{port}",
-        folder / "mlflow.log",
-        webhook_settings(folder) | dict(env or {}),
-    )
+    # `mlflow` starts its server by name: the one of the same environment must be found first.
+    path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
+    settings = {"PATH": path, **webhook_settings(folder), **(env or {})}
+    return spawn(command, f"http://127.0.0.1:{port}", folder / "mlflow.log", settings)
 
 
 def predictor_python() -> str:

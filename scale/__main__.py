@@ -13,11 +13,11 @@ from scale import costs, report
 from scale.simulation import Plan, simulate
 
 if TYPE_CHECKING:
-    from scale.registry import Asked  # slow to import, and a simulation needs it not
+    from scale.registry import FollowedModel  # slow to import, and a simulation needs it not
 
 
 def main() -> int:
-    """Print what was asked for; return 0."""
+    """Print the result; return 0."""
     options = _options()
     match options.what:
         case "simulate":
@@ -42,8 +42,8 @@ def _simulate(options: argparse.Namespace) -> None:
 def _measure(options: argparse.Namespace) -> None:
     from scale.measure import Counts, measure
 
-    with _asked() as (asked, folder):
-        found = measure(asked, folder, Counts())
+    with _followed_model() as (model, folder):
+        found = measure(model, folder, Counts())
     if options.write:
         costs.write(found)
     sys.stdout.write(report.measured(found) + "\n")
@@ -52,19 +52,20 @@ def _measure(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from scale.experiment import compare
 
-    with _asked() as (asked, _):
-        found = compare(asked, costs.read(), options.pollers, options.load, options.beats)
+    with _followed_model() as (model, _):
+        found = compare(model, costs.read(), options.pollers, options.load, options.beats)
     sys.stdout.write("\n".join(found.lines()) + "\n")
 
 
 @contextmanager
-def _asked() -> Iterator[tuple["Asked", Path]]:
-    from scale.registry import asked, server
+def _followed_model() -> Iterator[tuple["FollowedModel", Path]]:
+    from demo.processes import running, start_mlflow
+    from scale.registry import followed_model
 
     with tempfile.TemporaryDirectory(prefix="scale-") as name:
         folder = Path(name)
-        with server(folder) as child:
-            yield asked(child, folder), folder
+        with running(start_mlflow(folder)) as child:
+            yield followed_model(child, folder), folder
 
 
 def _options() -> argparse.Namespace:

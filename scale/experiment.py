@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from scale.costs import Costs
-from scale.registry import Asked
+from scale.registry import FollowedModel
 from scale.report import milliseconds
 from scale.simulation import Outcome, Plan, share, simulate
 
@@ -38,13 +38,15 @@ class Comparison:
         return self.real, self.simulated
 
 
-def compare(asked: Asked, costs: Costs, replicas: int, load: float, beats: int) -> Comparison:
+def compare(
+    model: FollowedModel, costs: Costs, replicas: int, load: float, beats: int
+) -> Comparison:
     """Have `replicas` poll so often that MLflow is busy `load` of the time, and promote version 2."""
     plan = Plan(replicas, replicas * costs.poll / load)
-    return Comparison(plan, asyncio.run(_poll(asked, plan, beats)), simulate(plan, costs))
+    return Comparison(plan, asyncio.run(_poll(model, plan, beats)), simulate(plan, costs))
 
 
-async def _poll(asked: Asked, plan: Plan, beats: int) -> Outcome:
+async def _poll(model: FollowedModel, plan: Plan, beats: int) -> Outcome:
     outcome = Outcome()
     chance = random.Random(plan.seed)  # noqa: S311  nobody is to guess it
     began = perf_counter() + 0.5
@@ -52,8 +54,8 @@ async def _poll(asked: Asked, plan: Plan, beats: int) -> Outcome:
     done = asyncio.Event()
 
     async def replica(beat: float) -> None:
-        async with asked.client() as client:
-            registry = asked.registry(client)
+        async with model.client() as client:
+            registry = model.registry(client)
             await registry.aspired()  # opens the connection
             due = began + beat
             while not done.is_set():
@@ -70,7 +72,7 @@ async def _poll(asked: Asked, plan: Plan, beats: int) -> Outcome:
     async def promote() -> None:
         nonlocal promoted
         await asyncio.sleep(promoted - perf_counter())
-        await asyncio.to_thread(asked.promote, 2)
+        await asyncio.to_thread(model.promote, 2)
 
     beats_of_all = [chance.random() * plan.poll_seconds for _ in range(plan.replicas)]
     await asyncio.gather(promote(), *(replica(beat) for beat in beats_of_all))

@@ -20,7 +20,7 @@ from predictor.registry.artifacts import ArtifactStores
 from predictor.registry.source import locate
 from predictor.registry.versions import RegistryClient
 from scale.costs import Costs
-from scale.registry import Asked
+from scale.registry import FollowedModel
 
 _LARGE = 12  # MB, a forest of the trainer's longest search
 _CLIENTS = 8
@@ -37,10 +37,10 @@ class Counts:
     full_seconds: float = 10
 
 
-def measure(asked: Asked, folder: Path, counts: Counts) -> Costs:
+def measure(model: FollowedModel, folder: Path, counts: Counts) -> Costs:
     """Ask every question alone, then polls without a pause; start a replica and look at it."""
-    figures = asyncio.run(_ask(asked, counts))
-    series, scrape_bytes, memory, load = _replica(asked, folder)
+    figures = asyncio.run(_ask(model, counts))
+    series, scrape_bytes, memory, load = _replica(model, folder)
     machine = Machine.here()
     return Costs(
         **figures,
@@ -53,14 +53,14 @@ def measure(asked: Asked, folder: Path, counts: Counts) -> Costs:
     )
 
 
-async def _ask(asked: Asked, counts: Counts) -> dict[str, float]:
-    async with asked.client() as client:
-        registry = asked.registry(client)
+async def _ask(model: FollowedModel, counts: Counts) -> dict[str, float]:
+    async with model.client() as client:
+        registry = model.registry(client)
         version = await registry.aspired()
         assert version is not None  # noqa: S101  it was promoted
-        _log_metrics(asked, version)
+        _log_metrics(model, version)
         files = ArtifactStores(client).open(await locate(registry, version))
-        await _put_large(asked.server.url)
+        await _put_large(model.server.url)
         large = ArtifactStores(client).open("mlflow-artifacts:/scale")
         most = 2 * _LARGE * 10**6
         questions: dict[str, tuple[Callable[[], Awaitable[object]], int]] = {
@@ -75,7 +75,7 @@ async def _ask(asked: Asked, counts: Counts) -> dict[str, float]:
             "large_file": (lambda: large.read("large", most), counts.large),
         }
         rounds = [
-            {name: await _cost(asked, *each) for name, each in questions.items()}
+            {name: await _cost(model, *each) for name, each in questions.items()}
             for _ in range(_ROUNDS)
         ]
         seconds = {name: statistics.median(each[name] for each in rounds) for name in questions}
@@ -85,13 +85,13 @@ async def _ask(asked: Asked, counts: Counts) -> dict[str, float]:
         return seconds
 
 
-async def _cost(asked: Asked, ask: Callable[[], Awaitable[object]], times: int) -> float:
+async def _cost(model: FollowedModel, ask: Callable[[], Awaitable[object]], times: int) -> float:
     """Processor seconds of the server's processes for one question."""
     await ask()
-    before = cpu_nanoseconds(asked.server.process.pid)
+    before = cpu_nanoseconds(model.server.process.pid)
     for _ in range(times):
         await ask()
-    return (cpu_nanoseconds(asked.server.process.pid) - before) / 1e9 / times
+    return (cpu_nanoseconds(model.server.process.pid) - before) / 1e9 / times
 
 
 async def _polls_at_most(registry: RegistryClient, seconds: float) -> float:
@@ -107,9 +107,9 @@ async def _polls_at_most(registry: RegistryClient, seconds: float) -> float:
     return sum(await asyncio.gather(*(poll() for _ in range(_CLIENTS)))) / seconds
 
 
-def _log_metrics(asked: Asked, version: ModelVersion) -> None:
+def _log_metrics(model: FollowedModel, version: ModelVersion) -> None:
     metrics = [Metric(f"metric_{number}", number / _METRICS, 0, 0) for number in range(_METRICS)]
-    MlflowClient(asked.server.url).log_batch(version.run_id, metrics)
+    MlflowClient(model.server.url).log_batch(version.run_id, metrics)
 
 
 async def _put_large(address: str) -> None:
@@ -119,9 +119,9 @@ async def _put_large(address: str) -> None:
     answer.raise_for_status()
 
 
-def _replica(asked: Asked, folder: Path) -> tuple[int, int, float, float]:
-    """Series and bytes of a scrape, memory in MB and load in seconds, of a predictor that was asked."""
-    settings = asked.settings
+def _replica(model: FollowedModel, folder: Path) -> tuple[int, int, float, float]:
+    """Series and bytes of a scrape, memory in MB and load in seconds, of a predictor after some requests."""
+    settings = model.settings
     env = {"MLFLOW_TRACKING_URI": settings.tracking_uri, "PREDICTOR_MODEL_URI": settings.model_uri}
     child = start_predictor(folder / "predictor", free_port(), env)
     with running(child, "/ready"), httpx.Client(base_url=child.url) as client:

@@ -1,8 +1,8 @@
 """A real MLflow server with one model, and the predictor's own code that asks it."""
 
 import warnings
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from benchmarks.models import LOGISTIC, diagnosis
 from benchmarks.registry import publish
-from demo.processes import Child, free_port, running, start_mlflow
+from demo.processes import Child
 from predictor.model_version import ModelUri
 from predictor.registry.client import TrackingServer, tracking_server
 from predictor.registry.versions import RegistryClient
@@ -18,7 +18,7 @@ from predictor.settings import Settings
 
 
 @dataclass(frozen=True)
-class Asked:
+class FollowedModel:
     """The server, and the settings of whoever follows its model by stage."""
 
     server: Child
@@ -52,14 +52,7 @@ class Asked:
             )
 
 
-@contextmanager
-def server(folder: Path) -> Iterator[Child]:
-    """An MLflow server of one worker."""
-    with running(start_mlflow(folder, free_port())) as child:
-        yield child
-
-
-def asked(server: Child, folder: Path) -> Asked:
+def followed_model(server: Child, folder: Path) -> FollowedModel:
     """A registered model on the server: a small one, twice, the first version in Production."""
     published = publish(server.url, folder, "scale", [diagnosis(LOGISTIC)] * 2)
     settings = Settings.model_validate(
@@ -68,6 +61,6 @@ def asked(server: Child, folder: Path) -> Asked:
             "model_uri": f"models:/{published.name}/Production",
         }
     )
-    asked = Asked(server, settings)
-    asked.promote(1)
-    return asked
+    model = FollowedModel(server, settings)
+    model.promote(1)
+    return model

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from demo.processes import free_port, running, start_mlflow
+from demo.processes import running, start_mlflow
 from stress.clients import Load
 from stress.run import POINTERS, Plan, run
 
@@ -46,7 +46,7 @@ def _options() -> argparse.Namespace:
 
 def _train(folder: Path) -> Path:
     print("Training five versions", flush=True)
-    with running(start_mlflow(folder, free_port())) as server:
+    with running(start_mlflow(folder)) as server:
         subprocess.run(
             [sys.executable, "-m", "trainer", "train", "--quick"],
             env={**os.environ, "MLFLOW_TRACKING_URI": server.url},

@@ -61,7 +61,7 @@ def run(trained: Path, folder: Path, plan: Plan) -> list[Report]:
         folder: where the predictors keep their logs and caches.
         plan: how much.
     """
-    with running(start_mlflow(trained, free_port())) as server:
+    with running(start_mlflow(trained)) as server:
         befores = [_one(server, pointer, folder / pointer, plan) for pointer in plan.pointers]
     return [_restarted(before) for before in befores]
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from demo.processes import Child, free_port, running, start_mlflow
+from demo.processes import Child, running, start_mlflow
 from tests import required
 
 # How long an example takes says how busy the machine is, and nothing of what is tested.
@@ -61,7 +61,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
     """One MLflow server for the whole run; a test that stops or breaks its server starts its own."""
     folder: Path = tmp_path_factory.mktemp("mlflow")
-    with running(start_mlflow(folder, free_port())) as server:
+    with running(start_mlflow(folder)) as server:
         yield server
 
 
@@ -87,7 +87,7 @@ def training(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterat
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not done.exists():
                 folder = of_all / "training"
-                server = stack.enter_context(running(start_mlflow(folder, free_port())))
+                server = stack.enter_context(running(start_mlflow(folder)))
                 trainer(server.url, "train", "--quick")
                 # Nobody asks the server meanwhile, so its database is whole.
                 shutil.copytree(folder, of_all / "copying").rename(done)
@@ -107,7 +107,7 @@ def trained(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield training.server
         return
     folder = shutil.copytree(training.folder, tmp_path_factory.mktemp("own") / "trained")
-    with running(start_mlflow(folder, free_port())) as server:
+    with running(start_mlflow(folder)) as server:
         yield server
 
 

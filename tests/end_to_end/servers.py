@@ -1,7 +1,5 @@
-"""Other servers that a registry may be: the last MLflow 2, MLflow with workspaces or passwords, an S3 store."""
+"""An S3 store, and a registry that is filled over REST: MLflow 2, or MLflow with workspaces or passwords."""
 
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,27 +8,6 @@ import httpx
 
 from demo.processes import Child, free_port, spawn
 from tests.required import environment
-
-
-def mlflow(
-    folder: Path,
-    *options: str,
-    python: str = sys.executable,
-    env: Mapping[str, str] | None = None,
-) -> Child:
-    """An MLflow server on SQLite that serves its artifacts, with further options."""
-    folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    command = [
-        python, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
-        "--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port),
-        "--workers", "1", *options,
-    ]  # fmt: skip
-    # `mlflow` starts its server by name: that of the same environment has to be found first.
-    path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
-    return spawn(
-        command, f"http://127.0.0.1:{port}", folder / "mlflow.log", {"PATH": path, **(env or {})}
-    )
 
 
 def s3(folder: Path) -> Child:

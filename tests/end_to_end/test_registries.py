@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from demo.processes import free_port, predictor_settings, running, spawn
+from demo.processes import free_port, predictor_settings, running, spawn, start_mlflow
 from predictor.model_version import ModelUri
 from predictor.registry.artifacts import ArtifactStores
 from predictor.registry.cache import Cache
@@ -14,7 +14,7 @@ from predictor.registry.source import RegistrySource
 from predictor.registry.versions import RegistryClient
 from predictor.service import compose
 from predictor.settings import Settings
-from tests.end_to_end.servers import Shelf, mlflow, s3
+from tests.end_to_end.servers import Shelf, s3
 from tests.predictor.graphs import classifier
 from tests.predictor.parts import a_client, write_artifact
 from tests.required import environment
@@ -45,7 +45,7 @@ def serving(reconciler):
 @pytest.fixture(scope="module")
 def mlflow2(tmp_path_factory):
     with running(
-        mlflow(tmp_path_factory.mktemp("mlflow2"), python=environment("mlflow2"))
+        start_mlflow(tmp_path_factory.mktemp("mlflow2"), python=environment("mlflow2"))
     ) as server:
         yield server.url
 
@@ -153,7 +153,7 @@ async def test_a_model_that_mlflow_3_logged_is_found_by_its_run(mlflow_server, n
 def workspaces(tmp_path_factory):
     """A server with a model of one name in two workspaces; the files' digests by workspace."""
     folder = tmp_path_factory.mktemp("workspaces")
-    with running(mlflow(folder, "--enable-workspaces")) as server:
+    with running(start_mlflow(folder, options=["--enable-workspaces"])) as server:
         digests = {}
         for place, workspace in enumerate(("team-a", "team-b")):
             made = httpx.post(
@@ -216,7 +216,7 @@ def guarded(tmp_path_factory):
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "k" * 32,
     }
-    server = mlflow(folder, "--app-name", "basic-auth", env=env)
+    server = start_mlflow(folder, options=["--app-name", "basic-auth"], env=env)
     try:
         server.wait_until_answers("/health", seconds=150)
         admin = Shelf(server.url, auth=("admin", "administrator"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.processes import Child, free_port, running, start_mlflow
+from demo.processes import Child, running, start_mlflow
 from tests.end_to_end.parts import wait_until
 from tests.faults.conftest import Make
 from tests.faults.parts import Asking, World, failing, recovers
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.whole
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Child]]:
     """A server, and those that took its place on the same port and the same files."""
     folder: Path = tmp_path_factory.mktemp("own")
-    started = [start_mlflow(folder, free_port())]
+    started = [start_mlflow(folder)]
     with running(started[0]):
         yield started
     started[-1].stop()

@@ -20,6 +20,12 @@ from predictor.registry.client import TrackingServer
 from tests.predictor.graphs import classifier
 
 
+async def until(happened: Callable[[], object]) -> None:
+    """Let the loop run until `happened()`; the test's own timeout is the limit."""
+    while not happened():  # noqa: ASYNC110  the test polls, the code under test has no hook for it
+        await asyncio.sleep(0.001)
+
+
 def version(number: int, *, created: int = 0, updated: int = 0, **tags: str) -> ModelVersion:
     return ModelVersion(
         "m", str(number), f"mlflow-artifacts:/{number}", created, f"run{number}", updated, tags

@@ -12,7 +12,7 @@ from scale import costs, report
 from scale.costs import Costs
 from scale.experiment import compare
 from scale.measure import Counts, measure
-from scale.registry import asked
+from scale.registry import followed_model
 
 DOCUMENT = (ROOT / "docs/scale.md").read_text()
 
@@ -27,7 +27,7 @@ def scale(*arguments: str) -> str:
 @pytest.mark.whole
 def test_a_real_server_and_a_real_replica_are_measured(mlflow_server, tmp_path):
     """A few questions of each kind give every figure; pollers hear of a real promotion."""
-    server = asked(mlflow_server, tmp_path)
+    server = followed_model(mlflow_server, tmp_path)
     found = measure(server, tmp_path, Counts(each=2, large=1, full_seconds=0.2))
     compared = compare(server, found, replicas=4, load=0.2, beats=2)
     for field in fields(Costs):

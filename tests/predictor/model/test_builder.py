@@ -10,12 +10,7 @@ from predictor.model.builder import Builder
 from predictor.model.loader import load
 from predictor.model.servable import Interrupt
 from tests.predictor.graphs import classifier, endless
-from tests.predictor.parts import version, write_artifact
-
-
-async def until(happened):
-    while not happened():  # noqa: ASYNC110  a thread has no event to wait for
-        await asyncio.sleep(0.01)
+from tests.predictor.parts import until, version, write_artifact
 
 
 def threads_of(builder):

@@ -17,14 +17,7 @@ from predictor.errors import (
 )
 from predictor.model.loader import load
 from predictor.reconcile.reconciler import Reconciler
-from tests.predictor.parts import FakeSource, Heard, version, write_artifact
-
-
-async def until(happened):
-    """Let the loop run until `happened()`; the test's own timeout is the limit."""
-    while not happened():  # noqa: ASYNC110  the test polls, the code under test has no hook for it
-        await asyncio.sleep(0.001)
-
+from tests.predictor.parts import FakeSource, Heard, until, version, write_artifact
 
 A, B, C = version(1), version(2), version(3)
 
