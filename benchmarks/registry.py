@@ -13,27 +13,28 @@ import onnx
 from mlflow import MlflowClient
 
 from benchmarks.models import Model
-from benchmarks.right import Right
 from stress.reference import reference_of
+from stress.truth import Truth
 
 _ALIAS = "production"
+_TOLERANCE = 1e-6  # ONNX Runtime adds several rows up in another order than one, in float32
 
 
 @dataclass(frozen=True)
 class Published:
     """Versions 1, 2, … of one registered model; `files` are their ONNX files.
 
-    `right` has the records, and what each version answers to them.
+    `truth` has the records, and what each version answers to them.
     """
 
     url: str
-    right: Right
+    truth: Truth
     files: tuple[Path, ...]
 
     @property
     def name(self) -> str:
         """The registered model's."""
-        return self.right.model_name
+        return self.truth.model_name
 
     @property
     def settings(self) -> dict[str, str]:
@@ -62,7 +63,7 @@ def publish(url: str, folder: Path, title: str, models: Sequence[Model]) -> Publ
     files = [_log(url, folder, name, model) for model in models]
     records = models[0].records
     references = tuple(reference_of(file, records) for file in files)
-    published = Published(url, Right(name, records, references), tuple(files))
+    published = Published(url, Truth(name, records, references, _TOLERANCE), tuple(files))
     published.promote(1)
     return published
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.registry import Published
-from benchmarks.right import WrongError
 from benchmarks.stage import Stage
 from benchmarks.subject import Subject
 from demo.processes import Child, free_port, predictor_python, running, spawn, start_predictor
+from stress.truth import WrongAnswerError
 
 EMPTY, BY_HAND, PREDICTOR = "empty ASGI app", "FastAPI by hand", "predictor"
 _UVICORN = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header")
@@ -34,12 +34,12 @@ def empty(stage: Stage, published: Published) -> Subject:
 def by_hand(stage: Stage, published: Published) -> Subject:
     """FastAPI, Pydantic and ONNX Runtime, with the first version's file."""
     child = _uvicorn(stage, "fastapi_by_hand", by_hand_settings(published))
-    return subject(stage, published, BY_HAND, child, published.right.unversioned)
+    return subject(stage, published, BY_HAND, child, published.truth.first_unversioned)
 
 
 def by_hand_settings(published: Published) -> dict[str, str]:
     """What that application reads."""
-    return {"MODEL": str(published.files[0]), "CLASSES": ",".join(published.right.classes)}
+    return {"MODEL": str(published.files[0]), "CLASSES": ",".join(published.truth.classes)}
 
 
 def predictor(
@@ -50,7 +50,7 @@ def predictor(
     with stage.cores.of_the_server():
         child = start_predictor(predictor_folder(stage, published), free_port(), env)
     stage.stack.enter_context(running(child, "/ready"))
-    return subject(stage, published, PREDICTOR, child, published.right.single)
+    return subject(stage, published, PREDICTOR, child, published.truth.first)
 
 
 def subject(
@@ -72,7 +72,7 @@ def predictor_folder(stage: Stage, published: Published) -> Path:
 def record_file(stage: Stage, published: Published) -> Path:
     """The body of one record."""
     file = stage.folder / f"{published.name}.json"
-    file.write_bytes(msgspec.json.encode(published.right.records[0]))
+    file.write_bytes(msgspec.json.encode(published.truth.records[0]))
     return file
 
 
@@ -94,4 +94,4 @@ def _uvicorn(stage: Stage, module: str, env: Mapping[str, str]) -> Child:
 
 def _check_empty(body: bytes) -> None:
     if body != b"{}":
-        raise WrongError(f"not empty: {body[:100]!r}")
+        raise WrongAnswerError(f"not empty: {body[:100]!r}")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from benchmarks import process, wrk
 from benchmarks.errors import BenchError
-from benchmarks.right import WrongError
 from benchmarks.sample import Sample
 from benchmarks.waiting import Waiting
 from demo.processes import Child
+from stress.truth import WrongAnswerError
 
 _LONGEST_SECONDS = 30
 _MOST_WAITED = 0.05  # of the time
@@ -18,7 +18,7 @@ _MOST_WAITED = 0.05  # of the time
 
 @dataclass(frozen=True)
 class Subject:
-    """A server, what it is sent, and the check of an answer, which raises WrongError.
+    """A server, what it is sent, and the check of an answer, which raises WrongAnswerError.
 
     `tries` is how often a sample is taken at most, where it had to wait too long for a core.
     """
@@ -43,7 +43,7 @@ class Subject:
         try:
             with urllib.request.urlopen(request, timeout=_LONGEST_SECONDS) as response:
                 self.check(response.read())
-        except (OSError, WrongError) as error:
+        except (OSError, WrongAnswerError) as error:
             raise BenchError(f"{self.name} answers wrong: {error}") from error
 
     def warm_up(self, *, connections: int) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -33,12 +33,19 @@ class Truth:
     """The records that clients send, and what each version answers to them.
 
     `references` are those of versions 1, 2, …; later versions are registered from the same files
-    in turn, so number 6 answers as 1.
+    in turn, so number 6 answers as 1. `tolerance` is the difference in a probability that rounding
+    explains.
     """
 
     model_name: str
     records: tuple[Record, ...]
     references: tuple[Reference, ...]
+    tolerance: float = ONE_ROW_OR_MANY
+
+    @property
+    def classes(self) -> list[str]:
+        """The labels, in the order of the graph's probabilities."""
+        return list(self.references[0].probabilities[0])
 
     def of(self, version: str) -> Reference:
         """What this version number answers."""
@@ -50,7 +57,8 @@ class Truth:
             Reference(each.onnx_sha256, tuple(each.probabilities[n] for n in records))
             for each in self.references
         )
-        return Truth(self.model_name, tuple(self.records[n] for n in records), references)
+        picked = tuple(self.records[n] for n in records)
+        return replace(self, records=picked, references=references)
 
     def difference(self, record: int) -> float:
         """The smallest difference between two versions' probabilities for a record."""
@@ -60,6 +68,14 @@ class Truth:
             for one, other in combinations(answers, 2)
             for label in one
         )
+
+    def first(self, body: bytes) -> None:
+        """Check an answer to the first record. Raises WrongAnswerError."""
+        self.prediction(body, [0])
+
+    def first_unversioned(self, body: bytes) -> None:
+        """The same for a server that serves version 1 and names none. Raises WrongAnswerError."""
+        self._row(_object(body), "1", 0)
 
     def prediction(self, body: bytes, records: Sequence[int]) -> str:
         """Check an answer to one record; the version that gave it. Raises WrongAnswerError."""
@@ -129,9 +145,9 @@ class Truth:
         prediction = str(row.get("prediction"))
         if (
             given.keys() != right.keys()
-            or any(abs(given[label] - p) > ONE_ROW_OR_MANY for label, p in right.items())
+            or any(abs(given[label] - p) > self.tolerance for label, p in right.items())
             or prediction not in right
-            or right[prediction] < max(right.values()) - ONE_ROW_OR_MANY
+            or right[prediction] < max(right.values()) - self.tolerance
             or row.get("probability") != given[prediction]
         ):
             raise WrongAnswerError(

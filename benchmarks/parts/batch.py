@@ -63,12 +63,12 @@ def _one(stage: Stage, published: Published, single: Subject, rows: int) -> Batc
 
 def _asked_for(single: Subject, published: Published, rows: int) -> Subject:
     """The same server, asked for so many rows at a time."""
-    known = len(published.right.records)
+    known = len(published.truth.records)
     numbers = [number % known for number in range(rows)]
     body = single.body.with_name(f"{rows}-rows.json")
-    instances = [published.right.records[number] for number in numbers]
+    instances = [published.truth.records[number] for number in numbers]
     body.write_bytes(msgspec.json.encode({"instances": instances}))
-    check = partial(published.right.batch, records=numbers)
+    check = partial(published.truth.batch, records=numbers)
     return replace(single, body=body, check=check, path="/predict/batch")
 
 

@@ -13,10 +13,10 @@ from benchmarks.cores import Cores
 from benchmarks.errors import BenchError
 from benchmarks.models import LOGISTIC, diagnosis
 from benchmarks.registry import Published, publish
-from benchmarks.right import WrongError
 from benchmarks.servers import BY_HAND, PREDICTOR
 from benchmarks.stage import Stage
 from demo.processes import Child, free_port, spawn, start_predictor
+from stress.truth import WrongAnswerError
 
 _PAUSE_SECONDS = 0.002
 _LONGEST_SECONDS = 60
@@ -41,8 +41,8 @@ def run(stage: Stage) -> Starts:
         servers.predictor(scene, published)
     request = post("/predict", servers.record_file(stage, published).read_bytes())
     ways: Mapping[str, tuple[Start, Callable[[bytes], object]]] = {
-        BY_HAND: (partial(_by_hand, stage, published), published.right.unversioned),
-        PREDICTOR: (partial(_predictor, stage, published), published.right.single),
+        BY_HAND: (partial(_by_hand, stage, published), published.truth.first_unversioned),
+        PREDICTOR: (partial(_predictor, stage, published), published.truth.first),
     }
     starts: Starts = {name: [] for name in ways}
     for _ in range(max(3, stage.plan.rounds)):
@@ -104,7 +104,7 @@ def _answers(url: str, request: bytes, check: Callable[[bytes], object]) -> bool
         if answer.startswith(b"HTTP/1.1 200 "):
             try:
                 check(answer.partition(b"\r\n\r\n")[2])
-            except WrongError as error:
+            except WrongAnswerError as error:
                 raise BenchError(f"the first answer is wrong: {error}") from error
             return True
     return False

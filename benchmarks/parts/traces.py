@@ -57,7 +57,7 @@ def _predictor(stage: Stage, published: Published, name: str, env: Mapping[str, 
             settings,
         )
     stage.stack.enter_context(running(child, "/ready"))
-    return servers.subject(stage, published, name, child, published.right.single)
+    return servers.subject(stage, published, name, child, published.truth.first)
 
 
 def _collector(stage: Stage) -> Child:

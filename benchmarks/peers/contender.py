@@ -9,9 +9,9 @@ import msgspec
 
 from benchmarks.models import Model
 from benchmarks.registry import Published
-from benchmarks.right import WrongError
 from benchmarks.stage import Stage
 from demo.processes import Child, spawn
+from stress.truth import WrongAnswerError
 
 # Threads of linear algebra would wait for one another on the server's one core.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -20,7 +20,7 @@ _TOLERANCE = 1e-5  # scikit-learn computes in float64
 
 @dataclass(frozen=True)
 class Contender:
-    """`start(port)` begins at once; `check` raises WrongError.
+    """`start(port)` begins at once; `check` raises WrongAnswerError.
 
     `environment` is the folder of a peer's requirements, named like the package; ours has none.
     """
@@ -44,7 +44,7 @@ class Entry:
     @property
     def record(self) -> Mapping[str, float]:
         """What is asked."""
-        return self.published.right.records[0]
+        return self.published.truth.records[0]
 
     def spawn(self, command: Sequence[str], port: int, env: Mapping[str, str]) -> Child:
         """Start a server that will listen on this port."""
@@ -53,14 +53,14 @@ class Entry:
 
     def check(self, probabilities: Callable[[Any], Sequence[float]]) -> Callable[[bytes], None]:
         """The check for answers in which `probabilities` finds them, in the order of the classes."""
-        right = list(self.published.right.references[0].probabilities[0].values())
+        right = list(self.published.truth.references[0].probabilities[0].values())
 
         def check(body: bytes) -> None:
             try:
                 given = probabilities(msgspec.json.decode(body))
             except (KeyError, IndexError, TypeError, msgspec.MsgspecError) as error:
-                raise WrongError(f"{error!r} in {body[:200]!r}") from error
+                raise WrongAnswerError(f"{error!r} in {body[:200]!r}") from error
             if any(abs(a - b) > _TOLERANCE for a, b in zip(given, right, strict=True)):
-                raise WrongError(f"{given}, it should be {right}")
+                raise WrongAnswerError(f"{given}, it should be {right}")
 
         return check

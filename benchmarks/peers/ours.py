@@ -13,11 +13,11 @@ from demo.processes import Child, start_predictor
 
 def contenders(entry: Entry) -> Iterator[Contender]:
     """Both."""
-    body, right = msgspec.json.encode(entry.record), entry.published.right
+    body, truth = msgspec.json.encode(entry.record), entry.published.truth
     start = partial(_predictor, entry)
-    yield Contender(PREDICTOR, start, "/predict", body, right.single)
+    yield Contender(PREDICTOR, start, "/predict", body, truth.first)
     start = partial(_by_hand, entry)
-    yield Contender(BY_HAND, start, "/predict", body, right.unversioned)
+    yield Contender(BY_HAND, start, "/predict", body, truth.first_unversioned)
 
 
 def _predictor(entry: Entry, port: int) -> Child:

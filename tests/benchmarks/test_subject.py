@@ -8,14 +8,19 @@ from subprocess import Popen
 import pytest
 
 from benchmarks.errors import BenchError
-from benchmarks.right import Right
 from benchmarks.subject import Subject
 from demo.processes import Child
-from stress.truth import Reference
+from stress.truth import Reference, Truth
 
-RIGHT = Right("m", ({"x": 1.0},), (Reference("", ({"a": 0.25, "b": 0.75},)),))
+TRUTH = Truth(
+    "m",
+    ({"x": 1.0},),
+    (Reference("", ({"a": 0.25, "b": 0.75},)), Reference("", ({"a": 0.5, "b": 0.5},))),
+    tolerance=1e-6,
+)
 ANSWER = {
     "prediction": "b",
+    "probability": 0.75,
     "probabilities": {"a": 0.25, "b": 0.75},
     "model_name": "m",
     "model_version": "1",
@@ -27,7 +32,7 @@ def subject(tmp_path):
     """A function: the subject whose server gives this answer."""
     servers = []
 
-    def serve(answer, status=200, check=RIGHT.single):
+    def serve(answer, status=200, check=TRUTH.first):
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 self.rfile.read(int(self.headers["Content-Length"]))
@@ -85,6 +90,6 @@ def test_an_error_ends_the_run(subject):
 def test_a_batch_has_an_answer_for_each_record(subject):
     """Fewer answers would be faster."""
     rows = {"predictions": [ANSWER], "model_name": "m", "model_version": "1"}
-    subject(rows, check=lambda body: RIGHT.batch(body, [0])).verify()
-    with pytest.raises(BenchError, match="1 answers to 2 records"):
-        subject(rows, check=lambda body: RIGHT.batch(body, [0, 0])).verify()
+    subject(rows, check=lambda body: TRUTH.batch(body, [0])).verify()
+    with pytest.raises(BenchError, match="2 records got 1 answers"):
+        subject(rows, check=lambda body: TRUTH.batch(body, [0, 0])).verify()
