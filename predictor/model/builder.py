@@ -1,4 +1,4 @@
-"""Builder: makes one version ready at a time, off the event loop and within a bound."""
+"""Builder: fetches and loads one version at a time, in a thread and within a time limit."""
 
 import asyncio
 import ctypes
@@ -14,11 +14,11 @@ from predictor.model.servable import Interrupt, Servable
 from predictor.model_version import ModelVersion
 from predictor.traces.tracer import TRACES_OFF, Tracer
 
-_SECONDS = 1.0  # until what was let go is freed
+_SECONDS = 1.0  # until released objects are freed
 
 
 def give_back_soon() -> None:
-    """Give back, in a thread, what was freed by then."""
+    """Return freed memory to the system, in a thread, after a second."""
     if (trim := _malloc_trim()) is not None:
         timer = threading.Timer(_SECONDS, trim, [0])
         timer.name = "give-back"
@@ -27,7 +27,7 @@ def give_back_soon() -> None:
 
 
 def give_back_after(owner: object) -> None:
-    """Do so once nothing refers to `owner` any more."""
+    """Return freed memory to the system once `owner` is garbage collected."""
     weakref.finalize(owner, give_back_soon).atexit = False
 
 
@@ -42,8 +42,8 @@ def _malloc_trim() -> Callable[[int], int] | None:
 Fetch = Callable[[ModelVersion], Awaitable[Fetched]]
 Loader = Callable[[ModelVersion, Fetched, Interrupt], Servable]
 
-_END_SECONDS = 5.0  # for a build that was given up
-_MAX_STUCK = 3  # builds that were given up and do not end
+_END_SECONDS = 5.0  # for an abandoned build
+_MAX_STUCK = 3  # abandoned builds that do not end
 
 
 class Builder:
@@ -57,9 +57,9 @@ class Builder:
         end_seconds: float = _END_SECONDS,
         tracer: Tracer = TRACES_OFF,
     ) -> None:
-        """`seconds` bounds one build, from the first byte to the last recorded example.
+        """`seconds` is the time limit of one build, from the first byte to the last recorded example.
 
-        One that was given up has `end_seconds` to end before the next begins beside it.
+        An abandoned build has `end_seconds` to end before the next begins beside it.
         """
         self._end_seconds = end_seconds
         self._fetch = fetch
@@ -74,9 +74,9 @@ class Builder:
     async def build(
         self, version: ModelVersion, fetched: Fetched | None = None
     ) -> tuple[Servable, Fetched]:
-        """A servable of `version`, with the files it was built from; `fetched` are such, if at hand.
+        """A servable of `version`, with the files it was built from; `fetched` saves fetching them.
 
-        Raises LoadError. When cancelled, the thread is told to end, and soon does.
+        Raises LoadError. Cancelling interrupts the thread, which ends soon.
         """
         stage: Stage = "fetch"
         try:
@@ -90,7 +90,7 @@ class Builder:
             reason = f"not ready after {self._seconds:g} s; PREDICTOR_LOAD_SECONDS allows more"
             raise LoadError(stage, reason) from error
         except Exception as error:
-            # A fault of ours must not end the polls.
+            # A bug of ours must not end the polls.
             raise LoadError("internal", f"{type(error).__name__}: {error}") from error
 
     async def _fetched(self, version: ModelVersion) -> Fetched:
@@ -127,9 +127,9 @@ class Builder:
             give_back_soon()  # building takes several times what the servable keeps
 
     async def _have_a_thread(self) -> None:
-        """Wait for the build before to end, as it was told to; if it does not, leave it its thread.
+        """Wait for the interrupted build before; if it does not end, make another thread.
 
-        Raises LoadError where too many do not end.
+        Raises LoadError if too many builds do not end.
         """
         before = self._building
         if before is None or before.done():

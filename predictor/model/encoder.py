@@ -1,7 +1,7 @@
 """Answers to JSON, with the version that computed them: the bodies of `/predict` and `/predict/batch`.
 
-Several answers are encoded at once: msgspec writes all of their numbers in one go, and each row's
-are put into a text that was written when the version was loaded.
+Several answers are encoded at once: msgspec writes the numbers of all rows together, and each row's
+numbers are put into a template that was made when the version was loaded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,23 +29,23 @@ class Encoder:
     def __init__(self, version: ModelVersion, signature: Signature) -> None:
         # `,"model_name":…,"model_version":…}`
         self._version = b"," + _encode(_Version(version.name, version.version))[1:]
-        self._named = _Writer(signature, self._version)
+        self._records = _Writer(signature, self._version)
         self._rows = _Writer(signature, b"}")
 
     def each(
         self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]] = _NONE
     ) -> list[bytes | RequestError]:
-        """The body of one record's answer, for each row; or the error that it gets instead.
+        """For each row, the body of its answer as a single record, or its error.
 
-        `warnings` are those of some rows, by their places.
+        `warnings` are those of some rows, by index.
         """
-        bodies: list[bytes | RequestError] = [*self._named.write(answers, warnings)]
-        for row, fault in answers.errors.items():
-            bodies[row] = fault
+        bodies: list[bytes | RequestError] = [*self._records.write(answers, warnings)]
+        for row, error in answers.errors.items():
+            bodies[row] = error
         return bodies
 
     def rows(self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]] = _NONE) -> bytes:
-        """Part of a batch's answer: for `batch`. None of the rows may be a fault."""
+        """Part of a batch's answer, for `batch`. No row may have an error."""
         return b",".join(self._rows.write(answers, warnings))
 
     def batch(self, rows: Sequence[bytes]) -> bytes:
@@ -54,7 +54,7 @@ class Encoder:
 
 
 class _Writer:
-    """Writes rows that end in `end`: what every answer has behind its own fields."""
+    """Writes rows that end in `end`: the text that follows the fields of every answer."""
 
     def __init__(self, signature: Signature, end: bytes) -> None:
         self._end = end
@@ -70,7 +70,7 @@ class _Writer:
         }
 
     def write(self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]]) -> list[bytes]:
-        """One text a row; that of a fault means nothing."""
+        """One text per row; undefined for a row with an error."""
         bodies = self._write(answers)
         for row, found in warnings.items():
             body = bodies[row].removesuffix(self._end)

@@ -1,7 +1,7 @@
-"""What the first rows show of a graph's outputs: their shapes, which of them are probabilities, and classes.
+"""Observe a graph's outputs in a run of first rows: shapes, probabilities and class labels.
 
-Exporters declare shapes that are wrong (`[None, 1]` for several targets, `[None, 2]` for one margin),
-and only values show whether scores are probabilities. Therefore a run decides.
+Exporters declare wrong shapes (`[None, 1]` for several targets, `[None, 2]` for one margin), and
+only values show whether scores are probabilities. Therefore the run decides, not the declaration.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,13 +24,13 @@ from predictor.model.graph_outputs import (
 from predictor.model.signature import FLOATS, ExtraOutput, Outputs, Port, Signature
 
 Given = Mapping[str, Any]
-"""What one run gave, by the names of the outputs."""
+"""The outputs of one run, by name."""
 
-_NEAR_ONE = 1e-3  # of the sum of a row
-_ROUNDING = 1e-2  # of float32 that is added up in another order, and of what cancels out
+_NEAR_ONE = 1e-3  # distance of a row's sum from one
+_ROUNDING = 1e-2  # float32 added up in another order, cancellation included
 _PROBABILITIES = {"Softmax", "Sigmoid"}  # operators
 _Scored = tuple[Signature, Sequence[NDArray[Any]]]
-"""A signature whose probabilities are of one output, and that output's first rows."""
+"""A signature that takes probabilities from one output, and that output's first rows."""
 
 _CLASSES_WANTED = (
     "output {!r} looks like probabilities; write class_labels into the graph's metadata to serve the "
@@ -54,9 +54,9 @@ _MIXES_ROWS = (
 
 @dataclass(frozen=True)
 class FirstRuns:
-    """What the first rows gave: each row alone, and two together (None where the graph takes one).
+    """The outputs of the first rows: each row alone, and two together (None if the graph takes one).
 
-    `recorded` says that they are recorded examples, and not rows made up here.
+    `recorded` means that the rows are recorded examples, not made-up rows.
     """
 
     single: Sequence[Given]
@@ -65,24 +65,22 @@ class FirstRuns:
 
 
 @dataclass(frozen=True)
-class DeclaredClasses:
-    """What a graph says of its outputs, before any of them was computed.
+class GraphClaims:
+    """Facts about a graph's outputs that are known before a run.
 
-    `class_labels` are those of its metadata, `operators` the types of the nodes that make the outputs.
+    `class_labels` are from its metadata; `operators` are the types of the nodes that make the outputs.
     """
 
     class_labels: Labels = ()
     operators: Mapping[str, str] = field(default_factory=dict)
 
 
-def observe_outputs(
-    signature: Signature, runs: FirstRuns, declared_classes: DeclaredClasses
-) -> Signature:
-    """The signature whose outputs, shapes and class labels are those that the first rows showed.
+def observe_outputs(signature: Signature, runs: FirstRuns, claims: GraphClaims) -> Signature:
+    """The signature with the outputs, shapes and class labels that the first rows showed.
 
     Raises LoadError (stage `signature`, or `examples` for recorded rows without a finite answer).
     """
-    declared = declared_classes.class_labels
+    declared = claims.class_labels
     seen = [_observed(port, runs) for port in signature.results]
     ports = tuple(port for port, _ in seen)
     axes = {port.name: axis for port, axis in seen if axis is not None}
@@ -99,13 +97,11 @@ def observe_outputs(
     signature = _with_axes(signature, axes)
     signature = with_boolean_classes(signature)
     signature = replace(signature, mixes_rows=_mixes_rows(signature, runs))
-    return replace(
-        signature, hints=signature.hints + _hints(signature, runs, declared_classes.operators)
-    )
+    return replace(signature, hints=signature.hints + _hints(signature, runs, claims.operators))
 
 
 def _mixes_rows(signature: Signature, runs: FirstRuns) -> bool:
-    """Whether a row has other numbers beside itself than alone, and by more than rounding."""
+    """Whether a row's outputs beside another row differ from those alone, by more than rounding."""
     if runs.pair is None:
         return False
     for name in signature.outputs.names:
@@ -119,7 +115,7 @@ def _mixes_rows(signature: Signature, runs: FirstRuns) -> bool:
 
 
 def _observed(port: Port, runs: FirstRuns) -> tuple[Port, int | None]:
-    """The output with the shape that it had, and the axis of its rows: None where it has none."""
+    """The output with its observed shape, and the axis of its rows; None if it has no rows."""
     one = runs.single[0].get(port.name)
     two = None if runs.pair is None else runs.pair.get(port.name)
     if isinstance(one, np.ndarray):
@@ -136,7 +132,7 @@ def _observed(port: Port, runs: FirstRuns) -> tuple[Port, int | None]:
 def _observed_sequence(
     port: Port, one: list[Any], two: list[Any] | None
 ) -> tuple[Port, int | None]:
-    """The same of a sequence of tensors: of one for each row, or of one for each target."""
+    """The same for a sequence of tensors: one per row, or one per target."""
     if two is not None and (len(one), len(two)) == (1, 2):
         return replace(port, shape=()), 0
     longer = two if two is not None and len(two) == len(one) else [None] * len(one)
@@ -152,7 +148,7 @@ def _axis(one: tuple[int, ...], two: tuple[int, ...] | None) -> int | None:
     if two is None:
         return 0 if one[:1] == (1,) else None
     for axis in (0, 1):
-        # Another dimension that grows, too, holds what rows are to each other, such as covariances.
+        # If another dimension grows too, the output relates rows to each other, such as covariances.
         if one[axis : axis + 1] == (1,) and two == (*one[:axis], 2, *one[axis + 1 :]):
             return axis
     return None
@@ -164,7 +160,7 @@ def _observed_shape(
     two: tuple[int, ...] | None,
     axis: int | None,
 ) -> tuple[int | None, ...]:
-    """The shape that was seen; a dimension that varies, or is not said to be fixed, is None."""
+    """The observed shape; a dimension that varies, or is not declared as fixed, is None."""
     known = declared if len(declared) == len(one) else (None,) * len(one)
     same = two if two is not None and len(two) == len(one) else one
     return tuple(
@@ -176,7 +172,7 @@ def _observed_shape(
 def _classifier(
     signature: Signature, by_row: Sequence[Port], runs: FirstRuns, declared: Labels
 ) -> Signature:
-    """The signature of a graph that gives labels, with what the values say of them and of scores."""
+    """The signature of a graph with labels; the values show which output has the probabilities."""
     name = str(signature.outputs.label)
     if any(np.size(given[name]) != 1 for given in runs.single):
         if declared:
@@ -220,10 +216,10 @@ def _classifier(
 
 
 def _best(likely: Sequence[_Scored], answered: Sequence[Any]) -> list[_Scored]:
-    """The output that is most likely the classes' probabilities, or several that are so alike.
+    """The output that is most likely the classes' probabilities, or several equally likely ones.
 
-    Others may add up to one, such as attention. It has a column for each class, is called so, and the
-    largest is that of the label.
+    Other outputs may add up to one, too, such as attention. Probabilities have a column per class, a
+    name with "prob", and the largest value in the column of the label.
     """
 
     def contradicts(each: _Scored) -> tuple[bool, bool, bool]:
@@ -247,7 +243,7 @@ def _by_name(signature: Signature, answered: Sequence[Any]) -> list[Any]:
 
 
 def _not_finite(signature: Signature, scores: Sequence[NDArray[Any]], runs: FirstRuns) -> Signature:
-    """A blank row without finite scores says nothing of real rows: each answer shows what they are."""
+    """Accept scores that are not finite for a made-up row: each answer is checked later instead."""
     if runs.recorded:
         number = next(n for n, row in enumerate(scores, 1) if not np.isfinite(row).all())
         raise LoadError("examples", f"recorded example {number} fails: it has no finite answer")
@@ -259,7 +255,7 @@ def _not_finite(signature: Signature, scores: Sequence[NDArray[Any]], runs: Firs
 def _classifier_without_label(
     signature: Signature, by_row: Sequence[Port], runs: FirstRuns
 ) -> Signature:
-    """The signature of floats for which the metadata lists classes: their probabilities, or it is refused."""
+    """The signature of a graph without labels whose metadata lists classes. Raises LoadError otherwise."""
     labels = signature.class_labels
     ports = prefer_named([port for port in by_row if port.type in FLOATS], "prob")
     tables = {p.name: [_scores(given[p.name]) for given in runs.single] for p in ports}
@@ -279,7 +275,7 @@ def _classifier_without_label(
 
 
 def _both(row: NDArray[Any]) -> NDArray[Any]:
-    """The probabilities of two classes, where a row is that of the second."""
+    """The probabilities of both classes, from a row with that of the second class alone."""
     return np.array([1 - row[0], row[0]]) if len(row) == 1 else row
 
 
@@ -289,12 +285,12 @@ def _scores(given: Any) -> NDArray[Any]:
 
 
 def _look_like_probabilities(row: NDArray[Any], labels: Labels) -> bool:
-    # Of one column, only a list of one class says that it is no margin or distance.
+    # A single column may be a margin or a distance, unless exactly one class is listed.
     return are_probabilities(row) and (len(row) > 1 or len(labels) == 1)
 
 
 def _check_near(name: str, scores: Sequence[NDArray[Any]]) -> None:
-    """Raise LoadError for what adds up to one like probabilities, and is none by more than rounding."""
+    """Raise LoadError for scores that add up to one but are outside [0, 1] by more than rounding."""
     for row in scores:
         if len(row) > 1 and abs(row.sum() - 1) <= _NEAR_ONE and not are_probabilities(row):
             raise LoadError(
@@ -333,7 +329,7 @@ def _class_labels(
 
 
 def _is_likeliest(row: NDArray[Any], label: Any) -> bool:
-    """Whether classes by their places can be meant: the likeliest of them is what the model answers."""
+    """Whether the label is the index of the largest score."""
     return int(np.argmax(row)) == label
 
 
@@ -348,7 +344,7 @@ def _unknown_labels(named: Labels, labels: Sequence[Any]) -> LoadError | None:
 
 
 def _with_axes(signature: Signature, axes: Mapping[str, int]) -> Signature:
-    """The signature with the other outputs: those that have rows, and those that responses omit."""
+    """The signature with the other outputs: those with one entry per row, and omitted ones."""
     extra, omitted = [], []
     for port in signature.results:
         if port.name in signature.outputs.main:

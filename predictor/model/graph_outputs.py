@@ -21,10 +21,10 @@ def is_served(port: Port) -> bool:
 
 
 def read_outputs(ports: Sequence[Port], declared: Labels = ()) -> Outputs:
-    """Tell a classifier's label and probabilities from a regressor's value. Raises LoadError for neither.
+    """Find a classifier's label and probabilities, or a regressor's value. Raises LoadError for neither.
 
-    `declared` are the class labels that the graph's metadata lists: floats alone are then their
-    probabilities, and whole numbers, where these are texts, their indices.
+    `declared` are the class labels from the graph's metadata. With them, floats alone are
+    probabilities, and integers are indices of labels that are texts.
     """
     labels = _labels(ports)
     scores = score_candidates(ports)
@@ -44,7 +44,7 @@ def read_outputs(ports: Sequence[Port], declared: Labels = ()) -> Outputs:
 
 
 def with_declared_extra(signature: Signature) -> Signature:
-    """The signature whose other outputs are told, too, where their declaration says that they have rows."""
+    """The signature with the other outputs that have one entry per row by their declaration."""
     read = signature.outputs
     main = signature.result(read.label or read.value or "")
     # [C, 1] or [C, N], as of a graph that gathers on axis 1.
@@ -58,7 +58,7 @@ def with_declared_extra(signature: Signature) -> Signature:
 
 
 def with_boolean_classes(signature: Signature) -> Signature:
-    """The signature whose classes are false and true, where the graph answers booleans for 0 and 1."""
+    """The signature with classes false and true, if the graph answers booleans for classes 0 and 1."""
     label = signature.result(str(signature.outputs.label))
     if label.type != "tensor(bool)" or not set(signature.class_labels) <= {0, 1}:
         return signature
@@ -72,10 +72,10 @@ def with_boolean_classes(signature: Signature) -> Signature:
 
 
 def _labels(ports: Sequence[Port]) -> list[Port]:
-    """What may be the label, the likeliest first. skl2onnx adds `decision_path` and `decision_leaf`.
+    """Outputs that may be the label, the most likely first; not skl2onnx's `decision_path` and such.
 
-    Several columns behind a number are a mask or a list of places rather than labels, unless they are
-    called so.
+    Several columns after an output of floats are a mask or indices rather than labels, unless their
+    name has "label".
     """
     found = [p for p in ports if p.type in _LABELS and not p.name.startswith("decision_")]
     if ports and ports[0].type in FLOATS:
@@ -84,11 +84,12 @@ def _labels(ports: Sequence[Port]) -> list[Port]:
 
 
 def score_candidates(ports: Sequence[Port]) -> list[Port]:
-    """What may be a classifier's probabilities, the likeliest first."""
+    """Outputs that may be a classifier's probabilities, the most likely first."""
     maps = [port for port in ports if port.type.startswith("seq(map(")]
     wide = [port for port in ports if port.type in FLOATS and len(port.shape) == 2]  # noqa: PLR2004
     return maps or prefer_named(wide, "prob")
 
 
 def prefer_named(ports: list[Port], part: str) -> list[Port]:
+    """The outputs, first those with this part in their name."""
     return sorted(ports, key=lambda port: part not in port.name.lower())

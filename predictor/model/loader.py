@@ -1,4 +1,4 @@
-"""Loading: files become a servable that has proved, on recorded examples, that it answers right."""
+"""Loading: turn the files of a version into a servable, and check it on its recorded examples."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from predictor.errors import LoadError, RequestError, Stage
 from predictor.model.answers import Answer
 from predictor.model.artifact import Fetched
 from predictor.model.decoder import RowDecoder
-from predictor.model.first_runs import DeclaredClasses
+from predictor.model.first_runs import GraphClaims
 from predictor.model.graph import Labels, read_graph
 from predictor.model.graph_categories import only_categories, refuses_values
 from predictor.model.graph_outputs import read_outputs
@@ -34,11 +34,11 @@ from predictor.model.servable import (
 from predictor.model.signature import Port, Row, Signature, label_name
 from predictor.model.training_ranges import FeatureProfile, check_profiles, read_background
 from predictor.model.training_ranges import usual as usual_ranges
-from predictor.model.warm_up import first_computed, first_rows, unverified, warm_up
+from predictor.model.warm_up import first_computed, first_rows, warm_up, without_first_row
 from predictor.model_version import ModelVersion
 
 During = Callable[[Stage], AbstractContextManager[object]]
-_SMALL_GRAPH = 16 << 20  # bytes; reading a larger one for a hint would take too long
+_MAX_GRAPH_FOR_HINTS = 16 << 20  # bytes; reading a larger graph for a hint takes too long
 _TOLERANCE = 1e-5  # absolute, on probabilities; relative on regressed values
 
 
@@ -47,7 +47,7 @@ def _nobody(_: Stage) -> AbstractContextManager[None]:
 
 
 class _Metadata(msgspec.Struct, frozen=True):
-    """What our exporter writes into the graph's metadata. Other graphs have none of it."""
+    """The entries of the graph's metadata; our exporter writes them, other graphs have few or none."""
 
     feature_names: list[str] | None = None
     optional_features: list[str] = []
@@ -68,13 +68,13 @@ def load(
     runs: Runs | None = None,
     ignore_unknown: bool = False,
 ) -> Servable:
-    """Build a servable and prove that it answers. Blocks for as long as the model is large.
+    """Build a servable and check that it answers. Blocks; large models take long.
 
-    Each stage is done within `during(stage)`. `runs` makes the calls of what serves; by default nothing
-    bounds them. With `ignore_unknown`, records may have further fields.
+    Each stage runs within `during(stage)`. `runs` makes the calls of the servable; by default they
+    have no time limit. With `ignore_unknown`, records may have further fields.
 
-    Raises LoadError with the stage: `session`, `signature`, `warm_up` or `examples`. It ends soon,
-    with any of them, once `interrupt` is thrown.
+    Raises LoadError with the stage: `session`, `signature`, `warm_up` or `examples`; also soon after
+    `interrupt` is thrown.
     """
     started = time.perf_counter()
     with during("session"):
@@ -83,7 +83,7 @@ def load(
         metadata = _metadata(session)
         mlmodel = read_mlmodel(fetched.mlmodel)
         python_function = PythonFunction.read(mlmodel)
-        signature, declared_classes = _signature(session, metadata, fetched, mlmodel)
+        signature, claims = _signature(session, metadata, fetched, mlmodel)
         check_profiles(metadata.feature_profiles, signature.features)
         background = read_background(metadata.background, signature.features)
         usual = usual_ranges(signature.features, metadata.feature_profiles)
@@ -98,7 +98,7 @@ def load(
     )  # fmt: skip
     rows = [_row(servable, example) for example in servable.examples]
     with during("warm_up"):
-        servable, row = _warmed_up(servable, rows, fetched, declared_classes)
+        servable, row = _warmed_up(servable, rows, fetched, claims)
     DeclaredOutputs.read(mlmodel).check(servable.signature)
     with during("examples"):
         _replay(servable)
@@ -113,20 +113,20 @@ def load(
 
 
 def _warmed_up(
-    servable: Servable, recorded: Sequence[Row], fetched: Fetched, declared_classes: DeclaredClasses
+    servable: Servable, recorded: Sequence[Row], fetched: Fetched, claims: GraphClaims
 ) -> tuple[Servable, Row]:
-    """The servable that knows its outputs, and a row that it computes, if one is known."""
+    """The servable with its observed outputs, and a row that it computes, if one is known."""
     if recorded:
-        return warm_up(servable, recorded, recorded[0], declared_classes), recorded[0]
+        return warm_up(servable, recorded, recorded[0], claims), recorded[0]
     signature, graph = servable.signature, fetched.graph
     rows = first_rows(signature, servable.decoder, servable.profiles, graph, fetched.input_example)
-    row, fault = first_computed(servable, rows)
-    if fault is None:
-        return warm_up(servable, (), row, declared_classes), row
+    row, error = first_computed(servable, rows)
+    if error is None:
+        return warm_up(servable, (), row, claims), row
     values = any(feature.type in {"string", "integer"} for feature in signature.features)
     if values or refuses_values(graph):
-        return unverified(servable, fault), row
-    raise fault
+        return without_first_row(servable, error), row
+    raise error
 
 
 def _metadata(session: Any) -> _Metadata:
@@ -144,8 +144,8 @@ def _metadata(session: Any) -> _Metadata:
 
 def _signature(
     session: Any, metadata: _Metadata, fetched: Fetched, mlmodel: Mapping[str, Any]
-) -> tuple[Signature, DeclaredClasses]:
-    """The signature as it is declared, and what the graph says of its outputs."""
+) -> tuple[Signature, GraphClaims]:
+    """The declared signature, and facts about the graph's outputs."""
     ports = tuple(_port(node) for node in session.get_inputs())
     given = tuple(_port(node) for node in session.get_outputs())
     labels: Labels = tuple(metadata.class_labels or ())
@@ -155,7 +155,7 @@ def _signature(
     taken = {feature.name for feature in features}
     ignored = tuple(column for column in declared.columns if column not in taken)
     operators: Mapping[str, str] = {}
-    if not labels and (outputs.label is not None or len(fetched.graph) <= _SMALL_GRAPH):
+    if not labels and (outputs.label is not None or len(fetched.graph) <= _MAX_GRAPH_FOR_HINTS):
         facts = read_graph(fetched.graph)
         labels = facts.class_labels if outputs.label is not None else ()
         operators = facts.operators
@@ -163,7 +163,7 @@ def _signature(
     signature = Signature(
         features, ports, outputs, labels, metadata.positive_class, given, ignored=ignored
     )
-    return signature, DeclaredClasses(tuple(metadata.class_labels or ()), operators)
+    return signature, GraphClaims(tuple(metadata.class_labels or ()), operators)
 
 
 def _check_classes(labels: Labels, positive_class: str | None) -> None:
@@ -197,7 +197,7 @@ def _proven_linear(servable: Servable, entry: LinearEntry | None) -> Linear | No
 
 
 def _replay(servable: Servable) -> None:
-    """Answer the recorded examples again. Raises LoadError where an answer is another one."""
+    """Answer the recorded examples again. Raises LoadError if an answer differs."""
     rows = [_row(servable, example) for example in servable.examples]
     for number, (example, answer) in enumerate(
         zip(servable.examples, servable.answer(rows) if rows else (), strict=True), 1

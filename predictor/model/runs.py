@@ -1,4 +1,4 @@
-"""ONNX Runtime calls that a thread watches, and stops when they take too long; and its error messages."""
+"""ONNX Runtime calls with a time limit: a watchdog thread stops those that take too long."""
 
 import asyncio
 import os
@@ -12,45 +12,45 @@ from predictor.errors import InferenceTimeout
 from predictor.log_events import EVENT_LOOP_STUCK
 from predictor.model.servable import Run, new_options
 
-_LOOK_SECONDS = 0.1
+_CHECK_SECONDS = 0.1
 _LOOP_SECONDS = 0.5
-"""What a call on the event loop may take. The rows are then computed again, in a thread."""
+"""The time limit of a call on the event loop. After it, the rows are computed again in a thread."""
 _STUCK_SECONDS = 30.0
-"""What may pass after that until the call ends; the supervisor waits as long for a worker that hangs."""
+"""After that, how long the call may take to end; the supervisor waits as long for a hanging worker."""
 
 
 class _Slot:
     """The calls of one thread, one after the other. `number` is odd while one is in progress."""
 
-    def __init__(self, *, on_loop: bool, most_looks: int) -> None:
+    def __init__(self, *, on_loop: bool, max_checks: int) -> None:
         self.on_loop = on_loop
         self.options = new_options()
         self.number = 0
         self.stopped = -1
-        self._most_looks = most_looks
+        self._max_checks = max_checks
         self._seen = -1
-        self.looks = 0
+        self.checks = 0
 
-    def look(self) -> None:
-        """Stop the call that is in progress once it was seen so often."""
+    def check(self) -> None:
+        """Stop the call in progress at its `max_checks`-th check."""
         number = self.number
         if number % 2 == 0 or number != self._seen:
-            self._seen, self.looks = number, 0
+            self._seen, self.checks = number, 0
             return
-        self.looks += 1
-        if self.looks == self._most_looks:
+        self.checks += 1
+        if self.checks == self._max_checks:
             self.stopped = number  # before the next line, which ends the call
             self.options.terminate = True
 
 
 def end_process() -> None:
-    """End the process, for whoever starts it again: its event loop waits for a call that does not end."""
+    """End the process, because its event loop waits for a call that does not end; it is restarted."""
     EVENT_LOOP_STUCK.log(seconds=_STUCK_SECONDS)
     os._exit(1)
 
 
 class WatchedRuns:
-    """Makes calls, in any thread. The one that watches is started with the first call."""
+    """Makes calls, in any thread; the first call starts the watchdog thread."""
 
     def __init__(
         self,
@@ -58,20 +58,20 @@ class WatchedRuns:
         stuck: Callable[[], None] = end_process,
         stuck_seconds: float = _STUCK_SECONDS,
     ) -> None:
-        """`seconds` bound a call in a thread.
+        """`seconds` is the time limit of a call in a thread.
 
-        `stuck` is called, in a thread, where a call on the event loop goes on for `stuck_seconds` after
-        it was told to end.
+        `stuck` is called, in a thread, if a call on the event loop goes on for `stuck_seconds` after
+        its time limit.
         """
         self._seconds = seconds
         self._stuck = stuck
-        self._stuck_looks = round((_LOOP_SECONDS + stuck_seconds) / _LOOK_SECONDS)
+        self._stuck_checks = round((_LOOP_SECONDS + stuck_seconds) / _CHECK_SECONDS)
         self._own = threading.local()
         self._lock = threading.Lock()
         self._slots: list[weakref.ref[_Slot]] = []
 
     def __call__(self, run: Run, names: list[str], feed: Mapping[str, Any]) -> Sequence[Any]:
-        """Make a call. Raises what it raises, or InferenceTimeout."""
+        """Make a call. Raises InferenceTimeout after the time limit; other exceptions pass through."""
         try:
             slot: _Slot = self._own.slot
         except AttributeError:
@@ -87,13 +87,13 @@ class WatchedRuns:
                 raise InferenceTimeout(self._seconds) from None
         finally:
             slot.number += 1
-        # The one before it was to be stopped, and ended by itself at that moment.
+        # The stop was meant for the call before, which ended by itself at that moment.
         return self(run, names, feed)
 
     def _new_slot(self) -> _Slot:
         on_loop = _on_loop()
         seconds = min(_LOOP_SECONDS, self._seconds) if on_loop else self._seconds
-        slot = _Slot(on_loop=on_loop, most_looks=max(1, round(seconds / _LOOK_SECONDS)))
+        slot = _Slot(on_loop=on_loop, max_checks=max(1, round(seconds / _CHECK_SECONDS)))
         with self._lock:
             begins = not self._slots
             self._slots = [each for each in self._slots if each()] + [weakref.ref(slot)]
@@ -103,10 +103,10 @@ class WatchedRuns:
 
     def _watch(self) -> None:
         while True:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_CHECK_SECONDS)
             for slot in filter(None, [each() for each in self._slots]):
-                slot.look()
-                if slot.on_loop and slot.looks == self._stuck_looks:
+                slot.check()
+                if slot.on_loop and slot.checks == self._stuck_checks:
                     self._stuck()
 
 

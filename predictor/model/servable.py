@@ -31,7 +31,7 @@ import onnxruntime as ort
 
 
 class Interrupt:
-    """Carries one message, once, from the one who gave up to the one who works."""
+    """Stops the thread that builds a version: `throw` runs the registered actions, once."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -39,7 +39,7 @@ class Interrupt:
         self._raised = False
 
     def on_raise(self, action: Callable[[], None]) -> None:
-        """Run `action` when it is raised, at once if it was. It must be quick and safe in any thread."""
+        """Run `action` on `throw`, or now if it was called. It must be quick and safe in any thread."""
         with self._lock:
             self._actions.append(action)
             raised = self._raised
@@ -47,7 +47,7 @@ class Interrupt:
             action()
 
     def throw(self) -> None:
-        """Run what was registered, and whatever will be."""
+        """Run the registered actions; actions that are registered later run at once."""
         with self._lock:
             self._raised = True
             actions = list(self._actions)
@@ -56,13 +56,13 @@ class Interrupt:
 
 
 LOOP_SECONDS = 1e-3
-"""What one call may hold up the event loop.
+"""The longest call that may run on the event loop; longer ones run in a thread.
 
-Handing work to a thread and hearing back took 96 µs at the median, on one core: below this border
-that would be a good part of the whole, above it `/health` and every other client would feel it.
+A round trip to a thread takes 96 µs at the median, on one core. For a shorter call that would be a
+large part of the whole; a longer one on the loop would delay `/health` and every other client.
 """
-_MOST_ROWS = 128  # decoding and encoding so many takes as long again
-_MOST_VALUES = 8192  # the same, for records of many features
+_MAX_ROWS = 128  # decoding and encoding them takes as long as computing
+_MAX_VALUES = 8192  # the same for records with many features
 _ROWS = 16
 _TIMES = 5
 
@@ -75,14 +75,14 @@ class Cost:
     row: float = 0.0
 
     def rows_on_loop(self, features: int) -> int:
-        """How many rows of so many features may be answered on the event loop at once.
+        """How many rows with this number of features may run on the event loop in one call.
 
-        0 says that one is too many: it is answered in a thread.
+        0 means that even one row runs in a thread.
         """
         if self.call + self.row > LOOP_SECONDS:
             return 0
         affordable = (LOOP_SECONDS - self.call) / self.row if self.row else math.inf
-        return max(1, int(min(affordable, _MOST_ROWS, _MOST_VALUES / features)))
+        return max(1, int(min(affordable, _MAX_ROWS, _MAX_VALUES / features)))
 
 
 def measure(
@@ -90,7 +90,7 @@ def measure(
 ) -> Cost:
     """The cost of `run`, which takes rows and is warm.
 
-    Of several times the least counts: whatever else runs meanwhile only adds to it.
+    The shortest of several runs counts, because other work on the machine only adds to it.
     """
     one = _seconds(run, [row], clock)
     if one > LOOP_SECONDS:
@@ -114,14 +114,14 @@ def _seconds(
 Run = Callable[[list[str], Mapping[str, Any], ort.RunOptions], Sequence[Any]]
 """ONNX Runtime's own call: names of outputs, tensors, options."""
 Runs = Callable[[Run, list[str], Mapping[str, Any]], Sequence[Any]]
-"""What makes such a call, with options of its choice."""
+"""Makes such a call, and chooses its options."""
 
-MAX_ROWS_A_CALL = 512  # of a batch: between two calls, the loop has its turn
-_CALL_SECONDS = 1.0  # that a call of many rows should take at most
+MAX_ROWS_A_CALL = 512  # of a batch; the event loop runs between two calls
+_CALL_SECONDS = 1.0  # the longest that a call with many rows should take
 
 
 class RecordedExample(msgspec.Struct, frozen=True):
-    """A record and the answer that scikit-learn gave for it when the model was exported."""
+    """A record, with the answer of scikit-learn when the model was exported."""
 
     record: dict[str, Any]
     prediction: str | int | float | bool | list[str | int | float | bool]
@@ -132,9 +132,9 @@ class RecordedExample(msgspec.Struct, frozen=True):
 class Servable:
     """One model version, ready to answer. Two requests may run on it at the same time.
 
-    `loaded_at` is a moment of `clock.now`. `profiles`, in the order of the features, and `background`, training rows that never leave the
-    service, are empty where the artifact has none. `categories` are those that the graph cannot do
-    without, by the places of the features.
+    `loaded_at` is a time of `clock.now`. `profiles` are in the order of the features; `background`
+    are training rows, which never leave the service; both are empty if the artifact has none.
+    `categories`, by the index of a feature, are the only values that the graph computes.
     """
 
     model_version: ModelVersion
@@ -155,13 +155,13 @@ class Servable:
 
     @cached_property
     def rows_on_loop(self) -> int:
-        """How many rows may be answered on the event loop at once; 0 where one takes too long."""
+        """How many rows may run on the event loop in one call; 0 if even one takes too long."""
         return self.cost.rows_on_loop(len(self.signature.features))
 
     @cached_property
     def rows_a_call(self) -> int:
-        """How many rows of a batch are computed at once: fewer of a slow model, or none would finish."""
-        # What a row takes in a batch is not known of a slow model: at most as long as one alone.
+        """How many rows of a batch run in one call: fewer for a slow model, so that calls finish in time."""
+        # The time per row in a batch is unknown for a slow model; it is at most that of a row alone.
         row = self.cost.row or self.cost.call
         return max(1, int(min(MAX_ROWS_A_CALL, _CALL_SECONDS / row if row else math.inf)))
 
@@ -176,7 +176,7 @@ class Servable:
         return Ranges(self.signature, self.profiles)
 
     def answer(self, rows: Sequence[Row]) -> Answers:
-        """One answer per row, in order; a row that the model cannot compute gets its error instead.
+        """One answer per row, in order, or the error of a row that the model cannot compute.
 
         Raises InferenceTimeout.
         """
@@ -188,7 +188,7 @@ class Servable:
             raise
         except Exception as error:  # noqa: BLE001  ONNX Runtime raises a dozen types, all its own
             if len(rows) > 1:
-                # One row may have failed them all: each is asked alone.
+                # One row may have failed the whole call, so each runs alone.
                 return self._predict_one_by_one(rows)
             return Answers.of(self.signature, [self._not_computed(rows[0], error)])
         answers = read_answers(self.signature, outputs)
@@ -198,7 +198,7 @@ class Servable:
         return answers
 
     def _not_computed(self, row: Row, error: Exception) -> InvalidRecord:
-        """Why a row has no answer: the categories in it that are not known, or ONNX Runtime's reason."""
+        """The error of a row: its unknown categories, or else ONNX Runtime's reason."""
         values = np.frombuffer(row, np.float32).tolist() if isinstance(row, bytes) else row
         unknown = [
             FieldError(
@@ -216,17 +216,17 @@ class Servable:
         return Answers.of(self.signature, [a for row in rows for a in self.answer([row])])
 
     def run(self, rows: Sequence[Row]) -> Sequence[Any]:
-        """The outputs that make the answer, as ONNX Runtime gives them. Raises what it raises."""
+        """The outputs that make the answer, from ONNX Runtime; its exceptions pass through."""
         return self.compute(self.signature.outputs.names, self.signature.feed(rows))
 
     def compute(self, names: list[str], feed: Mapping[str, Any]) -> Sequence[Any]:
-        """The outputs of these names, for tensors as `Signature.feed` makes them. Raises as `run`."""
+        """The outputs of these names, for tensors from `Signature.feed`. Raises as `run`."""
         return self.runs(self._run, names, feed)
 
     @cached_property
     def _run(self) -> Run:
-        # What Python wraps around it looks at the names and types of what is fed, which the
-        # signature settled when the version was loaded, and takes a quarter of the time of a row.
+        # ONNX Runtime's Python wrapper checks names and types of the inputs again, which takes a
+        # quarter of the time of a row. The signature has checked them when the version was loaded.
         compiled = getattr(self.session, "_sess", self.session)
         run: Run = compiled.run
         return run
@@ -258,18 +258,18 @@ def open_session(fetched: Fetched, interrupt: Interrupt) -> ort.InferenceSession
         path = fetched.artifact.onnx_path
         reason = missing_locale(error) or one_line(error)
         raise LoadError("session", f"ONNX Runtime cannot load {path}: {reason}") from error
-    # Kept to open the session anew with other providers, which nobody asks for: as large as the file.
+    # A copy of the file, kept only to reopen the session with other providers.
     vars(session).pop("_model_bytes", None)
     return session
 
 
 def new_options() -> ort.RunOptions:
-    """Options for calls, which end at the next node of the graph once `terminate` is set."""
+    """Options for calls; a call ends at the next node of the graph once `terminate` is set."""
     return ort.RunOptions()
 
 
 def unwatched() -> Runs:
-    """Calls that nothing interrupts; without any options, ONNX Runtime makes new ones for each."""
+    """Calls without a time limit, with shared options: ONNX Runtime would make new ones for each."""
     return _with(ort.RunOptions())
 
 

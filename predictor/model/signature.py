@@ -1,4 +1,4 @@
-"""What a model takes and gives: named features, the tensors they become, the outputs to read."""
+"""A model's signature: named features, the tensors that rows become, and the outputs to read."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -108,10 +108,9 @@ class Outputs:
     has `value`.
 
     `several` says that `label` has several targets, so that a prediction is a list; `indexed` that it
-    is an index into `class_labels`; `axis` is that of the rows of `label` or `value`, as `ExtraOutput` has
-    it; `unverified` that no row was there to show whether `probabilities` are probabilities: each answer
-    shows it. `omitted` are the names of outputs that no answer has,
-    and why.
+    is an index into `class_labels`; `axis` is that of the rows of `label` or `value`, as in
+    `ExtraOutput`; `unverified` that no first row has shown whether `probabilities` are probabilities,
+    so each answer is checked. `omitted` are the outputs that no answer has, with the reason.
     """
 
     label: str | None = None
@@ -144,7 +143,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a record must hold, how rows become tensors, and what comes out.
+    """The features of a record, how rows become tensors, and the outputs.
 
     `ports` are the graph's inputs, `results` its outputs, with the shapes that the first rows had.
     `hints` are sentences about what the graph's metadata could add.

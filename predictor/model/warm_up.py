@@ -1,4 +1,4 @@
-"""Warming up: the first rows, which are the slow ones, show what a graph's outputs mean."""
+"""Warm-up: compute first rows, so that later ones are fast, and observe the graph's outputs in them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ import msgspec
 
 from predictor.errors import LoadError, RequestError
 from predictor.model.decoder import RowDecoder
-from predictor.model.first_runs import DeclaredClasses, FirstRuns, Given, observe_outputs
+from predictor.model.first_runs import FirstRuns, Given, GraphClaims, observe_outputs
 from predictor.model.graph_categories import Categories, known_categories
 from predictor.model.graph_outputs import is_served, with_boolean_classes, with_declared_extra
 from predictor.model.onnx_errors import one_line
@@ -27,7 +27,7 @@ def first_rows(
     graph: bytes,
     input_example: bytes | None,
 ) -> Iterator[Row]:
-    """Rows to try until one is computed, each made when it is asked for."""
+    """Rows to try, one after the other, until the graph computes one."""
     if input_example is not None:
         yield from example_rows(input_example, signature.features, decoder)
     usual = [profile.median for profile in profiles] or [None] * len(signature.features)
@@ -38,9 +38,9 @@ def first_rows(
 
 
 def example_rows(content: bytes, features: Sequence[Feature], decoder: RowDecoder) -> Iterator[Row]:
-    """The first rows of MLflow's `input_example.json`, as far as they are records of this model.
+    """The first rows of MLflow's `input_example.json` that are records of this model.
 
-    It is a frame (`columns` and `data`), rows as lists or objects, columns by name, or one of these
+    The file has a frame (`columns` and `data`), rows as lists or objects, columns by name, or one of these
     under `inputs` or `instances`, as older versions wrote arrays.
     """
     try:
@@ -81,7 +81,7 @@ def _only(value: Any) -> Any:
 
 
 def _row(signature: Signature, numbers: Sequence[float | None], known: Categories) -> Row:
-    """A category where some are known, else the number where it fits the type, else a blank."""
+    """For each feature a known category, else the number if it fits the type, else a blank."""
     row = []
     for place, (feature, number) in enumerate(zip(signature.features, numbers, strict=True)):
         row.append(_value(feature, number, known.get(place)))
@@ -98,22 +98,22 @@ def _value(feature: Feature, number: float | None, category: Value | None) -> Va
 
 
 def first_computed(servable: Servable, rows: Iterable[Row]) -> tuple[Row, LoadError | None]:
-    """The first of these rows that the graph computes; where it computes none, the last, and why."""
-    row, fault = blank_row(servable.signature), None
+    """The first of these rows that the graph computes; if it computes none, the last and its error."""
+    row, failure = blank_row(servable.signature), None
     for row in rows:
         try:
             _try(servable, [row])
         except LoadError as error:
-            fault = error
+            failure = error
         else:
             return row, None
-    return row, fault
+    return row, failure
 
 
 def warm_up(
-    servable: Servable, recorded: Sequence[Row], row: Row, declared: DeclaredClasses
+    servable: Servable, recorded: Sequence[Row], row: Row, declared: GraphClaims
 ) -> Servable:
-    """The servable that knows what its outputs mean, from `recorded` rows or, without any, from `row`.
+    """The servable with its outputs as observed for the `recorded` rows or, without any, for `row`.
 
     Raises LoadError, with stage `signature`, `warm_up` or `examples`.
     """
@@ -124,15 +124,15 @@ def warm_up(
     return servable
 
 
-def unverified(servable: Servable, error: LoadError) -> Servable:
-    """The servable whose graph refuses every row of ours: "" or 0 need not be a category that it knows.
+def without_first_row(servable: Servable, error: LoadError) -> Servable:
+    """The servable of a graph that refuses every made-up row: its categories may not include "" or 0.
 
-    Raises `error` where the answers to come could not be read without a row that runs.
+    Raises `error` if later answers could not be read without an observed row.
     """
     signature = with_boolean_classes(with_declared_extra(servable.signature))
     if signature.outputs.probabilities and not (signature.outputs.mapped or signature.class_labels):
         raise error
-    # No run has shown which axis is that of the rows, so each is computed alone.
+    # The axis of the rows is unknown, so each row is computed alone.
     outputs = replace(signature.outputs, unverified=True)
     return replace(servable, signature=replace(signature, outputs=outputs, mixes_rows=True))
 
@@ -147,7 +147,7 @@ def _answer_several(servable: Servable, rows: Sequence[Row]) -> None:
 
 
 def _pair(servable: Servable, row: Row) -> Given | None:
-    """What two rows together give; None where the graph takes one at a time."""
+    """The outputs of two rows together; None if the graph takes one row at a time."""
     if servable.signature.one_row_at_a_time:
         return None
     try:
@@ -167,5 +167,5 @@ def _try(servable: Servable, rows: Sequence[Row]) -> Given:
 
 
 def blank_row(signature: Signature) -> Row:
-    """A row that means nothing, for a graph that came without examples."""
+    """A row of blanks, for a graph without examples."""
     return tuple(feature.blank for feature in signature.features)
