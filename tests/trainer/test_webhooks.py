@@ -100,7 +100,7 @@ def test_an_example_shows_whether_the_service_takes_it(run, receiver, secret):
     assert receiver.got[0]["X-MLflow-Signature"].startswith("v1,")
     done = run("set", f"{receiver.url}/403", "--secret-file", secret, "--try")
     assert done.exit_code == 1
-    assert "was not taken: 403" in done.stderr
+    assert "did not accept the example that MLflow sent: 403" in done.stderr
 
 
 def test_a_wrong_secret_file_changes_nothing(run, webhooks, tmp_path):
