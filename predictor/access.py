@@ -1,4 +1,4 @@
-"""Access: which keys each route asks for, in one table, and who has them."""
+"""Access: which keys open each route, in one table, and which keys exist."""
 
 import asyncio
 import contextlib
@@ -22,22 +22,22 @@ _OPEN |= {f"/inference.GRPCInferenceService/{name}" for name in ("ServerLive", "
 _OPEN |= {"/v2/health/live", "/v2/health/ready"}
 _SIGNED = {"/webhooks/mlflow"}  # each request has a signature of its own
 _OPERATIONS = {"/metrics", "/model", "/events"}
-NOBODYS = ""
-"""In place of a route that no key opens, where there are keys."""
+NO_ROUTE = ""
+"""The route of a path that the table does not describe: where there are keys, none opens it."""
 
-_LOOK_SECONDS = 1.0  # between two looks at the files: so long a key that was taken out may work
+_LOOK_SECONDS = 1.0  # between two reads of the files: a removed key may work for so long
 _QUIET_SECONDS = 10.0  # between two lines of the log about requests without a good key
 
 
 def needs(route: str) -> Kind | None:
-    """Whose keys a route asks for, by its path; None for nobody's. What is in no row is not open."""
+    """The kind of keys that open a route, by its path; None for an open route. An unknown route is not open."""
     if route in _OPEN or route in _SIGNED:
         return None
     return "operations_keys_file" if route in _OPERATIONS else "api_keys_file"
 
 
 class Access:
-    """Who may ask for what. Where a kind of keys has no file, everybody may."""
+    """Checks the API keys of requests. Routes whose kind of keys has no file are open."""
 
     def __init__(self, files: Mapping[Kind, KeyFile], observe: Observe) -> None:
         self._files = dict(files)
@@ -47,7 +47,7 @@ class Access:
 
     @classmethod
     def of(cls, settings: Settings, observe: Observe) -> "Access":
-        """With the files that the settings name. Raises SettingsError for one that cannot be used."""
+        """Read the files that the settings name. Raises SettingsError for a file that cannot be used."""
         files: dict[Kind, KeyFile] = {}
         paths = (settings.api_keys_file, settings.operations_keys_file)
         for kind, path in zip(KINDS, paths, strict=True):
@@ -59,56 +59,56 @@ class Access:
         return cls(files, observe)
 
     @property
-    def asks(self) -> bool:
-        """Whether anything asks for a key."""
+    def has_keys(self) -> bool:
+        """Whether any route needs a key."""
         return bool(self._files)
 
     def guards(self, route: str) -> bool:
-        """Whether a route asks for a key."""
-        return self.asks if route == NOBODYS else needs(route) in self._files
+        """Whether a route needs a key."""
+        return self.has_keys if route == NO_ROUTE else needs(route) in self._files
 
     def allows(self, route: str, headers: Headers) -> bool:
-        """Whether a request with these header fields, names in lower case, may ask a route."""
+        """Whether these header fields, with names in lower case, authorise a request to a route."""
         return not self.guards(route) or self._owner(route, _presented(headers)) is not None
 
     def check(self, route: str, headers: Headers, client: str) -> str | None:
-        """The name of the key that asks; None where none is needed. Raises Unauthorized."""
+        """The name of the request's key; None where none is needed. Raises Unauthorized."""
         if not self.guards(route):
             return None
         key = _presented(headers)
         owner = self._owner(route, key)
         if owner is None:
-            self._tell(route, client, "none" if key is None else "unknown")
+            self._log_refusal(route, client, "none" if key is None else "unknown")
             raise Unauthorized(given=key is not None)
         return owner
 
     def _owner(self, route: str, key: bytes | None) -> str | None:
         kind = needs(route)
-        if not key or kind is None or route == NOBODYS:
+        if not key or kind is None or route == NO_ROUTE:
             return None
         return self._files[kind].keys.owner(key)
 
-    def _tell(self, route: str, client: str, key: str) -> None:
-        """Log the first request that is refused, and later how many were; never what it presented."""
+    def _log_refusal(self, route: str, client: str, key: str) -> None:
+        """Log refused requests, at most once in ten seconds; never the key that a request had."""
         if times := self._refusals.hit():
             KEY_REFUSED.log(endpoint=route, key=key, client=client, requests=times)
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """Look at the files again and again meanwhile."""
-        looks = asyncio.create_task(self._look_on())
+        """Read the files again and again meanwhile."""
+        reading = asyncio.create_task(self._read_on())
         try:
             yield
         finally:
-            looks.cancel()
+            reading.cancel()
 
-    async def _look_on(self) -> None:
+    async def _read_on(self) -> None:
         while self._files:
             await asyncio.sleep(_LOOK_SECONDS)
             await self.look()
 
     async def look(self) -> None:
-        """Take the keys that the files hold now; those of a file that is broken stay as they were."""
+        """Read all files now. After a failed read, the previous keys of that file stay valid."""
         await asyncio.gather(*(self._look_at(kind, file) for kind, file in self._files.items()))
 
     async def _look_at(self, kind: Kind, file: KeyFile) -> None:

@@ -205,7 +205,7 @@ def create_api(service: Service) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(guard(access))] if access.asks else [],
+        dependencies=[Depends(guard(access))] if access.has_keys else [],
     )
     api.include_router(predict.routes(batcher, settings))
     api.include_router(explain.routes(batcher, settings))

@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from structlog.contextvars import bind_contextvars
 
-from predictor.access import NOBODYS, Access
+from predictor.access import NO_ROUTE, Access
 from predictor.http import problems, request_id
 
 Scope = MutableMapping[str, Any]
@@ -197,7 +197,7 @@ def guard(access: Access) -> Callable[[Request], Awaitable[None]]:
         client = request.client.host if request.client else ""
         route = scope["route"].path
         # A path that no row of the table describes needs a key that nobody has.
-        named = route if _is_whole(route, scope["path"]) else NOBODYS
+        named = route if _is_whole(route, scope["path"]) else NO_ROUTE
         owner = access.check(named, scope["headers"], client)
         if owner is not None:
             bind_contextvars(asked_by=owner)  # in every line of the log about this request
