@@ -31,7 +31,7 @@ class SlowBuilds:
         self.most = 0
         self._lock = threading.Lock()
 
-    def __call__(self, version, *files):
+    def __call__(self, version, *files, **options):
         with self._lock:
             self.started.append(version.number)
             self.inside += 1
@@ -39,7 +39,7 @@ class SlowBuilds:
         try:
             if version.number in self.slow:
                 self.let_go.wait()
-            return load(version, *files)
+            return load(version, *files, **options)
         finally:
             with self._lock:
                 self.inside -= 1
@@ -186,8 +186,8 @@ async def test_an_old_servable_lives_until_its_last_answer_and_no_longer(tmp_pat
     """A batch that began on it is answered by it, after the swap; then nothing holds it."""
     sessions = {}
 
-    def slow_runs(version, *files):
-        servable = load(version, *files)
+    def slow_runs(version, *files, **options):
+        servable = load(version, *files, **options)
         sessions[version.number] = SlowRuns(servable.session)
         return replace(servable, session=sessions[version.number])
 

@@ -4,7 +4,7 @@ import json
 from functools import partial
 from typing import Any
 
-from predictor.inference.compute import calls
+from predictor.inference.compute import run_in_calls
 from predictor.model.servable import Servable
 from predictor.protocols.explain.explainer import Explainer
 
@@ -12,7 +12,7 @@ from predictor.protocols.explain.explainer import Explainer
 def explained(servable: Servable, record: Any, explainer: Explainer | None = None) -> Any:
     """The answer to a record, parsed. Raises as `Explainer.explain`."""
     body = json.dumps(record).encode()
-    run = partial(calls, servable, lambda answers, seconds: None)
+    run = partial(run_in_calls, servable, lambda answers, seconds: None)
     return json.loads((explainer or Explainer()).explain(body, servable, run))
 
 

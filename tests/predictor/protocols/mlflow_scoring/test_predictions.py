@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from predictor.errors import LoadError
-from predictor.inference.compute import calls
+from predictor.inference.compute import run_in_calls
 from predictor.model.mlmodel import PythonFunction
 from predictor.protocols.mlflow_scoring.invocation import Invocation
 from tests.predictor.graphs import NAMES, OURS, classifier, converted, regressor
@@ -22,7 +22,7 @@ SPLIT = {"dataframe_split": {"columns": NAMES, "data": ROWS}}
 def answered(of: Any, body: Any) -> Any:
     """What stands under `predictions`."""
     asked = Invocation("json", json.dumps(body).encode())
-    scored = asked.work(of, lambda rows: calls(of, lambda *_: None, rows))
+    scored = asked.work(of, lambda rows: run_in_calls(of, lambda *_: None, rows))
     assert scored.version is of.model_version
     whole = json.loads(scored.body)
     assert list(whole) == ["predictions"]
