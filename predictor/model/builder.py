@@ -134,7 +134,10 @@ class Builder:
         before = self._building
         if before is None or before.done():
             return
-        await asyncio.wait({asyncio.wrap_future(before)}, timeout=self._end_seconds)
+        ended = asyncio.wrap_future(before)
+        # Nobody wants its error any more; asyncio would log one that nobody has looked at.
+        ended.add_done_callback(lambda each: each.cancelled() or each.exception())
+        await asyncio.wait({ended}, timeout=self._end_seconds)
         if before.done():
             return
         self._stuck = [each for each in self._stuck if not each.done()]

@@ -200,7 +200,7 @@ def test_its_bill_of_materials_lists_what_is_installed(image: Image, tmp_path: P
 def test_its_size_is_what_its_page_says(image: Image) -> None:
     """Within a tenth: other base images and newer libraries move it."""
     page = (ROOT / "docs/containers.md").read_text()
-    found = re.search(r"the predictor's image has (\d+) MB", page)
+    found = re.search(r"then has (\d+) MB unpacked", page)
     assert found
     listed = subprocess.run(
         ["buildah", "images", "--json", image.id], capture_output=True, text=True, check=True
@@ -253,7 +253,9 @@ def test_it_says_what_it_is(image: Image) -> None:
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
     assert labels["revision"] == head
-    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    version = re.search(
+        r'^__version__ = "(.+)"$', (ROOT / "predictor/__init__.py").read_text(), re.M
+    )
     assert version
     assert (labels["version"], labels["licenses"]) == (version[1], "Apache-2.0")
     assert labels["title"] == "mlflow-hotswap predictor"
