@@ -254,7 +254,7 @@ def test_it_says_what_it_is(image: Image) -> None:
     ).stdout.strip()
     assert labels["revision"] == head
     version = re.search(
-        r'^__version__ = "(.+)"$', (ROOT / "predictor/__init__.py").read_text(), re.M
+        r'^__version__ = "(.+)"$', (ROOT / "predictor/__init__.py").read_text(), re.MULTILINE
     )
     assert version
     assert (labels["version"], labels["licenses"]) == (version[1], "Apache-2.0")
