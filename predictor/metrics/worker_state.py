@@ -1,4 +1,4 @@
-"""What one worker serves and was told, as it writes it into its block of counts, and what is shown of several."""
+"""The state of one worker, as it writes it into its block of counts, and the state of several as metrics show it."""
 
 import os
 from collections import Counter
