@@ -137,7 +137,7 @@ def _usual(feature: Feature, profile: FeatureProfile) -> Feature:
 def _last(value: float, towards: float) -> float:
     """The last float64, in this direction, that is the same float32 as `value`."""
     single = np.float32(value)
-    if abs(single) == _LARGEST:
+    if abs(single) == _LARGEST and (single > 0) == (towards > 0):  # there is no float32 beyond it
         return float(single)
     between = (float(single) + float(np.nextafter(single, np.float32(towards)))) / 2
     return between if np.float32(between) == single else float(np.nextafter(between, -towards))
