@@ -30,6 +30,7 @@ from predictor.inference.batcher import Batcher
 from predictor.metrics.counts import Counts
 from predictor.metrics.exposition import Exposition
 from predictor.metrics.recorder import Metrics, measure_lag
+from predictor.model.builder import Builder
 from predictor.model.loader import load
 from predictor.model.runs import WatchedRuns
 from predictor.model.servable import Servable
@@ -50,7 +51,7 @@ from predictor.settings import Settings
 from predictor.traces.tracer import Tracer, tracer_for
 
 _ERROR_FORMATS = {**open_inference.ERROR_FORMATS, **mlflow_scoring.ERROR_FORMATS}
-_DOCUMENTED = (
+_DESCRIBERS = (
     predict.describe,
     explain.describe,
     open_inference.describe,
@@ -100,38 +101,25 @@ def compose(
     *,
     source: Source | None = None,
     load: Callable[..., Servable] = load,
-    journal: Callable[..., Journal] = Journal,
+    make_journal: Callable[..., Journal] = Journal,
 ) -> Service:
     """Make every part from the settings. Nothing is started. Raises SettingsError.
 
-    Tests replace the registry by a `source`, and the functions that load a version and make a journal.
+    Tests replace the registry by a `source`, and the functions that load a version and make the journal.
     """
     worker = worker or WorkerContext()
-    uri = ModelUri.parse(settings.model_uri)
-    metrics = Metrics(worker.counts)
-    number = worker.schedule.worker if worker.schedule.workers > 1 else None
-    records = journal(settings.max_event_streams, count=metrics.streams, worker=number)
+    model_name = ModelUri.parse(settings.model_uri).name
     tracer = tracer_for(settings.traces_exporter)
-    observers = [logs.write, metrics.observe, records.observe, *worker.observers]
+    metrics = Metrics(worker.counts)
+    worker_number = worker.schedule.worker if worker.schedule.workers > 1 else None
+    journal = make_journal(settings.max_event_streams, count=metrics.streams, worker=worker_number)
+    observers = [logs.write, metrics.observe, journal.observe, *worker.observers]
 
     def observe(event: Event) -> None:
         for observer in observers:
             observer(event)
 
-    reconciler = Reconciler(
-        source or _registry(settings, uri),
-        partial(
-            load,
-            during=tracer.span,
-            runs=WatchedRuns(settings.inference_seconds),
-            ignore_unknown=settings.extra_fields == "ignore",
-        ),
-        observe,
-        when_none=settings.when_none,
-        retry_seconds=settings.poll_seconds,
-        load_seconds=settings.load_seconds,
-        tracer=tracer,
-    )
+    reconciler = _reconciler(settings, source or _registry(settings), load, observe, tracer)
     batcher = Batcher(
         reconciler.require_serving,
         metrics,
@@ -141,24 +129,21 @@ def compose(
         tracer=tracer,
     )
     access = Access.of(settings, observe)
-    lane = None
-    # Spans begin and end in the ASGI application, which the fast lane does not call.
-    if settings.fast_lane and settings.traces_exporter == "none":
-        lane = FastLane(batcher, metrics, access, settings)
+    lane = _fast_lane(settings, batcher, metrics, access)
+    if lane:
         observers.append(lane.observe)
-    secret = settings.webhook_secret_file
     return Service(
         settings=settings,
         worker=worker,
         metrics=metrics,
-        exposition=Exposition(uri.name, worker.counts, worker.siblings, worker.supervisor),
-        journal=records,
+        exposition=Exposition(model_name, worker.counts, worker.siblings, worker.supervisor),
+        journal=journal,
         reconciler=reconciler,
         poller=Poller(reconciler.reconcile, settings.poll_seconds, worker.schedule),
         batcher=batcher,
         access=access,
         tracer=tracer,
-        deliveries=Deliveries(WebhookSecrets(secret), uri.name) if secret else None,
+        deliveries=_deliveries(settings, model_name),
         lane=lane,
         grpc=_grpc(
             settings,
@@ -171,8 +156,9 @@ def compose(
     )
 
 
-def _registry(settings: Settings, uri: ModelUri) -> RegistrySource:
-    """The source of versions: MLflow's registry, the stores of artifacts, and the cache on disk."""
+def _registry(settings: Settings) -> RegistrySource:
+    """The source of versions: MLflow's registry, the artifact stores, and the cache on disk."""
+    uri = ModelUri.parse(settings.model_uri)
     tracking = tracking_server(settings)
     workspace = f"\n{settings.workspace}" if settings.workspace else ""
     cache = Cache(settings.cache_dir, scope=f"{settings.tracking_uri}\n{uri}{workspace}")
@@ -181,27 +167,63 @@ def _registry(settings: Settings, uri: ModelUri) -> RegistrySource:
     return RegistrySource(RegistryClient(tracking, uri), stores, cache, settings.max_model_bytes)
 
 
+def _reconciler(
+    settings: Settings,
+    source: Source,
+    load: Callable[..., Servable],
+    observe: Observe,
+    tracer: Tracer,
+) -> Reconciler:
+    """The reconciler, with the builder of its servables."""
+    load = partial(
+        load,
+        during=tracer.span,
+        runs=WatchedRuns(settings.inference_seconds),
+        ignore_unknown=settings.extra_fields == "ignore",
+    )
+    builder = Builder(source.fetch, load, settings.load_seconds, tracer=tracer)
+    return Reconciler(
+        source,
+        builder,
+        observe,
+        when_none=settings.when_none,
+        retry_seconds=settings.poll_seconds,
+        tracer=tracer,
+    )
+
+
+def _fast_lane(
+    settings: Settings, batcher: Batcher, metrics: Metrics, access: Access
+) -> FastLane | None:
+    # Spans begin and end in the ASGI application, which the fast lane does not call.
+    if not settings.fast_lane or settings.traces_exporter != "none":
+        return None
+    return FastLane(batcher, metrics, access, settings)
+
+
+def _deliveries(settings: Settings, model_name: str) -> Deliveries | None:
+    secret = settings.webhook_secret_file
+    return Deliveries(WebhookSecrets(secret), model_name) if secret else None
+
+
 def _grpc(settings: Settings, **parts: Any) -> Any:
-    """The gRPC server, where a setting asks for one: grpcio is an extra, and slow to import."""
     if settings.grpc_port is None:
         return None
+    # grpcio is an extra, and slow to import.
     from predictor.protocols.open_inference.grpc.server import GrpcServer
 
     return GrpcServer(settings, **parts)
 
 
 def create_api(service: Service) -> FastAPI:
-    """The FastAPI application: routes, errors and the OpenAPI document around the parts.
-
-    It starts polling the registry when it starts.
-    """
+    """The FastAPI application: routes, errors and the OpenAPI document. Its start starts the polls."""
     settings, batcher, reconciler = service.settings, service.batcher, service.reconciler
     access = service.access
     api = FastAPI(
         title="mlflow-hotswap",
         version=__version__,
-        lifespan=_lifespan(service),
-        # Both are routes of ours.
+        lifespan=lambda _: _background_work(service),
+        # `operations/` has its own routes for both.
         openapi_url=None,
         docs_url=None,
         redirect_slashes=False,
@@ -219,7 +241,7 @@ def create_api(service: Service) -> FastAPI:
         router = webhook.routes(service.deliveries, service.metrics, service.poller.poll_now)
         api.include_router(router)
     api.include_router(
-        openapi.routes(openapi.Documents(api, reconciler, access, _DOCUMENTED), access)
+        openapi.routes(openapi.Documents(api, reconciler, access, _DESCRIBERS), access)
     )
     problems.add_handlers(api, _ERROR_FORMATS)
     if allowed := origins.parse(settings.cors_origins):
@@ -229,27 +251,25 @@ def create_api(service: Service) -> FastAPI:
 
 
 def wrap(api: FastAPI, service: Service) -> App:
-    """The ASGI application: `api` within the middleware that every response passes, errors included."""
+    """The ASGI application: `api` inside the middleware for every response, error responses too."""
     return HeadMiddleware(RequestIdMiddleware(service.tracer.wrap(api)))
 
 
-def _lifespan(service: Service) -> Any:
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        service.poller.start()
-        measuring = asyncio.create_task(measure_lag(service.metrics.lagged))
-        grpc = service.grpc or nullcontext()
-        async with service.access.following(), service.worker.lifespan(service), grpc:
-            yield
-        measuring.cancel()
-        service.poller.stop()
-        await service.reconciler.close()
-
-    return lifespan
+@asynccontextmanager
+async def _background_work(service: Service) -> AsyncIterator[None]:
+    """Poll the registry, measure the event loop, read key files again and answer gRPC meanwhile."""
+    service.poller.start()
+    measuring = asyncio.create_task(measure_lag(service.metrics.lagged))
+    grpc = service.grpc or nullcontext()
+    async with service.access.following(), service.worker.lifespan(service), grpc:
+        yield
+    measuring.cancel()
+    service.poller.stop()
+    await service.reconciler.close()
 
 
 def create_server(app: App, service: Service) -> server.Server:
-    """uvicorn, set up to serve `app`. When a stop begins, it ends what would not end by itself."""
+    """uvicorn, set up to serve `app`. A stop also ends event streams and gRPC calls, which have no end of their own."""
 
     def begin_stop() -> None:
         service.journal.close()
@@ -264,8 +284,8 @@ def serve(service: Service, listener: socket.socket) -> int:
     uvicorn = create_server(wrap(create_api(service), service), service)
 
     def end(*_: object) -> None:
-        # uvicorn finishes what is in flight, then raises the signal again; the default handler
-        # would turn a clean end into exit code 143. Before uvicorn begins, nothing is in flight.
+        # uvicorn finishes the requests in flight, then raises the signal again; the default handler
+        # would turn a clean end into exit code 143. Before uvicorn starts, no request is in flight.
         if not uvicorn.should_exit:
             sys.exit(0)
 
@@ -278,12 +298,12 @@ def serve(service: Service, listener: socket.socket) -> int:
 
 
 def _favour_requests() -> None:
-    """Shorten the pauses that a load, and Python itself, cause for requests."""
-    # A thread that computes gives way after 5 ms by default; while a version is built, every tick
-    # of the event loop would wait as long.
+    """Shorten the pauses that loads and the garbage collector cause."""
+    # By default a busy thread holds the interpreter for 5 ms; while a version is built, each tick of
+    # the event loop would wait for that long.
     sys.setswitchinterval(0.0005)
-    # What start-up made is kept for good; looking for garbage in it stops everything for 30 ms.
+    # The objects of the start are kept for good; a search for garbage among them takes 30 ms.
     gc.collect()
     gc.freeze()
-    # A tick or a batch holds thousands of short-lived rows, none of them garbage.
+    # A tick or a batch holds thousands of short-lived rows, and none of them is garbage.
     gc.set_threshold(20_000, 50, 50)

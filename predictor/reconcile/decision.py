@@ -96,9 +96,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Stop:
-    """Serve nothing, for this reason."""
-
-    reason: str
+    """Serve nothing: the registry names no version."""
 
 
 Action = NoChange | Load | Stop
@@ -121,7 +119,7 @@ def decide(
     if aspired is None:
         if serving is None or when_none == "keep":
             return NoChange()
-        return Stop("the registry names no version")
+        return Stop()
     if aspired == serving:
         return NoChange()
     if failure is None or failure.version != aspired:

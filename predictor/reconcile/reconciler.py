@@ -20,7 +20,7 @@ from predictor.events import (
     SwapReason,
 )
 from predictor.model.artifact import Fetched
-from predictor.model.builder import Builder, Loader
+from predictor.model.builder import Builder
 from predictor.model.servable import Servable
 from predictor.model_version import ModelVersion
 from predictor.reconcile.decision import (
@@ -44,14 +44,14 @@ class Reconciler:
     def __init__(
         self,
         source: Source,
-        load: Loader,
+        builder: Builder,
         observe: Observe,
         *,
         when_none: Literal["stop", "keep"] = "stop",
         retry_seconds: float = 2,
-        load_seconds: float = 300,
         tracer: Tracer = TRACES_OFF,
     ) -> None:
+        """`builder` fetches from the same source. The first retry of a failed load comes after `retry_seconds`."""
         self._source = source
         self._observe = observe
         self._tracer = tracer
@@ -60,7 +60,7 @@ class Reconciler:
         self._loading: tuple[ModelVersion, asyncio.Task[None]] | None = None
         self._background_tasks: set[asyncio.Task[None]] = set()
         self._polling = asyncio.Lock()
-        self._builder = Builder(source.fetch, load, load_seconds, tracer=tracer)
+        self._builder = builder
         self._last_known_good = LastKnownGood(
             source, observe, lambda: self._serving_version, self._none_may_serve
         )
@@ -115,7 +115,7 @@ class Reconciler:
         try:
             aspired = await self._source.aspired()
             changed = self._registry_answered(aspired)
-            await self._follow(aspired)
+            await self._act_on(aspired)
             if changed and self._serving is None and aspired is None:
                 self._in_background(self._last_known_good.save())
         except RegistryError as error:
@@ -144,7 +144,7 @@ class Reconciler:
     def _serving_version(self) -> ModelVersion | None:
         return self._serving.model_version if self._serving else None
 
-    async def _follow(self, aspired: ModelVersion | None) -> None:
+    async def _act_on(self, aspired: ModelVersion | None) -> None:
         if self._loading is not None:
             if self._loading[0] == aspired:
                 return
@@ -154,7 +154,7 @@ class Reconciler:
         serving = self._serving_version
         match decide(aspired, serving, self.failure, now, self._when_none, fingerprint=fingerprint):
             case Load(version):
-                self._begin(version)
+                self._begin_load(version)
             case Stop():
                 self._swap(None, "withdrawn")
                 self._in_background(self._last_known_good.save())
@@ -168,7 +168,7 @@ class Reconciler:
         self._background_tasks.add(task)
         task.add_done_callback(self._background_tasks.discard)
 
-    def _begin(self, version: ModelVersion, restored: Fetched | None = None) -> None:
+    def _begin_load(self, version: ModelVersion, restored: Fetched | None = None) -> None:
         task = asyncio.create_task(self._load(version, restored), name=f"load {version}")
         self._loading = (version, task)
 
@@ -176,7 +176,7 @@ class Reconciler:
         """Serve the last known good version, as a process would that was not restarted."""
         found = await self._last_known_good.load(self._needs_restore)
         if found is not None and not self._retries.last_failed(found[0]):
-            self._begin(*found)
+            self._begin_load(*found)
 
     def _needs_restore(self) -> bool:
         return self._serving is None and self._loading is None and not self._none_may_serve()

@@ -54,7 +54,7 @@ class Live:
             ),
             source=self.source,
             load=load,
-            journal=partial(Journal, kept=16, silence_seconds=0.2),
+            make_journal=partial(Journal, kept=16, silence_seconds=0.2),
         )
         self.metrics, self.exposition = self.service.metrics, self.service.exposition
         self.journal, self.reconciler = self.service.journal, self.service.reconciler

@@ -16,7 +16,7 @@ from tests.predictor.parts import version
 
 A, B = version(1), version(2)
 AGAIN = version(2, created=5)  # the number of a deleted version, given to another one
-STOP = Stop("the registry names no version")
+STOP = Stop()
 
 
 def failed(version, retry_at=10.0):

@@ -15,6 +15,7 @@ from predictor.errors import (
     RegistryRefused,
     RegistryUnreachable,
 )
+from predictor.model.builder import Builder
 from predictor.model.loader import load
 from predictor.reconcile.reconciler import Reconciler
 from tests.predictor.parts import FakeSource, Heard, until, version, write_artifact
@@ -34,7 +35,8 @@ class World:
 
     def restart(self):
         """The same disk and the same registry, another process."""
-        self.reconciler = Reconciler(self.source, self.loader, self.heard, **self.options)
+        builder = Builder(self.source.fetch, self.loader, 300)
+        self.reconciler = Reconciler(self.source, builder, self.heard, **self.options)
 
     async def told(self, says, *, settle=True):
         self.source.down, self.source.says = False, says

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from predictor import events
+from predictor.model.builder import Builder
 from predictor.model.loader import load
 from predictor.reconcile.reconciler import Reconciler
 from tests.predictor.graphs import regressor
@@ -58,9 +59,13 @@ def builds():
     made.let_go.set()
 
 
+def _reconciler(source, load):
+    return Reconciler(source, Builder(source.fetch, load, 300), Heard())
+
+
 @pytest.fixture
 async def reconciler(tmp_path, builds):
-    made = Reconciler(FakeSource(tmp_path), builds, Heard())
+    made = _reconciler(FakeSource(tmp_path), builds)
     yield made
     builds.let_go.set()
     await made.close()
@@ -219,7 +224,7 @@ async def test_an_old_servable_lives_until_its_last_answer_and_no_longer(tmp_pat
 async def test_a_disk_that_hangs_blocks_no_poll(tmp_path):
     """Neither a write of what serves nor a read of what served last holds up the registry's word."""
     source = FakeSource(tmp_path)
-    reconciler = Reconciler(source, load, Heard())
+    reconciler = _reconciler(source, load)
     source.slow_writes += [asyncio.Event(), asyncio.Event()]
     source.says = A
     await reconciler.reconcile()
@@ -241,7 +246,7 @@ async def test_a_disk_that_hangs_at_the_start_blocks_no_poll(tmp_path):
             await asyncio.Event().wait()
 
     source = HungDisk(tmp_path)
-    reconciler = Reconciler(source, load, Heard())
+    reconciler = _reconciler(source, load)
     source.down = True
     async with asyncio.timeout(30):
         await reconciler.reconcile()

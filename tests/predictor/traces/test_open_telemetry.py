@@ -11,6 +11,7 @@ from opentelemetry.trace import StatusCode
 
 from predictor.errors import InvalidRecord, NothingServing
 from predictor.inference.batcher import Batcher
+from predictor.model.builder import Builder
 from predictor.model.loader import load
 from predictor.reconcile.reconciler import Reconciler
 from predictor.traces.open_telemetry import OpenTelemetryTracer
@@ -46,7 +47,8 @@ def traced(tmp_path) -> Traced:
     exporter = InMemorySpanExporter()
     tracer, source = OpenTelemetryTracer(exporter), FakeSource(tmp_path)
     traced_load = partial(load, during=tracer.span)
-    reconciler = Reconciler(source, traced_load, Heard(), tracer=tracer)
+    builder = Builder(source.fetch, traced_load, 300, tracer=tracer)
+    reconciler = Reconciler(source, builder, Heard(), tracer=tracer)
     batcher = Batcher(reconciler.require_serving, Counted(), tracer=tracer)
     return Traced(source, reconciler, batcher, tracer, exporter)
 
