@@ -1,4 +1,4 @@
-"""`python -m predictor`: `predictor.cli`, with signals handled from the first moment on."""
+"""`python -m predictor`: `predictor.cli`, with signals handled from the start."""
 
 import sys
 
@@ -6,7 +6,7 @@ from predictor import signals
 
 if __name__ == "__main__":
     signals.prepare()
-    # Importing what serves takes most of a second.
+    # This import takes most of a second.
     from predictor.cli import main
 
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Access: which keys open each route, in one table, and which keys exist."""
+"""Access: which kind of API key each route needs, and the check of a request's key."""
 
 import asyncio
 import contextlib
@@ -20,13 +20,15 @@ _OPEN = {"/", "/web/{name}", "/docs", "/web/docs/{name}", "/openapi.json", "/hea
 _OPEN |= {"/ping", "/version"}
 _OPEN |= {f"/inference.GRPCInferenceService/{name}" for name in ("ServerLive", "ServerReady")}
 _OPEN |= {"/v2/health/live", "/v2/health/ready"}
-_SIGNED = {"/webhooks/mlflow"}  # each request has a signature of its own
+_SIGNED = {"/webhooks/mlflow"}  # each request is signed
 _OPERATIONS = {"/metrics", "/model", "/events"}
 NO_ROUTE = ""
-"""The route of a path that the table does not describe: where there are keys, none opens it."""
+"""The route of an unknown path. If any keys exist, no key opens it."""
 
-_LOOK_SECONDS = 1.0  # between two reads of the files: a removed key may work for so long
-_QUIET_SECONDS = 10.0  # between two lines of the log about requests without a good key
+_RELOAD_SECONDS = (
+    1.0  # between two reads of the files: a removed key stays valid for up to this time
+)
+_QUIET_SECONDS = 10.0  # between two log lines about requests without a valid key
 
 
 def needs(route: str) -> Kind | None:
@@ -68,14 +70,14 @@ class Access:
         return self.has_keys if route == NO_ROUTE else needs(route) in self._files
 
     def allows(self, route: str, headers: Headers) -> bool:
-        """Whether these header fields, with names in lower case, authorise a request to a route."""
-        return not self.guards(route) or self._owner(route, _presented(headers)) is not None
+        """Whether these header fields (names in lower case) authorise a request to a route."""
+        return not self.guards(route) or self._owner(route, _key_of(headers)) is not None
 
     def check(self, route: str, headers: Headers, client: str) -> str | None:
-        """The name of the request's key; None where none is needed. Raises Unauthorized."""
+        """The name of the request's key; None if the route is open. Raises Unauthorized."""
         if not self.guards(route):
             return None
-        key = _presented(headers)
+        key = _key_of(headers)
         owner = self._owner(route, key)
         if owner is None:
             self._log_refusal(route, client, "none" if key is None else "unknown")
@@ -89,43 +91,43 @@ class Access:
         return self._files[kind].keys.owner(key)
 
     def _log_refusal(self, route: str, client: str, key: str) -> None:
-        """Log refused requests, at most once in ten seconds; never the key that a request had."""
+        """Log refused requests, at most once in ten seconds, and never the request's key."""
         if times := self._refusals.hit():
             KEY_REFUSED.log(endpoint=route, key=key, client=client, requests=times)
 
     @contextlib.asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
-        """Read the files again and again meanwhile."""
-        reading = asyncio.create_task(self._read_on())
+    async def reloading(self) -> AsyncIterator[None]:
+        """Read the files again every second, within the `with` block."""
+        reading = asyncio.create_task(self._reload_forever())
         try:
             yield
         finally:
             reading.cancel()
 
-    async def _read_on(self) -> None:
+    async def _reload_forever(self) -> None:
         while self._files:
-            await asyncio.sleep(_LOOK_SECONDS)
-            await self.look()
+            await asyncio.sleep(_RELOAD_SECONDS)
+            await self.reload()
 
-    async def look(self) -> None:
+    async def reload(self) -> None:
         """Read all files now. After a failed read, the previous keys of that file stay valid."""
-        await asyncio.gather(*(self._look_at(kind, file) for kind, file in self._files.items()))
+        await asyncio.gather(*(self._reload_file(kind, file) for kind, file in self._files.items()))
 
-    async def _look_at(self, kind: Kind, file: KeyFile) -> None:
+    async def _reload_file(self, kind: Kind, file: KeyFile) -> None:
         try:
-            changed = await file.look()
+            changed = await file.reload()
         except KeysError as error:
             first = self._faults.get(kind) != str(error)
             self._faults[kind] = str(error)
             self._observe(KeysNotRead(variable(kind), str(error), first))
             return
-        mended = self._faults.pop(kind, None) is not None
-        if changed or mended:
+        repaired = self._faults.pop(kind, None) is not None
+        if changed or repaired:
             self._observe(KeysRead(variable(kind), len(file.keys.digests)))
 
 
-def _presented(headers: Headers) -> bytes | None:
-    """The key that a request presents; None for none. RFC 6750, section 2.1, or `X-API-Key`."""
+def _key_of(headers: Headers) -> bytes | None:
+    """The API key of a request, from `X-API-Key` or a bearer token (RFC 6750, section 2.1), or None."""
     bearer = None
     for name, value in headers:
         if name == b"x-api-key":

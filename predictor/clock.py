@@ -1,8 +1,8 @@
-"""Clock: moments that no change of the wall clock moves, and the wall-clock times that people are shown.
+"""Clock: a monotonic clock for all durations, and its times as wall-clock times for people.
 
-Ages, turns, delays and deadlines are differences of such moments. The wall clock can be set back or
-forward while the service runs; it is read to show a time, and for nothing else but the timestamps of
-webhooks, which MLflow writes by its own wall clock.
+Ages, delays and deadlines are differences on the monotonic clock, because the wall clock can be set while
+the service runs. The wall clock is only read to show a time, and to check the timestamps of webhooks, which
+MLflow takes from its own wall clock.
 """
 
 import random
@@ -12,22 +12,22 @@ _BOOT_TIME = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def now() -> float:
-    """Seconds on a clock that is never set, the same in all processes of a machine.
+    """Seconds on the monotonic clock, which all processes of a machine share.
 
-    On Linux the time that the machine was suspended is in it, so an age is never too small.
+    On Linux it includes the time while the machine was suspended, so that an age is never too small.
     """
     return time.monotonic() if _BOOT_TIME is None else time.clock_gettime(_BOOT_TIME)
 
 
 def wall(moment: float) -> float:
-    """When a moment of `now` was, in seconds since the epoch, by the wall clock as it is set today.
+    """Convert a moment of `now` to seconds since the epoch, by the present setting of the wall clock.
 
-    Rounded to a tenth of a second: the two clocks cannot be read at once, and a time that is shown
-    twice should be the same.
+    Rounded to 0.1 s: the two clocks are read one after the other, and the same moment should always give
+    the same time.
     """
     return round(time.time() - now() + moment, 1)
 
 
 def some_time_ago() -> float:
-    """A random moment of the last hour, in seconds of `time.monotonic`, which timers go by."""
-    return time.monotonic() - random.random() * 3600  # noqa: S311  nobody is to guess it
+    """A random moment of the last hour, in seconds of `time.monotonic`, the clock of timers."""
+    return time.monotonic() - random.random() * 3600  # noqa: S311  not a secret

@@ -1,6 +1,6 @@
-"""`python -m predictor.healthcheck`: whether the predictor of this environment answers; for containers.
+"""`python -m predictor.healthcheck`, for containers: whether the predictor answers `GET /health`.
 
-It reads the settings that the predictor reads, and asks `GET /health` of the address it listens on.
+It reads the same settings as the predictor, and sends the request to the address of these settings.
 """
 
 import http.client
@@ -11,16 +11,16 @@ from predictor.errors import SettingsError
 from predictor.settings import Settings
 
 _SECONDS = 4
-# What a server listens on when it listens everywhere, which is IPv4 each time.
+# With either of these the server listens on all addresses, IPv4 included.
 _EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104
 
 
 def main() -> int:
-    """0 where the predictor answers 200, else 1 with a line on stderr, or 2 for a wrong setting."""
+    """Return 0 if the predictor answers 200; else write a line to stderr and return 1, or 2 for a wrong setting."""
     try:
         settings = Settings.read()
     except SettingsError as error:
-        return _say(f"mlflow-hotswap: {error}", 2)
+        return _fail(f"mlflow-hotswap: {error}", 2)
     host, port = settings.host, settings.port
     host = "127.0.0.1" if host in _EVERYWHERE else host
     connection = _connection(host, port, tls=settings.tls_certificate is not None)
@@ -28,24 +28,24 @@ def main() -> int:
         connection.request("GET", "/health")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        return _say(f"{host} port {port} does not answer: {error or type(error).__name__}", 1)
+        return _fail(f"{host} port {port} does not answer: {error or type(error).__name__}", 1)
     finally:
         connection.close()
-    return 0 if status == http.HTTPStatus.OK else _say(f"GET /health answers {status}", 1)
+    return 0 if status == http.HTTPStatus.OK else _fail(f"GET /health answers {status}", 1)
 
 
 def _connection(host: str, port: int, *, tls: bool) -> http.client.HTTPConnection:
-    # Not urllib: it would take the way through a proxy that the environment names.
+    # Not urllib: it would use a proxy from the environment.
     if not tls:
         return http.client.HTTPConnection(host, port, timeout=_SECONDS)
-    # The certificate is for the name that clients use; here it is this machine that answers.
+    # The certificate is for the name that clients use, not for this address.
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return http.client.HTTPSConnection(host, port, timeout=_SECONDS, context=context)
 
 
-def _say(text: str, code: int) -> int:
+def _fail(text: str, code: int) -> int:
     sys.stderr.write(f"{text}\n")
     return code
 

@@ -1,4 +1,4 @@
-"""API keys, as a file says: one `name:sha256-hex-of-the-key` a line. `python -m predictor.keys NAME` makes one."""
+"""API keys: files with one `name:sha256-hex-of-the-key` a line. `python -m predictor.keys NAME` makes a key."""
 
 import asyncio
 import errno
@@ -20,7 +20,7 @@ _READ_SECONDS = 0.5
 
 def read_small_file(path: Path, max_bytes: int) -> bytes:
     """The content of a regular file. Raises OSError, with `strerror`, also for a larger file."""
-    # O_NONBLOCK: a pipe must not make us wait for its writer; it is refused.
+    # O_NONBLOCK: opening a pipe must not wait for its writer. The next line refuses it.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -32,13 +32,13 @@ def read_small_file(path: Path, max_bytes: int) -> bytes:
 
 
 class SmallFile:
-    """A regular file of at most `max_bytes`, which is read again and again."""
+    """A regular file of at most `max_bytes` that is read repeatedly."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         self.path = path
         self._max_bytes = max_bytes
         self._reading: asyncio.Future[bytes] | None = None
-        # A pool of its own: access must not depend on the work that holds the threads of a shared pool.
+        # Its own thread: in a shared pool, a reload would wait for other work.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="small-file")
 
     def read(self) -> bytes:
@@ -46,7 +46,7 @@ class SmallFile:
         return read_small_file(self.path, self._max_bytes)
 
     async def latest(self) -> bytes:
-        """As `read`, in a thread: a folder on the network may hang. Raises OSError.
+        """The content now, read in a thread because a network folder may hang. Raises OSError.
 
         While a read hangs, each call raises TimeoutError; no call starts a second thread.
         """
@@ -63,46 +63,45 @@ class SmallFile:
 _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._@-]{0,63}):([0-9a-f]{64})")
 _NAME = re.compile(_LINE.pattern.partition(":")[0])
 _KEY_BYTES = 32
-_NOTHING = hashlib.sha256(b"").digest()
-_MAX_KEYS = 1000  # each is compared for each request that has to be checked
+_EMPTY_KEY = hashlib.sha256(b"").digest()
+_MAX_KEYS = 1000  # every request is compared with each of them
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Some keys: the name and the digest (32 bytes) of each."""
+    """The name and the digest (32 bytes) of each key of a file."""
 
     digests: tuple[tuple[str, bytes], ...]
 
     @classmethod
     def read(cls, content: bytes) -> "Keys":
-        """The keys of a file. Raises KeysError where any line is wrong, or there is no key at all."""
+        """Parse a file's content. Raises KeysError if any line is wrong or there is no key."""
         try:
             lines = content.decode("ascii").splitlines()
         except UnicodeDecodeError:
-            raise KeysError("not a text of `name:sha256` lines") from None
+            raise KeysError("not an ASCII text of `name:sha256` lines") from None
         digests = []
         for number, line in enumerate(lines, 1):
             text = line.strip()
             if not text or text.startswith("#"):
                 continue
             found = _LINE.fullmatch(text)
-            if found is None:  # the line is not repeated: it may be a key
+            if found is None:  # the error does not quote the line: it may be a key
                 raise KeysError(f"line {number} is not `name:sha256-of-the-key`")
             digest = bytes.fromhex(found[2])
-            if digest == _NOTHING:  # a script that hashed a variable that was not set
-                raise KeysError(f"line {number} is the digest of a key without a character")
+            if digest == _EMPTY_KEY:  # from a script that hashed an unset variable
+                raise KeysError(f"line {number} is the digest of an empty key")
             digests.append((found[1], digest))
         if not digests:
-            raise KeysError("holds no key")
+            raise KeysError("contains no key")
         if len(digests) > _MAX_KEYS:
-            raise KeysError(f"holds more than {_MAX_KEYS} keys")
+            raise KeysError(f"contains more than {_MAX_KEYS} keys")
         return cls(tuple(digests))
 
     def owner(self, key: bytes) -> str | None:
-        """The name of a key; None where it is none of these.
+        """The name of a key; None for an unknown key.
 
-        Takes as long for a key that is right as for any other of its length: every digest is looked
-        at, each by `hmac.compare_digest`.
+        The time does not depend on whether the key is valid: every digest is compared, in constant time.
         """
         digest = hashlib.sha256(key).digest()
         owner = None
@@ -113,14 +112,14 @@ class Keys:
 
 
 def line_of(name: str, key: str) -> str:
-    """The line of a file that lets this key in. Raises KeysError for a name that no line can have."""
+    """The line of a key file for this key. Raises KeysError for an invalid name."""
     if not _NAME.fullmatch(name):
-        raise KeysError(f"{name!r} is no name for a key: up to 64 letters, digits and `._@-`")
+        raise KeysError(f"{name!r} is not a valid name: use up to 64 letters, digits and `._@-`")
     return f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def main() -> int:
-    """Print a new key, for its owner, and on the next line its line of the file; return the exit code."""
+    """Print a new key, then its line for the key file; return the exit code."""
     if len(sys.argv) != 2:  # noqa: PLR2004
         sys.stderr.write("usage: python -m predictor.keys NAME\n")
         return 2
@@ -154,11 +153,10 @@ class KeyFile:
         self._content: bytes | None = None
         self.keys = read_keys(path)
 
-    async def look(self) -> bool:
+    async def reload(self) -> bool:
         """Read the file again; return whether the keys changed. Raises KeysError; the previous keys stay valid.
 
-        The content is compared, and not its time: a change within one tick of the file system's
-        clock is seen, too.
+        Compares the content, not the time of the last change: two changes may have the same time.
         """
         try:
             content = await self._file.latest()

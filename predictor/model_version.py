@@ -1,4 +1,4 @@
-"""Which model version: MLflow's own way to say which should serve, and the version that it is.
+"""Model versions, and MLflow's URIs that point to them.
 
 A URI is `models:/NAME/STAGE`, `models:/NAME@ALIAS` or `models:/NAME/NUMBER`.
 """
@@ -11,11 +11,11 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version of a registered model, as the registry told it.
+    """One version of a registered model, from the registry's response.
 
-    Equality is identity: a registry that is set up anew counts from 1 again, so the source and the
-    time of creation (milliseconds since the epoch) belong to it. What people may
-    edit on a version that stays the same one (tags, description, stage) is not compared.
+    Two are equal if they are the same version: name, number, source and time of creation (milliseconds
+    since the epoch). The number alone is not enough, because a new registry counts from 1 again. Tags,
+    description and stage can be edited and are not compared.
     """
 
     name: str
@@ -33,12 +33,12 @@ class ModelVersion:
 
     @property
     def expected_sha256(self) -> str | None:
-        """The digest of `model.onnx` that the trainer wrote on the version, if it did."""
+        """The digest of `model.onnx` from the version's tag, if it has one."""
         return self.tags.get("onnx_sha256")
 
     @property
     def revision(self) -> tuple[int, tuple[tuple[str, str], ...]]:
-        """Changes whenever anything is edited on the version: a reason to try again at once."""
+        """Changes with each edit of the version; then a failed load is tried again at once."""
         return self.updated_ms, tuple(sorted(self.tags.items()))
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ class ModelUri:
 
     @classmethod
     def parse(cls, text: str) -> "ModelUri":
-        """Read MLflow's form. Raises ValueError with the forms that are understood."""
+        """Read MLflow's form. Raises ValueError which names the valid forms."""
         match = _FORM.fullmatch(text)
         if match is None:
             raise ValueError(_explain(text))
@@ -80,6 +80,6 @@ class ModelUri:
 
 def _explain(text: str) -> str:
     return (
-        f"{text!r} names no model; use models:/NAME/Production (or another stage: "
+        f"{text!r} is not a model URI; use models:/NAME/Production (or another stage: "
         f"{', '.join(STAGES)}), models:/NAME@ALIAS or models:/NAME/7"
     )

@@ -9,7 +9,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Origin:
-    """The scheme, host and port of a server. The port is explicit, also if it is the default one."""
+    """The scheme, host and port of a server. The port is always explicit."""
 
     scheme: str
     host: str
@@ -27,7 +27,7 @@ class Origin:
 
 
 def host_and_port(netloc: str, scheme: str) -> tuple[str, int]:
-    """The host in lower case and the port, by default the one of the scheme. Raises ValueError."""
+    """The host in lower case, and the port or the scheme's default port. Raises ValueError."""
     parts = urlsplit(f"//{netloc}")
     if not parts.hostname or "@" in netloc or scheme not in _PORTS or parts.port == 0:
         raise ValueError(f"{netloc!r} is not a host and port")
@@ -56,7 +56,7 @@ def _host(text: str, scheme: str) -> Origin:
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """The origins of a comma-separated list, each as browsers send it. Raises ValueError.
+    """The origins of a comma-separated list, each as a browser sends it. Raises ValueError.
 
     `*` is refused: with it, any web page could send requests from inside the network.
     """

@@ -1,7 +1,7 @@
 """Proxy: the HTTP proxy for requests to the registry, from environment variables.
 
-The variables are curl's, which MLflow's clients read, too: `https_proxy` or `http_proxy` by the scheme
-of the address, then `all_proxy`, each also in capitals, and `no_proxy` for hosts without the proxy.
+The variables are those of curl and of MLflow's clients: `https_proxy` or `http_proxy`, by the scheme of the
+address, then `all_proxy`, each also in capitals, and `no_proxy` for hosts that are reached without the proxy.
 """
 
 import base64
@@ -20,7 +20,7 @@ _SCHEMES = {"http", "https"} | _SOCKS
 
 @dataclass(frozen=True)
 class Proxy:
-    """`url` may have a password and is never shown; `str` has the host, the port and the variable."""
+    """A proxy. Its `url` may contain a password; `str` shows only the host, the port and the variable."""
 
     variable: str
     url: str = field(repr=False)
@@ -29,14 +29,14 @@ class Proxy:
     def of(cls, address: str) -> "Proxy | None":
         """The proxy for an address, or None for a direct connection.
 
-        Raises SettingsError for an unusable proxy.
+        Raises SettingsError for an invalid setting.
         """
         found = proxy_setting(address)
         return cls(*found) if found else None
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The password, plain and as it is sent: a proxy's error may repeat it."""
+        """The password, plain and as in the header, to remove from a proxy's error, which may repeat it."""
         parts = urlsplit(self.url)
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         return (base64.b64encode(f"{user}:{password}".encode()).decode(), password)

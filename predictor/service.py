@@ -261,7 +261,7 @@ async def _background_work(service: Service) -> AsyncIterator[None]:
     service.poller.start()
     measuring = asyncio.create_task(measure_lag(service.metrics.lagged))
     grpc = service.grpc or nullcontext()
-    async with service.access.following(), service.worker.lifespan(service), grpc:
+    async with service.access.reloading(), service.worker.lifespan(service), grpc:
         yield
     measuring.cancel()
     service.poller.stop()

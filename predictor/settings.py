@@ -1,4 +1,4 @@
-"""What can be set from outside: environment variables, read once."""
+"""The service's settings: environment variables, read once."""
 
 import ipaddress
 from pathlib import Path
@@ -14,7 +14,7 @@ from predictor.tracking_settings import TrackingSettings
 
 
 class Settings(TrackingSettings):
-    """The service's settings. docs/settings.md is written from them."""
+    """All settings. docs/settings.md is generated from these fields."""
 
     model_config = SettingsConfigDict(
         env_prefix="PREDICTOR_",
@@ -47,16 +47,16 @@ class Settings(TrackingSettings):
         Field(ge=1, le=64, description="processes that serve on that port; one per core at most"),
     ] = 1
     poll_seconds: Annotated[
-        float, Field(gt=0, le=3600, description="time between two looks at the registry")
+        float, Field(gt=0, le=3600, description="time between two polls of the registry")
     ] = 2
     cache_dir: Annotated[
-        Path, Field(description="where fetched versions are kept, by content digest")
+        Path, Field(description="folder that keeps fetched versions, by content digest")
     ] = Path("~/.cache/mlflow-hotswap")
     when_none: Annotated[
         Literal["stop", "keep"],
         Field(
             description="when the registry names no version: `stop` answers 503, "
-            "`keep` goes on with the last one"
+            "`keep` keeps the last version serving"
         ),
     ] = "stop"
     extra_fields: Annotated[
@@ -73,21 +73,21 @@ class Settings(TrackingSettings):
     ] = 32_768
     max_connections: Annotated[
         int,
-        Field(ge=1, le=1_000_000, description="connections beyond these are refused with 503"),
+        Field(ge=1, le=1_000_000, description="connections at a time; more are refused with 503"),
     ] = 1000
     max_queued_rows: Annotated[
-        int, Field(ge=1, description="single records that may wait; beyond these, 503")
+        int, Field(ge=1, description="single records that may wait; more are answered 503")
     ] = 1024
     max_queued_batches: Annotated[
-        int, Field(ge=1, description="batches that may wait or be computed; beyond these, 503")
+        int, Field(ge=1, description="batches that may wait or run; more are answered 503")
     ] = 32
     max_event_streams: Annotated[
-        int, Field(ge=0, description="clients of `/events` at a time; beyond these, 503")
+        int, Field(ge=0, description="clients of `/events` at a time; more are answered 503")
     ] = 100
     fast_lane: Annotated[
         bool,
         Field(
-            description="answer plain requests to `/predict` below ASGI; `false`: all by FastAPI"
+            description="answer plain requests to `/predict` below ASGI; `false`: FastAPI answers all"
         ),
     ] = True
     header_seconds: Annotated[
@@ -100,11 +100,11 @@ class Settings(TrackingSettings):
         int,
         Field(
             ge=0, le=3600,
-            description="idle connections are closed after it; longer than that of a proxy in front",
+            description="idle connections are closed after this time; make it longer than that of a proxy in front",
         ),
     ] = 75  # fmt: skip
     shutdown_seconds: Annotated[
-        int, Field(ge=1, le=3600, description="time for what is in flight after SIGTERM")
+        int, Field(ge=1, le=3600, description="time to finish requests in flight after SIGTERM")
     ] = 25
     inference_seconds: Annotated[
         float,
@@ -114,32 +114,33 @@ class Settings(TrackingSettings):
         ),
     ] = 10  # fmt: skip
     tls_certificate: Annotated[
-        Path | None, Field(description="certificate chain (PEM) to serve https with")
+        Path | None, Field(description="certificate chain (PEM) for HTTPS")
     ] = None
     tls_key: Annotated[
-        Path | None, Field(description="its key (PEM), where it is not in the same file")
+        Path | None, Field(description="its private key (PEM), unless it is in the same file")
     ] = None
     webhook_secret_file: Annotated[
         Path | None,
         Field(
-            description="what MLflow signs its webhooks with, one secret a line; without it there is "
-            "no `/webhooks/mlflow`"
+            description="file of the secrets that MLflow signs webhooks with, one a line; without it "
+            "there is no `/webhooks/mlflow`"
         ),
     ] = None
     api_keys_file: Annotated[
         Path | None,
-        Field(description="who may predict: a line `name:sha256-of-the-key` each; read anew when it changes"),
+        Field(description="API keys for predictions, one `name:sha256-of-the-key` a line; read again when it changes"),
     ] = None  # fmt: skip
     operations_keys_file: Annotated[
-        Path | None, Field(description="the same for `/metrics`, `/model` and `/events`")
+        Path | None,
+        Field(description="API keys for `/metrics`, `/model` and `/events`, in the same form"),
     ] = None
     allow_anonymous: Annotated[
-        bool, Field(description="`true`: listen elsewhere than on loopback without both files of keys")
+        bool, Field(description="`true`: listen on other addresses than loopback without both key files")
     ] = False  # fmt: skip
     cors_origins: Annotated[
         str,
         Field(
-            description="origins whose pages may ask, such as `https://app.example`, with commas between"
+            description="origins whose web pages may send requests, such as `https://app.example`, separated by commas"
         ),
     ] = ""
     max_model_bytes: Annotated[
@@ -147,16 +148,16 @@ class Settings(TrackingSettings):
     ] = 1_073_741_824
     load_seconds: Annotated[
         float,
-        Field(gt=0, le=86_400, description="time to fetch, build and prove a version, else it failed"),
+        Field(gt=0, le=86_400, description="time to fetch, build and check a version; after it, the load fails"),
     ] = 300  # fmt: skip
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description="the least that is logged")
+        Literal["debug", "info", "warning", "error"], Field(description="minimum log level")
     ] = "info"
     traces_exporter: Annotated[
         Literal["none", "otlp", "console"],
         Field(
             validation_alias="OTEL_TRACES_EXPORTER",
-            description="`otlp` or `console` sends traces, as OpenTelemetry's other variables say; "
+            description="`otlp` or `console` sends traces; OpenTelemetry's other variables configure it; "
             "needs the extra `traces`",
         ),
     ] = "none"
@@ -189,7 +190,7 @@ class Settings(TrackingSettings):
 
     @classmethod
     def read(cls) -> "Settings":
-        """The settings of this environment. Raises SettingsError, which names every variable that is wrong."""
+        """The settings of this environment. Raises SettingsError, which names every wrong variable."""
         try:
             return cls()
         except ValidationError as error:
@@ -197,7 +198,7 @@ class Settings(TrackingSettings):
 
 
 def plain_host(text: str) -> str:
-    """An address in its one usual spelling, without brackets; a name as it is. Raises ValueError."""
+    """An address in its usual spelling, without brackets; a name unchanged. Raises ValueError."""
     host = text.strip()
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]

@@ -1,4 +1,4 @@
-"""Checks of the settings, and of the packages that they need, before anything starts."""
+"""Checks of the settings and of the packages that they need, before the service starts."""
 
 import contextlib
 import ipaddress
@@ -21,7 +21,7 @@ from predictor.tls import check_tls, registry_tls
 
 
 def check(settings: Settings) -> None:
-    """Raise SettingsError for the first setting that cannot be used. Nothing is started."""
+    """Raise SettingsError for the first setting that cannot be used. Starts nothing."""
     check_exposure(settings)
     _check_keys(settings)
     check_tls(settings)
@@ -34,7 +34,7 @@ def check(settings: Settings) -> None:
     check_webhook_secret(settings.webhook_secret_file)
 
 
-_SPOKEN = "http/protobuf"
+_OTLP_PROTOCOL = "http/protobuf"
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+ *= *[!-+\--:<-\[\]-~]*", re.ASCII)
 
 
@@ -64,7 +64,7 @@ def _is_file(text: str) -> bool:
 
 
 _OTLP: Mapping[str, tuple[Callable[[str], object], str]] = {
-    "PROTOCOL": (lambda text: text == _SPOKEN, f"only {_SPOKEN} is spoken here"),
+    "PROTOCOL": (lambda text: text == _OTLP_PROTOCOL, f"only {_OTLP_PROTOCOL} is supported"),
     "HEADERS": (_is_headers, "not a list `name=value,name=value`, percent-encoded"),
     "ENDPOINT": (_is_url, "not an address such as http://collector:4318"),
     "TIMEOUT": (_is_number, "not a number of seconds"),
@@ -73,11 +73,11 @@ _OTLP: Mapping[str, tuple[Callable[[str], object], str]] = {
     "CLIENT_KEY": (_is_file, "not a file"),
     "CLIENT_CERTIFICATE": (_is_file, "not a file"),
 }
-"""OpenTelemetry's variables about its exporter: what they have to be, and how that is said."""
+"""Variables of OpenTelemetry's exporter: the check of each, and the error if it fails."""
 
 
 UVICORN = ((0, 54), (0, 55))
-"""The first supported version, and the first one that is not: as in `pyproject.toml`."""
+"""The first supported version and the first unsupported one, as in `pyproject.toml`."""
 
 
 def check_uvicorn() -> None:
@@ -88,8 +88,8 @@ def check_uvicorn() -> None:
     if not UVICORN[0] <= release < UVICORN[1] or not found["httptools"]:
         listed = ", ".join(f"{name} {number or 'none'}" for name, number in found.items())
         raise SettingsError(
-            f"connections would have no limits with what is installed ({listed}): "
-            f"install uvicorn>={first},<{end} and httptools, as requirements/predictor.txt has them"
+            f"connections would have no limits with the installed packages ({listed}): "
+            f"install uvicorn>={first},<{end} and httptools, as in requirements/predictor.txt"
         )
 
 
@@ -101,11 +101,11 @@ def _version(package: str) -> str:
 
 
 def check_traces(settings: Settings) -> None:
-    """Raise SettingsError where traces are asked for that cannot be sent."""
+    """Raise SettingsError if traces are switched on but cannot be sent."""
     exporter = settings.traces_exporter
     if exporter == "none":
         return
-    # Of opentelemetry itself, other packages install the part that only names things.
+    # Other packages install OpenTelemetry's API; sending needs these two.
     for name in ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"):
         if not _installed(name):
             raise SettingsError(
@@ -113,15 +113,15 @@ def check_traces(settings: Settings) -> None:
                 "requirements/traces.txt has it"
             )
     if exporter == "otlp":
-        for name, (fits, takes) in _OTLP.items():
+        for name, (is_valid, fault) in _OTLP.items():
             for variable in (f"OTEL_EXPORTER_OTLP_{name}", f"OTEL_EXPORTER_OTLP_TRACES_{name}"):
-                # What OpenTelemetry says of a value that it cannot read quotes it, secrets included.
-                if (value := os.environ.get(variable, "").strip()) and not fits(value):
-                    raise SettingsError(f"{variable}: {takes}")
+                # OpenTelemetry's own error would quote the value, which may be a secret.
+                if (value := os.environ.get(variable, "").strip()) and not is_valid(value):
+                    raise SettingsError(f"{variable}: {fault}")
 
 
 def check_grpc(settings: Settings) -> None:
-    """Raise SettingsError where gRPC is asked for that cannot be spoken."""
+    """Raise SettingsError if a gRPC port is set but grpcio is not installed."""
     if settings.grpc_port is not None and not _installed("grpc"):
         raise SettingsError(
             f"PREDICTOR_GRPC_PORT is {settings.grpc_port}, and grpcio is not installed; "
@@ -132,7 +132,7 @@ def check_grpc(settings: Settings) -> None:
 def _installed(name: str) -> bool:
     try:
         return find_spec(name) is not None
-    except ModuleNotFoundError:  # not even what it is in
+    except ModuleNotFoundError:  # nor is its parent package
         return False
 
 
@@ -147,18 +147,18 @@ def _check_keys(settings: Settings) -> None:
 
 
 def check_exposure(settings: Settings) -> None:
-    """Raise SettingsError where others than this machine could ask without a key."""
+    """Raise SettingsError if other machines could send requests without a key."""
     missing = [variable(kind) for kind in KINDS if getattr(settings, kind) is None]
     if missing and not settings.allow_anonymous and not is_loopback(settings.host):
         raise SettingsError(
-            f"PREDICTOR_HOST: others than this machine reach {settings.host}, and anybody could ask: "
+            f"PREDICTOR_HOST: other machines reach {settings.host}, and no key is required: "
             f"set {' and '.join(missing)} (`python -m predictor.keys NAME` makes a key), "
             "or PREDICTOR_ALLOW_ANONYMOUS=true"
         )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address: 127.0.0.0/8, ::1 or localhost."""
+    """Whether an address is for this machine only: 127.0.0.0/8, ::1 or localhost."""
     if host.lower() == "localhost":
         return True
     try:

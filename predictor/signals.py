@@ -1,7 +1,7 @@
-"""Signals: what a terminal, an orchestrator or a log rotation sends, handled from the first moment on.
+"""Signals from terminals, orchestrators and log rotation, handled from the start of the process.
 
-SIGTERM is the one signal that ends the service; the others that should end it become SIGTERM, so
-that whatever handles it at that time does the rest. `docs/faults.md` has the table.
+SIGTERM ends the service. Other signals that should end it are sent again as SIGTERM, so that one handler
+does the work. `docs/faults.md` has the table.
 """
 
 import signal
@@ -14,28 +14,27 @@ def _of_this_system(*names: str) -> tuple[signal.Signals, ...]:
 
 
 ENDING = _of_this_system("SIGHUP", "SIGQUIT")
-"""Those that become SIGTERM: the terminal was closed; Ctrl-\\, or another server's word for a graceful end."""
-_MEANINGLESS = _of_this_system("SIGUSR1", "SIGUSR2")  # of log rotations; their default is to kill
+"""Sent again as SIGTERM. SIGHUP: the terminal was closed. SIGQUIT: Ctrl-\\, or an orchestrator's graceful stop."""
+_IGNORED = _of_this_system("SIGUSR1", "SIGUSR2")  # from log rotation; by default they would kill
 
 
 def prepare() -> None:
-    """Handle every signal that has a default to kill and that somebody sends.
+    """Handle the signals whose default is to kill the process.
 
-    Call it before anything slow is imported: the first process of a container does not die of a
-    signal that it does not handle, and a SIGTERM that came then would be lost. What is ignored
-    already stays so: under `nohup`, SIGHUP.
+    Call it before any slow import: the first process of a container ignores signals without a handler, so an
+    early SIGTERM would be lost. A signal that is already ignored stays ignored, such as SIGHUP under `nohup`.
     """
     signal.signal(signal.SIGTERM, _end)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
-    for numbers, handler in ((ENDING, _terminate), (_MEANINGLESS, signal.SIG_IGN)):
+    for numbers, handler in ((ENDING, _terminate), (_IGNORED, signal.SIG_IGN)):
         for number in numbers:
             if signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, handler)
 
 
 def _end(*_: object) -> NoReturn:
-    sys.exit(0)  # nothing is in flight yet
+    sys.exit(0)  # no request is in flight yet
 
 
 def _terminate(*_: object) -> None:

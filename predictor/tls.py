@@ -11,7 +11,7 @@ from predictor.settings import Settings
 
 
 def check_tls(settings: Settings) -> None:
-    """Raise SettingsError if the certificate and the key do not work."""
+    """Raise SettingsError if the certificate or its key cannot be used."""
     certificate, key = settings.tls_certificate, settings.tls_key
     if certificate is None:
         if key is not None:
@@ -28,7 +28,7 @@ def check_tls(settings: Settings) -> None:
     except ssl.SSLError as error:
         reason = (error.reason or "not PEM, or encrypted").replace("_", " ").lower()
         raise SettingsError(
-            f"PREDICTOR_TLS_CERTIFICATE, PREDICTOR_TLS_KEY: this pair does not work: {reason}"
+            f"PREDICTOR_TLS_CERTIFICATE, PREDICTOR_TLS_KEY: this pair cannot be used: {reason}"
         ) from None
 
 
@@ -41,8 +41,8 @@ def registry_tls(settings: Settings, *, own: bool = True) -> ssl.SSLContext:
     insecure = own and settings.tracking_insecure_tls
     variable, authorities = _authorities(settings.tracking_server_cert_path)
     certificate = settings.tracking_client_cert_path if own else None
-    # Without verification or encryption (redirects are not followed), the system's authorities, which
-    # take 40 ms to read, are not needed. A file in the settings is always checked.
+    # The system's authorities take 40 ms to read. They are not needed if certificates are not verified, or
+    # for plain HTTP (redirects are not followed). A file in the settings is always read, as a check.
     unused = insecure or (own and settings.tracking_uri.startswith("http:"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
@@ -64,7 +64,7 @@ def registry_tls(settings: Settings, *, own: bool = True) -> ssl.SSLContext:
 
 
 def _authorities(named: Path | None) -> tuple[str, str]:
-    """The variable and the path of trusted authorities: MLflow's variable, OpenSSL's, else certifi's file."""
+    """The path of the trusted authorities and its variable: MLflow's, OpenSSL's, or else certifi's file."""
     if named:
         return "MLFLOW_TRACKING_SERVER_CERT_PATH", str(named)
     for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):

@@ -1,7 +1,7 @@
-"""What can be set about the MLflow server, by MLflow's own variables.
+"""The settings of the connection to MLflow, mostly by MLflow's own variables.
 
-Secrets are read here and nowhere else: what surrounds them is stripped, and what no header can carry is
-refused, with the variable's name and never its value.
+Only this module reads secrets. Whitespace around them is stripped. A secret that no HTTP header can carry is
+refused; the error names the variable and never its value.
 """
 
 import re
@@ -29,7 +29,7 @@ _RESERVED_WORKSPACES = {"workspaces", "api", "ajax-api", "static-files"}
 
 
 class TrackingSettings(BaseSettings):
-    """The variables that MLflow's clients read too, with their meaning."""
+    """The variables that MLflow's clients read, too, with the same meaning."""
 
     tracking_uri: Annotated[
         str,
@@ -56,7 +56,7 @@ class TrackingSettings(BaseSettings):
         SecretStr,
         Field(
             validation_alias="MLFLOW_TRACKING_TOKEN",
-            description="bearer token for the registry, where there is no user and password",
+            description="bearer token for the registry, used without user and password",
         ),
     ] = SecretStr("")
     tracking_insecure_tls: Annotated[
@@ -70,28 +70,28 @@ class TrackingSettings(BaseSettings):
         Path | None,
         Field(
             validation_alias="MLFLOW_TRACKING_SERVER_CERT_PATH",
-            description="CA bundle that the registry's certificate is checked against",
+            description="CA bundle to verify the registry's certificate",
         ),
     ] = None
     tracking_client_cert_path: Annotated[
         Path | None,
         Field(
             validation_alias="MLFLOW_TRACKING_CLIENT_CERT_PATH",
-            description="client certificate and key (PEM) shown to the registry",
+            description="client certificate and key (PEM) for the registry",
         ),
     ] = None
     workspace: Annotated[
         str,
         Field(
             validation_alias="MLFLOW_WORKSPACE",
-            description="MLflow workspace that the model is in, where the server has workspaces",
+            description="MLflow workspace of the model, if the server has workspaces",
         ),
     ] = ""
     s3_endpoint_url: Annotated[
         str,
         Field(
             validation_alias="MLFLOW_S3_ENDPOINT_URL",
-            description="address of a store with S3's protocol, for `s3:` sources; needs the extra `s3`",
+            description="address of an S3-compatible store, for `s3:` sources; needs the extra `s3`",
         ),
     ] = ""
     s3_ignore_tls: Annotated[
@@ -111,14 +111,14 @@ class TrackingSettings(BaseSettings):
     artifact_hosts: Annotated[
         str,
         Field(
-            description="further hosts that a version's files may be on, such as "
-            "`https://artifacts.example:8443`, with commas between; asked without credentials"
+            description="further hosts of model files, such as `https://artifacts.example:8443`, "
+            "separated by commas; requests to them have no credentials"
         ),
     ] = ""
 
     @property
     def s3_options(self) -> dict[str, Any]:
-        """What fsspec's driver of S3 is made with; credentials and region are boto's to find."""
+        """Arguments for fsspec's S3 driver; boto finds credentials and region by itself."""
         client: dict[str, Any] = {"endpoint_url": self.s3_endpoint_url or None}
         if self.s3_ignore_tls:
             client["verify"] = False
@@ -134,8 +134,8 @@ class TrackingSettings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _user_of_the_address(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Take user and password out of the address, which is shown and kept; these are not."""
+    def _move_user(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Move user and password out of the address: `/model` and logs show the address."""
         parts = _split(str(values.get(_URI, "")).strip())
         if parts is None or "@" not in parts.netloc or values.get(_USERNAME):
             return values
@@ -143,18 +143,18 @@ class TrackingSettings(BaseSettings):
         name, _, password = user.partition(":")
         taken = {_USERNAME: _unquoted(name), _PASSWORD: _unquoted(password)}
         if None in taken.values() or ":" in (taken[_USERNAME] or ":"):
-            return values  # and `_http` refuses it
+            return values  # `_http` refuses it
         return {**values, _URI: parts._replace(netloc=host).geturl(), **taken}
 
     @field_validator("*", mode="before")
     @classmethod
     def _clean(cls, value: Any) -> Any:
-        """Strip what surrounds a value, such as the newline of the file that it was read from."""
+        """Strip whitespace around a value, such as the line break at the end of a secret's file."""
         if not isinstance(value, str):
             return value
         value = value.strip()
         if any(_is_control(each) for each in value):
-            raise ValueError("holds a control character, such as a line break, or is not UTF-8")
+            raise ValueError("contains a control character, such as a line break, or is not UTF-8")
         return value
 
     @field_validator("tracking_username")
@@ -162,7 +162,7 @@ class TrackingSettings(BaseSettings):
     def _user(cls, value: str) -> str:
         if ":" in value:
             raise ValueError(
-                "holds a colon, which basic authentication cannot send in a user's name"
+                "contains a colon; basic authentication cannot send one in a user name"
             )
         return value
 
@@ -172,7 +172,7 @@ class TrackingSettings(BaseSettings):
         token = value.get_secret_value()
         if not token.isascii() or " " in token:
             raise ValueError(
-                "holds a blank or a character that is not ASCII; no header can carry it"
+                "contains a space or a character outside ASCII; no HTTP header can carry it"
             )
         return value
 
@@ -181,7 +181,7 @@ class TrackingSettings(BaseSettings):
     def _http(cls, value: str) -> str:
         if "@" in value:
             raise ValueError(
-                "names a user, and so does MLFLOW_TRACKING_USERNAME; or the user in it is not "
+                "contains a user although MLFLOW_TRACKING_USERNAME is set, or one that is not "
                 "percent-encoded UTF-8. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             )
         parts = _split(value)
@@ -198,10 +198,10 @@ class TrackingSettings(BaseSettings):
 
     @field_validator("workspace")
     @classmethod
-    def _name_of_a_workspace(cls, value: str) -> str:
+    def _workspace(cls, value: str) -> str:
         if value and (not _WORKSPACE.fullmatch(value) or value in _RESERVED_WORKSPACES):
             raise ValueError(
-                "not the name of a workspace: 2 to 63 lower-case letters, digits and hyphens, "
+                "not a workspace name: 2 to 63 lower-case letters, digits and hyphens, "
                 "beginning and ending with a letter or digit"
             )
         return value
@@ -214,7 +214,7 @@ class TrackingSettings(BaseSettings):
 
 
 def _split(text: str) -> SplitResult | None:
-    """The parts of an http or https address; None for what is none."""
+    """The parts of an http or https address; None for any other text."""
     try:
         parts = urlsplit(text)
         host_and_port(parts.netloc.rpartition("@")[2], parts.scheme)
@@ -226,7 +226,7 @@ def _split(text: str) -> SplitResult | None:
 
 
 def _unquoted(text: str) -> str | None:
-    """A user or password of an address; None for what is not percent-encoded UTF-8."""
+    """The user or password of an address; None if it is not percent-encoded UTF-8."""
     try:
         found = unquote(text, errors="strict")
     except UnicodeDecodeError:

@@ -146,8 +146,8 @@ def test_what_is_wrong_with_a_pair_is_said(pairs: tuple[Pair, Pair], tmp_path: P
         "PREDICTOR_TLS_KEY is set, but not PREDICTOR_TLS_CERTIFICATE": (None, one.key),
         "Is a directory": (tmp_path, one.key),
         "key values mismatch": (one.certificate, other.key),
-        "does not work: not pem": (nonsense, one.key),
-        "this pair does not work: ": (one.certificate, nonsense),
+        "cannot be used: not pem": (nonsense, one.key),
+        "this pair cannot be used: ": (one.certificate, nonsense),
         "PREDICTOR_TLS_CERTIFICATE, PREDICTOR_TLS_KEY: ": (one.certificate, one.encrypted_key),
         "PREDICTOR_TLS_CERTIFICATE, PREDICTOR_TLS_KEY": (one.certificate, None),
     }

@@ -200,7 +200,7 @@ async def test_a_key_that_is_taken_out_works_no_longer(on_the_wire, files):
     assert (await half.ask(plain(API))).status == 200
     await half.send(plain(API)[:-5])
     files["api_keys_file"].write_text(line_of("ward-1", "next"))
-    await live.service.access.look()
+    await live.service.access.reload()
     assert (await client.ask(plain(API))).status == 401
     assert (await half.ask(plain(API)[-5:])).status == 401
     assert (await client.ask(plain("next"))).status == 200
@@ -217,11 +217,11 @@ async def test_a_stream_of_events_ends_with_its_key(on_the_wire, files):
     )
     await client.reader.readuntil(b"event: state")
     files["api_keys_file"].write_text(line_of("ward-1", "next"))
-    await live.service.access.look()
+    await live.service.access.reload()
     await live.say(None)
     await client.reader.readuntil(b"event: stopped_serving")
     files["operations_keys_file"].write_text(line_of("prometheus", "next"))
-    await live.service.access.look()
+    await live.service.access.reload()
     assert (await client.reader.readuntil(b"\r\n0\r\n\r\n")).count(b"event:") == 0
 
 
@@ -232,12 +232,12 @@ async def test_a_file_that_breaks_opens_nothing_and_closes_nothing(on_the_wire, 
     files["api_keys_file"].write_text("nonsense")
     client = await address.connect()
     for looks in (1, 2, 3):
-        await live.service.access.look()
+        await live.service.access.reload()
         assert live.samples()["predictor_key_file_failures_total",] == looks
     assert (await client.ask(plain(API))).status == 200
     assert (await client.ask(plain("nonsense"))).status == 401
     files["api_keys_file"].write_text(before)
-    await live.service.access.look()
+    await live.service.access.reload()
     told = [event for event in live.events if isinstance(event, KeysNotRead | KeysRead)]
     assert [getattr(event, "first", None) for event in told] == [True, False, False, None]
     assert "line 1 " in told[0].reason
@@ -251,7 +251,7 @@ async def test_a_file_that_hangs_keeps_no_other_from_being_read(on_the_wire, fil
     files["api_keys_file"].unlink()
     os.mkfifo(files["api_keys_file"])
     files["operations_keys_file"].write_text(line_of("prometheus", "next"))
-    await live.service.access.look()
+    await live.service.access.reload()
     assert live.service.access.allows("/metrics", [(b"x-api-key", b"next")])
     assert not live.service.access.allows("/metrics", [(b"x-api-key", OPERATIONS.encode())])
     (fault,) = [event for event in live.events if isinstance(event, KeysNotRead)]
@@ -327,7 +327,7 @@ async def test_the_log_says_what_became_of_a_file_of_keys(tmp_path, files):
     with capture_logs() as lines:
         for content in ("x", "x", line_of("ward-2", API)):
             file.write_text(content)
-            await access.look()
+            await access.reload()
     told = [(line["event"], line["log_level"], line["variable"]) for line in lines]
     assert told == [
         (event, level, "PREDICTOR_API_KEYS_FILE")

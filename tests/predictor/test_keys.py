@@ -92,17 +92,17 @@ async def test_a_file_is_read_anew_when_it_changes(tmp_path):
     path = tmp_path / "keys"
     path.write_text(line_of("a", "one"))
     file = KeyFile(path)
-    assert not await file.look()
+    assert not await file.reload()
     path.write_text(line_of("a", "two"))
-    assert await file.look()
+    assert await file.reload()
     assert (file.keys.owner(b"one"), file.keys.owner(b"two")) == (None, "a")
     other = tmp_path / "new"
     other.write_text(TWO)
     other.rename(path)
-    assert await file.look()
+    assert await file.reload()
     assert file.keys.owner(b"one") == "ward-1"
     path.write_text(f"# the same keys\n{TWO}")
-    assert not await file.look()
+    assert not await file.reload()
 
 
 async def test_a_file_that_is_broken_changes_nothing(tmp_path):
@@ -116,11 +116,11 @@ async def test_a_file_that_is_broken_changes_nothing(tmp_path):
         break_it()
         for _ in range(2):
             with pytest.raises(KeysError):
-                await file.look()
+                await file.reload()
         assert file.keys.owner(b"one") == "ward-1"
     path.rmdir()
     path.write_text(line_of("ward-2", "two"))
-    assert await file.look()
+    assert await file.reload()
     assert file.keys.owner(b"one") is None
 
 
