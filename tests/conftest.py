@@ -1,10 +1,9 @@
 """What several test modules share: real MLflow servers, trained versions, predictors that follow them."""
 
-import fcntl
+import os
 import shutil
-from collections.abc import Iterator
+import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,13 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from demo.processes import Child, running, start_mlflow
+from demo.processes import Child
 from tests import required
+from tests.shared import Server, Shared
+
+# The tests start hundreds of processes. Each would compile our modules anew where none may keep them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # How long an example takes says how busy the machine is, and nothing of what is tested.
 settings.register_profile(
@@ -23,10 +27,12 @@ settings.load_profile("unhurried")
 
 # Of several workers, one takes all of these: they attack one predictor, which has to bear them all.
 ATTACKS = {f"tests/hostile/test_{name}.py" for name in ("attacks", "document", "fuzz")}
-# The folders with the longest tests. `faults` begins, because one of the two files that begin needs
-# no trained versions: it goes on while they are trained for the other.
+# The first file of one worker trains the versions. The files after it are for the other worker
+# meanwhile: they are long, and need no MLflow server. Then come the folders with the longest tests.
 FIRST = (
-    "faults", "compatibility", "end_to_end", "deploy", "benchmarks", "hostile", "page", "trainer",
+    "end_to_end/test_promotion_and_rollback.py", "predictor/test_cli.py", "model/test_runs.py",
+    "exporters/test_sklearn_onnx.py", "end_to_end", "faults", "compatibility", "deploy", "benchmarks",
+    "hostile", "page", "trainer",
 )  # fmt: skip
 
 
@@ -47,8 +53,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, so that all workers end at nearly the same time."""
-    rank = {folder: place for place, folder in enumerate(FIRST)}
-    items.sort(key=lambda item: rank.get(item.path.parent.name, len(FIRST)))
+    rank = {part: place for place, part in enumerate(FIRST)}
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return rank.get(f"{folder}/{item.path.name}", rank.get(folder, len(FIRST)))
+
+    items.sort(key=place)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The process that started the workers ends what they shared."""
+    if not hasattr(session.config, "workerinput"):
+        Shared(session.config._tmp_path_factory.getbasetemp()).stop()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -58,57 +75,36 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
-    """One MLflow server for the whole run; a test that stops or breaks its server starts its own."""
-    folder: Path = tmp_path_factory.mktemp("mlflow")
-    with running(start_mlflow(folder)) as server:
-        yield server
-
-
-@dataclass(frozen=True)
-class Training:
-    """What `python -m trainer train --quick` left, and the server that it ran on, if it is ours."""
-
-    folder: Path
-    server: Child | None
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Shared:
+    """What all workers of this run share."""
+    folder = tmp_path_factory.getbasetemp()
+    return Shared(folder if worker_id == "master" else folder.parent)
 
 
 @pytest.fixture(scope="session")
-def training(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Training]:
-    """Done once for the whole run: of several workers, the first that asks trains."""
+def mlflow_server(shared: Shared) -> Server:
+    """One MLflow server for the whole run; a test that stops or breaks its server starts its own."""
+    return shared.server("mlflow")
+
+
+@pytest.fixture(scope="session")
+def trained(shared: Shared) -> Server:
+    """One server that has the trained versions; tests only read them, and add to them."""
+    return shared.server("trained", _train)
+
+
+@pytest.fixture(scope="session")
+def trained_folder(shared: Shared, trained: Server) -> Path:
+    """The database and artifacts of a server that has the trained versions; to be copied only."""
+    return shared.folder / "training"
+
+
+def _train(server: Child) -> None:
     from tests.end_to_end.parts import trainer  # slow to import, and most tests need it not
 
-    of_all = tmp_path_factory.getbasetemp()
-    if worker_id != "master":
-        of_all = of_all.parent
-    done, server = of_all / "trained", None
-    with ExitStack() as stack:
-        with (of_all / "trained.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not done.exists():
-                folder = of_all / "training"
-                server = stack.enter_context(running(start_mlflow(folder)))
-                trainer(server.url, "train", "--quick")
-                # Nobody asks the server meanwhile, so its database is whole.
-                shutil.copytree(folder, of_all / "copying").rename(done)
-        yield Training(done, server)
-
-
-@pytest.fixture(scope="session")
-def trained_folder(training: Training) -> Path:
-    """The database and artifacts of a server that has the trained versions; to be copied only."""
-    return training.folder
-
-
-@pytest.fixture(scope="session")
-def trained(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
-    """One server of the trained versions for all tests that only read it and add to it."""
-    if training.server:
-        yield training.server
-        return
-    folder = shutil.copytree(training.folder, tmp_path_factory.mktemp("own") / "trained")
-    with running(start_mlflow(folder)) as server:
-        yield server
+    trainer(server.url, "train", "--quick")
+    # Nobody else has the server yet, so its database is whole.
+    shutil.copytree(server.log.parent, server.log.parent.parent / "training")
 
 
 @pytest.fixture
@@ -118,7 +114,7 @@ def own_trained_folder(trained_folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def registry(trained: Child):
+def registry(trained: Server):
     """The five trained versions under a name that only this test uses; none is promoted."""
     from tests.end_to_end.parts import register_again
 

@@ -9,7 +9,6 @@ from typing import Any
 import mlflow.sklearn
 import onnx
 import pandas as pd
-import skops.io
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.models.model import MLMODEL_FILE_NAME
@@ -88,7 +87,9 @@ def save(folder: Path, model: TrainedModel, description: Model) -> None:
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
         )
     except MlflowException as error:
-        unknown = _untrusted_types(skops.io.dumps(model.pipeline)) - TRUSTED_TYPES
+        from skops.io import dumps
+
+        unknown = _untrusted_types(dumps(model.pipeline)) - TRUSTED_TYPES
         if unknown:
             raise UntrustedTypesError(model.name, sorted(unknown)) from error
         raise
@@ -121,4 +122,6 @@ def _signature(example: pd.DataFrame) -> ModelSignature:
 
 def _untrusted_types(content: bytes) -> set[str]:
     """What skops would not load of these bytes by itself."""
-    return set(skops.io.get_untrusted_types(data=content))
+    from skops.io import get_untrusted_types  # takes seconds, which only training needs to spend
+
+    return set(get_untrusted_types(data=content))

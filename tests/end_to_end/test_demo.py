@@ -14,8 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo.processes import ROOT, Child, free_port, port_in_use
+from demo.processes import ROOT, free_port, port_in_use
 from tests.end_to_end.parts import wait_until
+from tests.shared import Server
 
 pytestmark = pytest.mark.whole
 
@@ -67,7 +68,7 @@ def test_the_demo_serves_until_ctrl_c_and_starts_again_from_where_it_was(
         wait_until(lambda ports=ports: not any(map(port_in_use, ports)), "both ports are free")
 
 
-def test_a_port_in_use_is_reported_before_anything_starts(tmp_path: Path, trained: Child) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(tmp_path: Path, trained: Server) -> None:
     """One line that says what to do; the folder stays empty."""
     taken = int(trained.url.rsplit(":", 1)[1])
     process = demo(tmp_path / "demo", free_port(), taken)

@@ -16,8 +16,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from demo.processes import Child
 from tests.end_to_end.parts import Registry, Service
+from tests.shared import Server
 
 ROWS = pd.DataFrame(
     {
@@ -44,7 +44,7 @@ def publish(url: str, name: str, graph: Any, signature: Any = None) -> Registry:
 
 @pytest.mark.parametrize("with_signature", [True, False])
 def test_one_input_per_column_with_texts_and_integers(
-    mlflow_server: Child, serve: Callable[..., Service], with_signature: bool
+    mlflow_server: Server, serve: Callable[..., Service], with_signature: bool
 ) -> None:
     """Each column keeps its type; labels are integers; ZipMap is understood."""
     encode = ColumnTransformer([("ward", OneHotEncoder(), ["ward"])], remainder="passthrough")
@@ -70,7 +70,7 @@ def test_one_input_per_column_with_texts_and_integers(
 
 
 def test_a_regressor_without_a_signature(
-    mlflow_server: Child, serve: Callable[..., Service]
+    mlflow_server: Server, serve: Callable[..., Service]
 ) -> None:
     """The graph alone says how wide a row is; the answer has no probability."""
     features = ROWS[["age", "visits"]].to_numpy(np.float32)
@@ -92,7 +92,7 @@ def test_a_regressor_without_a_signature(
 
 
 def test_an_artifact_in_a_folder_of_its_own(
-    mlflow_server: Child, serve: Callable[..., Service], tmp_path: Any
+    mlflow_server: Server, serve: Callable[..., Service], tmp_path: Any
 ) -> None:
     """A version whose files the tracking server does not proxy is read from where they are."""
     features = ROWS[["age", "visits"]].to_numpy(np.float32)

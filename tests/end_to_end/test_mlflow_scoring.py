@@ -11,9 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo.processes import Child, free_port, running, spawn
+from demo.processes import free_port, running, spawn
 from tests.end_to_end.parts import Service, register_again, starter
 from tests.end_to_end.scoring_table import CSV, Case, table
+from tests.shared import Server
 
 pytestmark = pytest.mark.whole
 
@@ -29,7 +30,7 @@ class Beside:
 
 
 @pytest.fixture(scope="module")
-def beside(trained: Child, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
+def beside(trained: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
     """Both with the boosted trees, the one candidate that answers on a missing value."""
     registry = register_again(trained.url)
     version = registry.versions()["hist_gradient_boosting"]

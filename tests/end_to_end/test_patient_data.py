@@ -11,7 +11,7 @@ import pytest
 import yaml
 from onnx import TensorProto, helper
 
-from demo.processes import Child, free_port
+from demo.processes import free_port
 from predictor.log_events import EVENTS, LIBRARY_LINES
 from predictor.protocols.open_inference.grpc import open_inference_pb2 as pb
 from tests.end_to_end.parts import Registry, Service
@@ -19,6 +19,7 @@ from tests.hostile.parts import Target
 from tests.hostile.wire import converse, post, request
 from tests.predictor.conftest import Registered
 from tests.predictor.graphs import graph, tensor, with_metadata
+from tests.shared import Server
 
 TEXT, NUMBER = "Kowalska73519264", "123.456789"
 # In any case, and as float32 writes the number; so long that no measured time has these digits by chance.
@@ -173,7 +174,7 @@ def model() -> bytes:
 
 
 @pytest.fixture
-def registry(mlflow_server: Child, tmp_path: Path) -> Registry:
+def registry(mlflow_server: Server, tmp_path: Path) -> Registry:
     """A registry in which that model is in Production."""
     registered, folder = Registered(mlflow_server.url), tmp_path / "artifact"
     folder.mkdir()

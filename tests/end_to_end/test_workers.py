@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from demo.processes import Child
 from tests.end_to_end.parts import Registry, Service, register_again, starter, wait_until
 from tests.hostile.parts import Target
 from tests.hostile.test_shutdown import Flow, terminated
 from tests.hostile.wire import Response, post, receive, request
+from tests.shared import Server
 
 pytestmark = pytest.mark.whole
 
@@ -162,7 +162,7 @@ def target(registry: Registry, serve: Serve) -> Target:
 
 
 @pytest.fixture(scope="module")
-def shared_registry(trained: Child) -> Registry:
+def shared_registry(trained: Server) -> Registry:
     """What the shared workers follow."""
     return register_again(trained.url)
 

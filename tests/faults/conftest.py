@@ -9,6 +9,7 @@ import pytest
 from demo.processes import Child, free_port, running, start_predictor
 from tests.end_to_end.parts import Service
 from tests.faults.parts import POLL_SECONDS, Asking, Elsewhere, Proxy, Registered, World
+from tests.shared import Server
 
 Make = Callable[..., AbstractContextManager[World]]
 
@@ -18,7 +19,9 @@ def make_world(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Starts a world around a server; settings are those of its predictor."""
 
     @contextmanager
-    def make(server: Child, pointer: str = "/Production", **settings: str) -> Iterator[World]:
+    def make(
+        server: Child | Server, pointer: str = "/Production", **settings: str
+    ) -> Iterator[World]:
         registered = Registered(server.url)
         name = registered.model()
         folder: Path = tmp_path_factory.mktemp("faults")

@@ -5,7 +5,6 @@ from datetime import datetime
 
 import pytest
 
-from demo.processes import Child
 from tests.end_to_end.parts import wait_until
 from tests.faults.broken import BROKEN, HANGS, MOST, Broken
 from tests.faults.conftest import Make
@@ -29,6 +28,7 @@ from tests.faults.parts import (
 )
 from tests.predictor.graphs import with_external_data
 from tests.predictor.parts import http
+from tests.shared import Server
 
 pytestmark = pytest.mark.whole
 
@@ -49,7 +49,7 @@ DOWNLOADS = {
 
 
 @pytest.fixture(scope="module")
-def world(make_world: Make, mlflow_server: Child) -> Iterator[World]:
+def world(make_world: Make, mlflow_server: Server) -> Iterator[World]:
     with make_world(mlflow_server, PREDICTOR_MAX_MODEL_BYTES=str(MOST)) as world:
         yield world
 
@@ -195,7 +195,7 @@ class TestImpatient:
 
 
 @pytest.fixture(scope="module")
-def impatient(make_world: Make, mlflow_server: Child) -> Iterator[World]:
+def impatient(make_world: Make, mlflow_server: Server) -> Iterator[World]:
     with make_world(mlflow_server, PREDICTOR_LOAD_SECONDS="2") as world:
         yield world
 

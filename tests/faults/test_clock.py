@@ -11,12 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo.processes import Child
 from tests.end_to_end.parts import wait_until
 from tests.faults.conftest import Make
 from tests.faults.parts import POLL_SECONDS, World
 from tests.predictor.graphs import GOOD
 from tests.required import library
+from tests.shared import Server
 
 pytestmark = pytest.mark.whole  # faketime
 SetClock = Callable[[int], None]
@@ -33,7 +33,7 @@ def wall_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["1", "2"], ids=["one process", "two workers"])
 def world(
-    make_world: Make, mlflow_server: Child, wall_clock: Path, request: pytest.FixtureRequest
+    make_world: Make, mlflow_server: Server, wall_clock: Path, request: pytest.FixtureRequest
 ) -> Iterator[World]:
     faked = {
         "LD_PRELOAD": library("libfaketimeMT.so.1", "faketime"),

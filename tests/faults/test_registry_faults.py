@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from demo.processes import Child
 from tests.end_to_end.parts import wait_until
 from tests.faults.conftest import Make
 from tests.faults.parts import (
@@ -29,6 +28,7 @@ from tests.faults.parts import (
     slowly,
 )
 from tests.predictor.parts import http
+from tests.shared import Server
 
 PAGE = b"<!doctype html><title>Welcome</title>"
 ANOTHER = {"name": "another", "version": "9", "source": "s", "creation_timestamp": 1}
@@ -61,7 +61,7 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def world(make_world: Make, mlflow_server: Child) -> Iterator[World]:
+def world(make_world: Make, mlflow_server: Server) -> Iterator[World]:
     with make_world(mlflow_server) as world:
         yield world
 

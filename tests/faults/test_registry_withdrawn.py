@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from demo.processes import Child
 from tests.faults.conftest import Make
 from tests.faults.parts import World
 from tests.predictor.graphs import GOOD
+from tests.shared import Server
 
 
 def withdrawn(world: World, why: str = "") -> None:
@@ -39,13 +39,13 @@ def _prediction(world: World) -> httpx.Response:
 
 
 @pytest.fixture(scope="module")
-def staged(make_world: Make, mlflow_server: Child) -> Iterator[World]:
+def staged(make_world: Make, mlflow_server: Server) -> Iterator[World]:
     with make_world(mlflow_server) as world:
         yield world
 
 
 @pytest.fixture(scope="module")
-def aliased(make_world: Make, mlflow_server: Child) -> Iterator[World]:
+def aliased(make_world: Make, mlflow_server: Server) -> Iterator[World]:
     with make_world(mlflow_server, "@champion") as world:
         yield world
 

@@ -18,12 +18,13 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from demo.processes import Child, answers
+from demo.processes import answers
 from predictor.keys import line_of
 from tests.end_to_end.parts import wait_until
 from tests.faults.conftest import Make
 from tests.faults.parts import World, mlmodel
 from tests.predictor.graphs import counting, one_long_node, regressor
+from tests.shared import Server
 
 pytestmark = pytest.mark.whole
 
@@ -42,7 +43,7 @@ Started = Callable[[bytes], AbstractContextManager[World]]
 )
 def started(
     make_world: Make,
-    mlflow_server: Child,
+    mlflow_server: Server,
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Started:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from demo.processes import Child
 from predictor.keys import line_of
 from tests.end_to_end.parts import wait_until
 from tests.faults.conftest import Make
 from tests.faults.parts import World, linear, mlmodel, replied
 from tests.predictor.graphs import GOOD
 from tests.predictor.parts import http
+from tests.shared import Server
 
 VERSIONS = 12  # more than the threads of a pool that all would share
 SECONDS = 15.0  # in which a key that was taken out works no longer; it is two where nothing is busy
@@ -28,7 +28,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def world(make_world: Make, mlflow_server: Child, keys: Path) -> Iterator[World]:
+def world(make_world: Make, mlflow_server: Server, keys: Path) -> Iterator[World]:
     settings = {"PREDICTOR_API_KEYS_FILE": str(keys), "PREDICTOR_LOAD_SECONDS": "2"}
     with make_world(mlflow_server, **settings) as world:
         yield world

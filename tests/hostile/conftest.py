@@ -5,15 +5,15 @@ from contextlib import ExitStack
 
 import pytest
 
-from demo.processes import Child
 from tests.end_to_end.parts import register_again, starter
 from tests.hostile.parts import MOST_GROWTH, Bystander, Target
+from tests.shared import Server
 
 VERSION = "2"
 
 
 @pytest.fixture(scope="package")
-def target(trained: Child, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+def target(trained: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A predictor that waits for slow clients for moments only."""
     registry = register_again(trained.url)
     registry.stage(VERSION, "Production")

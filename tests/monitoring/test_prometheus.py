@@ -19,12 +19,12 @@ import httpx
 import pytest
 import yaml
 
-from demo.processes import Child
 from grafana.dashboard import FILE
 from predictor.keys import line_of
 from tests.end_to_end.parts import Registry, Service, register_again, starter
 from tests.faults.parts import Proxy, reset
 from tests.monitoring.parts import SHIPPED, WINDOW, Prometheus, in_fast_motion, started
+from tests.shared import Server
 from trainer.data import POSITIVE, load
 from trainer.registry import register
 
@@ -159,7 +159,7 @@ class Day:
 
 
 @pytest.fixture(scope="module")
-def watched(trained: Child, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def watched(trained: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("watched")
     key, hashed = folder / "key", folder / "keys"
     key.write_text("for-operations")

@@ -2,12 +2,13 @@
 
 import itertools
 import math
+import os
 from pathlib import Path
 
 import httpx
 import pytest
 
-from demo.processes import Child
+from tests.shared import Server
 
 _NUMBERS = itertools.count(1)
 _API = "/api/2.0/mlflow"
@@ -45,7 +46,7 @@ class Registered:
 
     def model(self, versions: int = 0, name: str | None = None) -> str:
         """A registered model of its own with this many versions; returns its name."""
-        name = name or f"served {next(_NUMBERS)}"
+        name = name or f"served {os.getpid()}-{next(_NUMBERS)}"  # workers share the server
         self._call("POST", "/registered-models/create", name=name)
         run_id, uri = self._place()
         for _ in range(versions):
@@ -90,5 +91,5 @@ class Registered:
 
 
 @pytest.fixture(scope="session")
-def registered(mlflow_server: Child) -> Registered:
+def registered(mlflow_server: Server) -> Registered:
     return Registered(mlflow_server.url)

@@ -1,6 +1,7 @@
 """A registered model of its own for every test, on the real MLflow server."""
 
 import itertools
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from demo.processes import Child
+from tests.shared import Server
 from trainer.lifecycle import Lifecycle
 from trainer.pointer import AliasPointer, StagePointer
 from trainer.registry import Registry, connect, register
@@ -89,7 +90,7 @@ _COUNTER = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def mlflow_client(mlflow_server: Child) -> MlflowClient:
+def mlflow_client(mlflow_server: Server) -> MlflowClient:
     """A client as the commands make it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
@@ -99,7 +100,7 @@ def mlflow_client(mlflow_server: Child) -> MlflowClient:
 @pytest.fixture(scope="session")
 def new_run(mlflow_client):
     """Runs with given metrics, by id and artifact URI; the same metrics give the same run, because runs are never changed."""
-    experiment = mlflow_client.create_experiment("registry tests")
+    experiment = mlflow_client.create_experiment(f"registry tests {os.getpid()}")
     known = {}
 
     def run_with(metrics):
@@ -119,4 +120,4 @@ def new_run(mlflow_client):
 def shelf(mlflow_client, new_run, request) -> Shelf:
     """A registered model that no other test uses, without a version yet."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())
-    return Shelf(mlflow_client, f"{name[:60]}-{next(_COUNTER)}", new_run)
+    return Shelf(mlflow_client, f"{name[:60]}-{os.getpid()}-{next(_COUNTER)}", new_run)
