@@ -4,7 +4,7 @@ PredictorError
 ├── SettingsError        a setting is wrong; the process does not start
 ├── KeysError            a key file cannot be read; the previous keys stay valid
 ├── RegistryError        the registry gave no usable response; the serving version stays
-│   ├── RegistryUnreachable   no connection, no answer in time, or a server error
+│   ├── RegistryUnreachable   no connection, a timeout, or a server error
 │   ├── RegistryRefused       the registry refused the credentials
 │   ├── RegistryInvalidResponse   a response that is not the registry's
 │   └── RegistryInternal      a fault of the service during a poll
@@ -29,8 +29,7 @@ PredictorError
     └── Unprocessable         valid syntax that the serving model does not accept
         └── InvalidRecord         JSON, but not a record of the serving model
 
-Each protocol derives its own from these. None of them knows an HTTP status; `http/problems.py` has the one
-table for that.
+Protocols derive their own errors from these. No error knows its HTTP status: `http/problems.py` has the table.
 """
 
 from collections.abc import Sequence
@@ -51,15 +50,15 @@ REGISTRY_OUTCOMES: tuple[RegistryOutcome, ...] = get_args(RegistryOutcome)
 
 
 class PredictorError(Exception):
-    """The root of the tree."""
+    """The base class of all errors of the service."""
 
 
 class SettingsError(PredictorError):
-    """A setting is missing or wrong. The message names the variable and says what it takes."""
+    """A setting is missing or wrong. The message names the variable and its valid values."""
 
 
 class KeysError(PredictorError):
-    """A key file cannot be read. The message says why, and never repeats what may be a key."""
+    """A key file cannot be read. The message says why, and never quotes a line, which may be a key."""
 
 
 class RegistryError(PredictorError):
@@ -69,7 +68,7 @@ class RegistryError(PredictorError):
 
 
 class RegistryUnreachable(RegistryError):
-    """No connection, no answer in time, or a server error."""
+    """No connection, a timeout, or a server error."""
 
     outcome = "unreachable"
 
@@ -83,7 +82,7 @@ class RegistryRefused(RegistryError):
     outcome = "refused"
 
     def __init__(self, url: str, status: int, permission: str = "") -> None:
-        """`permission` says who needs which permission."""
+        """`permission` is a sentence: who needs which permission."""
         credentials = (
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         )
@@ -100,7 +99,7 @@ class RegistryInvalidResponse(RegistryError):
     outcome = "invalid_response"
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"the answer of {url} is not that of an MLflow registry: {reason}")
+        super().__init__(f"the response of {url} is not that of an MLflow registry: {reason}")
 
 
 class RegistryInternal(RegistryError):
@@ -155,8 +154,8 @@ class InferenceTimeout(Unavailable):
     def __init__(self, seconds: float) -> None:
         super().__init__(
             f"the model did not finish within {seconds:g} s and was stopped "
-            "(PREDICTOR_INFERENCE_SECONDS); send fewer rows, or other values: the same would take as "
-            "long again"
+            "(PREDICTOR_INFERENCE_SECONDS); send fewer rows or other values: the same request would time "
+            "out again"
         )
 
 
@@ -226,7 +225,7 @@ class TooManyRows(TooLarge):
 
     def __init__(self, rows: int, features: int) -> None:
         super().__init__(
-            f"{rows} rows of {features} features are more than are computed at a time; "
+            f"{rows} rows of {features} features are too many for one call; "
             "send fewer rows at a time"
         )
 
@@ -237,18 +236,19 @@ class UnsupportedMedia(RequestError):
 
 @dataclass(frozen=True)
 class FieldError:
-    """One fault of one field of a body. `field` is empty for the body itself."""
+    """One fault of a body's field. `field` is empty for a fault of the whole body."""
 
     field: Annotated[
-        str, Meta(description="Its name; in a batch with its place, as `instances[3].age`.")
+        str,
+        Meta(description="The field's name; in a batch with its row, such as `instances[3].age`."),
     ]
     message: Annotated[str, Meta(description="What is wrong with it.")]
 
 
 class InvalidRecord(Unprocessable):
-    """JSON, but not a record of the serving model. Has every fault, each with its field.
+    """Valid JSON, but not a record of the serving model. It lists all faults, each with its field.
 
-    `hint` says in a sentence what the client probably meant; it may be empty.
+    `hint` is a sentence about the probable mistake; it may be empty.
     """
 
     def __init__(self, errors: Sequence[FieldError], hint: str = "") -> None:
@@ -259,7 +259,7 @@ class InvalidRecord(Unprocessable):
         self.hint = hint
 
     def at(self, place: str) -> "InvalidRecord":
-        """The same faults, each field with its place before it."""
+        """The same faults; `place` is put in front of each field."""
         return InvalidRecord(
             [
                 FieldError(f"{place}.{e.field}" if e.field else place, e.message)

@@ -1,4 +1,4 @@
-"""Events in the past tense: frozen values for the log, the metrics and other observers."""
+"""What happened: immutable events for the log, the metrics and other observers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class RegistryAnswered:
 
 @dataclass(frozen=True)
 class RegistryFailed:
-    """The registry gave no usable response; `serving` stays. `cause` is a fault of the service.
+    """The registry gave no usable response; `serving` stays. `cause` is an exception in the service itself.
 
     `first` is False while the same outcome repeats.
     """
@@ -61,9 +61,9 @@ class LoadSuperseded:
 
 @dataclass(frozen=True)
 class Swapped:
-    """Another servable answers requests from now on; None for none.
+    """Another servable answers requests from now on. `serving` is None if the service stopped serving.
 
-    `load_seconds` is the time from the registry's answer to the swap, 0 where nothing was loaded;
+    `load_seconds` is the time from the registry's response to the swap, 0 if nothing was loaded;
     `digest` is the SHA-256 of the serving graph.
     """
 
@@ -87,7 +87,7 @@ class InferenceTimedOut:
 
 @dataclass(frozen=True)
 class CacheFailed:
-    """The serving version, or that none may serve, could not be written to the cache."""
+    """The cache could not be updated: with the serving version, or with the fact that none may serve."""
 
     serving: ModelVersion | None
     reason: str
@@ -95,7 +95,7 @@ class CacheFailed:
 
 @dataclass(frozen=True)
 class KeysRead:
-    """The key file of this variable was read again; `keys` is the number of its keys."""
+    """The key file of a setting was read again; `keys` is the number of its keys."""
 
     variable: str
     keys: int
@@ -103,7 +103,7 @@ class KeysRead:
 
 @dataclass(frozen=True)
 class KeysNotRead:
-    """The key file of this variable cannot be read; the previous keys stay valid."""
+    """The key file of a setting cannot be read; the previous keys stay valid."""
 
     variable: str
     reason: str

@@ -1,4 +1,4 @@
-"""Every line that the service logs, declared once: the code logs by it, and docs/logs.md is written from it."""
+"""Every log event of the service, declared once. The code logs them, and docs/logs.md is generated from them."""
 
 import warnings
 from dataclasses import dataclass
@@ -8,19 +8,16 @@ import structlog
 
 Level = Literal["debug", "info", "warning", "error"]
 _log = structlog.get_logger()
-_ALWAYS = {
-    "exc_info",
-    "request_id",
-}  # any line may have a traceback, and the request that it is about
+_ALWAYS = {"exc_info", "request_id"}  # fields that any line may have
 _VERSION = ("model_name", "model_version")
 _REGISTRY = ("reason", "serving", "model_name")
 
 
 @dataclass(frozen=True)
 class LogEvent:
-    """One kind of line: its name, its level, when it is logged, its fields and what to do about it.
+    """One kind of log line: its name, level and fields, when it is logged, and what an operator does then.
 
-    `repeated` is the level of the lines after the first one, where the same thing goes on.
+    `repeated` is the level of further lines while the same condition lasts.
     """
 
     name: str
@@ -31,7 +28,7 @@ class LogEvent:
     repeated: Level | None = None
 
     def log(self, *, again: bool = False, **fields: Any) -> None:
-        """Write the line; `again` at the level of repetitions. Warns of a field that is not declared."""
+        """Write the line; `again` selects the level of repetitions. Warns of an undeclared field."""
         if undeclared := fields.keys() - _ALWAYS - set(self.fields):
             warnings.warn(f"{self.name} declares no {', '.join(undeclared)}", stacklevel=2)
         level = self.repeated if again and self.repeated else self.level
@@ -56,12 +53,12 @@ REGISTRY_REFUSED = LogEvent(
 )  # fmt: skip
 REGISTRY_INVALID_RESPONSE = LogEvent(
     "registry_invalid_response", "warning",
-    "the response is not that of an MLflow registry; the serving version stays", _REGISTRY,
-    "check what answers at that address, such as a proxy with a login page", "debug",
+    "the response is not from an MLflow registry; the serving version stays", _REGISTRY,
+    "check the server at that address; it may be a proxy with a login page", "debug",
 )  # fmt: skip
 REGISTRY_INTERNAL = LogEvent(
     "registry_internal", "warning",
-    "a fault of the service ended a poll, with its traceback; the serving version stays", _REGISTRY,
+    "a bug of the service ended a poll; its traceback is in the line; the serving version stays", _REGISTRY,
     "report it with the traceback", "debug",
 )  # fmt: skip
 RUN_NOT_READ = LogEvent(
@@ -101,12 +98,12 @@ EVENT_LOOP_STUCK = LogEvent(
 )  # fmt: skip
 CACHE_NOT_READ = LogEvent(
     "cache_not_read", "warning",
-    "the service starts without the last known good version: the cache folder is a link or others may write "
-    "to it, or the files are not those of the tag `onnx_sha256`",
+    "the service starts without the last known good version: the cache folder is a link, other users may write "
+    "to it, or the files do not match the tag `onnx_sha256`",
     ("reason",), "repair or empty the folder of `PREDICTOR_CACHE_DIR`",
 )  # fmt: skip
 CACHE_NOT_WRITTEN = LogEvent(
-    "cache_not_written", "error", "the serving version could not be kept for a start without the registry",
+    "cache_not_written", "error", "the serving version could not be saved for a start without the registry",
     (*_VERSION, "reason"), "repair the folder of `PREDICTOR_CACHE_DIR`",
 )  # fmt: skip
 REQUEST_REFUSED = LogEvent(
@@ -115,15 +112,15 @@ REQUEST_REFUSED = LogEvent(
 )  # fmt: skip
 INTERNAL_ERROR = LogEvent(
     "internal_error", "error",
-    "a request was answered 500: a fault of the service or of the model; its traceback follows",
+    "a request was answered 500, because of a bug in the service or the model; its traceback follows",
     ("endpoint", "error"), "report it; roll back if it began with a swap",
 )  # fmt: skip
 KEY_REFUSED = LogEvent(
     "key_refused", "warning", "requests came without a valid key; at most one line in ten seconds",
-    ("endpoint", "key", "client", "requests"), "find the client; give it a key, or keep it out",
+    ("endpoint", "key", "client", "requests"), "find the client; give it a key, or block it",
 )  # fmt: skip
 KEYS_READ = LogEvent(
-    "keys_read", "info", "other keys are valid from now on, or their file can be read again", ("variable", "keys")
+    "keys_read", "info", "the keys changed, or their file can be read again after a failure", ("variable", "keys")
 )  # fmt: skip
 KEYS_NOT_READ = LogEvent(
     "keys_not_read", "error", "a key file cannot be read; the previous keys stay valid", ("variable", "reason"),
@@ -134,18 +131,18 @@ WEBHOOK_REFUSED = LogEvent(
     ("outcome", "reason", "deliveries"), "compare the secrets and clocks of MLflow and of this host",
 )  # fmt: skip
 WEBHOOK_SECRET_READ = LogEvent(
-    "webhook_secret_read", "info", "other secrets are valid from now on", ("secrets",)
+    "webhook_secret_read", "info", "the webhook secrets changed", ("secrets",)
 )
 WEBHOOK_SECRET_NOT_READ = LogEvent(
-    "webhook_secret_not_read", "error", "the file of secrets cannot be read; the previous ones stay valid",
+    "webhook_secret_not_read", "error", "the secret file cannot be read; the previous secrets stay valid",
     ("reason", "next"), "repair the file",
 )  # fmt: skip
 TRACES_NOT_SENT = LogEvent(
     "traces_not_sent", "warning",
-    "the collector of traces does not take them; they are dropped, and no request waits; once", ("next",),
+    "the trace collector does not accept spans; they are dropped, and no request waits; logged once", ("next",),
     "check the collector and `OTEL_EXPORTER_OTLP_ENDPOINT`",
 )  # fmt: skip
-TRACES_SENT = LogEvent("traces_sent", "info", "the collector takes traces again")
+TRACES_SENT = LogEvent("traces_sent", "info", "the trace collector accepts spans again")
 DESCRIPTORS_LIMITED = LogEvent(
     "descriptors_limited", "warning",
     "fewer connections can be open than `PREDICTOR_MAX_CONNECTIONS` allows; the rest wait",
@@ -161,30 +158,30 @@ SUPERVISING = LogEvent(
 WORKER_ENDED = LogEvent(
     "worker_ended", "error", "a worker ended unexpectedly; another one is started",
     ("worker", "code", "served", "replaced_after_seconds"),
-    "read its last lines, and the kernel's about memory (code -9)",
+    "read its last log lines; for code -9 also the kernel's log about memory",
 )  # fmt: skip
 WORKER_HUNG = LogEvent(
-    "worker_hung", "error", "a worker's event loop did not run, and the worker was killed",
-    ("worker", "seconds"), "report it, with the requests of that time",
+    "worker_hung", "error", "a worker's event loop was blocked, and the worker was killed",
+    ("worker", "seconds"), "report it, with the requests at that time",
 )  # fmt: skip
 WORKER_NOT_STARTED = LogEvent(
-    "worker_not_started", "error", "the system could not start a process; it is tried again",
+    "worker_not_started", "error", "the system could not start a process; the supervisor tries again",
     ("worker", "reason"), "check the limits of processes, memory and open files",
 )  # fmt: skip
 WORKERS_CANNOT_START = LogEvent(
-    "workers_cannot_start", "error", "no worker ever served; the service ends with their code",
-    ("worker", "code"), "read the workers' lines before this one",
+    "workers_cannot_start", "error", "no worker could start; the service ends with their exit code",
+    ("worker", "code"), "read the workers' log lines before this one",
 )  # fmt: skip
 SUPERVISOR_ENDED = LogEvent(
     "supervisor_ended", "error", "a worker's supervisor was killed; the worker finishes its requests and ends",
     ("next",), "start the service again",
 )  # fmt: skip
 COUNTS_FULL = LogEvent(
-    "counts_full", "error", "more versions and classes were counted than there is memory for; once",
+    "counts_full", "error", "the memory for counts is full, after many versions and classes; logged once",
     ("first_not_counted", "bytes"), "restart at a convenient time",
 )  # fmt: skip
 EXIT_FORCED = LogEvent(
-    "exit_forced", "warning", "requests or threads did not end in time after SIGTERM, and were ended",
+    "exit_forced", "warning", "requests or threads did not end in time after SIGTERM, and were aborted",
     ("reason",), "check whether a load hung",
 )  # fmt: skip
 
@@ -193,7 +190,7 @@ EVENTS = tuple(each for each in list(globals().values()) if isinstance(each, Log
 
 @dataclass(frozen=True)
 class LibraryLine:
-    """Lines of a library, in the same form; their `event` begins with one of `starts`."""
+    """Lines of a library. Their `event` begins with one of `starts`."""
 
     starts: tuple[str, ...]
     level: Level
@@ -203,10 +200,10 @@ class LibraryLine:
 LIBRARY_LINES = (
     LibraryLine(
         ("Started server process", "Finished server process"), "info",
-        "a serving process begins and ends (uvicorn)",
+        "a serving process starts and ends (uvicorn)",
     ),
     LibraryLine(("Waiting for application startup", "Application startup complete"), "info", "the same"),
-    LibraryLine(("Uvicorn running on",), "info", "it takes connections"),
+    LibraryLine(("Uvicorn running on",), "info", "it accepts connections"),
     LibraryLine(
         (
             "Shutting down", "Waiting for connections to close", "Waiting for background tasks to complete",
@@ -216,7 +213,7 @@ LIBRARY_LINES = (
     ),
     LibraryLine(
         ("Cancel",), "error",
-        "requests were not done within `PREDICTOR_SHUTDOWN_SECONDS`, and were answered 503 (uvicorn)",
+        "requests did not finish within `PREDICTOR_SHUTDOWN_SECONDS` and were answered 503 (uvicorn)",
     ),
     LibraryLine(
         ("Exception in ASGI application", "Exception in the fast lane", "Exception in a call"), "error",
@@ -224,9 +221,9 @@ LIBRARY_LINES = (
     ),
     LibraryLine(
         ("callback_failed",), "error",
-        "a fault outside of any request, with its traceback (asyncio, whose own words are left out)",
+        "an error outside of any request, with its traceback (asyncio, without its message)",
     ),
-    LibraryLine(("Job", "Error"), "error", "a fault of a poll, with its traceback (APScheduler)"),
-    LibraryLine(("Using selector",), "debug", "the supervisor begins (asyncio)"),
+    LibraryLine(("Job", "Error"), "error", "an error of a poll, with its traceback (APScheduler)"),
+    LibraryLine(("Using selector",), "debug", "the supervisor starts (asyncio)"),
     LibraryLine(("/",), "warning", "a warning of a library, after the file and line of its source"),
 )  # fmt: skip

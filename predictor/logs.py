@@ -1,4 +1,4 @@
-"""structlog set-up: JSON lines on stderr, coloured lines on a terminal, uvicorn's logs among them."""
+"""Logging: JSON lines on stderr, or coloured lines on a terminal, also for the libraries' log records."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ from predictor.model_version import ModelVersion
 def set_up(level: str, **always: int) -> None:
     """Send structlog's and the standard library's records to stderr in one form.
 
-    Every line has the fields of `always`, such as a worker's number.
+    Every line has the fields `always`, such as a worker's number.
     """
 
     def add_fields(_: Any, __: str, line: dict[str, Any]) -> dict[str, Any]:
@@ -56,13 +56,13 @@ def set_up(level: str, **always: int) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(True)
-    # These log every single request and job; metrics count them already. APScheduler also warns of each
-    # poll that is skipped because the one before still waits for the registry. gRPC's library quotes the
-    # method of a cancelled call, which is a client's own text.
+    # These log every request and job, which metrics count already. APScheduler also warns of each poll
+    # that is skipped while the previous one waits for the registry. grpcio quotes the method of a
+    # cancelled call, which is text of a client.
     for chatty in ("httpx", "httpcore", "grpc"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    # A poll that is cancelled before it began cannot suppress the error itself.
+    # A poll that is cancelled before its start cannot suppress the error itself.
     logging.getLogger("apscheduler.executors.default").addFilter(_is_no_cancellation)
     logging.getLogger("asyncio").addFilter(_without_arguments)
 
@@ -72,7 +72,7 @@ def _is_no_cancellation(record: logging.LogRecord) -> bool:
 
 
 def _without_arguments(record: logging.LogRecord) -> bool:
-    """Drop the event loop's message about a failed callback: it quotes the callback's arguments."""
+    """Replace the event loop's message about a failed callback, because it quotes the arguments."""
     if record.levelno >= logging.ERROR:
         record.msg, record.args = "callback_failed", ()
     return True
@@ -87,15 +87,15 @@ _REGISTRY_FAILED: dict[RegistryOutcome, log_events.LogEvent] = {
 
 
 def write(event: events.Event) -> None:
-    """Log one line for each event that a person should read."""
+    """Log the line of an event. Events without a line are ignored."""
     match event:
         case events.RegistryAnswered(None, True, none_reason):
             log_events.REGISTRY_NAMES_NONE.log(reason=none_reason)
         case events.RegistryAnswered(aspired, True):
-            log_events.REGISTRY_ANSWERED.log(**_only("desired", aspired))
+            log_events.REGISTRY_ANSWERED.log(**_role("desired", aspired))
         case events.RegistryFailed(outcome, reason, serving, first, cause):
             _REGISTRY_FAILED[outcome].log(
-                again=not first, reason=reason, **_only("serving", serving), exc_info=cause
+                again=not first, reason=reason, **_role("serving", serving), exc_info=cause
             )
         case events.CacheFailed(serving, reason):
             log_events.CACHE_NOT_WRITTEN.log(**_version(serving), reason=reason)
@@ -133,13 +133,13 @@ def _version(version: ModelVersion | None) -> dict[str, Any]:
     return {"model_name": version.name, "model_version": version.version} if version else {}
 
 
-def _only(role: str, version: ModelVersion | None) -> dict[str, Any]:
-    """For an event that is about one version in that role."""
+def _role(role: str, version: ModelVersion | None) -> dict[str, Any]:
+    """The fields of an event about one version; `role` is the field of its number."""
     return {role: version.version, "model_name": version.name} if version else {role: None}
 
 
 class LogThrottle:
-    """Lets one log line through, and then one in so many seconds."""
+    """Limits log lines to one in `seconds`."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -148,7 +148,7 @@ class LogThrottle:
         self._quiet_until = float("-inf")
 
     def hit(self) -> int:
-        """Count an event. Return how many there were since the last log line, or 0 while suppressed."""
+        """Count an event. Return the number of events since the last log line, or 0 while suppressed."""
         self._events += 1
         now = self._clock()
         if now < self._quiet_until:

@@ -1,15 +1,14 @@
-"""Counts: numbers by key in one flat block of memory, for one writer and many readers.
+"""Counts: numbers by key in one block of memory, with one writer and many readers.
 
-The hot path does `slots[place] += x`, and nothing else. Where the block is shared memory, its counts outlive
-their process: the next process with this block goes on adding, and other processes read it.
+The hot path only does `slots[place] += x`. If the block is shared memory, its counts survive the end of their
+process: the next process with this block continues them, and other processes read them.
 
-The block in slots of 8 bytes, all float64 (exact for whole numbers up to 2**53):
+The block consists of slots of 8 bytes, all float64 (exact for whole numbers up to 2**53):
 
-    used                              how many slots hold records; written after the record
+    used                              the number of slots with records; written after each record
     k, n, k slots of text, n values   one record: its key in JSON, padded with spaces; its values
 
-Records are only appended. A process that ends while it appends leaves no record, and earlier numbers
-do not change.
+Records are only appended. If a process ends while it appends, that record is lost, and earlier ones stay.
 """
 
 import json
@@ -22,60 +21,60 @@ Key = tuple[str, ...]  # a name, then label values
 
 _SLOT = 8  # bytes
 _FIRST = 1  # the slot of the first record
-_SPILL = 64  # slots at the end, shared by all keys that find no place; the last one is 1 once there is such a key
+_SPILL = (
+    64  # slots at the end for keys without space of their own; the last one is 1 once there is one
+)
 
-BLOCK_BYTES = (
-    8 << 20
-)  # some 2,000 versions of 50 classes; the system gives only the pages that are used
+BLOCK_BYTES = 8 << 20  # for some 2,000 versions of 50 classes; unused pages take no memory
 
 
 class Counts:
     """One block. Only one thread of one process may write; any process may read."""
 
     def __init__(self, block: memoryview) -> None:
-        """`block` is writable, of a multiple of 8 bytes; its content is kept."""
+        """`block` is writable and a multiple of 8 bytes long; existing records are kept."""
         self.slots: memoryview[float] = block.cast("d")
         self._bytes = block
         self._places: dict[Key, tuple[int, int]] = {}
         self._read_to = _FIRST
-        self._read_on()
+        self._read_new_records()
 
     @classmethod
     def alone(cls) -> "Counts":
-        """A block that no other process sees."""
+        """A block in the memory of this process."""
         return cls(memoryview(mmap.mmap(-1, BLOCK_BYTES)))
 
     def place(self, *key: str, size: int = 1) -> int:
-        """The slot of a key's first value of `size`; a key that is new begins with zeros."""
+        """The slot of the first of a key's `size` values; a new key starts with zeros."""
         if key not in self._places:
-            self._read_on()
+            self._read_new_records()
         found = self._places.get(key)
         return found[0] if found else self._append(key, size)
 
     def read(self) -> Iterator[tuple[Key, list[float]]]:
         """Every key with its present values."""
-        self._read_on()
+        self._read_new_records()
         for key, (place, size) in self._places.items():
             yield key, list(self.slots[place : place + size])
 
     def value(self, *key: str) -> float:
-        """The one value of a key; 0 where it has none yet."""
+        """The value of a key; 0 if it has none yet."""
         if key not in self._places:
-            self._read_on()
+            self._read_new_records()
         found = self._places.get(key)
         return self.slots[found[0]] if found else 0.0
 
     def key_at(self, place: int) -> Key:
         """The key whose first value is in this slot."""
-        self._read_on()
+        self._read_new_records()
         return next(key for key, (first, _) in self._places.items() if first == place)
 
     @property
     def full(self) -> bool:
-        """Whether a key found no place, in this process or in an earlier one with this block."""
+        """Whether some key had no space, in this process or in an earlier one with this block."""
         return bool(self.slots[-1])
 
-    def _read_on(self) -> None:
+    def _read_new_records(self) -> None:
         used = int(self.slots[0]) or _FIRST
         while self._read_to < used:
             at = self._read_to
@@ -93,7 +92,7 @@ class Counts:
         end = place + size
         if end > len(self.slots) - _SPILL:
             return self._spill(key)
-        # An earlier process that ended while it appended may have left bytes here.
+        # A process that ended while it appended may have left bytes here.
         self._bytes[at * _SLOT : end * _SLOT] = bytes((end - at) * _SLOT)
         self.slots[at], self.slots[at + 1] = len(text) // _SLOT, size
         self._bytes[(at + 2) * _SLOT : place * _SLOT] = text

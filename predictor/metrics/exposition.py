@@ -2,17 +2,23 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from prometheus_client import ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -26,7 +32,7 @@ _Series = dict[tuple[str, ...], list[float]]  # label values -> values
 
 
 class ServiceCollector(Collector):
-    """Our own families: counters and histograms added up, gauges by the rules of `worker_state`."""
+    """The metrics of `families`: counters and histograms are sums; gauges follow the rules of `worker_state`."""
 
     def __init__(
         self,
@@ -41,9 +47,9 @@ class ServiceCollector(Collector):
         self._blocks = [own, *siblings, *([supervisor] if supervisor else [])]
 
     def collect(self) -> Iterator[Metric]:
-        """One family after the other, in the order of docs/metrics.md."""
-        added = _added_up(self._blocks)
-        # A worker that is down serves no requests; its last gauges are out of date.
+        """Yield the metrics in the order of docs/metrics.md."""
+        sums = _sums(self._blocks)
+        # The gauges of a worker that is down are out of date.
         up = [self._own, *(each for each in self._siblings if worker_state.pid(each))]
         gauges = _gauges([worker_state.status(each) for each in up], self._model_name)
         full = any(block.full for block in self._blocks)
@@ -52,25 +58,25 @@ class ServiceCollector(Collector):
             if family.kind == "gauge":
                 yield _gauge(family, gauges[family.name])
             elif family.kind == "counter":
-                yield _counter(family, added.get(family.name, {}))
+                yield _counter(family, sums.get(family.name, {}))
             else:
-                yield _histogram(family, added.get(family.name, {}))
+                yield _histogram(family, sums.get(family.name, {}))
 
 
-def _added_up(blocks: Iterable[Counts]) -> dict[str, _Series]:
-    added: dict[str, _Series] = {}
+def _sums(blocks: Iterable[Counts]) -> dict[str, _Series]:
+    sums: dict[str, _Series] = {}
     for block in blocks:
         for (name, *labels), values in block.read():
-            series = added.setdefault(name, {})
+            series = sums.setdefault(name, {})
             so_far = series.get(tuple(labels))
             series[tuple(labels)] = (
                 [a + b for a, b in zip(so_far, values, strict=True)] if so_far else values
             )
-    return added
+    return sums
 
 
 def _gauges(statuses: Sequence[WorkerStatus], model_name: str) -> dict[str, _Series]:
-    serving = worker_state.shown(statuses)
+    serving = worker_state.representative(statuses)
     desired: _Series = {(model_name,): [worker_state.aspired(statuses)]}
     return {
         families.VERSION.name: {(model_name,): [serving.version]},
@@ -81,7 +87,7 @@ def _gauges(statuses: Sequence[WorkerStatus], model_name: str) -> dict[str, _Ser
         families.INFO.name: {serving.identity: [1]} if serving.identity else {},
         families.ANSWERED_AT.name: {(): [_wall(worker_state.answered_at(statuses))]},
         families.WORKERS.name: {(v,): [n] for v, n in worker_state.workers(statuses).items()},
-        families.SWAP_SKEW.name: {(): [worker_state.skew(statuses, clock.now())]},
+        families.SWAP_SKEW.name: {(): [worker_state.swap_skew(statuses, clock.now())]},
         families.STREAMS.name: {(): [worker_state.streams(statuses)]},
     }
 
@@ -122,20 +128,20 @@ _PROCESSOR = "process_cpu_seconds"
 
 
 class ProcessesCollector(Collector):
-    """Adds up processor time, memory and files; the start is that of the first process.
+    """Sums of processor time, memory and open files; the start time is that of the first process.
 
-    `pids` returns the present processes, 0 for none. The time of ended children counts too, so that the
-    counter never decreases.
+    `pids` returns the running processes, 0 for none. Processor time includes that of ended children, so that
+    the counter never decreases.
     """
 
     def __init__(self, pids: Callable[[], Sequence[int]]) -> None:
         self._pids = pids
 
     def collect(self) -> Iterator[Metric]:
-        """One family after the other."""
+        """Yield the metrics of all processes together."""
         together: dict[str, Metric] = {}
         for pid in filter(None, self._pids()):
-            # There are no metrics of a process that has ended meanwhile.
+            # A process that has just ended has no metrics.
             for metric in ProcessCollector(pid=partial(int, pid), registry=None).collect():
                 if metric.name == _PROCESSOR:
                     (time,) = metric.samples
@@ -156,7 +162,7 @@ def _add(before: Metric, metric: Metric) -> None:
 def _of_ended_children(pid: int) -> float:
     """Processor time of a process's ended children, in seconds; 0 where it is unknown."""
     try:
-        # The fields behind the name, which may have spaces in it: proc(5), cutime and cstime.
+        # cutime and cstime, see proc(5). The fields follow the name, which may contain spaces.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
@@ -164,10 +170,9 @@ def _of_ended_children(pid: int) -> float:
 
 
 class Exposition:
-    """All metrics of the service, from any worker.
+    """Renders the metrics of all workers, in any of them."""
 
-    prometheus_client is imported at the first request, so that the start is faster.
-    """
+    content_type = CONTENT_TYPE_LATEST
 
     def __init__(
         self,
@@ -176,41 +181,18 @@ class Exposition:
         siblings: Sequence[Counts] = (),
         supervisor: Counts | None = None,
     ) -> None:
-        self._model_name = model_name
-        self._own = own
-        self._siblings = siblings
-        self._supervisor = supervisor
+        self._others = [*siblings, *([supervisor] if supervisor else [])]
+        self._registry = CollectorRegistry()
+        self._registry.register(ProcessesCollector(self._pids))
+        PlatformCollector(registry=self._registry)
+        if supervisor is None:
+            # With several processes, these would only be those of one worker.
+            GCCollector(registry=self._registry)
+        self._registry.register(ServiceCollector(model_name, own, siblings, supervisor))
 
     def render(self) -> bytes:
-        """The present metrics."""
-        from prometheus_client.exposition import generate_latest
-
+        """The metrics now, in Prometheus's text format."""
         return generate_latest(self._registry)
 
-    @property
-    def content_type(self) -> str:
-        """The format's name and version, for the answer's header."""
-        from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
-        return CONTENT_TYPE_LATEST
-
-    @cached_property
-    def _registry(self) -> Any:
-        from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
-
-        from predictor.metrics.exposition import ProcessesCollector, ServiceCollector
-
-        registry = CollectorRegistry()
-        registry.register(ProcessesCollector(self._pids))
-        PlatformCollector(registry=registry)
-        if self._supervisor is None:
-            # With several processes, these would be one worker's own.
-            GCCollector(registry=registry)
-        registry.register(
-            ServiceCollector(self._model_name, self._own, self._siblings, self._supervisor)
-        )
-        return registry
-
     def _pids(self) -> list[int]:
-        others = [*self._siblings, *([self._supervisor] if self._supervisor else [])]
-        return [os.getpid(), *map(worker_state.pid, others)]
+        return [os.getpid(), *map(worker_state.pid, self._others)]

@@ -30,7 +30,7 @@ VERSION = Family(
 )  # fmt: skip
 DESIRED = Family(
     "predictor_desired_model_version", "gauge",
-    "Model version that should serve, by the registry's last answer; 0 for none.", ("model_name",),
+    "Model version that should serve, by the registry's last response; 0 for none.", ("model_name",),
 )  # fmt: skip
 ASPIRED = Family(
     "predictor_aspired_model_version", "gauge",
@@ -42,7 +42,7 @@ FAILED = Family(
 )  # fmt: skip
 SINCE = Family(
     "predictor_serving_since_timestamp_seconds", "gauge",
-    "When the serving version took over, in seconds since the epoch; 0 while none serves.",
+    "When the serving version took over, in seconds since the epoch; 0 if none serves.",
 )  # fmt: skip
 INFO = Family(
     "predictor_model_info", "gauge", "1 for the model version that serves now, with its identity.",
@@ -53,7 +53,7 @@ REQUESTS = Family(
 )
 REQUEST_SECONDS = Family(
     "predictor_request_duration_seconds", "histogram",
-    "Seconds from a request's head to the end of its answer; to its beginning, for `/events`.",
+    "Seconds from a request's head to the end of its response; for `/events`, to its start.",
     ("endpoint",), _LATENCY,
 )  # fmt: skip
 PREDICTIONS = Family(
@@ -85,7 +85,7 @@ CACHE_FAILURES = Family(
     "Failed writes to the cache; the version serves from memory.",
 )  # fmt: skip
 LOAD_SECONDS = Family(
-    "predictor_load_duration_seconds", "histogram", "Seconds from the registry's answer to the swap.",
+    "predictor_load_duration_seconds", "histogram", "Seconds from the registry's response to the swap.",
     (), _LOAD,
 )  # fmt: skip
 POLLS = Family("predictor_registry_polls_total", "counter", "Polls of the registry.", ("outcome",))
@@ -99,7 +99,7 @@ WORKERS = Family(
 )  # fmt: skip
 SWAP_SKEW = Family(
     "predictor_swap_skew_seconds", "gauge",
-    "Seconds from the first worker's last swap to the last worker's; grows until all serve one version.",
+    "Seconds between the swaps of the first and the last worker; grows until all serve one version.",
 )  # fmt: skip
 DELIVERIES = Family(
     "predictor_webhook_deliveries_total",
@@ -113,7 +113,7 @@ RESTARTS = Family(
 )
 LAG = Family(
     "predictor_event_loop_lag_seconds", "histogram",
-    "Seconds that the event loop was late for a timer, four times a second.", (), _LAG,
+    "Delay of the event loop's timers in seconds, measured four times a second.", (), _LAG,
 )  # fmt: skip
 COUNTS_FULL = Family(
     "predictor_counts_full", "gauge",

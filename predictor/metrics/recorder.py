@@ -1,4 +1,4 @@
-"""Metrics: count requests, predictions and events in plain numbers; `exposition` renders them."""
+"""Metrics: count requests, predictions and events as numbers in memory; `exposition` renders them."""
 
 import asyncio
 from bisect import bisect_left
@@ -17,8 +17,8 @@ from predictor.model.answers import Answers
 from predictor.model.servable import Servable
 from predictor.registry.webhooks import REFUSALS
 
-_FEW = 16  # rows: beyond these, adding up by class first takes less time
-_MAX_LABELS = 50  # classes with a series of their own; further ones are counted as "other"
+_FEW = 16  # rows; for more, it is faster to count by class first
+_MAX_LABELS = 50  # classes with their own series; further ones are counted as "other"
 _ENDPOINTS = ("/predict", "/predict/batch", "/predict/explain")
 _CODES = (200, 422, 500, 503)
 _ENDPOINT = families.REQUEST_SECONDS.buckets
@@ -30,14 +30,14 @@ _LAG = families.LAG.buckets
 class _Places(dict[object, int]):
     """The slot of each class of one version, and one slot for all other predictions.
 
-    Only classes of the version's list become label values: a graph may return a client's own text.
+    Only classes of the version's list become label values, because a graph may return a client's text.
     """
 
     def __init__(self, counts: Counts, servable: Servable) -> None:
         self.signature = servable.signature
         version = servable.model_version.version
         labels = self.signature.class_labels
-        # From the start: Prometheus sees no increase in a series that begins with its first count.
+        # Created in advance: Prometheus sees no increase if a series appears with its first count.
         for label in labels[:_MAX_LABELS]:
             self[label] = counts.place(families.PREDICTIONS.name, version, str(label))
         others = "value" if self.signature.outputs.value is not None else "other"
@@ -55,7 +55,7 @@ class _Places(dict[object, int]):
 
 
 class Metrics:
-    """Writes to one block of counts, on the event loop's thread only."""
+    """Writes to one block of counts. Call it on the event loop's thread only."""
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
@@ -66,7 +66,7 @@ class Metrics:
         self._inference = self._place(families.INFERENCE_SECONDS)
         self._lag = self._place(families.LAG)
         self._state = WorkerState(counts)
-        self._begin()
+        self._create_series()
 
     def observe(self, event: events.Event) -> None:
         """Count one event."""
@@ -140,15 +140,15 @@ class Metrics:
         self._add(families.REQUESTS, "other", str(code))
 
     def lagged(self, seconds: float) -> None:
-        """Count how late the event loop was for a timer."""
+        """Count a delay of the event loop."""
         self._observe(self._lag, _LAG, seconds)
 
     def delivered(self, outcome: str) -> None:
         """Count one delivery of a webhook."""
         self._add(families.DELIVERIES, outcome)
 
-    def _begin(self) -> None:
-        """Create the series that operators watch: an absent series cannot alert."""
+    def _create_series(self) -> None:
+        """Create the series that operators watch, because an absent series cannot alert."""
         for reason in ("promoted", "rolled_back", "restored", "withdrawn"):
             self._place(families.SWAPS, reason)
         for outcome in ("answered", *REGISTRY_OUTCOMES):
@@ -196,7 +196,7 @@ _SAMPLE_SECONDS = 0.25
 async def measure_lag(observe: Callable[[float], None]) -> None:
     """Call `observe` every quarter of a second with the event loop's delay in seconds. Ends when cancelled.
 
-    The loop's timers are whole milliseconds: an idle loop is up to one late.
+    Timers have a resolution of one millisecond: an idle loop has a delay of up to that.
     """
     while True:
         due = perf_counter() + _SAMPLE_SECONDS

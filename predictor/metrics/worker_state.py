@@ -1,4 +1,4 @@
-"""The state of one worker, as it writes it into its block of counts, and the state of several as metrics show it."""
+"""The state of a worker, shared through its block of counts, and the state of all workers as gauges show it."""
 
 import os
 from collections import Counter
@@ -15,12 +15,12 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """One worker's. Versions are numbers, 0 for none.
+    """The state of one worker. Versions are numbers, 0 for none.
 
-    `identity` is name, version, run and digest of what serves. `answered_at`
-    is when the registry last answered, `swapped_at` when it last swapped and `since` when its version
-    took over: moments of `clock.now`, which all processes share; 0 for never. `streams` is how many
-    clients it tells of events; `failed` the version whose load failed last and is tried again.
+    `identity` is the name, version, run and digest of the serving version. `answered_at` is when the registry
+    last answered, `swapped_at` when the worker last swapped and `since` when its version took over, all in
+    seconds of `clock.now`; 0 for never. `streams` is the number of clients of `/events`. `failed` is the
+    version that could not be loaded, or whose computation was stopped.
     """
 
     identity: tuple[str, str, str, str] | None = None
@@ -33,74 +33,74 @@ class WorkerStatus:
 
     @property
     def version(self) -> int:
-        """The version that serves."""
+        """The number of the serving version."""
         return int(self.identity[1]) if self.identity else 0
 
 
 def aspired(statuses: Sequence[WorkerStatus]) -> int:
-    """The registry's latest word, whichever worker heard it."""
+    """The version that should serve, by the latest response of the registry to any worker."""
     return max(statuses, key=lambda each: each.answered_at).aspired
 
 
 def answered_at(statuses: Sequence[WorkerStatus]) -> float:
-    """When the worker that has waited longest for a word of the registry last had one.
+    """The oldest of the workers' last responses from the registry.
 
-    One that was never answered yet is left out: it has just started, or `predictor_workers` tells.
+    Workers without a response are left out: they have just started, or `predictor_workers` shows them.
     """
     return min((each.answered_at for each in statuses if each.answered_at), default=0.0)
 
 
-def shown(statuses: Sequence[WorkerStatus]) -> WorkerStatus:
-    """The worker whose version stands for all: where they differ, one that the registry did not name.
+def representative(statuses: Sequence[WorkerStatus]) -> WorkerStatus:
+    """The worker that the gauges show: if the workers differ, one that does not serve the desired version.
 
-    Of several such the lowest version, so that one that serves nothing is seen before all others.
+    Of several, one with the lowest version, so that a worker that serves nothing comes first.
     """
-    named = aspired(statuses)
-    return min(statuses, key=lambda each: (each.version == named, each.version))
+    desired = aspired(statuses)
+    return min(statuses, key=lambda each: (each.version == desired, each.version))
 
 
 def since(statuses: Sequence[WorkerStatus]) -> float:
-    """When the version that is shown took over, at the first of the workers that serve it."""
-    version = shown(statuses).version
+    """When the representative version took over, at the first worker that serves it."""
+    version = representative(statuses).version
     return min(each.since for each in statuses if each.version == version)
 
 
 def failed(statuses: Sequence[WorkerStatus]) -> int:
-    """The version that some worker cannot make ready, the highest where there are several."""
+    """The version that failed at some worker; the highest of several."""
     return max(each.failed for each in statuses)
 
 
 def workers(statuses: Sequence[WorkerStatus]) -> dict[str, int]:
-    """How many serve each version, by its number as text, or `none`."""
+    """The number of workers that serve each version, by its number as text, or `none`."""
     return dict(Counter(str(each.version or NONE) for each in statuses))
 
 
 def streams(statuses: Sequence[WorkerStatus]) -> int:
-    """How many clients are told of events, by all together."""
+    """The number of clients of `/events`, of all workers together."""
     return sum(each.streams for each in statuses)
 
 
-def skew(statuses: Sequence[WorkerStatus], now: float) -> float:
-    """Seconds between the first and the last worker's swap to the version that the registry named.
+def swap_skew(statuses: Sequence[WorkerStatus], now: float) -> float:
+    """Seconds between the first and the last worker's swap to the desired version.
 
-    While some have not swapped, the time that the first has been ahead of them.
+    While some workers have not swapped, the time since the first swap.
     """
-    named = aspired(statuses)
-    arrived = [each for each in statuses if each.version == named]
-    swapped = [each.swapped_at for each in arrived if each.swapped_at]
+    desired = aspired(statuses)
+    up_to_date = [each for each in statuses if each.version == desired]
+    swapped = [each.swapped_at for each in up_to_date if each.swapped_at]
     if not swapped:
         return 0.0
-    last = max(swapped) if len(arrived) == len(statuses) else now
+    last = max(swapped) if len(up_to_date) == len(statuses) else now
     return last - min(swapped)
 
 
 BEAT_SECONDS = 1.0
 
-# Each is one number, which is written in one step: nobody reads half of it.
-_PID = "pid"  # 0 until it takes requests, and once it has ended
-_STARTS = "starts"  # how many processes of this block have come so far
+# Each is one number, written in one step, so that a reader never sees half of it.
+_PID = "pid"  # 0 before it accepts requests, and after its end
+_STARTS = "starts"  # the number of processes so far with this block
 _BEATS = "beats"
-_SERVING = "serving"  # the slot of the identity that serves
+_SERVING = "serving"  # the slot of the serving identity
 _SWAPPED_AT = "swapped_at"
 _SINCE = families.SINCE.name
 _FAILED = families.FAILED.name
@@ -110,12 +110,12 @@ _STREAMS = families.STREAMS.name
 
 
 class WorkerState:
-    """Writes the status of one process into its block, and clears that of the process before it."""
+    """Writes the state of one process to its block. First it clears the state of the previous process."""
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
-        self._first_word: ModelVersion | None = None
-        self._heard = self._heard_another = False
+        self._first_aspired: ModelVersion | None = None
+        self._answered = self._aspired_changed = False
         self._failed: ModelVersion | None = None
         for name in (
             _PID, _SERVING, _SWAPPED_AT, _DESIRED, _ANSWERED_AT, _STREAMS, _SINCE, _FAILED,
@@ -123,24 +123,24 @@ class WorkerState:
             self._set(name, 0)
 
     def registry_answered(self, aspired: ModelVersion | None) -> None:
-        """The registry said which version should serve, or that none should."""
-        if not self._heard:
-            self._first_word, self._heard = aspired, True
-        self._heard_another |= aspired != self._first_word
+        """Record that the registry named this version, or none."""
+        if not self._answered:
+            self._first_aspired, self._answered = aspired, True
+        self._aspired_changed |= aspired != self._first_aspired
         self._set(_DESIRED, aspired.number if aspired else 0)
         self._set(_ANSWERED_AT, clock.now())
         if aspired != self._failed:
             self.failed(None)
 
     def failed(self, version: ModelVersion | None) -> None:
-        """A version could not be made ready; None: no failure stands any more."""
+        """Record the failed version; None: there is no failure any more."""
         self._failed = version
         self._set(_FAILED, version.number if version else 0)
 
     def serves(self, version: ModelVersion | None, digest: str) -> None:
-        """Another version, or none, answers from now on."""
-        # The first load after a start is no swap that others have made with it.
-        self._set(_SWAPPED_AT, clock.now() if self._heard_another else 0)
+        """Record that another version, or none, serves from now on."""
+        # The first load after a start is not a swap that the other workers make at the same time.
+        self._set(_SWAPPED_AT, clock.now() if self._aspired_changed else 0)
         identity = (version.name, version.version, version.run_id, digest) if version else None
         self._set(_SERVING, self._counts.place(families.INFO.name, *identity) if identity else 0)
         self._set(_SINCE, clock.now() if version else 0)
@@ -148,7 +148,7 @@ class WorkerState:
             self.failed(None)
 
     def streams(self, streams: int) -> None:
-        """So many clients are told of events now."""
+        """Record the number of clients of `/events`."""
         self._set(_STREAMS, streams)
 
     def _set(self, name: str, value: float) -> None:
@@ -156,38 +156,38 @@ class WorkerState:
 
 
 def begin(counts: Counts) -> None:
-    """From now on this process takes requests."""
+    """Record that this process accepts requests from now on."""
     counts.slots[counts.place(_STARTS)] += 1
     counts.slots[counts.place(_PID)] = os.getpid()
 
 
 def end(counts: Counts) -> None:
-    """The process of this block takes no more requests; what it counted stays."""
+    """Record that the process of this block accepts no more requests. Its counts stay."""
     counts.slots[counts.place(_PID)] = 0
 
 
 def beat(counts: Counts) -> None:
-    """This process's event loop runs; it says so every BEAT_SECONDS."""
+    """Record that this process's event loop runs. Call it every BEAT_SECONDS."""
     counts.slots[counts.place(_BEATS)] += 1
 
 
 def pid(counts: Counts) -> int:
-    """The process that takes requests and counts them in this block; 0 for none."""
+    """The id of the process that accepts requests and counts them in this block; 0 for none."""
     return int(counts.value(_PID))
 
 
 def starts(counts: Counts) -> int:
-    """How many processes have taken requests with this block, one after the other."""
+    """The number of processes so far that accepted requests with this block."""
     return int(counts.value(_STARTS))
 
 
 def beats(counts: Counts) -> int:
-    """Another number than before as long as the event loop runs."""
+    """A number that increases while the event loop runs."""
     return int(counts.value(_BEATS))
 
 
 def status(counts: Counts) -> WorkerStatus:
-    """What the process of this block said of itself last."""
+    """The last recorded state of the process of this block."""
     serving = int(counts.value(_SERVING))
     name, version, run_id, digest = counts.key_at(serving)[1:] if serving else ("", "", "", "")
     return WorkerStatus(

@@ -1,1 +1,1 @@
-"""From what the registry says to what serves: one decision, and the swap that follows from it."""
+"""Keep the serving version equal to the one that the registry names: poll, decide, load, swap."""

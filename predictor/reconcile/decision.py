@@ -1,4 +1,4 @@
-"""Decide what to do about the registry's answer: pure functions, without IO."""
+"""Decide what follows from the registry's response: pure functions, without IO."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, Self
@@ -11,10 +11,10 @@ from predictor.model_version import ModelVersion
 
 @dataclass(frozen=True)
 class Failure:
-    """The last failed load: which version, at which stage, why, how often, and when the next try is.
+    """The last failed load: its version, stage and reason, the number of attempts, and the time of the next.
 
-    `failed_at` is a moment of `clock.now`, `retry_at` one of the event loop's clock. `fingerprint` is
-    that of the version's files after the failure, None where it is unknown.
+    `failed_at` is in seconds of `clock.now`, `retry_at` in seconds of the event loop's clock. `fingerprint`
+    is that of the version's files after the failure, None if it is unknown.
     """
 
     version: ModelVersion
@@ -29,9 +29,9 @@ class Failure:
     def after(
         cls, before: Self | None, version: ModelVersion, error: LoadError, now: float, first: float
     ) -> Self:
-        """The failure of `version` at `now` (the loop's clock); a first failure waits `first` seconds.
+        """The failure of `version` at `now` (the loop's clock). The first retry comes after `first` seconds.
 
-        `before` is the failure until now: where it is of the same version, the delay grows.
+        `before` is the previous failure: if it is of the same version, the delay grows.
         """
         again = before is not None and before.version == version
         attempts = before.attempts + 1 if before is not None and again else 1
@@ -39,7 +39,7 @@ class Failure:
         return cls(version, error.stage, error.reason, attempts, clock.now(), retry_at)
 
     def outdated_by(self, aspired: ModelVersion, fingerprint: str | None) -> bool:
-        """Whether the version or its files changed since the failure: then the next try is at once."""
+        """Whether the version or its files changed since the failure; then it is tried again at once."""
         edited = self.version.revision != aspired.revision
         replaced = None not in (self.fingerprint, fingerprint) and self.fingerprint != fingerprint
         return edited or replaced
@@ -47,10 +47,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class RegistryStatus:
-    """The registry's last answer, and the state of the last poll.
+    """The registry's last response, and the result of the last poll.
 
-    `answered_at` is a moment of `clock.now`, None for never. `fault` is why the last poll failed, None
-    where it did not. `none_reason` is why the last answer named no version; empty where it named one.
+    `answered_at` is in seconds of `clock.now`, None for never. `fault` is why the last poll failed, None if
+    it succeeded. `none_reason` is why the last response named no version; empty if it named one.
     """
 
     aspired: ModelVersion | None = None
@@ -60,20 +60,20 @@ class RegistryStatus:
     none_reason: str = ""
 
     def answered(self, aspired: ModelVersion | None, none_reason: str = "") -> "RegistryStatus":
-        """The status after an answer that came just now."""
+        """The status after a response that names this version, or none."""
         return RegistryStatus(aspired, clock.now(), none_reason="" if aspired else none_reason)
 
     def failed(self, error: RegistryError) -> "RegistryStatus":
-        """The status after a poll that got no usable response."""
+        """The status after a failed poll."""
         return replace(self, fault=str(error), outcome=error.outcome)
 
     def differs_from(self, aspired: ModelVersion | None) -> bool:
-        """Whether an answer that names this version changes the status."""
+        """Whether a response that names this version changes the status."""
         return self.answered_at is None or self.fault is not None or self.aspired != aspired
 
     @property
     def names_none(self) -> bool:
-        """Whether the registry's last answer names no version."""
+        """Whether the registry's last response names no version."""
         return self.answered_at is not None and self.aspired is None
 
 
@@ -113,8 +113,8 @@ def decide(
 ) -> Action:
     """Compare the aspired version with the serving one. Earlier versions do not matter.
 
-    `now` is in seconds on the clock of `failure.retry_at`; `fingerprint` is that of the aspired version's
-    files now.
+    `now` is in seconds of the event loop's clock. `fingerprint` is the present one of the aspired version's
+    files.
     """
     if aspired is None:
         if serving is None or when_none == "keep":
@@ -142,7 +142,7 @@ def why_nothing(
 ) -> str:
     """Why nothing serves, in a sentence that any client may read.
 
-    It has no address and no text of a registry, a store or a library: `GET /model` has those, for operators.
+    It contains no address and no text of a registry, a store or a library; `GET /model` has those.
     """
     if loading is not None:
         return f"{loading} is being loaded; try again in a moment"
@@ -151,5 +151,5 @@ def why_nothing(
     if registry.answered_at is None and registry.fault is not None:
         return "the registry has not said which version may serve; /model says why"
     if registry.answered_at is None:
-        return "the registry has not been asked yet; try again in a moment"
+        return "the registry has not been polled yet; try again in a moment"
     return "the registry names no version that may serve; promote one"

@@ -14,19 +14,16 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from predictor.clock import some_time_ago
 
-_MANY = (
-    1_000_000  # polls that may be due at once: they wait for each other here, not in APScheduler
-)
+_MANY = 1_000_000  # APScheduler's limit of parallel polls; this module runs one at a time
 _LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class PollSchedule:
-    """When this worker polls: `workers` take turns, so that together they poll as often as one would.
+    """When this worker polls. `workers` take turns, so that together they poll as often as one alone.
 
-    The schedule began at `since`, in seconds of the monotonic clock, which the processes of a machine
-    share. It is a random moment for each service: a thousand replicas that started together must not
-    poll at the same moment.
+    The schedule starts at `since`, in seconds of the monotonic clock, which all processes of a machine
+    share. The default is random: a thousand replicas that start together must not poll together.
     """
 
     worker: int = 0
@@ -34,10 +31,10 @@ class PollSchedule:
     since: float = field(default_factory=some_time_ago)
 
     def next_after(self, moment: float, poll_seconds: float) -> float:
-        """This worker's first poll after a moment, where all workers together poll every `poll_seconds`."""
+        """The moment of this worker's next poll. All workers together poll every `poll_seconds`."""
         period = poll_seconds * self.workers
         first = self.since + self.worker * poll_seconds
-        # A moment that is due itself may be a little less than that in floating point.
+        # In floating point, the moment of a poll may come out a little too early.
         polls = math.floor((moment - first) / period + 1e-6) + 1
         return first + polls * period
 
@@ -45,8 +42,8 @@ class PollSchedule:
 class Poller:
     """Calls `reconcile` on schedule, never twice at the same time.
 
-    The schedule follows the monotonic clock. APScheduler only runs the polls; its own triggers follow the
-    wall clock, and a clock that is set back by an hour would stop them for an hour. After a gap, such as a
+    The schedule follows the monotonic clock. APScheduler only runs the polls, because its triggers follow
+    the wall clock: setting that back by an hour would stop the polls for an hour. After a gap, such as a
     suspended machine, there is one poll.
     """
 
@@ -76,8 +73,8 @@ class Poller:
         if self._polling:
             self._again = True
         else:
-            # Outside the caller's context: the scheduler's timers would keep it, and every
-            # line about the registry from now on would have the id of one request.
+            # In an empty context: with the caller's, later log lines about the registry would have
+            # the id of the caller's request.
             Context().run(self._begin_poll, "requested")
 
     def stop(self) -> None:
@@ -94,11 +91,11 @@ class Poller:
 
     def _on_timer(self) -> None:
         self._begin_poll("scheduled")
-        # A timer may fire a little early: the same poll must not come twice.
+        # A timer may fire a little early; this poll must not be scheduled twice.
         self._wait_from(max(self._due, time.monotonic()))
 
     def _begin_poll(self, reason: Literal["scheduled", "requested"]) -> None:
-        # Due since long ago, so it is due whatever the wall clock says.
+        # A date in the past, so that it runs now, whatever the wall clock says.
         self._scheduler.add_job(
             self._poll, "date", run_date=_LONG_AGO, id=reason, args=[reason == "requested"],
             replace_existing=True, max_instances=_MANY, misfire_grace_time=None,
@@ -117,7 +114,7 @@ class Poller:
         try:
             await self._reconcile()
             while self._again:
-                # The answer to this poll may be older than the request to poll again.
+                # The response of this poll may be older than the request to poll again.
                 self._again = False
                 await self._reconcile()
         finally:

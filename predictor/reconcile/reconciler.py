@@ -1,7 +1,7 @@
-"""Reconcile the serving version with the aspired one: the one place that swaps.
+"""Reconcile the serving version with the aspired one. Only this module swaps.
 
-It knows nothing of HTTP, MLflow or Prometheus: a Source names the aspired version and fetches its
-files, and observers get events.
+It does not depend on HTTP, MLflow or Prometheus: a Source names the aspired version and fetches its
+files, and observers receive events.
 """
 
 import asyncio
@@ -94,10 +94,10 @@ class Reconciler:
         return self._serving
 
     async def reconcile(self) -> None:
-        """Poll the registry once, and act on its answer.
+        """Poll the registry once, and act on its response.
 
-        Does not raise for a fault of the registry or of a model version. Returns while a load that it
-        started is still running.
+        Does not raise for errors of the registry or of a model version. Does not wait for the load that it
+        starts.
         """
         async with self._polling:
             with self._tracer.span("reconcile") as span:
@@ -120,7 +120,7 @@ class Reconciler:
                 self._in_background(self._last_known_good.save())
         except RegistryError as error:
             self._registry_failed(error)
-        except Exception as error:  # noqa: BLE001  a fault of the service must not stop the polls
+        except Exception as error:  # noqa: BLE001  a bug of the service must not stop the polls
             self._registry_failed(RegistryInternal(error), error)
 
     def timed_out(self, servable: Servable) -> None:
@@ -128,7 +128,7 @@ class Reconciler:
         self._retries.timed_out(servable.model_version)
 
     async def settled(self) -> None:
-        """Return when no load is running and its result is saved."""
+        """Return when no load is running and the last result is saved."""
         while pending := {*self._background_tasks, *([self._loading[1]] if self._loading else [])}:
             await asyncio.wait(pending)
 
@@ -163,7 +163,7 @@ class Reconciler:
                     self._in_background(self._restore())
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run work on the disk in the background: a disk that hangs must not stop the polls."""
+        """Start disk work in the background: a disk that hangs must not stop the polls."""
         task = asyncio.create_task(work)
         self._background_tasks.add(task)
         task.add_done_callback(self._background_tasks.discard)
@@ -173,7 +173,7 @@ class Reconciler:
         self._loading = (version, task)
 
     async def _restore(self) -> None:
-        """Serve the last known good version, as a process would that was not restarted."""
+        """Serve the last known good version, as if the process had not been restarted."""
         found = await self._last_known_good.load(self._needs_restore)
         if found is not None and not self._retries.last_failed(found[0]):
             self._begin_load(*found)
@@ -232,6 +232,6 @@ class Reconciler:
         self.registry_status = self.registry_status.failed(error)
         serving = self._serving_version
         self._observe(RegistryFailed(error.outcome, str(error), serving, first, cause))
-        # Only before the registry's first answer: afterwards, its last answer counts.
+        # Only before the registry's first response; afterwards its last response counts.
         if self.registry_status.answered_at is None:
             self._in_background(self._restore())

@@ -13,7 +13,7 @@ from predictor.reconcile.source import Source
 
 
 class Retries:
-    """Keeps the last failure while the registry names its version."""
+    """Keeps the last failure for as long as the registry names its version."""
 
     def __init__(self, source: Source, observe: Observe, first_seconds: float) -> None:
         """`first_seconds` is the delay after a first failure; it doubles with each further one."""
@@ -25,7 +25,7 @@ class Retries:
     def failed(
         self, version: ModelVersion, error: LoadError, serving: ModelVersion | None
     ) -> Failure:
-        """Record and observe a failed load. Returns the failure."""
+        """Record a failed load and report it to the observers. Return the failure."""
         now = asyncio.get_running_loop().time()
         failure = Failure.after(self.failure, version, error, now, self._first_seconds)
         self.failure = failure
@@ -36,7 +36,7 @@ class Retries:
         return failure
 
     def timed_out(self, version: ModelVersion) -> None:
-        """Record and observe a computation that was stopped; there is no retry."""
+        """Record a computation that was stopped and report it to the observers. There is no retry."""
         before = self.failure
         times = before.attempts + 1 if before is not None and self.last_failed(version) else 1
         if before is None or self.last_failed(version):
@@ -47,16 +47,16 @@ class Retries:
         self._observe(InferenceTimedOut(version, times))
 
     def loaded(self, version: ModelVersion) -> None:
-        """Forget the failure of a version that is loaded now."""
+        """Remove the failure of a version that is loaded now."""
         if self.last_failed(version):
             self.failure = None
 
     def last_failed(self, version: ModelVersion) -> bool:
-        """Whether the last failure is this version's."""
+        """Whether the last failure is of this version."""
         return self.failure is not None and self.failure.version == version
 
     async def note_fingerprint(self, failure: Failure) -> None:
-        """Add the fingerprint of the files that failed."""
+        """Add the fingerprint of the files to the failure."""
         fingerprint = await self._source.fingerprint(failure.version)
         if self.failure is failure:
             self.failure = replace(failure, fingerprint=fingerprint)
@@ -64,7 +64,7 @@ class Retries:
     async def fingerprint(self, aspired: ModelVersion | None) -> str | None:
         """The fingerprint of the aspired version's files now, if its load failed; else None.
 
-        The failure of a version that the registry no longer names is forgotten.
+        Removes the failure of a version that the registry no longer names.
         """
         if self.failure is not None and self.failure.version != aspired:
             self.failure = None

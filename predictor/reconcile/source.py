@@ -18,13 +18,13 @@ class Source(Protocol):
 
     @property
     def none_reason(self) -> str:
-        """Why the last `aspired` was None, in a text for people; it may be empty."""
+        """Why the last `aspired` was None, for people; it may be empty."""
 
     async def fetch(self, version: ModelVersion) -> Fetched:
         """The files of a version. Raises LoadError."""
 
     async def fingerprint(self, version: ModelVersion) -> str | None:
-        """A text that changes when the version's files change; None where it is unknown."""
+        """A text that changes when the version's files change; None if it is unknown."""
 
     async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
         """The last known good version, if its files are intact; else None."""
@@ -33,14 +33,14 @@ class Source(Protocol):
         """Store a version as the last known good one. Raises CacheError."""
 
     async def forget(self) -> None:
-        """Store that no version may serve at a start without the registry. Raises CacheError."""
+        """Store that no version may serve after a start without the registry. Raises CacheError."""
 
     async def close(self) -> None:
         """Close the connections."""
 
 
 class LastKnownGood:
-    """Saves the serving version, or that none may serve; and loads it once after a start."""
+    """Saves the serving version, or the fact that none may serve; loads it once after a start."""
 
     def __init__(
         self,
@@ -49,30 +49,30 @@ class LastKnownGood:
         serving: Callable[[], ModelVersion | None],
         none_may_serve: Callable[[], bool],
     ) -> None:
-        """`serving` returns the serving version, `none_may_serve` whether no version is allowed to serve."""
+        """`serving` returns the serving version, `none_may_serve` whether the registry forbids serving."""
         self._source = source
         self._observe = observe
         self._serving = serving
         self._none_may_serve = none_may_serve
         self._loaded = False
         self._saving = asyncio.Lock()
-        # Files are large: they are held until they are saved, and no longer.
+        # Files are large, so they are released as soon as they are saved.
         self._pending: tuple[ModelVersion, Fetched] | None = None
         self.fault: str | None = None
 
     def set_pending(self, version: ModelVersion, fetched: Fetched) -> None:
-        """Let the next `save` write this version, which serves from now on."""
+        """Let the next `save` write this version."""
         self._pending = (version, fetched)
 
     def drop_pending(self) -> None:
-        """Let the next `save` write no files: the version does not serve any more."""
+        """Let the next `save` write no version."""
         self._pending = None
 
     async def save(self) -> None:
-        """Write the serving version; or that none may serve, where the registry names none.
+        """Write the pending version; or that none may serve, if the registry names none.
 
-        Writes come one at a time, and always the present state: a slow write of an older version must
-        not come after that of a newer one, nor after that none may serve.
+        Writes happen one at a time, and each writes the present state: a slow write of an older version must
+        not overwrite a newer state.
         """
         async with self._saving:
             pending, self._pending = self._pending, None
@@ -90,7 +90,7 @@ class LastKnownGood:
                 self.fault = None
 
     async def load(self, wanted: Callable[[], bool]) -> tuple[ModelVersion, Fetched] | None:
-        """The last known good version, if it is wanted before and after the read. Returns it once."""
+        """The last known good version, if it is `wanted` both before and after the read. Returns it once only."""
         if self._loaded or not wanted():
             return None
         self._loaded = True

@@ -1,4 +1,4 @@
-"""One value of each gauge for several workers: where they differ, the odd one out is seen."""
+"""Gauges of several workers: if the workers differ, the gauge shows the one that is behind."""
 
 from dataclasses import replace
 
@@ -9,20 +9,20 @@ from predictor.metrics.worker_state import (
     answered_at,
     aspired,
     failed,
-    shown,
+    representative,
     since,
-    skew,
+    swap_skew,
     workers,
 )
 
 
-def a_worker(serving, named=7, answered=100.0, swapped=0.0):
+def a_worker(serving, desired=7, answered=100.0, swapped=0.0):
     identity = ("m", str(serving), f"run{serving}", f"digest{serving}") if serving else None
-    return WorkerStatus(identity, named, answered, swapped)
+    return WorkerStatus(identity, desired, answered, swapped)
 
 
 @pytest.mark.parametrize(
-    ("serving", "seen"),
+    ("serving", "shown"),
     [
         ([7], 7),
         ([7, 7, 7], 7),
@@ -34,48 +34,48 @@ def a_worker(serving, named=7, answered=100.0, swapped=0.0):
         ([3, 3], 3),
     ],
 )
-def test_the_worker_that_is_shown_is_the_one_that_is_not_where_the_registry_says(serving, seen):
-    """Whoever watches one number must not be told that all is well."""
-    found = shown([a_worker(version) for version in serving])
-    assert found.version == seen
-    assert found.identity == (("m", str(seen), f"run{seen}", f"digest{seen}") if seen else None)
+def test_the_gauges_show_a_worker_without_the_desired_version(serving, shown):
+    """A single number must not hide a worker that is behind."""
+    found = representative([a_worker(version) for version in serving])
+    assert found.version == shown
+    assert found.identity == (("m", str(shown), f"run{shown}", f"digest{shown}") if shown else None)
 
 
-def test_none_is_a_word_too():
-    """A worker that goes on after a withdrawal is the one to be seen."""
-    assert shown([a_worker(0, named=0), a_worker(3, named=0)]).version == 3
+def test_the_desired_version_may_be_none():
+    """Then the gauges show a worker that still serves."""
+    assert representative([a_worker(0, desired=0), a_worker(3, desired=0)]).version == 3
 
 
-def test_the_latest_word_counts():
-    """A worker that has not heard it yet does not hide it; nor does one that was never answered."""
-    late = a_worker(3, named=3, answered=90.0)
-    assert aspired([late, a_worker(7, answered=100.0), a_worker(0, named=0, answered=0.0)]) == 7
+def test_the_latest_response_of_the_registry_counts():
+    """Whatever the other workers know, with an older response or none."""
+    late = a_worker(3, desired=3, answered=90.0)
+    assert aspired([late, a_worker(7, answered=100.0), a_worker(0, desired=0, answered=0.0)]) == 7
 
 
-def test_the_oldest_answer_is_shown():
-    """The worker that the registry does not reach is the one to worry about."""
-    fresh, cut_off = a_worker(7, answered=100.0), a_worker(7, answered=40.0)
-    assert answered_at([fresh, cut_off]) == 40
-    assert answered_at([fresh, a_worker(0, answered=0.0)]) == 100
+def test_the_last_success_is_that_of_the_worker_that_waited_longest():
+    """Workers without a response are left out."""
+    recent, cut_off = a_worker(7, answered=100.0), a_worker(7, answered=40.0)
+    assert answered_at([recent, cut_off]) == 40
+    assert answered_at([recent, a_worker(0, answered=0.0)]) == 100
     assert answered_at([a_worker(0, answered=0.0)]) == 0
 
 
-def test_a_version_serves_since_the_first_worker_serves_it():
-    """Whichever worker is asked, and though one was replaced since."""
+def test_the_start_of_serving_is_that_of_the_first_worker():
+    """In any order of the workers."""
     first, second = replace(a_worker(7), since=50.0), replace(a_worker(7), since=51.0)
     assert since([first, second]) == since([second, first]) == 50
     assert since([first, replace(a_worker(3), since=60.0)]) == 60
     assert since([first, a_worker(0)]) == 0
 
 
-def test_a_failure_of_one_worker_is_seen():
-    """Also where the others could load it, or never tried."""
+def test_a_failure_of_one_worker_is_shown():
+    """Even if other workers loaded the version."""
     assert failed([a_worker(7), WorkerStatus(failed=8), WorkerStatus(failed=6)]) == 8
     assert failed([a_worker(7), a_worker(7)]) == 0
 
 
 def test_workers_are_counted_by_version():
-    """So that a sum says how many there are, and one series where they are."""
+    """The sum is the number of workers."""
     assert workers([a_worker(7), a_worker(7), a_worker(3), a_worker(0)]) == {
         "7": 2, "3": 1, "none": 1,
     }  # fmt: skip
@@ -93,6 +93,6 @@ def test_workers_are_counted_by_version():
     ],
     ids=["alone", "all", "one is behind", "one was replaced since", "none has swapped", "a start"],
 )
-def test_skew_is_the_time_from_the_first_swap_to_the_last(statuses, seconds):
-    """And grows while one is behind."""
-    assert skew(statuses, now=50.0) == seconds
+def test_swap_skew_is_the_time_from_the_first_swap_to_the_last(statuses, seconds):
+    """It grows while one worker is behind."""
+    assert swap_skew(statuses, now=50.0) == seconds

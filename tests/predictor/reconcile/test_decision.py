@@ -64,7 +64,7 @@ def test_the_delay_doubles_up_to_a_limit():
 @pytest.mark.parametrize(
     ("known", "failure", "loading", "words"),
     [
-        (RegistryStatus(), None, None, "not been asked yet"),
+        (RegistryStatus(), None, None, "not been polled yet"),
         (
             RegistryStatus(fault="at http://registry"),
             None,
