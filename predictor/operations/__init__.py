@@ -1,1 +1,1 @@
-"""What operators, orchestrators and developers ask: health, metrics, events, documents, pages, webhooks."""
+"""Routes for operators and developers: health, metrics, model, events, documents, pages, webhooks."""

@@ -1,4 +1,4 @@
-"""`GET /events`: what happens, as it happens, as server-sent events.
+"""`GET /events`: a stream of events, as server-sent events.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -20,35 +20,35 @@ from predictor.operations.model import Model, describe
 from predictor.reconcile.reconciler import Reconciler
 from predictor.settings import Settings
 
-_RETRY_MS = 2000  # until a client that lost its stream comes back
-_HEARTBEAT = format_sse_event(comment="")  # proxies close what is silent for a minute
+_RETRY_MS = 2000  # before a client reconnects
+_HEARTBEAT = format_sse_event(comment="")  # proxies close a stream that is silent for a minute
 _HEADERS = {
     **NO_STORE,
-    "X-Accel-Buffering": "no",  # nginx would keep events until it has a page of them
+    "X-Accel-Buffering": "no",  # otherwise nginx would buffer events
 }
-_DESCRIPTION = """Server-sent events. First `state`: what serves and what should, as in `GET /model`.
-Then each thing as it happens: `swapped`, `stopped_serving`, `load_started`, `load_failed`,
+_DESCRIPTION = """Server-sent events. First `state`: the serving and the desired version, as in `GET /model`.
+Then an event for each change: `swapped`, `stopped_serving`, `load_started`, `load_failed`,
 `load_superseded`, `inference_timed_out`, `registry_answered`, `registry_names_none`, `registry_unreachable`,
-`registry_refused`, `registry_invalid_response`, `registry_internal`, `cache_not_written`. Each is a JSON object with `at`, the
-time. A client that comes back with `Last-Event-ID` gets what it missed or, where that is gone,
-`state` anew. With several workers the stream tells of the one that answers; `worker` says which."""
+`registry_refused`, `registry_invalid_response`, `registry_internal`, `cache_not_written`. Each is a JSON object with
+`at`, the time. A client that reconnects with `Last-Event-ID` gets the events that it missed or, if they are no longer
+kept, `state` again. With several workers, the events are those of one worker; `worker` is its number."""
 
 
 def routes(
     journal: Journal, access: Access, reconciler: Reconciler, settings: Settings
 ) -> APIRouter:
-    """The route of the events."""
+    """The route of the event stream."""
     router = APIRouter(tags=["operations"])
 
     @router.get(
         "/events",
         operation_id="stream_events",
-        summary="What happens, as it happens",
+        summary="A stream of events",
         description=_DESCRIPTION,
         response_class=Response,
         responses={
             200: {
-                "description": "A stream that goes on until either side ends it.",
+                "description": "A stream that lasts until either side ends it.",
                 "content": {EventSourceResponse.media_type: {"schema": {"type": "string"}}},
             },
             **describe_errors(full(settings.max_event_streams)),
@@ -68,7 +68,7 @@ def routes(
 
 
 class _Stream(EventSourceResponse):
-    """One client's stream. It takes its place among the readers before the head is sent."""
+    """The stream of one client. It counts as a reader before its head is sent."""
 
     def __init__(self, journal: Journal, events: AsyncIterator[bytes]) -> None:
         self._journal = journal
@@ -86,14 +86,14 @@ async def _events(
     allowed: Callable[[], bool],
     state: Callable[[], dict[str, Any]],
 ) -> AsyncIterator[bytes]:
-    """Send the events after `place`, or the state; then each event as it happens, and heartbeats.
+    """Yield the events after `place`, or the state if `place` is None; then new events and heartbeats.
 
-    The stream ends when the journal closes, or when the client's key is `allowed` no longer.
+    The stream ends when the journal closes, or when the client's key is no longer `allowed`.
     """
     yield format_sse_event(retry=_RETRY_MS)
     while True:
-        # Before the key is looked at: it may be taken out while the client takes its time to read.
-        moment = journal.moment
+        # Taken before the key is checked: the key may be removed while a slow client reads.
+        wakeup = journal.wakeup
         if journal.closed or not allowed():
             return
         events = journal.after(place) if place is not None else None
@@ -101,16 +101,16 @@ async def _events(
             place = journal.last
             yield _event(journal, place, "state", state())
         for number, event in events or ():
-            if moment.is_set():
-                break  # something happened meanwhile: look at the key again
+            if wakeup.is_set():
+                break  # the journal changed meanwhile: check the key again
             place = number
             yield _event(journal, place, event.name, event.payload)
-        if not await journal.more(place, moment):
+        if not await journal.wait(place, wakeup):
             yield _HEARTBEAT
 
 
 def _state(model: Model) -> dict[str, Any]:
-    """The payload of `state`: the body of `GET /model` without signature and metrics, which are large."""
+    """The payload of `state`: the body of `GET /model` without its large parts, signature and metrics."""
     described: dict[str, Any] = msgspec.to_builtins(model)
     if serving := described["serving"]:
         described["serving"] = {

@@ -1,8 +1,4 @@
-"""When the serving version was promoted, as far as the registry says: MLflow keeps no such date itself.
-
-Our trainer writes a tag for each transition, `transition.20261123T120102123456Z`, whose value is JSON
-with `to` and `when`. A version that was promoted by other means has none.
-"""
+"""`GET /health`, `/ready` and `/metrics`."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -30,7 +26,11 @@ class _Transition(msgspec.Struct):
 
 
 def promoted_at(tags: Mapping[str, str]) -> float | None:
-    """Seconds since the epoch of the last recorded transition, where that was to Production."""
+    """When the version was promoted, in seconds since the epoch; None if its tags do not say so.
+
+    MLflow keeps no such date. Our trainer writes a tag for each transition, `transition.20261123T120102123456Z`,
+    with the JSON `{"to": …, "when": …}`. The last one counts, if it was to Production.
+    """
     found = [
         transition
         for key, value in tags.items()
@@ -44,7 +44,7 @@ def _read(value: str) -> _Transition | None:
     try:
         transition = msgspec.json.decode(value, type=_Transition)
     except (msgspec.DecodeError, UnicodeEncodeError):
-        return None  # anybody may write a tag of that name
+        return None  # anybody can write a tag of that name
     if transition.when.tzinfo is None:
         transition.when = transition.when.replace(tzinfo=UTC)
     return transition
@@ -57,35 +57,35 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Readiness(Versioned, frozen=True):
-    """A version serves: this one."""
+    """The serving version."""
 
     status: Literal["ok"]
-    serving_since: Annotated[DateTime, doc("When it took over, in this process.")]
+    serving_since: Annotated[DateTime, doc("When it started to serve, in this process.")]
     promoted_at: (
-        Annotated[DateTime, doc("When it was promoted, where a tag of the version says so.")]
+        Annotated[DateTime, doc("When it was promoted, if a tag of the version says so.")]
         | UnsetType
     ) = UNSET
 
 
 def routes(reconciler: Reconciler, exposition: Exposition) -> APIRouter:
-    """The routes that say how the service is."""
+    """The routes of health, readiness and metrics."""
     router = APIRouter(tags=["operations"])
 
     @router.get(
         "/health",
         operation_id="get_health",
-        summary="Whether the process can answer",
-        responses=describe_responses(Health, description="It can."),
+        summary="Whether the process responds",
+        responses=describe_responses(Health, description="The process responds."),
     )
     async def health() -> Response:
-        """Liveness: 200 for as long as the process answers at all, whatever it serves."""
+        """Liveness: 200 while the process responds, even if no version serves."""
         return _json(Health("ok"))
 
     @router.get(
         "/ready",
         operation_id="get_readiness",
         summary="Whether a version serves",
-        responses=describe_responses(Readiness, NOTHING_SERVING, description="One does."),
+        responses=describe_responses(Readiness, NOTHING_SERVING, description="A version serves."),
     )
     async def ready() -> Response:
         """Readiness: 200 while a version serves, else 503 with the reason."""
@@ -114,7 +114,7 @@ def _readiness(reconciler: Reconciler) -> Readiness:
     """The version that serves. Raises NothingServing."""
     servable = reconciler.require_serving()
     version, aspired = servable.model_version, reconciler.registry_status.aspired
-    # The tag is written after the promotion, so the version as it was loaded may not have it yet.
+    # The tag is written after the promotion: the version may have been loaded without it.
     tags = aspired.tags if aspired == version and aspired else version.tags
     promoted = promoted_at(tags)
     return Readiness(

@@ -1,4 +1,4 @@
-"""The latest events, as clients of `/events` get them."""
+"""Journal: the latest events, in the form for clients of `/events`."""
 
 import asyncio
 import secrets
@@ -15,19 +15,19 @@ from predictor.errors import NoStream
 from predictor.events import Event
 from predictor.model_version import ModelVersion
 
-_MAX_REASON_LENGTH = 2000  # characters; the journal is in memory
+_MAX_REASON_LENGTH = 2000  # characters, because the journal is in memory
 
 
 @dataclass(frozen=True)
 class StreamEvent:
-    """One event for clients. `payload` is JSON: texts, numbers, null, and versions as in `GET /model`."""
+    """An event for clients. `payload` is a JSON object; versions are as in `GET /model`."""
 
     name: str
     payload: Mapping[str, Any]
 
     @classmethod
     def of(cls, event: events.Event) -> "StreamEvent | None":
-        """The event for clients; None for an unchanged response of the registry, and for events of keys."""
+        """The event for clients; None for events of keys, and for an unchanged response of the registry."""
         found = _name_and_payload(event)
         return cls(found[0], {**found[1], "at": iso(time.time())}) if found else None
 
@@ -94,12 +94,12 @@ def _short(reason: str) -> str:
 
 
 def identity(version: ModelVersion) -> dict[str, str]:
-    """A version as `GET /model` and `GET /events` name it."""
+    """A version as in `GET /model` and `GET /events`."""
     return {"model_name": version.name, "model_version": version.version, "run_id": version.run_id}
 
 
 def iso(seconds: float) -> str:
-    """ISO 8601, in UTC with milliseconds, of seconds since the epoch."""
+    """Seconds since the epoch as ISO 8601, in UTC with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
@@ -107,15 +107,15 @@ _MAX_NUMBER_LENGTH = 15  # digits
 
 
 def full(readers: int) -> NoStream:
-    """The error for one more client than this number of readers."""
+    """The error for a client beyond the maximum number of readers."""
     return NoStream(f"{readers} clients read events already; try again later")
 
 
 class Journal:
-    """The last `kept` events, in the order of their numbers, for at most `max_readers` at a time.
+    """The last `kept` events, numbered from 1, for at most `max_readers` readers at a time.
 
     `worker` is the number of this process, if there are several. `count` is called with the number of readers
-    when it changes. Readers wake up after `silence_seconds` without an event.
+    when it changes. `wait` returns after `silence_seconds` without an event.
     """
 
     def __init__(
@@ -132,11 +132,11 @@ class Journal:
         self._max_readers = max_readers
         self._count = count
         self._silence_seconds = silence_seconds
-        # It distinguishes this process's numbers from those of an earlier process or another worker.
+        # It distinguishes the numbers of this process from those of other processes.
         self._mark = secrets.token_hex(4)
         self._events: deque[StreamEvent] = deque(maxlen=kept)
         self._last = 0
-        self._more = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._readers = 0
 
     @property
@@ -147,7 +147,7 @@ class Journal:
     def observe(self, event: Event) -> None:
         """Record an event. Call it on the event loop's thread."""
         if isinstance(event, events.KeysRead):
-            self.wake()  # a stream whose key was removed has to end
+            self.wake()  # streams with a removed key have to end
         if found := StreamEvent.of(event):
             self._events.append(found)
             self._last += 1
@@ -155,7 +155,7 @@ class Journal:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Count as a reader meanwhile. Raises NoStream if there are too many, or while the service stops."""
+        """Count as a reader within the `with` block. Raises NoStream for too many readers, or during a stop."""
         if self.closed:
             raise NoStream("the service stops; ask another replica")
         if self._readers >= self._max_readers:
@@ -169,7 +169,7 @@ class Journal:
             self._count(self._readers)
 
     def after(self, place: int) -> list[tuple[int, StreamEvent]] | None:
-        """The events after that number; None if some of them are not kept any more."""
+        """The events after that number; None if some of them are no longer kept."""
         missing = self._last - place
         if not 0 <= missing <= len(self._events):
             return None
@@ -177,17 +177,17 @@ class Journal:
         return list(enumerate(tail, place + 1))
 
     @property
-    def moment(self) -> asyncio.Event:
-        """Now, for `more`: any later event ends its wait."""
-        return self._more
+    def wakeup(self) -> asyncio.Event:
+        """The next wake-up, for `wait`: it is set by the next event or `wake`."""
+        return self._wakeup
 
-    async def more(self, place: int, moment: asyncio.Event) -> bool:
-        """Wait for an event after that number, or a `wake` after that moment; False for neither in time."""
+    async def wait(self, place: int, wakeup: asyncio.Event) -> bool:
+        """Wait for an event after that number or for this wake-up; False if neither comes in time."""
         if self._last > place or self.closed:
             return True
         try:
             async with asyncio.timeout(self._silence_seconds):
-                return await moment.wait()
+                return await wakeup.wait()
         except TimeoutError:
             return False
 
@@ -197,7 +197,7 @@ class Journal:
         self.wake()
 
     def id_of(self, place: int) -> str:
-        """The id of an event; a client that reconnects sends it to continue from there."""
+        """The id of an event. A client that reconnects sends it, to continue after that event."""
         return f"{self._mark}-{place}"
 
     def place_of(self, given: str | None) -> int | None:
@@ -208,5 +208,5 @@ class Journal:
 
     def wake(self) -> None:
         """Wake every reader, whether there are new events or not."""
-        waited, self._more = self._more, asyncio.Event()
-        waited.set()
+        wakeup, self._wakeup = self._wakeup, asyncio.Event()
+        wakeup.set()

@@ -1,4 +1,4 @@
-"""`GET /model`: the version that serves, and the version that should."""
+"""`GET /model`: the serving and the desired version."""
 
 from typing import Annotated, Literal
 
@@ -27,28 +27,28 @@ class RegisteredVersion(Versioned, frozen=True):
 
 
 class ServingFeature(msgspec.Struct, frozen=True):
-    """One value of a record."""
+    """One feature of a record."""
 
     name: str
     type: Annotated[str, doc("Its JSON type.", enum=["number", "integer", "boolean", "string"])]
     dtype: Annotated[str, doc("The type in the graph, such as `float32`.")]
-    required: Annotated[bool, doc("False where it may be missing.")]
+    required: Annotated[bool, doc("False if it may be missing.")]
 
 
 class ServingOutput(msgspec.Struct, frozen=True):
     """One output of the graph."""
 
     name: str
-    type: Annotated[str, doc("ONNX Runtime's, such as `tensor(float)`.")]
+    type: Annotated[str, doc("ONNX Runtime's type, such as `tensor(float)`.")]
     shape: Annotated[
         list[int | None],
-        doc("Null for the rows, and for a dimension that varies; empty where it has none."),
+        doc("Null for rows and other variable dimensions; empty for a scalar."),
     ]
     role: Annotated[
         Role | None,
-        doc("The member of a prediction that has it; null for an output that none has."),
+        doc("The member of a prediction that contains it; null for none."),
     ]
-    omitted_because: Annotated[str | None, doc("Why no prediction has it.")]
+    omitted_because: Annotated[str | None, doc("Why no prediction contains it.")]
 
 
 class ServingSignature(msgspec.Struct, frozen=True):
@@ -56,60 +56,61 @@ class ServingSignature(msgspec.Struct, frozen=True):
 
     features: list[ServingFeature]
     ignored: Annotated[
-        list[str], doc("Columns of MLflow's signature that may be sent and are ignored.")
+        list[str],
+        doc("Columns of MLflow's signature that clients may send and the service ignores."),
     ]
     class_labels: Annotated[
         list[str | int | bool],
         doc("In the order of the model's probabilities; empty for a regressor."),
     ]
-    positive_class: Annotated[str | None, doc("The class that is looked for.")]
+    positive_class: Annotated[str | None, doc("The class that the model is meant to detect.")]
     outputs: list[ServingOutput]
-    hints: Annotated[list[str], doc("What the graph's metadata could add.")]
+    hints: Annotated[list[str], doc("What more metadata in the graph would improve.")]
 
 
 class ServingVersion(RegisteredVersion, frozen=True):
     """The version that answers requests."""
 
     digest: Annotated[str, doc("Digest of the ONNX graph: `sha256:` and 64 hex digits.")]
-    loaded_at: Annotated[DateTime, doc("When it was ready to serve.")]
-    load_seconds: Annotated[float, doc("The time to build and try it.")]
+    loaded_at: Annotated[DateTime, doc("When its load ended.")]
+    load_seconds: Annotated[float, doc("Seconds to build and check it.")]
     metrics: Annotated[dict[str, float], doc("The run's metrics, by name.")]
     signature: ServingSignature
 
 
 class FailedVersion(RegisteredVersion, frozen=True):
-    """A version that could not be loaded and is tried again, or that took too long to answer."""
+    """A version that could not be loaded and is tried again, or whose computation was stopped."""
 
     stage: Annotated[
         str,
         doc(
-            "The step of the load that failed; `inference` for a serving version that was stopped.",
+            "The step of the load that failed; `inference` for a serving version.",
             enum=[*LOAD_STAGES, INFERENCE],
         ),
     ]
-    reason: Annotated[str, doc("What went wrong.")]
-    attempts: Annotated[int, doc("How often that happened.")]
-    failed_at: Annotated[DateTime, doc("When it last happened.")]
+    reason: Annotated[str, doc("The cause.")]
+    attempts: Annotated[int, doc("How often it failed.")]
+    failed_at: Annotated[DateTime, doc("When it last failed.")]
 
 
 class CacheState(msgspec.Struct, frozen=True):
-    """The directory that keeps versions for a start without the registry."""
+    """The cache folder, for a start without the registry."""
 
-    fault: Annotated[str | None, doc("Why the serving version could not be written to it.")]
+    fault: Annotated[str | None, doc("Why the serving version could not be saved.")]
 
 
 class RegistryState(msgspec.Struct, frozen=True):
     """The last contact with MLflow's registry."""
 
-    reachable: Annotated[bool, doc("Whether the last poll got an answer.")]
+    reachable: Annotated[bool, doc("Whether the last poll succeeded.")]
     last_answer_at: Annotated[DateTime | None, doc("When it last answered.")]
     last_answer_age_seconds: Annotated[float | None, doc("Seconds since then.")]
-    fault: Annotated[str | None, doc("Why the last poll got no usable answer.")]
-    names_none_because: Annotated[str | None, doc("Why its last answer named no version.")]
+    fault: Annotated[str | None, doc("Why the last poll failed.")]
+    names_none_because: Annotated[str | None, doc("Why its last response named no version.")]
 
 
 class Model(msgspec.Struct, frozen=True):
-    """The version that serves, and the version that should."""
+    """The serving and the desired version."""
 
     model_uri: Annotated[
         str, doc("The URI that the service follows, such as `models:/NAME/Production`.")
@@ -123,7 +124,7 @@ class Model(msgspec.Struct, frozen=True):
     ]
     loading: Annotated[RegisteredVersion | None, doc("The version that is being loaded.")]
     last_failure: Annotated[
-        FailedVersion | None, doc("The desired version, where it could not be loaded.")
+        FailedVersion | None, doc("The failure of the desired version, if it could not be loaded.")
     ]
     cache: CacheState
     registry: RegistryState
@@ -136,13 +137,13 @@ def routes(reconciler: Reconciler, settings: Settings) -> APIRouter:
     @router.get(
         "/model",
         operation_id="get_model",
-        summary="Which version serves, and which should",
+        summary="The serving and the desired version",
         openapi_extra=CONDITIONAL,
-        responses=describe_responses(Model, description="What serves, and what should.")
+        responses=describe_responses(Model, description="The serving and the desired version.")
         | NOT_MODIFIED,
     )
     async def model(request: Request) -> Response:
-        """What serves, what should, the last failed load, and the age of the registry's last answer."""
+        """The serving and the desired version, the last failed load, and the age of the registry's last response."""
         body = describe(reconciler, settings)
         etag = weak_etag(msgspec.json.encode(_without_times(body)))
         content = msgspec.json.encode(body)
@@ -152,7 +153,7 @@ def routes(reconciler: Reconciler, settings: Settings) -> APIRouter:
 
 
 def _without_times(model: Model) -> Model:
-    """Without the times that change at each poll, so that the ETag changes only when something happens."""
+    """Without the times that change with each poll, so that the ETag only changes with the rest."""
     registry = msgspec.structs.replace(
         model.registry, last_answer_at=None, last_answer_age_seconds=None
     )
@@ -161,8 +162,8 @@ def _without_times(model: Model) -> Model:
 
 def describe(reconciler: Reconciler, settings: Settings) -> Model:
     """The body of `GET /model`."""
-    known, loading, failure = reconciler.registry_status, reconciler.loading, reconciler.failure
-    desired = RegisteredVersion(**identity(known.aspired)) if known.aspired else None
+    status, loading, failure = reconciler.registry_status, reconciler.loading, reconciler.failure
+    desired = RegisteredVersion(**identity(status.aspired)) if status.aspired else None
     return Model(
         model_uri=settings.model_uri,
         workspace=settings.workspace or None,
@@ -180,18 +181,18 @@ def describe(reconciler: Reconciler, settings: Settings) -> Model:
         if failure
         else None,
         cache=CacheState(reconciler.cache_fault),
-        registry=_registry(known),
+        registry=_registry(status),
     )
 
 
-def _registry(known: RegistryStatus) -> RegistryState:
-    answered_at = known.answered_at
+def _registry(status: RegistryStatus) -> RegistryState:
+    answered_at = status.answered_at
     return RegistryState(
-        reachable=known.fault is None and answered_at is not None,
+        reachable=status.fault is None and answered_at is not None,
         last_answer_at=iso(clock.wall(answered_at)) if answered_at else None,
         last_answer_age_seconds=round(clock.now() - answered_at, 3) if answered_at else None,
-        fault=known.fault,
-        names_none_because=known.none_reason or None,
+        fault=status.fault,
+        names_none_because=status.none_reason or None,
     )
 
 
@@ -217,7 +218,7 @@ def _serving(servable: Servable) -> ServingVersion:
 
 
 def _output(signature: Signature, port: Port) -> ServingOutput:
-    """One output of the graph: `role` is where responses have it, and `omitted_because` why none does."""
+    """One output of the graph, with its place in responses, or the reason why it is omitted."""
     read = signature.outputs
     roles: dict[str | None, Role] = {
         read.label: "prediction",

@@ -1,4 +1,4 @@
-"""`/openapi.json`: the document of the serving version, written once for each version."""
+"""`GET /openapi.json`: the document of the serving version, generated once for each version."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from predictor.registry.webhooks import Notice
 
 
 def describe(_: Servable | None, __: Examples) -> Part:
-    """The bodies of the routes for operators, for the document."""
+    """The bodies of the operators' routes."""
     return Part(components(Health, Readiness, Model, Notice, Delivered))
 
 
@@ -38,17 +38,17 @@ _SCHEMES = {
 
 @dataclass(frozen=True)
 class Document:
-    """A document as it is sent, and its ETag."""
+    """An encoded document and its ETag."""
 
     content: bytes
     etag: str
 
 
 class Documents:
-    """Writes the document for each version that serves, and keeps it as long as the version lives.
+    """Generates the document of each serving version, and keeps it for the lifetime of its servable.
 
-    A record that was stored with a version may be a patient's. Where there are keys, only a client that
-    may predict gets it; others get a blank one.
+    A record that is stored with a version may be a patient's. If API keys are required, only a client with a
+    key gets it as an example; others get a blank record.
     """
 
     def __init__(
@@ -58,26 +58,26 @@ class Documents:
         self._parts = parts
         self._reconciler = reconciler
         self._access = access
-        # For 10,000 features it takes seconds: a thread writes it, and all requests wait for the same.
-        # The key is the servable, or the application while none serves; weak, so that a servable that was
-        # swapped out is freed.
+        # With 10,000 features it takes seconds, so a thread generates it, once for all waiting requests.
+        # The key is the servable, or the application if none serves. It is a weak reference, so that a
+        # servable is freed after a swap.
         self._writing: WeakKeyDictionary[object, dict[bool, asyncio.Future[Document]]] = (
             WeakKeyDictionary()
         )
         self._one_at_a_time = Lock()
 
     async def latest(self, *, recorded: bool = True) -> Document:
-        """The document of the servable that serves now, with a recorded example or a blank one."""
+        """The document of the serving servable, with a recorded example or a blank one."""
         serving = self._reconciler.serving
         writing = self._writing.setdefault(serving or self._app, {})
         if recorded not in writing or _failed(writing[recorded]):
             work = asyncio.to_thread(self._write, serving, recorded=recorded)
             writing[recorded] = asyncio.ensure_future(work)
-        # One client that leaves does not take the document from the others.
+        # A client that disconnects must not cancel the work for the others.
         return await asyncio.shield(writing[recorded])
 
     def _write(self, servable: Servable | None, *, recorded: bool) -> Document:
-        with self._one_at_a_time:  # FastAPI's part of it is not made for threads
+        with self._one_at_a_time:  # FastAPI's part is not thread-safe
             written = document(self._app, servable, self._parts, recorded=recorded)
         _add_keys(written, self._app, self._access)
         content = msgspec.json.encode(written)
@@ -89,7 +89,7 @@ def _failed(written: "asyncio.Future[Document]") -> bool:
 
 
 def _add_keys(written: dict[str, Any], app: FastAPI, access: Access) -> None:
-    """Say which routes require a key, and what the response is without one."""
+    """Add the key that each route requires, and its response without one."""
     for path, operations in written["paths"].items():
         kind = needs(path)
         if kind is None or not access.guards(path):

@@ -1,4 +1,4 @@
-"""Files of a page: read once, and answered with the headers that keep a page to itself."""
+"""The page and the API documentation: their files, with headers that isolate them from other sites."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from predictor.http.conditional import conditional_response, strong_etag
 _TYPES = {
     ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
 }  # fmt: skip
-_HSTS_SECONDS = 86_400  # short, because a browser takes it for every port of the host
-# Beside what every answer has.
+_HSTS_SECONDS = 86_400  # short, because browsers apply it to every port of the host
+# In addition to the headers of every response.
 HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -24,7 +24,7 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class File:
-    """A file as it is answered."""
+    """A file with its headers and its ETag."""
 
     content: bytes
     media_type: str
@@ -33,7 +33,7 @@ class File:
 
     @classmethod
     def read(cls, path: Path, policy: str, *, https: bool) -> "File":
-        """A file of a page with this Content-Security-Policy; `name.gz` is sent as it is, for `name`."""
+        """Read a file of a page with this Content-Security-Policy. `name.gz` is sent compressed, as `name`."""
         content = path.read_bytes()
         headers = {**HEADERS, "Content-Security-Policy": policy}
         if https:
@@ -43,8 +43,8 @@ class File:
         media_type = _TYPES[Path(path.name.removesuffix(".gz")).suffix]
         return cls(content, media_type, headers, strong_etag(content))
 
-    def answer(self, request: Request) -> Response:
-        """The file, or that the browser has it already."""
+    def response(self, request: Request) -> Response:
+        """The file, or 304 if the browser has it already."""
         return conditional_response(request, self.etag, self.content, self.media_type, self.headers)
 
 
@@ -63,15 +63,15 @@ _OWN = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# A record may be a patient's: the page sends it to its own origin, by its own scripts, and
-# nowhere else. Trusted types refuse text that would be read as HTML.
+# A record may be a patient's: only the page's own scripts run, and they can send it to the page's own
+# origin only. Trusted types prevent text from being parsed as HTML.
 POLICY = f"{_OWN}; require-trusted-types-for 'script'; trusted-types 'none'"
-# Swagger UI writes the document's Markdown as HTML.
+# Without trusted types, because Swagger UI renders the document's Markdown as HTML.
 DOCS_POLICY = _OWN
 
 
 def routes(*, https: bool) -> APIRouter:
-    """The routes of both pages. Their files are read here, once."""
+    """The routes of both pages. Reads their files."""
     router = APIRouter(include_in_schema=False)
 
     def read(path: Path, policy: str) -> File:
@@ -87,10 +87,10 @@ def routes(*, https: bool) -> APIRouter:
 def _add(router: APIRouter, path: str, below: str, page: File, files: dict[str, File]) -> None:
     @router.get(path)
     async def index(request: Request) -> Response:
-        return page.answer(request)
+        return page.response(request)
 
     @router.get(below)
     async def asset(request: Request, name: str) -> Response:
         if name not in files:
             raise HTTPException(404)
-        return files[name].answer(request)
+        return files[name].response(request)

@@ -1,4 +1,4 @@
-"""`POST /webhooks/mlflow`: MLflow says that something changed, and the service polls the registry at once."""
+"""`POST /webhooks/mlflow`: after a change in MLflow, poll the registry at once."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -29,8 +29,8 @@ from predictor.registry.webhooks import (
 )
 
 PATH = "/webhooks/mlflow"
-_QUIET_SECONDS = 10.0  # between two lines of the log about refused deliveries
-_TAKES: dict[str, Any] = {
+_QUIET_SECONDS = 10.0  # between two log lines about refused deliveries
+_REQUEST: dict[str, Any] = {
     "parameters": [
         {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
         for name in HEADERS
@@ -38,7 +38,7 @@ _TAKES: dict[str, Any] = {
     **describe_request(Notice),
 }
 _REFUSALS = (
-    DeliveryMalformed(f"{HEADERS[0]} is missing, or is no id"),
+    DeliveryMalformed(f"{HEADERS[0]} is missing, or is not an id"),
     DeliveryNotSigned(),
     DeliveryStale(3600, WINDOW_SECONDS),
     DeliveryRepeated(),
@@ -52,23 +52,25 @@ class Delivered(msgspec.Struct, frozen=True):
 
     outcome: Annotated[
         Literal["accepted", "ignored"],
-        doc("`accepted`: the registry is polled now. `ignored`: it is about another model."),
+        doc(
+            "`accepted`: the service polls the registry now. `ignored`: the delivery is about another model."
+        ),
     ]
 
 
 def routes(deliveries: Deliveries, metrics: Metrics, poll_now: Callable[[], None]) -> APIRouter:
-    """The route of MLflow's webhooks, for a service with a webhook secret. `poll_now` polls the registry."""
+    """The route of MLflow's webhooks. `poll_now` polls the registry."""
     router = APIRouter(tags=["operations"])
     refusals = LogThrottle(_QUIET_SECONDS)
 
     @router.post(
         PATH,
         operation_id="deliver_mlflow_webhook",
-        summary="MLflow's registry webhooks: look at the registry at once",
+        summary="MLflow's registry webhooks: poll the registry at once",
         status_code=HTTPStatus.ACCEPTED,
-        openapi_extra=_TAKES,
+        openapi_extra=_REQUEST,
         responses=describe_responses(
-            Delivered, *_REFUSALS, description="It is not about the served model."
+            Delivered, *_REFUSALS, description="The delivery is about another model."
         )
         | {
             202: describe_responses(Delivered, description="The service polls the registry now.")[
@@ -79,7 +81,7 @@ def routes(deliveries: Deliveries, metrics: Metrics, poll_now: Callable[[], None
     async def mlflow_webhook(request: Request) -> Response:
         """202 if it starts a poll of the registry; 200 if it is about another model.
 
-        Signed with the secret (HMAC-SHA256), at most five minutes old, and each delivery once.
+        A delivery must be signed with the secret (HMAC-SHA256), at most five minutes old, and new.
         """
         try:
             delivery = Delivery.read(request.headers)
@@ -94,19 +96,19 @@ def routes(deliveries: Deliveries, metrics: Metrics, poll_now: Callable[[], None
         metrics.delivered("accepted" if ours else "ignored")
         if ours:
             poll_now()
-        return _answer(ours)
+        return _response(ours)
 
     return router
 
 
 def _why(error: RequestError) -> tuple[str, str]:
-    """The outcome and its reason, for the log: in our words, and not in the client's."""
+    """The outcome and its reason, for the log, without text of the client."""
     if isinstance(error, DeliveryRefused):
         return error.outcome, str(error)
-    return "malformed", f"not a body of JSON in UTF-8 of at most {MOST_BYTES} bytes"
+    return "malformed", f"the body is not JSON in UTF-8 of at most {MOST_BYTES} bytes"
 
 
-def _answer(ours: bool) -> Response:
+def _response(ours: bool) -> Response:
     status = HTTPStatus.ACCEPTED if ours else HTTPStatus.OK
     body = msgspec.json.encode(Delivered("accepted" if ours else "ignored"))
     return Response(body, status, media_type="application/json")

@@ -203,7 +203,7 @@ class Delivery:
         """Read the header fields, which have names in lower case. Raises DeliveryMalformed."""
         identity, timestamp, signature = (headers.get(name.lower(), "") for name in HEADERS)
         if not _ID.fullmatch(identity):
-            raise DeliveryMalformed("X-MLflow-Delivery-Id is missing, or is no id")
+            raise DeliveryMalformed("X-MLflow-Delivery-Id is missing, or is not an id")
         if not _TIMESTAMP.fullmatch(timestamp):
             raise DeliveryMalformed("X-MLflow-Timestamp is missing, or is no number of seconds")
         return cls(identity, timestamp, signature)

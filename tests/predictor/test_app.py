@@ -249,7 +249,7 @@ class TestErrors:
         for method, path in (("POST", "/predict"), ("POST", "/predict/batch"), ("GET", "/ready")):
             response = await idle.client.request(method, path, content=b"{}")
             body = is_problem(response, 503, retry_after="1")
-            assert "not been asked yet" in body["detail"]
+            assert "not been polled yet" in body["detail"]
         await idle.say(None)
         assert "promote one" in (await idle.client.get("/ready")).json()["detail"]
         await idle.serve(1, b"garbage")

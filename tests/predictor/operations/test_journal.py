@@ -55,31 +55,31 @@ async def test_an_answer_that_is_no_news_is_not_written_down():
 async def test_readers_wait_together_and_wake_together():
     """For the next thing that happens."""
     journal = Journal(silence_seconds=LONG)
-    waits = [asyncio.create_task(journal.more(0, journal.moment)) for _ in range(3)]
+    waits = [asyncio.create_task(journal.wait(0, journal.wakeup)) for _ in range(3)]
     await asyncio.sleep(0)
     journal.observe(load(1))
     assert await asyncio.wait_for(asyncio.gather(*waits), 10) == [True] * 3
-    assert await journal.more(0, journal.moment)
+    assert await journal.wait(0, journal.wakeup)
 
 
 async def test_silence_wakes_a_reader():
     """So that it can give a sign of life."""
     journal = Journal(silence_seconds=0.01)
-    assert not await journal.more(0, journal.moment)
+    assert not await journal.wait(0, journal.wakeup)
 
 
 async def test_what_happens_before_a_reader_waits_is_not_slept_through():
     """A key that is taken out while its client reads is a reason to look again, too."""
     journal = Journal(silence_seconds=LONG)
-    moment = journal.moment
+    wakeup = journal.wakeup
     journal.wake()
-    assert await asyncio.wait_for(journal.more(0, moment), 10)
+    assert await asyncio.wait_for(journal.wait(0, wakeup), 10)
 
 
 async def test_closing_wakes_readers_and_lets_nobody_begin():
     """The service does not wait for those who would read for ever."""
     journal = Journal(silence_seconds=LONG)
-    wait = asyncio.create_task(journal.more(0, journal.moment))
+    wait = asyncio.create_task(journal.wait(0, journal.wakeup))
     await asyncio.sleep(0)
     journal.close()
     assert await asyncio.wait_for(wait, 10)
