@@ -1,1 +1,1 @@
-"""The OpenAPI document: what the service takes and answers, for the version that serves."""
+"""The OpenAPI document, for the features and classes of the serving version."""

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI writes the routes; protocols add what the serving version makes of their bodies."""
+"""The OpenAPI document: FastAPI describes the routes; protocols add the bodies for the serving version."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -14,43 +14,43 @@ from predictor.openapi.responses import error_examples
 from predictor.openapi.schemas import Part, components, header
 
 Describe = Callable[[Servable | None, Examples], Part]
-"""What a protocol adds to the document, for the serving version or none."""
+"""The part of a protocol in the document, for the serving version, or None if none serves."""
 
 _SUMMARY = "Predictions from the model version that MLflow's registry names, and from no other."
 _DESCRIPTION = """{serving}
 
-Every answer says which version computed it. Features, classes and examples here are those of the
-version that serves now; the document changes with it, and so does its `ETag`. Errors are problem
-documents (RFC 9457) unless a protocol has its own. Every answer has an `X-Request-ID`."""
+Every prediction names the version that computed it. Features, classes and examples are those of the
+serving version; the document and its `ETag` change with it. Errors are problem documents (RFC 9457)
+unless a protocol has its own form. Every response has an `X-Request-ID`."""
 _TAGS = {
     "predictions": "Records in, predictions out.",
     "open inference": "The Open Inference Protocol V2: tensors in, tensors out.",
-    "mlflow scoring": "What `mlflow models serve` takes and answers, and SageMaker's contract.",
-    "operations": "What serves, what should, and how the service is.",
+    "mlflow scoring": "The protocol of `mlflow models serve`, and SageMaker's contract.",
+    "operations": "For operators: health, metrics, versions, events.",
 }
 _REQUEST_ID = "X-Request-ID"
 _TEXT = {"schema": {"type": "string"}}
 _PARAMETERS = {
-    _REQUEST_ID: "The id of the request: 1 to 128 of `A-Z a-z 0-9 . _ ~ : / + = @ -`. Anything else "
-    "is replaced. Without it, the trace id of a W3C `traceparent` is taken.",
-    "If-None-Match": "The `ETag` of the response that the client has: 304 while it is up to date.",
+    _REQUEST_ID: "The id of the request: 1 to 128 of `A-Z a-z 0-9 . _ ~ : / + = @ -`. Another value "
+    "is replaced. Without it, the id is the trace id of a W3C `traceparent`.",
+    "If-None-Match": "The `ETag` of the client's copy; the response is 304 while the copy is up to date.",
 }
 _HEADERS = {
     _REQUEST_ID: "The id of the request in every log line about it.",
     "ETag": "Changes with the content.",
-    "Retry-After": "Seconds until another try makes sense.",
-    "WWW-Authenticate": "`Bearer`: how a key is sent.",
+    "Retry-After": "Seconds until the client should try again.",
+    "WWW-Authenticate": "`Bearer`: the form of the key.",
 }
 
 
 def document(
     app: FastAPI, servable: Servable | None, parts: Sequence[Describe], *, recorded: bool = True
 ) -> dict[str, Any]:
-    """The whole document, for the version that serves now.
+    """The whole document for a servable, or None if none serves.
 
-    Unless `recorded`, its example is not a record that was stored with the version, but a blank one.
+    Unless `recorded`, its example is a blank record instead of one that was stored with the version.
     """
-    written = deepcopy(_skeleton(app, servable))  # parts of it are the routes' own
+    written = deepcopy(_skeleton(app, servable))  # some parts belong to the routes
     examples = Examples(servable, recorded=recorded)
     added = [describe(servable, examples) for describe in parts]
     written["components"] = {
@@ -104,7 +104,7 @@ def _operations(written: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _add_examples(
     operation: dict[str, Any], bodies: Mapping[str, Any], refusals: Mapping[str, Any]
 ) -> None:
-    """Add the serving version's examples of bodies, and the 422 that it writes for a faulty record."""
+    """Add the serving version's examples of bodies, and its 422 for a faulty record."""
     request = operation.get("requestBody", {}).get("content", {})
     responses = operation["responses"]
     for content in (request, responses["200"].get("content", {})):
@@ -126,4 +126,6 @@ def _add_request_id(operation: dict[str, Any]) -> None:
     for response in operation["responses"].values():
         response["headers"] = {**response.get("headers", {}), _REQUEST_ID: header(_REQUEST_ID)}
     if "HTTPValidationError" in str(operation["responses"].get("422", "")):
-        del operation["responses"]["422"]  # FastAPI adds it for any parameter; ours are all texts
+        del operation["responses"][
+            "422"
+        ]  # FastAPI adds it for every parameter; ours accept any text

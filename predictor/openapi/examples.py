@@ -1,4 +1,4 @@
-"""Examples in the OpenAPI document: records that the serving version was tested with, and its real responses."""
+"""Examples in the OpenAPI document: recorded records of the serving version, and its real responses."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,10 +13,10 @@ _BLANK = "blank"
 
 
 class Examples:
-    """Records and responses of one version, by name: one for each class, where such records are known.
+    """Records and responses of one version, by name: one for each class that has a recorded example.
 
-    Unless `recorded`, the only record is blank: recorded ones may be patients'. There is no record where
-    none is known to run.
+    Unless `recorded`, the only record is blank, because recorded ones may be patients'. There is no record
+    if the model was never run.
     """
 
     def __init__(self, servable: Servable | None, *, recorded: bool = True) -> None:
@@ -39,7 +39,7 @@ class Examples:
 
 
 def named(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by the names of example records, as a document's `examples`."""
+    """Values by the names of records, in the form of a document's `examples`."""
     return {name: {"summary": _summary(name), "value": each} for name, each in values.items()}
 
 
@@ -65,5 +65,5 @@ def _response(servable: Servable, record: Record) -> Any:
 
 def _summary(name: str) -> str:
     if name == _BLANK:
-        return "Every feature blank: the model computes it, but the result means nothing"
+        return "Every feature is blank: the model accepts it, but the result means nothing"
     return f"A record that was stored with this version: {name}"

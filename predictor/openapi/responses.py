@@ -1,6 +1,6 @@
-"""Requests and responses of a route in the OpenAPI document, for FastAPI's decorators.
+"""Requests and responses of routes in the OpenAPI document, for FastAPI's decorators.
 
-Each error response has examples, written by the code that writes the real ones.
+Each error response has examples from the code that creates the real ones.
 """
 
 import inspect
@@ -26,11 +26,11 @@ _DESCRIPTIONS = {
     400: "The body cannot be read, or does not follow the protocol.",
     401: "The request has no API key, or one that is not authorised for this route.",
     403: "The signature is wrong, or the time of signing is too far from now.",
-    404: "There is no such thing here.",
+    404: "There is no such resource.",
     409: "Not possible in the present state; the error says why.",
     413: "The body is larger than the limit.",
     415: "The body's type or encoding is not supported.",
-    422: "JSON, but not what the serving version takes; every fault with its field.",
+    422: "Valid JSON, but not valid for the serving version; the error lists every fault with its field.",
     503: "No version serves, too many requests wait, or the model took too long; the error says which. Try again "
     "after `Retry-After` seconds.",
 }
@@ -49,7 +49,7 @@ def _media_refused() -> PredictorError:
         check_json("text/csv", None)
     except errors.UnsupportedMedia as error:
         return error
-    raise AssertionError("text/csv is not JSON")
+    raise AssertionError("check_json accepted text/csv")
 
 
 def _not_json() -> PredictorError:
@@ -57,7 +57,7 @@ def _not_json() -> PredictorError:
         validation.read_record(b'{"age": 71,', validation.Fields(()))
     except errors.MalformedBody as error:
         return error
-    raise AssertionError("half an object is not JSON")
+    raise AssertionError("read_record accepted half an object")
 
 
 _USUAL: dict[int, tuple[PredictorError, ...]] = {
@@ -68,7 +68,7 @@ _USUAL: dict[int, tuple[PredictorError, ...]] = {
     422: (errors.InvalidRecord([errors.FieldError("age", "missing")]),),
     503: (NOTHING_SERVING, errors.Overloaded(1024, "records"), errors.InferenceTimeout(10)),
 }
-"""The errors that a status stands for on most routes."""
+"""The errors of each status on most routes."""
 
 
 def describe_request(body: type | str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def describe_responses(
     """The responses of a route, for FastAPI's `responses`. `description` is that of the 200.
 
     `body` is a struct, the name of a schema, or a schema of plain text. A refusal is an error that the
-    route raises, or a status for its usual errors; without `error_format` they are problem documents.
+    route raises, or a status for its usual errors. Without `error_format`, errors are problem documents.
     """
     schema, media_type = (
         (body, "text/plain") if isinstance(body, dict) else (ref(body), "application/json")

@@ -20,17 +20,17 @@ DateTime = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"}
 
 
 class Versioned(msgspec.Struct, frozen=True):
-    """The model version that a body is about."""
+    """A model version."""
 
     model_name: Annotated[str, doc("The registered model's name.")]
     model_version: Annotated[str, doc("The version's number, as the registry has it: a string.")]
 
 
 class Part(NamedTuple):
-    """What one protocol adds to the document. The keys of all three are names of schemas.
+    """One protocol's part of the document. The keys of all three mappings are names of schemas.
 
-    `examples` are those of request and response bodies: by name, with `summary` and `value`.
-    `refusals` are errors of a faulty request body, shown under 422.
+    `examples` are examples of request and response bodies, by name, each with `summary` and `value`.
+    `refusals` are the errors of faulty request bodies, shown under 422.
     """
 
     schemas: Mapping[str, Schema]

@@ -1,1 +1,1 @@
-"""Traces by OpenTelemetry: spans around the service's parts, and nothing at all while they are off."""
+"""Traces with OpenTelemetry. While they are off, spans do nothing."""

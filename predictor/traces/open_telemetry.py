@@ -1,8 +1,8 @@
-"""The tracer that sends spans with OpenTelemetry. It is imported only while traces are on.
+"""The tracer that sends spans with OpenTelemetry. It is only imported if traces are on.
 
-What is sent where, how much of it and under which name is OpenTelemetry's own to say, by its variables:
-https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. Without them, every
-span goes to http://localhost:4318 as OTLP over HTTP, from a service called `mlflow-hotswap`.
+OpenTelemetry's own variables set the address, the sampling and the service's name:
+https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. By default every span is
+sent to http://localhost:4318 as OTLP over HTTP, for the service `mlflow-hotswap`.
 """
 
 import logging
@@ -32,12 +32,12 @@ from predictor.log_events import TRACES_NOT_SENT, TRACES_SENT
 from predictor.model_version import ModelVersion
 from predictor.traces.tracer import Headers, Span, Tracer
 
-_FLUSH_SECONDS = 1.0  # at the end, for what is not sent yet; the server ends itself after two
+_FLUSH_SECONDS = 1.0  # at the end, for unsent spans; the process is ended after two
 _HEADERS = {b"traceparent", b"tracestate"}
 
 
 class _Response(msgspec.Struct):
-    """What the body of a prediction says about itself. One without `predictions` is of one row."""
+    """The model version and the rows in a prediction's body. A body without `predictions` has one row."""
 
     model_name: str
     model_version: str
@@ -68,30 +68,30 @@ class _Span(Span):
 
 
 class OpenTelemetryTracer(Tracer):
-    """Sends spans from a thread of its own; drops those that cannot be sent."""
+    """Sends spans in its own thread; drops spans that cannot be sent."""
 
     def __init__(self, exporter: SpanExporter) -> None:
-        """Raises SettingsError where a variable of OpenTelemetry's cannot be read."""
-        # What it says of a tracestate that it cannot read quotes whoever sent it.
+        """Raises SettingsError for a wrong variable of OpenTelemetry."""
+        # Its warning about an invalid tracestate would quote the client.
         logging.getLogger("opentelemetry.trace.span").setLevel(logging.CRITICAL)
         try:
-            # Not at exit: that would wait for a collector that is down.
+            # No shutdown at exit: it would wait for a collector that is down.
             self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
         except ValueError as error:
-            # Its text may quote a value, which may be a secret.
+            # The message may quote the value, which may be a secret.
             raise SettingsError(f"a variable OTEL_… is wrong ({type(error).__name__})") from None
         self._tracer = self._provider.get_tracer("mlflow-hotswap")
 
     @classmethod
     def to(cls, exporter: str) -> "OpenTelemetryTracer":
-        """To `otlp` or `console`, which is standard output. Raises SettingsError."""
+        """A tracer that sends to `otlp`, or to `console` (standard output). Raises SettingsError."""
         if exporter == "console":
             return cls(ConsoleSpanExporter())
-        # It tells of every try; `_Noticing` tells of the first one that fails.
+        # It logs every failed attempt; `_LoggingExporter` logs the first one.
         logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
         try:
-            return cls(_Noticing(OTLPSpanExporter()))
+            return cls(_LoggingExporter(OTLPSpanExporter()))
         except ValueError as error:
             raise SettingsError(
                 f"a variable OTEL_EXPORTER_OTLP_… is wrong ({type(error).__name__})"
@@ -99,23 +99,23 @@ class OpenTelemetryTracer(Tracer):
 
     @contextmanager
     def span(self, name: str, *, server: bool = False) -> Iterator[Span]:
-        """As Tracer.span. Lines of the log within it carry the trace's id.
+        """As Tracer.span. Log lines within it have the trace's id.
 
-        An error is named by its type. Its text is kept only where it cannot quote a record.
+        A span has the type of an exception. It has the message only if that cannot quote a record.
         """
         kind = trace.SpanKind.SERVER if server else trace.SpanKind.INTERNAL
         with (
             self._tracer.start_as_current_span(
                 name, kind=kind, record_exception=False, set_status_on_exception=False
             ) as started,
-            bound_contextvars(**_named(started)),
+            bound_contextvars(**_log_fields(started)),
         ):
             span = _Span(started)
             try:
                 yield span
             except Exception as error:
                 started.set_attribute("error.type", type(error).__name__)
-                if not isinstance(error, RequestError):  # which is the client's fault
+                if not isinstance(error, RequestError):  # a mistake of the client
                     span.fail(str(error) if isinstance(error, LoadError | RegistryError) else "")
                 raise
 
@@ -139,21 +139,21 @@ class OpenTelemetryTracer(Tracer):
         return below_parent
 
     def close(self) -> None:
-        """Send what is left, and wait a moment for it, but not for a collector that is down."""
+        """Send the remaining spans. Wait at most a second, because the collector may be down."""
         ending = threading.Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
         ending.join(_FLUSH_SECONDS)
 
 
-class _Noticing(SpanExporter):
-    """Says once that spans cannot be sent, and once that they can again."""
+class _LoggingExporter(SpanExporter):
+    """Logs the first failure to send spans, and the first success after it."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
         self._sent = True
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send them; what fails is lost."""
+        """Send spans. They are lost if that fails."""
         result = self._exporter.export(spans)
         sent = result is SpanExportResult.SUCCESS
         if sent != self._sent:
@@ -165,22 +165,22 @@ class _Noticing(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        """Give up what is being sent."""
+        """Stop sending."""
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what is kept."""
+        """Send waiting spans."""
         return self._exporter.force_flush(timeout_millis)
 
 
-def _named(span: trace.Span) -> dict[str, str]:
-    """What is logged of a span; nothing where OTEL_SDK_DISABLED has it be none."""
+def _log_fields(span: trace.Span) -> dict[str, str]:
+    """The log fields of a span; none if OTEL_SDK_DISABLED is set."""
     known = span.get_span_context()
     return {"trace_id": trace.format_trace_id(known.trace_id)} if known.is_valid else {}
 
 
 def _resource() -> Resource:
-    """Who sends: this process, unless OpenTelemetry's variables say otherwise."""
+    """The resource of the spans: this process, or the values of OpenTelemetry's variables."""
     ours: Attributes = {
         "service.name": "mlflow-hotswap",
         "service.instance.id": str(uuid.uuid4()),

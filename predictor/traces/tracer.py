@@ -1,4 +1,4 @@
-"""Tracer: begins spans where work begins. This one does nothing; `open_telemetry.py` has the one that sends."""
+"""Tracer: makes spans around work. This one does nothing; `open_telemetry.py` has the one that sends spans."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,19 +10,19 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Span:
-    """One piece of work. No attribute may hold the value of a feature."""
+    """A piece of work in a trace. No attribute may contain the value of a feature."""
 
     records = False
-    """Whether the attributes are kept."""
+    """Whether attributes are stored."""
 
     def set(self, **attributes: str | int | None) -> None:
-        """Set attributes; None is left out."""
+        """Set attributes. None is ignored."""
 
     def set_version(self, version: ModelVersion) -> None:
         """Set the name and number of a model version."""
 
     def set_response(self, body: bytes) -> None:
-        """Set the model version and the number of rows that the body of a prediction names."""
+        """Set the model version and the number of rows, from the body of a prediction."""
 
     def fail(self, reason: str) -> None:
         """Mark the work as failed."""
@@ -32,15 +32,15 @@ _NOTHING = nullcontext(Span())
 
 
 class Tracer:
-    """Makes spans. Each method does nothing here: this is the tracer while traces are off."""
+    """The tracer while traces are off: its spans do nothing."""
 
     def span(self, name: str, *, server: bool = False) -> AbstractContextManager[Span]:
-        """A span around a `with` block, below the span around it; `server` for a request of a client."""
+        """A span for a `with` block, below the enclosing span. `server` marks a client's request."""
         del name, server
         return _NOTHING
 
     def below(self, headers: Headers) -> AbstractContextManager[object]:
-        """Within the `with` block, spans are below the span that the header field `traceparent` names."""
+        """Within the `with` block, spans are below the span of the header field `traceparent`."""
         del headers
         return _NOTHING
 
@@ -49,7 +49,7 @@ class Tracer:
         return app
 
     def close(self) -> None:
-        """Send what is left. Call it once, after the last response."""
+        """Send the remaining spans. Call it once, after the last response."""
 
 
 TRACES_OFF = Tracer()

@@ -1,1 +1,1 @@
-"""Several processes that serve on one port: their supervisor, what they share and what they tell."""
+"""Several processes that serve on one port: supervisor, workers, and the memory that they share."""

@@ -1,4 +1,4 @@
-"""What the supervisor passes to its workers: descriptors, and memory with a block of counts for each."""
+"""Shared memory for counts, and the arguments that the supervisor passes to a worker."""
 
 import json
 import mmap
@@ -10,7 +10,7 @@ from predictor.metrics.counts import BLOCK_BYTES, Counts
 
 
 def create(workers: int) -> int:
-    """The descriptor of new memory for so many workers and their supervisor."""
+    """Create memory for the counts of workers and supervisor. Return its descriptor."""
     size = (workers + 1) * BLOCK_BYTES
     if hasattr(os, "memfd_create"):
         memory = os.memfd_create("mlflow-hotswap")
@@ -22,17 +22,17 @@ def create(workers: int) -> int:
 
 
 class Blocks:
-    """The counts of each worker, by its index, and of the supervisor."""
+    """The blocks of counts in shared memory: one for each worker, and one for the supervisor."""
 
     def __init__(self, memory: int) -> None:
-        """`memory` is a descriptor that `create` made, here or in the supervisor."""
+        """`memory` is the descriptor from `create`."""
         whole = memoryview(mmap.mmap(memory, 0))
         self._blocks = [
             whole[start : start + BLOCK_BYTES] for start in range(0, len(whole), BLOCK_BYTES)
         ]
 
     def worker(self, index: int) -> Counts:
-        """A worker's counts: for itself to write, for others to read."""
+        """The counts of a worker. Only that worker may write them."""
         return Counts(self._blocks[index])
 
     def siblings(self, index: int) -> list[Counts]:
@@ -46,10 +46,10 @@ class Blocks:
 
 @dataclass(frozen=True)
 class WorkerArguments:
-    """A worker's arguments. They are one command-line argument, so that a list of processes shows them.
+    """The arguments of a worker process, passed as one JSON text on its command line.
 
-    `listener`, `memory` and `line` are descriptors; `since` is when the schedule of polls began, in
-    seconds of the monotonic clock.
+    `listener`, `memory` and `line` (a socket to the supervisor) are descriptors; `since` is the start of the
+    poll schedule, in seconds of the monotonic clock.
     """
 
     worker: int
@@ -61,7 +61,7 @@ class WorkerArguments:
 
     @classmethod
     def read(cls, text: str) -> "WorkerArguments":
-        """Read what `str` wrote."""
+        """Parse the text that `str` makes."""
         return cls(**json.loads(text))
 
     def __str__(self) -> str:

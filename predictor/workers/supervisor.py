@@ -23,15 +23,15 @@ from predictor.settings import Settings
 from predictor.workers import shared_memory as blocks
 from predictor.workers.shared_memory import WorkerArguments
 
-_LONG_SECONDS = 10.0  # a worker that ran so long did not fail at its start
-_MAX_TRIES = 3  # before a service of which no worker ever served gives up
+_LONG_SECONDS = 10.0  # a worker that ran this long did not fail at its start
+_MAX_TRIES = 3  # if no worker has ever served
 _MAX_DELAY_SECONDS = 30.0
 _WRONG_SETTING = 2  # exit code
 
 
 @dataclass(frozen=True)
 class Ending:
-    """A worker's end: its exit code (negative: the signal), and how far it had come."""
+    """The end of a worker: its exit code (negative for a signal), its lifetime, and whether it served."""
 
     code: int
     seconds: float
@@ -40,7 +40,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class Replace:
-    """Start another after so many seconds; it is the n-th in a row that ended early."""
+    """Start another worker after `seconds`; `in_a_row` workers have ended early."""
 
     seconds: float
     in_a_row: int
@@ -53,11 +53,11 @@ class GiveUp:
     code: int
 
 
-def decide(ending: Ending, in_a_row: int, *, any_served: bool) -> Replace | GiveUp:
-    """What to do after an ending, the one after `in_a_row` others that came early.
+def replace_or_give_up(ending: Ending, in_a_row: int, *, any_served: bool) -> Replace | GiveUp:
+    """What to do after the end of a worker, when `in_a_row` before it ended early.
 
-    The first replacement comes at once, the next after 1, 2, 4, … up to 30 seconds. Only where no
-    worker has ever served is there an end to it: at once for a wrong setting, else after three.
+    The first replacement starts at once, the next ones after 1, 2, 4, … up to 30 seconds. If no worker has
+    ever served, it gives up: at once for a wrong setting, otherwise after three tries.
     """
     if ending.seconds >= _LONG_SECONDS:
         in_a_row = 0
@@ -98,8 +98,8 @@ class WorkerProcess:
                     sys.executable, "-m", "predictor.workers.worker", str(arguments),
                     stdin=asyncio.subprocess.DEVNULL,
                     pass_fds=(arguments.listener, arguments.memory, arguments.line),
-                    # Ctrl-C is for the supervisor alone: a worker that gets two signals drops
-                    # its requests.
+                    # Ctrl-C must only reach the supervisor: a worker drops its requests at the
+                    # second signal.
                     process_group=0,
                 )  # fmt: skip
             except OSError:
@@ -108,16 +108,16 @@ class WorkerProcess:
         return cls(process, line, asyncio.create_task(_hear(reader, hear)))
 
     def send(self, line: bytes) -> None:
-        """Send a line of another worker."""
+        """Send it a line from another worker."""
         self._line.write(line)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal, if it has not ended."""
+        """Send it a signal. Does nothing if it has ended."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
 
     async def wait(self) -> int:
-        """Its exit code, once it has ended; negative for a signal."""
+        """Wait for its end. Return its exit code, negative for a signal."""
         code = await self._process.wait()
         self._hears.cancel()
         self._line.close()
@@ -130,15 +130,15 @@ async def _hear(reader: asyncio.StreamReader, hear: Callable[[bytes], None]) -> 
             hear(line)
 
 
-HUNG_BEATS = 30  # so many missed in a row, and a worker is replaced
-_START_BEATS = 120  # the same, for one that does not get so far as to take connections
-_END_SECONDS = 6  # beyond PREDICTOR_SHUTDOWN_SECONDS, in which a worker ends by itself
-# Exit codes: a whole process group may be sent what a terminal sends.
+HUNG_BEATS = 30  # a worker is replaced after this number of missed beats in a row
+_START_BEATS = 120  # the same, before it accepts connections
+_END_SECONDS = 6  # after PREDICTOR_SHUTDOWN_SECONDS, within which a worker ends by itself
+# Exit codes of a normal end. A terminal sends its signals to the whole process group.
 _CLEAN = (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGQUIT)
 
 
 def run(settings: Settings, listeners: list[socket.socket], hung_beats: int = HUNG_BEATS) -> int:
-    """Have one worker serve at each listener until SIGTERM or Ctrl-C; return the exit code."""
+    """Run one worker for each listener until SIGTERM or Ctrl-C; return the exit code."""
     return asyncio.run(Supervisor(settings, listeners, hung_beats).run())
 
 
@@ -148,7 +148,7 @@ class Supervisor:
     def __init__(
         self, settings: Settings, listeners: list[socket.socket], hung_beats: int = HUNG_BEATS
     ) -> None:
-        """`hung_beats` is how many a worker that takes requests may miss in a row."""
+        """`hung_beats` is the number of missed beats in a row after which a worker is killed."""
         self._settings = settings
         self._listeners = listeners
         self._hung_beats = hung_beats
@@ -162,10 +162,10 @@ class Supervisor:
         self._since = some_time_ago()
 
     async def run(self) -> int:
-        """Start, keep and end the workers."""
+        """Run the workers until the service ends. Return the exit code."""
         loop = asyncio.get_running_loop()
         for ended_by in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(ended_by, self._asked_to_stop, ended_by)
+            loop.add_signal_handler(ended_by, self._on_signal, ended_by)
         worker_state.begin(self._counts)
         host, port = self._listeners[0].getsockname()[:2]
         SUPERVISING.log(workers=len(self._listeners), host=host, port=port)
@@ -178,11 +178,11 @@ class Supervisor:
         while True:
             ending = await self._run_worker(index)
             if self._stopping.is_set():
-                # One that had not begun to handle signals dies of them, with nothing in flight.
+                # A worker without signal handlers yet is killed by the signal; it has no requests.
                 self._code = self._code or int(ending.code not in _CLEAN)
                 return
             any_served = any(worker_state.starts(block) for block in self._blocks)
-            match decide(ending, in_a_row, any_served=any_served):
+            match replace_or_give_up(ending, in_a_row, any_served=any_served):
                 case GiveUp(code):
                     WORKERS_CANNOT_START.log(worker=index, code=ending.code)
                     self._code = code
@@ -199,7 +199,7 @@ class Supervisor:
                 return
 
     async def _run_worker(self, index: int) -> Ending:
-        """One worker from its start to its end."""
+        """Start one worker and wait for its end."""
         block, started = self._blocks[index], time.monotonic()
         before = worker_state.starts(block)
         arguments = WorkerArguments(
@@ -227,9 +227,9 @@ class Supervisor:
                 worker.send(line)
 
     async def _end_if_hung(self, index: int, worker: WorkerProcess) -> None:
-        """Kill a worker whose event loop stands still.
+        """Kill a worker whose event loop is blocked.
 
-        Beats are counted, not seconds: where the whole machine stood still, nobody missed one.
+        It counts beats, not seconds: while the whole machine is suspended, no worker misses a beat.
         """
         block, last, missed = self._blocks[index], 0, 0
         while missed < (self._hung_beats if worker_state.pid(block) else _START_BEATS):
@@ -240,7 +240,7 @@ class Supervisor:
         WORKER_HUNG.log(worker=index, seconds=missed * worker_state.BEAT_SECONDS)
         worker.signal(signal.SIGKILL)
 
-    def _asked_to_stop(self, ended_by: signal.Signals) -> None:
+    def _on_signal(self, ended_by: signal.Signals) -> None:
         if self._stopping.is_set() and ended_by == signal.SIGINT:
             self._signal(signal.SIGKILL)  # the second Ctrl-C: do not wait
         self._stop()
@@ -249,7 +249,7 @@ class Supervisor:
         if self._stopping.is_set():
             return
         self._stopping.set()
-        # As long as one process has a socket open, connections are accepted there.
+        # The kernel accepts connections for as long as any process has the socket open.
         for listener in self._listeners:
             listener.close()
         self._signal(signal.SIGTERM)

@@ -24,15 +24,14 @@ from predictor.service import Service, WorkerContext, compose, serve
 from predictor.settings import Settings
 from predictor.workers.shared_memory import Blocks, WorkerArguments
 
-# Longer than the timeout of the registry. Until then connections wait to be accepted; after it
-# they get a 503.
+# Longer than the registry's timeout. Until then connections wait; afterwards they are accepted and get a 503.
 _GATE_SECONDS = 8.0
 
 
 class ReadinessGate:
-    """Opens once the worker serves, or once its first poll has led to nothing.
+    """Opens when a version serves, or when the first poll has ended without one.
 
-    Other workers may serve already: a connection that is accepted too early would get a 503.
+    Other workers may serve already. A connection that this worker accepts too early would get a 503.
     """
 
     def __init__(self) -> None:
@@ -48,23 +47,23 @@ class ReadinessGate:
                 self._serves.set()
 
     async def wait(self, settled: Callable[[], Awaitable[None]]) -> None:
-        """Wait until it opens, for a bounded time; `settled` returns when no load is in progress."""
+        """Wait until it opens, at most for 8 seconds. `settled` returns when no load is running."""
 
-        async def led_to_nothing() -> None:
+        async def no_version() -> None:
             await self._polled.wait()
             await settled()
 
-        waits = [asyncio.create_task(wait) for wait in (self._serves.wait(), led_to_nothing())]
+        waits = [asyncio.create_task(wait) for wait in (self._serves.wait(), no_version())]
         await asyncio.wait(waits, timeout=_GATE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
 
 
-_PAUSE_SECONDS = 0.1  # between two lines that one worker sends
+_PAUSE_SECONDS = 0.1  # between two lines from one worker
 
 
 class PollBroadcast:
-    """Tells the other workers, through the supervisor, that the registry's response changed: they poll at once."""
+    """Tells the other workers, through the supervisor, that the registry's response changed, so that they poll."""
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
@@ -73,7 +72,7 @@ class PollBroadcast:
         self._quiet_until = 0.0
 
     def observe(self, event: Event) -> None:
-        """Send a response of the registry that the others do not know yet."""
+        """Send a changed response of the registry, unless another worker has sent it."""
         if not isinstance(event, RegistryAnswered) or not event.changed:
             return
         line = _in_a_line(event.aspired)
@@ -92,7 +91,7 @@ class PollBroadcast:
             self._line.send(line or b"")
 
     def listen(self, poll_now: Callable[[], None], ended: Callable[[], None]) -> None:
-        """Call `poll_now` on this event loop for each line, `ended` in a thread once the supervisor has ended."""
+        """Call `poll_now` on this event loop for each line; call `ended` in a thread when the supervisor has ended."""
         loop = asyncio.get_running_loop()
 
         def received(line: bytes) -> None:
@@ -100,7 +99,7 @@ class PollBroadcast:
             poll_now()
 
         def read() -> None:
-            # A thread, so that a worker whose loop hangs notices the end as well.
+            # In a thread, so that a worker with a blocked event loop notices the end, too.
             with contextlib.suppress(OSError), self._line.makefile("rb") as lines:
                 for line in lines:
                     with contextlib.suppress(RuntimeError):  # the loop is closed
@@ -117,11 +116,11 @@ def _in_a_line(version: ModelVersion | None) -> bytes:
     return hashlib.sha256(repr(identity).encode()).hexdigest().encode() + b"\n"
 
 
-_END_SECONDS = 6  # beyond `shutdown_seconds`, for a worker without a supervisor
+_END_SECONDS = 6  # after `shutdown_seconds`, for a worker without a supervisor
 
 
 def main() -> int:
-    """Serve as the one argument says; return the exit code."""
+    """Serve with the arguments from the command line; return the exit code."""
     signals.prepare()
     arguments = WorkerArguments.read(sys.argv[1])
     try:
@@ -163,8 +162,8 @@ async def _beat(counts: Counts) -> None:
 
 
 def _end(shutdown_seconds: float) -> None:
-    """End after the supervisor: finish what is in flight first."""
-    SUPERVISOR_ENDED.log(next="this worker finishes what is in flight, and ends")
+    """End the worker after the supervisor ended. Requests in flight are finished first."""
+    SUPERVISOR_ENDED.log(next="this worker finishes its requests and ends")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(shutdown_seconds + _END_SECONDS)
     os._exit(1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from predictor.workers.supervisor import Ending, GiveUp, Replace, decide
+from predictor.workers.supervisor import Ending, GiveUp, Replace, replace_or_give_up
 
 KILLED = Ending(-9, 3600.0, served=True)
 EARLY = Ending(1, 0.5, served=False)
@@ -10,14 +10,14 @@ EARLY = Ending(1, 0.5, served=False)
 
 def test_a_worker_that_served_is_replaced_at_once():
     """Whatever came before: it lived long."""
-    assert decide(KILLED, 7, any_served=True) == Replace(0.0, 1)
+    assert replace_or_give_up(KILLED, 7, any_served=True) == Replace(0.0, 1)
 
 
 def test_one_that_keeps_ending_is_replaced_later_and_later():
     """A fault that returns at once must not take the others' processor."""
     waits, in_a_row = [], 0
     for _ in range(9):
-        match decide(EARLY, in_a_row, any_served=True):
+        match replace_or_give_up(EARLY, in_a_row, any_served=True):
             case Replace(seconds, in_a_row):
                 waits.append(seconds)
     assert waits == [0, 1, 2, 4, 8, 16, 30, 30, 30]
@@ -26,16 +26,16 @@ def test_one_that_keeps_ending_is_replaced_later_and_later():
 @pytest.mark.parametrize("ending", [Ending(1, 0.5, served=True), Ending(2, 0.5, served=False)])
 def test_a_service_that_serves_is_never_given_up(ending):
     """Also where a setting's file has become wrong since the start: the others serve on."""
-    assert decide(ending, 99, any_served=True) == Replace(30, 100)
+    assert replace_or_give_up(ending, 99, any_served=True) == Replace(30, 100)
 
 
 def test_what_cannot_start_is_given_up_after_three():
     """Whoever started it has to hear of it."""
-    assert decide(EARLY, 0, any_served=False) == Replace(0, 1)
-    assert decide(EARLY, 1, any_served=False) == Replace(1, 2)
-    assert decide(EARLY, 2, any_served=False) == GiveUp(1)
+    assert replace_or_give_up(EARLY, 0, any_served=False) == Replace(0, 1)
+    assert replace_or_give_up(EARLY, 1, any_served=False) == Replace(1, 2)
+    assert replace_or_give_up(EARLY, 2, any_served=False) == GiveUp(1)
 
 
 def test_a_wrong_setting_is_given_up_at_once():
     """Its exit code says that another try is of no use."""
-    assert decide(Ending(2, 0.5, served=False), 0, any_served=False) == GiveUp(2)
+    assert replace_or_give_up(Ending(2, 0.5, served=False), 0, any_served=False) == GiveUp(2)
