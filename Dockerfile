@@ -4,20 +4,20 @@
 #   docker build --target predictor --tag mlflow-hotswap-predictor .
 #
 # BASE_IMAGE can be any Debian with Python 3.11 or later, its venv module and CA certificates.
-# The tag is a version; to deploy, pin the digest that your registry shows, after an "@".
+# The tag names a version. For production, append "@" and the digest that your registry shows.
 ARG BASE_IMAGE=docker.io/library/python:3.13.9-slim-bookworm
 
-# uv, in the version that is pinned with its hashes.
+# uv, pinned with its hashes.
 FROM ${BASE_IMAGE} AS uv
 COPY requirements/uv.txt /requirements/
 RUN python3 -m venv /uv \
  && /uv/bin/python -m pip install --no-cache-dir --require-hashes --requirement /requirements/uv.txt
 
-# An environment for each image, as its requirements pin it. Bytecode is compiled here, because a container
-# cannot write beside its code, and not checked against the sources, which never change in an image. The
-# libraries' own tests are removed: 17 MB, beside 180 MB for serving.
+# An environment for each image, with pinned requirements. Bytecode is compiled here, because a container cannot
+# write to its code folder; it is not compared with the sources, which never change in an image. The libraries'
+# tests are removed: 17 MB, compared with 180 MB for serving.
 FROM uv AS predictor-environment
-# Which file of requirements/ to install.
+# The file of requirements/ to install.
 ARG REQUIREMENTS=predictor
 COPY requirements/${REQUIREMENTS}.txt /requirements/installed.txt
 RUN python3 -m venv --without-pip /venv \
@@ -38,7 +38,7 @@ COPY exporters /app/exporters
 COPY trainer /app/trainer
 RUN /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
-# The base of both images: a user of their own, and no installer.
+# The base of both images: its own user, and no installer.
 FROM ${BASE_IMAGE} AS runtime
 RUN groupadd --gid 10001 hotswap \
  && useradd --no-log-init --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin hotswap \
@@ -50,7 +50,7 @@ ENV PATH=/venv/bin:$PATH \
 WORKDIR /app
 COPY LICENSE ./
 STOPSIGNAL SIGTERM
-# Arguments of the build: version, commit, and the address of the source.
+# The version of the package (predictor/__init__.py), the commit, and the address of the source.
 ARG VERSION=0.1.0
 ARG REVISION=
 ARG SOURCE=
@@ -64,7 +64,7 @@ LABEL org.opencontainers.image.title="mlflow-hotswap trainer" \
       org.opencontainers.image.description="Trains, compares and promotes versions; has MLflow's server"
 COPY --from=trainer-environment /venv /venv
 COPY --from=trainer-environment /app /app
-# The import compiles the modules of Python itself for which the base image has no bytecode.
+# The import compiles modules of Python's library for which the base image has no bytecode.
 RUN PYTHONDONTWRITEBYTECODE= python -c 'import mlflow.cli, mlflow.server, trainer.cli, trainer.registry_commands, trainer.train_command' \
  && install --directory --owner 10001 --group 10001 /var/lib/mlflow
 ENV MLFLOW_DISABLE_TELEMETRY=true \
@@ -79,16 +79,16 @@ LABEL org.opencontainers.image.title="mlflow-hotswap predictor" \
       org.opencontainers.image.description="Serves the version that MLflow's registry names, and swaps with no request lost"
 COPY --from=predictor-environment /venv /venv
 COPY --from=predictor-environment /app /app
-# As above. The folder is for a volume: with it, a service starts without its registry.
-# Models that read text need the locale en_US.UTF-8 by name, to convert upper and lower case; C.UTF-8, which
-# every Debian has, converts in the same way.
+# The import is as above. The folder is for a volume: with its cache, a service starts without its registry.
+# Models with text features need the locale en_US.UTF-8 by name, to convert upper and lower case. C.UTF-8, which
+# every Debian has, converts in the same way, so a link is enough.
 RUN PYTHONDONTWRITEBYTECODE= python -c 'import predictor.cli, predictor.service, predictor.healthcheck, predictor.workers.supervisor, predictor.workers.worker' \
  && { [ -e /usr/lib/locale/en_US.utf8 ] || ln -s C.utf8 /usr/lib/locale/en_US.utf8; } \
  && python -c 'import locale; locale.setlocale(locale.LC_CTYPE, "en_US.UTF-8")' \
  && install --directory --owner 10001 --group 10001 /var/cache/mlflow-hotswap
 ENV PREDICTOR_HOST=0.0.0.0 \
     PREDICTOR_CACHE_DIR=/var/cache/mlflow-hotswap
-# With REQUIREMENTS=grpc, PREDICTOR_GRPC_PORT=9000 answers gRPC as well.
+# 9000 is for gRPC: build with REQUIREMENTS=grpc and set PREDICTOR_GRPC_PORT=9000.
 EXPOSE 8000 9000
 USER 10001:10001
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s CMD ["python", "-m", "predictor.healthcheck"]

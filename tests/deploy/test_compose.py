@@ -11,6 +11,7 @@ import yaml
 
 from demo.processes import ROOT
 from deploy import stack_secrets
+from predictor import __version__
 from predictor.keys import Keys, line_of
 from predictor.settings import Settings, variable
 from tests.deploy.stack import FILE, PORTS, compose
@@ -42,6 +43,11 @@ def test_what_is_pulled_has_a_version() -> None:
     base = re.search(r"^ARG BASE_IMAGE=(.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert base
     assert re.search(r":\d+\.\d+\.\d+-", base[1])
+
+
+def test_the_image_has_the_version_of_the_package() -> None:
+    """The Dockerfile cannot import it."""
+    assert f"\nARG VERSION={__version__}\n" in (ROOT / "Dockerfile").read_text()
 
 
 def test_what_it_mounts_is_there(tmp_path: Path) -> None:
