@@ -60,7 +60,7 @@ fuzz: environments ## send 100,000 requests of odd bytes and thousands from the 
 tables: environments ## write the documents' tables of settings, metrics and log events from the code
 	$(BIN)/python reference_tables.py
 
-figures: environments ## count files, lines, arrows, knots and frames, for docs/architecture.md
+figures: environments ## count files, lines, imports, import cycles and frames, for docs/architecture.md
 	$(BIN)/python -m tests.figures
 
 grpc: environments ## write the Python of the gRPC protocol's messages from predictor/protocols/open_inference/grpc/*.proto

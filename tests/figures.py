@@ -17,7 +17,7 @@ PREDICTOR = Path(__file__).parent.parent / "predictor"
 
 
 def size() -> dict[str, int]:
-    """Files, lines, and modules that lie in no folder."""
+    """The number of files, lines, folders, and modules in no folder."""
     files = [*PREDICTOR.rglob("*.py")]
     lines = sum(len(file.read_text().splitlines()) for file in files)
     folders = {file.relative_to(PREDICTOR).parts[0] for file in files if file.parent != PREDICTOR}
@@ -30,8 +30,8 @@ def size() -> dict[str, int]:
     }
 
 
-def arrows(*, flat: bool) -> set[tuple[str, str]]:
-    """Which folder imports which; with `flat`, each module in no folder counts as a folder, too."""
+def imports(*, flat: bool) -> set[tuple[str, str]]:
+    """Pairs of folders of which one imports the other; with `flat`, a module in no folder counts as a folder."""
     graph = grimp.build_graph("predictor", cache_dir=None)
 
     def room(module: str) -> str:
@@ -46,13 +46,13 @@ def arrows(*, flat: bool) -> set[tuple[str, str]]:
     return {(one, other) for one, other in found if one and other and one != other}
 
 
-def knots(arrows: set[tuple[str, str]]) -> list[list[str]]:
-    """The groups of rooms of which each imports all others, directly or through others."""
+def cycles(imports: set[tuple[str, str]]) -> list[list[str]]:
+    """Groups of rooms that import each other, directly or through other rooms."""
     reached: dict[str, set[str]] = {}
-    for room in {each for arrow in arrows for each in arrow}:
+    for room in {each for pair in imports for each in pair}:
         found, new = set(), {room}
         while new:
-            new = {other for one, other in arrows if one in new} - found
+            new = {other for one, other in imports if one in new} - found
             found |= new
         reached[room] = found
     groups = {
@@ -63,7 +63,7 @@ def knots(arrows: set[tuple[str, str]]) -> list[list[str]]:
 
 
 async def frames(folder: Path, *, fast_lane: bool) -> dict[str, int]:
-    """What runs between the bytes of one `POST /predict` and those of its answer, on a warm connection."""
+    """Calls between the bytes of one `POST /predict` and those of its response, on a warm connection."""
     live = Live(folder, fast_lane=fast_lane)
     await live.serve(1, classifier())
     features = live.service.reconciler.require_serving().signature.features
@@ -100,9 +100,9 @@ def main() -> None:
     for name, value in size().items():
         print(f"{name}: {value}")
     for flat in (False, True):
-        found = arrows(flat=flat)
+        found = imports(flat=flat)
         print(
-            f"arrows, modules in no folder {'too' if flat else 'left out'}: {len(found)}, knots: {knots(found)}"
+            f"imports, modules in no folder {'included' if flat else 'left out'}: {len(found)}, cycles: {cycles(found)}"
         )
     for lane in (True, False):
         with tempfile.TemporaryDirectory() as folder:
