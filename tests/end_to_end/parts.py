@@ -17,9 +17,11 @@ import numpy as np
 import onnxruntime as ort
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
+from typer.testing import CliRunner
 
 from demo.processes import ROOT, Child, free_port, running, start_predictor
 from exporters.contract import INPUT, PROBABILITIES
+from trainer.cli import app
 from trainer.registry import register
 
 POLL_SECONDS = 0.2
@@ -137,6 +139,16 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = 30) -> None
     while not true():
         assert time.monotonic() < deadline, f"after {seconds} s it was still not so that {what}"
         time.sleep(0.02)
+
+
+def command(url: str, *arguments: str) -> str:
+    """Run a command of the trainer in this process, which has MLflow already; return what it prints.
+
+    A process of its own takes seconds to import it.
+    """
+    result = CliRunner().invoke(app, arguments, env={"MLFLOW_TRACKING_URI": url})
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def trainer(url: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

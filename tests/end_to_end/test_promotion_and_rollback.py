@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.end_to_end.parts import Registry, Service, trainer
+from tests.end_to_end.parts import Registry, Service, command, trainer
 
 # Rows of one tick run together, and ONNX Runtime's linear classifier adds in another order for
 # several rows than for one: two units in the last place of a float32 below 1.
@@ -30,13 +30,13 @@ def test_the_whole_journey_with_our_commands(
     assert (first["model_name"], first["model_version"]) == (registry.name, linear)
 
     forced = ("--force", "--reason", "a test wants to see a swap")
-    trainer(registry.url, "promote", boosted, "--to", "Production", *forced, *model)
+    command(registry.url, "promote", boosted, "--to", "Production", *forced, *model)
     service.until_serving(boosted)
     second = service.predict(record)
     assert second["model_version"] == boosted
     assert second["probabilities"] != first["probabilities"]
 
-    trainer(registry.url, "demote", boosted, *model)
+    command(registry.url, "demote", boosted, *model)
     service.until_serving(linear)
     assert service.predict(record) == first
 
@@ -50,12 +50,12 @@ def test_an_older_version_is_promoted_and_rolled_back_with_our_commands(
     service = serve(registry)
     service.until_serving("4")
     forced = ("--force", "--reason", "the older one again")
-    trainer(registry.url, "promote", "1", "--to", "Production", *forced, *model)
+    command(registry.url, "promote", "1", "--to", "Production", *forced, *model)
     service.until_serving("6")
     record = service.example()
     expected = registry.reference("1").probabilities(record)
     assert service.predict(record)["probabilities"] == pytest.approx(expected, abs=ONE_ROW_OR_MANY)
-    trainer(registry.url, "rollback", *model)
+    command(registry.url, "rollback", *model)
     service.until_serving("4")
 
 

@@ -10,7 +10,7 @@ from typing import Self
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.end_to_end.parts import Registry, Service, trainer, wait_until
+from tests.end_to_end.parts import Registry, Service, command, wait_until
 from trainer.history import Place
 from trainer.lifecycle import Lifecycle
 from trainer.pointer import AliasPointer, StagePointer, Standing
@@ -120,10 +120,10 @@ def test_a_promotion_answers_at_once(
     )
     service.until_serving("1")
     told(service)  # whose webhook the command finds, and tries
-    said = trainer(
+    said = command(
         registry.url, "webhook", "set", url(service), "--secret-file", str(secret),
         "--name", registry.name, "--try",
-    ).stdout  # fmt: skip
+    )  # fmt: skip
     assert "an example was taken, with 200" in said
     since_move, since_call = [], []
     with FirstAnswers(service) as answers:
@@ -137,7 +137,7 @@ def test_a_promotion_answers_at_once(
             answered = answers.of("1" if turn % 2 else "2")
             since_move.append(answered - pointer.moved)
             since_call.append(answered - called)
-        trainer(
+        command(
             registry.url, "promote", "3", "--to", "Production", "--model", registry.name,
             "--force", "--reason", "with the command",
         )  # fmt: skip
