@@ -55,7 +55,7 @@ ASSETS = (
     "page.css", "parts.css", "icon.svg", "page.js", "access.js", "answer.js", "api.js", "batch.js",
     "cells.js", "consultation.js", "decimals.js", "drivers.js", "elements.js", "features.js", "field.js", "form.js",
     "head.js", "intake.js", "list.js", "numbers.js", "picture.js", "predictions.js", "record.js",
-    "sheet.js", "sse.js", "standing.js", "watch.js",
+    "sheet.js", "sse.js", "status.js", "watch.js",
 )  # fmt: skip
 DOCS_ASSETS = ("docs.js", "swagger-ui.css.gz", "swagger-ui-bundle.js.gz")
 

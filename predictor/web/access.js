@@ -1,9 +1,9 @@
-// Asks for a key where the service does. It is kept in this page's memory, and gone with the page.
+// The form for an API key. The key is only in the memory of this page.
 
 import { useKey } from "./api.js";
-import { byId, say } from "./elements.js";
+import { byId, setText } from "./elements.js";
 
-// `taken` is called once a key was given.
+// `taken` is called when a key was entered.
 export function onKey(taken) {
   byId("access").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -17,7 +17,7 @@ export function onKey(taken) {
 }
 
 export function askForKey(reason, { focus = true } = {}) {
-  say(byId("access-reason"), reason);
+  setText(byId("access-reason"), reason);
   byId("access").hidden = false;
   if (focus) byId("key").focus();
 }

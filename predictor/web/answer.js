@@ -1,25 +1,25 @@
-// The answer as a picture: what, how likely, what to be careful about, and which version computed it.
+// The panel with the prediction: its class or value, its probability, warnings, and a note if it is out of date.
 
 import { button, element, fill } from "./elements.js";
 import { percent, shown, span, written } from "./numbers.js";
 import { picture } from "./picture.js";
-import { sameVersion } from "./standing.js";
+import { sameVersion } from "./status.js";
 
 export class AnswerPanel {
   #place;
   #notes = element("div", { class: "answer-notes" });
-  #askAgain;
+  #predictAgain;
   #version = null;
   #record = null;
 
-  // `askAgain` is what the button in a note does.
-  constructor(place, askAgain) {
-    [this.#place, this.#askAgain] = [place, askAgain];
-    this.rest();
+  // `predictAgain` is called by the button in a note.
+  constructor(place, predictAgain) {
+    [this.#place, this.#predictAgain] = [place, predictAgain];
+    this.reset();
   }
 
-  // Nothing has been asked yet.
-  rest() {
+  // Shows the empty panel, before the first prediction.
+  reset() {
     this.#forget();
     fill(
       this.#place,
@@ -52,13 +52,13 @@ export class AnswerPanel {
           element("span", { class: "probability" }, element("b", {}, percent(probability)), " probability"),
       ),
       probabilities && picture(prediction, probabilities),
-      Object.keys(outputs).length > 0 && told(outputs),
-      warnings.length > 0 && warned(warnings, labelOf),
+      Object.keys(outputs).length > 0 && outputList(outputs),
+      warnings.length > 0 && warningBox(warnings, labelOf),
       this.#notes,
     );
   }
 
-  // A problem in place of an answer: a title, a sentence, and faults that belong to no field.
+  // Shows a problem instead of a prediction: a title, a sentence, and faults without a field.
   fail(title, detail, faults = []) {
     this.#forget();
     const items = faults.map(({ field, message }) => element("li", {}, field ? `${field}: ${message}` : message));
@@ -74,7 +74,7 @@ export class AnswerPanel {
     );
   }
 
-  // Says so where the record or the serving version is no longer that of the answer.
+  // Shows a note if the record or the serving version has changed since the prediction.
   compare(record, serving) {
     if (this.#version === null || serving === undefined) return;
     const notes = [];
@@ -84,10 +84,10 @@ export class AnswerPanel {
     else if (!sameVersion(serving, this.#version)) {
       notes.push(`This answer is from version ${version}. Version ${serving.model_version} serves now.`);
     }
-    const told = [...this.#notes.querySelectorAll("p")].map((note) => note.textContent);
-    if (notes.join() === told.join()) return;
+    const shownNotes = [...this.#notes.querySelectorAll("p")].map((note) => note.textContent);
+    if (notes.join() === shownNotes.join()) return;
     this.#notes.replaceChildren(...notes.map((note) => element("p", {}, note)));
-    if (notes.length > 0 && serving) this.#notes.append(button("Ask again", this.#askAgain));
+    if (notes.length > 0 && serving) this.#notes.append(button("Ask again", this.#predictAgain));
     this.#place.parentElement.classList.toggle("old", notes.length > 0);
   }
 
@@ -101,15 +101,15 @@ export class AnswerPanel {
   }
 }
 
-// What the graph gives beside the prediction: numbers, or lists of them, by name.
-function told(outputs) {
+// Further outputs of the graph: numbers, or lists of numbers, by name.
+function outputList(outputs) {
   const items = Object.entries(outputs).map(([name, value]) =>
     element("li", {}, `${name}: ${typeof value === "object" ? JSON.stringify(value) : written(value)}`),
   );
   return element("ul", { class: "small" }, ...items);
 }
 
-function warned(warnings, labelOf) {
+function warningBox(warnings, labelOf) {
   const many = warnings.length > 1;
   return element(
     "div",

@@ -1,6 +1,6 @@
-// Questions to the service. Addresses are relative, so a path in front of the service does no harm.
+// Requests to the service. Addresses are relative, so the service may be behind a path prefix.
 
-// An answer that is not 2xx, as a problem document (RFC 9457).
+// A response other than 2xx, as a problem document (RFC 9457).
 export class Problem extends Error {
   constructor(status, document, retrySeconds = 1) {
     super(document.detail || document.title || `the service answered ${status}`);
@@ -11,45 +11,45 @@ export class Problem extends Error {
   }
 }
 
-// No answer at all, or none in time.
+// No response, or a timeout.
 export class Unreachable extends Error {}
 
 let key = "";
 
-// Sends a key with every question from now on.
+// Sends this key with every further request.
 export function useKey(given) {
   key = given;
 }
 
 export const hasKey = () => key !== "";
 
-export const get = (path) => ask(path, { cache: "no-cache" }, 10_000);
+export const get = (path) => request(path, { cache: "no-cache" }, 10_000);
 
 export const post = (path, body, signal) =>
-  ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body, signal }, 60_000);
+  request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body, signal }, 60_000);
 
-// A stream's body, once its head has come.
+// The body of a stream, when its head has arrived.
 export async function open(path, headers, signal) {
-  const response = await reach(path, { headers, signal, cache: "no-store" });
+  const response = await send(path, { headers, signal, cache: "no-store" });
   if (!response.ok) throw await problemOf(response);
   return response.body;
 }
 
-async function ask(path, options, milliseconds) {
+async function request(path, options, milliseconds) {
   const signals = [AbortSignal.timeout(milliseconds), options.signal].filter(Boolean);
-  const response = await reach(path, { ...options, signal: AbortSignal.any(signals) });
+  const response = await send(path, { ...options, signal: AbortSignal.any(signals) });
   if (!response.ok) throw await problemOf(response);
   try {
     return await response.json();
   } catch (error) {
     if (options.signal?.aborted) throw options.signal.reason;
     if (error.name !== "SyntaxError") throw new Unreachable("the connection was lost");
-    // A proxy in between may answer with a page of its own.
+    // A proxy may have answered with its own page.
     throw new Problem(response.status, { detail: "what answered is not the service" });
   }
 }
 
-async function reach(path, options) {
+async function send(path, options) {
   try {
     const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
     return await fetch(path, { ...options, headers });
@@ -64,7 +64,7 @@ async function problemOf(response) {
   try {
     document = (await response.json()) ?? {};
   } catch {
-    // Not a problem document: the status has to do.
+    // Not a problem document: use only the status.
   }
   return new Problem(response.status, document, Number(response.headers.get("Retry-After")) || 1);
 }

@@ -1,24 +1,24 @@
-// A list of records asked in parts, and all answered by one version.
+// Predictions for a list of records: sent in parts, all computed by one version.
 
 import { post, Problem } from "./api.js";
 import { faultsOf, recordText } from "./record.js";
 
-const FIRST_BYTES = 200_000; // of a part; halved where the service takes less
-const MOST_STARTS = 4; // where the version is swapped in between
-const MOST_ROUNDS = 25; // until a part has no row that is refused
-const MOST_WAITS = 5; // where too much is asked of the service
+const FIRST_BYTES = 200_000; // of a part; halved if the service accepts less
+const MAX_STARTS = 4; // if the version is swapped in between
+const MAX_ROUNDS = 25; // until a part has no refused row
+const MAX_WAITS = 5; // while the service is overloaded
 
-// Thrown where the version was swapped again and again.
-export class Restless extends Error {}
+// Thrown if the version was swapped repeatedly.
+export class VersionUnstable extends Error {}
 
-// `{version, answers}`: by row what answered it, or `{faults: [{field, message}]}`.
-// `progress(done)` hears how many rows are done. Raises Problem, Unreachable, Restless, or AbortError.
-export async function askAll(features, rows, progress, signal) {
+// Returns `{version, answers}`: for each row its prediction, or `{faults: [{field, message}]}`.
+// `progress(done)` is called with the number of finished rows. Throws Problem, Unreachable, VersionUnstable or AbortError.
+export async function predictAll(features, rows, progress, signal) {
   const list = new List(features, rows, progress, signal);
-  for (let start = 0; start < MOST_STARTS; start++) {
-    if (await list.ask()) return { version: list.version, answers: list.answers };
+  for (let start = 0; start < MAX_STARTS; start++) {
+    if (await list.predict()) return { version: list.version, answers: list.answers };
   }
-  throw new Restless("another version came to serve again and again while the list was asked");
+  throw new VersionUnstable("the serving version changed several times meanwhile");
 }
 
 class List {
@@ -34,13 +34,13 @@ class List {
     this.#faults = rows.map((typed) => faultsOf(features, typed));
   }
 
-  // False where not all answers were from one version.
-  async ask() {
+  // Returns false if the predictions are not all from one version.
+  async predict() {
     this.version = null;
     this.answers = this.#faults.map((faults) => (faults.length > 0 ? { faults } : null));
     for (let from = 0; from < this.#records.length; ) {
       const to = this.#partFrom(from);
-      const done = await this.#askPart(from, to);
+      const done = await this.#predictPart(from, to);
       if (done === "swapped") return false;
       if (done === "answered") from = to;
       this.#progress(from);
@@ -57,53 +57,53 @@ class List {
     return to;
   }
 
-  async #askPart(from, to) {
-    for (let round = 0; round < MOST_ROUNDS; round++) {
-      const asked = [];
-      for (let i = from; i < to; i++) if (this.answers[i] === null) asked.push(i);
-      if (asked.length === 0) return "answered";
+  async #predictPart(from, to) {
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const pending = [];
+      for (let i = from; i < to; i++) if (this.answers[i] === null) pending.push(i);
+      if (pending.length === 0) return "answered";
       try {
-        return this.#placed(asked, await this.#post(asked));
+        return this.#store(pending, await this.#post(pending));
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
-        if (error.status === 413 && asked.length > 1) {
+        if (error.status === 413 && pending.length > 1) {
           this.#bytes = Math.max(1, this.#bytes / 2);
           return "too large";
         }
-        if (error.status !== 422 || !this.#refused(asked, error.faults)) throw error;
+        if (error.status !== 422 || !this.#storeFaults(pending, error.faults)) throw error;
       }
     }
     throw new Problem(422, { detail: "too many rows of the list are refused" });
   }
 
-  async #post(asked) {
-    const body = `{"instances": [${asked.map((i) => this.#records[i]).join(",")}]}`;
+  async #post(pending) {
+    const body = `{"instances": [${pending.map((i) => this.#records[i]).join(",")}]}`;
     for (let waits = 0; ; waits++) {
       try {
         return await post("predict/batch?warnings=true", body, this.#signal);
       } catch (error) {
-        if (error.status !== 503 || waits === MOST_WAITS) throw error;
+        if (error.status !== 503 || waits === MAX_WAITS) throw error;
         await new Promise((wake) => setTimeout(wake, 1000 * Math.min(error.retrySeconds, 5)));
         this.#signal.throwIfAborted();
       }
     }
   }
 
-  #placed(asked, { predictions, model_name, model_version }) {
+  #store(pending, { predictions, model_name, model_version }) {
     this.version ??= { model_name, model_version };
     if (this.version.model_name !== model_name || this.version.model_version !== model_version) return "swapped";
-    asked.forEach((i, at) => (this.answers[i] = predictions[at]));
+    pending.forEach((i, at) => (this.answers[i] = predictions[at]));
     return "answered";
   }
 
-  // Takes the rows that are named out of the question; false where none is.
-  #refused(asked, faults) {
+  // Stores the faults of refused rows, which are not sent again. Returns false if the response names no row.
+  #storeFaults(pending, faults) {
     let any = false;
     for (const { field, message } of faults) {
       const [, at, name = ""] = /^instances\[(\d+)\](?:\.(.*))?$/s.exec(field) ?? [];
       if (at === undefined) continue;
       any = true;
-      const row = asked[Number(at)];
+      const row = pending[Number(at)];
       this.answers[row] ??= { faults: [] };
       this.answers[row].faults.push({ field: name, message });
     }

@@ -2,9 +2,8 @@
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 
-// The rows of cells, empty lines left out, and what separated them. A tab or semicolon separates where
-// there is one, so that `17,99` stays whole beside them; a space only where `spaced` says that no value
-// has one.
+// The rows of cells, without empty lines, and their separator. A tab or semicolon comes before a comma, so
+// that `17,99` stays one cell. A space separates only if `spaced`, which means that no value contains one.
 export function cellsOf(text, spaced = false) {
   const body = text.replace(/^\uFEFF/, "").replace(/[\r\n]+$/, "").replace(/^[ \r\n]+/, "");
   const separator = separatorIn(body, spaced);
@@ -42,7 +41,7 @@ function quoted(body, separator) {
   return rows;
 }
 
-// Rows of values as CSV. A text that a spreadsheet would take for a formula is made one that it will not.
+// Rows of values as CSV. A text that a spreadsheet would read as a formula gets a quote in front.
 export const csvText = (rows) => rows.map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
 
 function csvCell(value) {

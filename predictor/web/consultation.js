@@ -1,49 +1,49 @@
-// Consultation: one record asked about, its answer shown, and then what drove it.
+// Consultation: sends one record, shows its prediction, and then what drove it.
 
 import { post, Problem, Unreachable } from "./api.js";
 import { noDrivers, showDrivers, working } from "./drivers.js";
-import { byId, element, fill, say } from "./elements.js";
+import { byId, element, fill, setText } from "./elements.js";
 import { capital } from "./features.js";
 import { since } from "./head.js";
-import { sameVersion } from "./standing.js";
+import { sameVersion } from "./status.js";
 
 export const sentence = (text) => `${capital(text).replace(/\.$/, "")}.`;
 
 export class Consultation {
   sending = false;
-  #asked = 0; // questions so far: what belongs to an earlier one is not shown
+  #requests = 0; // requests so far: a response to an earlier one is ignored
   #form;
   #answer;
   #watch;
   #locked;
   #changed;
 
-  // `locked(reason)` hears that a key is needed, `changed()` that it asks or has an answer.
+  // `locked(reason)` is called if a key is needed, `changed()` when a request starts or ends.
   constructor(form, answer, watch, { locked, changed }) {
     [this.#form, this.#answer, this.#watch] = [form, answer, watch];
     [this.#locked, this.#changed] = [locked, changed];
   }
 
   forget() {
-    this.#asked++;
-    this.#answer.rest();
-    this.#clearBelow();
+    this.#requests++;
+    this.#answer.reset();
+    this.#clearDetails();
   }
 
-  // `known` is what the document says of the version that serves. True where it was answered.
-  async ask(known) {
+  // `model` is the serving version's part of the API document. Returns true if there is a prediction.
+  async predict(model) {
     if (this.sending) return false;
-    const [record, number] = [this.#form.text, ++this.#asked];
-    const labelOf = (name) => known.features.find((feature) => feature.name === name)?.full ?? name;
+    const [record, number] = [this.#form.text, ++this.#requests];
+    const labelOf = (name) => model.features.find((feature) => feature.name === name)?.full ?? name;
     this.#busy(true);
-    this.#clearBelow();
+    this.#clearDetails();
     try {
-      const answered = await post("predict", record);
-      if (number !== this.#asked) return true; // the form was cleared meanwhile
-      this.#show(answered, record, labelOf);
+      const answer = await post("predict", record);
+      if (number !== this.#requests) return true; // the form was cleared meanwhile
+      this.#show(answer, record, labelOf);
       this.#form.refuse([]);
       reveal();
-      if (known.explains) this.#explain(record, number, labelOf);
+      if (model.explains) this.#explain(record, number, labelOf);
       return true;
     } catch (error) {
       this.#failed(error);
@@ -53,13 +53,13 @@ export class Consultation {
     }
   }
 
-  #show(answered, record, labelOf) {
-    this.#answer.show(answered, record, labelOf);
-    const when = since(answered, this.#watch.dates);
-    const version = element("strong", {}, `version ${answered.model_version}`);
-    fill(byId("provenance"), "Computed by ", version, ` of ${answered.model_name}${when && `, ${when}`}.`);
-    // Several workers swap within moments, one after the other: the answer may know first.
-    if (!sameVersion(answered, this.#watch.standing.serving)) this.#watch.again();
+  #show(answer, record, labelOf) {
+    this.#answer.show(answer, record, labelOf);
+    const when = since(answer, this.#watch.dates);
+    const version = element("strong", {}, `version ${answer.model_version}`);
+    fill(byId("provenance"), "Computed by ", version, ` of ${answer.model_name}${when && `, ${when}`}.`);
+    // Workers swap one after the other: the response may come from a worker that has swapped already.
+    if (!sameVersion(answer, this.#watch.status.serving)) this.#watch.pollNow();
   }
 
   async #explain(record, number, labelOf) {
@@ -67,14 +67,14 @@ export class Consultation {
     working(place);
     try {
       const explained = await post("predict/explain", record);
-      if (number !== this.#asked || this.#answer.version === null) return;
-      // Where the version was swapped in between, answer and explanation are both the later one's.
+      if (number !== this.#requests || this.#answer.version === null) return;
+      // After a swap in between, show the prediction of the new version with its explanation.
       if (!sameVersion(explained, this.#answer.version)) this.#show(explained, record, labelOf);
       showDrivers(place, explained.explanation, labelOf);
       this.#changed();
     } catch (error) {
       if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
-      if (number !== this.#asked) return;
+      if (number !== this.#requests) return;
       noDrivers(
         place,
         error.status === 409
@@ -87,7 +87,7 @@ export class Consultation {
   #failed(error) {
     if (error instanceof Unreachable) {
       this.#answer.fail("No answer", `The service could not be asked: ${error.message}. What you typed is kept.`);
-      this.#watch.again();
+      this.#watch.pollNow();
     } else if (!(error instanceof Problem)) throw error;
     else if (error.status === 401) {
       this.#answer.fail("A key is needed", "Give it above; the prediction is then asked for again.");
@@ -95,7 +95,7 @@ export class Consultation {
       return;
     } else if (error.status === 503) {
       this.#answer.fail("No answer now", `${sentence(error.message)} What you typed is kept.`);
-      this.#watch.again();
+      this.#watch.pollNow();
     } else {
       const others = this.#form.refuse(error.faults);
       const count = error.faults.length;
@@ -107,7 +107,7 @@ export class Consultation {
     reveal();
   }
 
-  #clearBelow() {
+  #clearDetails() {
     noDrivers(byId("drivers"));
     fill(byId("provenance"));
   }
@@ -115,7 +115,7 @@ export class Consultation {
   #busy(now) {
     this.sending = now;
     byId("record").setAttribute("aria-busy", String(now));
-    say(byId("progress"), now ? "Asking…" : "");
+    setText(byId("progress"), now ? "Asking…" : "");
     this.#changed();
   }
 }

@@ -1,15 +1,15 @@
 // Numbers as people write them, with a point or a comma: pure functions.
 //
-// "17,99" can only be a decimal comma, "1,001" may be a thousand and one. What may be read in two ways is
-// settled by the other cells beside it, and where they do not settle it, it is not read at all: a
-// measurement a thousand times too large would be answered as readily as the right one.
+// "17,99" can only have a decimal comma; "1,001" may be a thousand and one. The other cells of the row decide
+// ambiguous cells. If they cannot, the cell is refused: otherwise a measurement could become a thousand times
+// too large without any error.
 
 const COMMA = /^[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+$/;
 const POINT = /^[+-]?(\d*|\d{1,3}(,\d{3})+)\.\d+([eE][+-]?\d+)?$/;
 const EITHER = /^[+-]?[1-9]\d{0,2}([.,])\d{3}$/;
 const THOUSANDS = /^[+-]?[1-9]\d{0,2}(([.,])\d{3})(\2\d{3})*$/;
 
-// Which signs the cells use for decimals beyond doubt.
+// Which decimal signs the unambiguous cells use.
 export function signsIn(cells) {
   const signs = { comma: false, point: false };
   for (const cell of cells) {
@@ -21,7 +21,7 @@ export function signsIn(cells) {
   return signs;
 }
 
-// The cell with a decimal point and no thousands, or as it is where that cannot be told.
+// The cell with a decimal point and without thousands separators; unchanged if that is ambiguous.
 export function withPoint(cell, { comma, point } = signsIn([cell])) {
   const text = cell.trim();
   if (EITHER.test(text)) {
@@ -36,5 +36,5 @@ export function withPoint(cell, { comma, point } = signsIn([cell])) {
   return thousands ? text.replaceAll(thousands, "") : text;
 }
 
-// JSON would take it as a decimal. As a text it is refused, by name.
+// As a number, JSON would read it as a decimal. As a text, the service refuses it and names the field.
 const unclear = (text) => `${text} or ${text.replace(".", "")}?`;

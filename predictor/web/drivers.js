@@ -1,9 +1,9 @@
-// What drove an answer: the largest contributions, from the baseline to the answer, as a diverging list.
+// What drove a prediction: the largest contributions, from the baseline to the prediction, as a bar chart.
 
-import { element, fill, put } from "./elements.js";
+import { element, fill, setProperty } from "./elements.js";
 import { percent, shown } from "./numbers.js";
 
-const MOST = 8;
+const MAX_SHOWN = 8;
 
 export function working(place) {
   fill(place, element("p", { class: "soft working" }, "Working out what drove this answer…"));
@@ -16,8 +16,8 @@ export function noDrivers(place, why = "") {
 // `explanation` is that of `/predict/explain`.
 export function showDrivers(place, explanation, labelOf) {
   const { contributions, baseline, value, scale, output } = explanation;
-  const top = contributions.slice(0, MOST);
-  const rest = contributions.slice(MOST);
+  const top = contributions.slice(0, MAX_SHOWN);
+  const rest = contributions.slice(MAX_SHOWN);
   const sum = rest.reduce((total, { contribution }) => total + contribution, 0);
   const widest = Math.max(...top.map(({ contribution }) => Math.abs(contribution)), Math.abs(sum), Number.MIN_VALUE);
   const isClass = scale !== "value";
@@ -52,7 +52,7 @@ export function showDrivers(place, explanation, labelOf) {
 }
 
 function line(label, measured, contribution, widest, scale) {
-  const bar = put(element("span", { class: "driver-bar", "aria-hidden": "true" }, element("i")), "--part", `${(50 * Math.abs(contribution)) / widest}%`);
+  const bar = setProperty(element("span", { class: "driver-bar", "aria-hidden": "true" }, element("i")), "--part", `${(50 * Math.abs(contribution)) / widest}%`);
   return element(
     "tr",
     { class: contribution < 0 && "against" },

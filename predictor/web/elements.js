@@ -1,8 +1,8 @@
-// Elements made and filled in code. Text becomes text nodes and is never read as HTML.
+// Creates and fills elements. Text becomes text nodes and is never parsed as HTML.
 
 export const byId = (id) => document.getElementById(id);
 
-// An element with its attributes and children. A child that is null or false is left out.
+// An element with its attributes and children. Children that are null or false are ignored.
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -13,13 +13,13 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-// Puts these children in place of those there are; one that is null or false is left out.
+// Replaces the children. Children that are null or false are ignored.
 export function fill(place, ...children) {
   place.replaceChildren(...children.filter((child) => child != null && child !== false));
 }
 
-// Sets the text only where it differs, so that a live region does not speak twice.
-export function say(place, text) {
+// Sets the text only if it differs, so that a screen reader does not repeat it.
+export function setText(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
@@ -29,8 +29,8 @@ export function button(text, pressed, attributes = {}) {
   return made;
 }
 
-// A custom property of CSS: the policy forbids style attributes, and this is none.
-export function put(place, property, value) {
+// Sets a custom property of CSS. The security policy forbids style attributes, but allows this.
+export function setProperty(place, property, value) {
   place.style.setProperty(property, value);
   return place;
 }

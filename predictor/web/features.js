@@ -1,8 +1,8 @@
-// What the OpenAPI document says of the serving version: its features, examples and classes. Pure.
+// Reads features, examples and classes of the serving version from the OpenAPI document. Pure.
 
-// What follows in a description is shown otherwise, or of no use to a person.
+// The rest of a description is shown elsewhere, or is of no use to people.
 const REST = / ?(?:Group: |Unit: |In the training data: |Finite, and |May be missing: )/;
-const FEWEST = 3; // features that share a word make a group
+const MIN_GROUP = 3; // features that share a word form a group
 
 export function readDocument(document) {
   const { schemas } = document.components;
@@ -38,7 +38,7 @@ function rangeOf(given) {
 
 const words = (name) => name.split(/[^\p{L}\p{N}]+/u).filter(Boolean);
 
-// As the document says or, where it says nothing, by a first or last word that several names share.
+// Groups from the document or, if it has none, by a first or last word that several names share.
 function groupsOf(described) {
   if (described.some(([, schema]) => schema["x-group"])) {
     return described.map(([, schema]) => schema["x-group"] ?? null);
@@ -51,11 +51,11 @@ function groupsOf(described) {
   for (const word of ends.flat()) times.set(word, (times.get(word) ?? 0) + 1);
   return ends.map((pair) => {
     const [best] = pair.toSorted((a, b) => times.get(b) - times.get(a));
-    return times.get(best) >= FEWEST ? best : null;
+    return times.get(best) >= MIN_GROUP ? best : null;
   });
 }
 
-// Readable names, without the words that the group's title says already.
+// Readable names, without the words of the group's title.
 function nameThem(features) {
   for (const feature of features) {
     const [all, said] = [words(feature.name), words((feature.group ?? "").toLowerCase())];
@@ -73,7 +73,7 @@ function nameThem(features) {
 
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-// `[{label, record}]`, one for each class where the document has that many.
+// `[{label, record}]`: one for each class, if the document has them.
 function examplesOf(post, schemas, features) {
   const media = post.requestBody?.content?.["application/json"] ?? {};
   const found = Object.entries(media.examples ?? {}).map(([name, { value }]) => ({ label: name, record: value }));

@@ -1,7 +1,7 @@
-// One field of the form: a label, an input, where the value lies in the training data, and what is wrong.
+// One field of the form: label, input, the value's place in the training data, and its error.
 
 import { capital } from "./features.js";
-import { element, put, say } from "./elements.js";
+import { element, setProperty, setText } from "./elements.js";
 import { shown, span } from "./numbers.js";
 import { numberOf } from "./record.js";
 
@@ -28,7 +28,7 @@ export class Field {
     this.fault = element("p", { id: `${id}-fault`, class: "fault" });
     this.gauge = feature.range && element("span", { class: "gauge", "aria-hidden": "true" }, element("i"));
     if (this.gauge && Number.isFinite(feature.range.median)) {
-      put(this.gauge, "--median", this.#place(feature.range.median));
+      setProperty(this.gauge, "--median", this.#place(feature.range.median));
     }
     this.row = element(
       "div",
@@ -41,7 +41,7 @@ export class Field {
     );
   }
 
-  // What is measured, and where it lay in the training data.
+  // Description, unit and training range.
   get about() {
     const { description, unit, range } = this.feature;
     const median = range && Number.isFinite(range.median) ? `, median ${shown(range.median)}` : "";
@@ -58,16 +58,16 @@ export class Field {
     this.refuse("");
   }
 
-  // Moves the mark to where the value lies, and says so where the training data had none like it.
-  look() {
+  // Moves the mark to the value, and shows a warning outside of the training range.
+  update() {
     const { range } = this.feature;
     if (!range) return;
     const value = numberOf(this.feature, this.value);
     const out = value !== null && (value < range.minimum || value > range.maximum);
     this.row.classList.toggle("is-out", out);
     this.gauge.toggleAttribute("data-set", value !== null);
-    if (value !== null) put(this.gauge, "--at", this.#place(value));
-    say(this.warning, out ? `Outside the training data: ${span(range)}` : "");
+    if (value !== null) setProperty(this.gauge, "--at", this.#place(value));
+    setText(this.warning, out ? `Outside the training data: ${span(range)}` : "");
   }
 
   refuse(message) {

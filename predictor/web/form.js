@@ -1,6 +1,6 @@
-// The form of a record: one labelled field per feature, in groups, whatever the model.
+// The form of a record: one labelled field for each feature, in groups, for any model.
 
-import { byId, element, fill, say } from "./elements.js";
+import { byId, element, fill, setText } from "./elements.js";
 import { Field } from "./field.js";
 import { capital } from "./features.js";
 import { recordText } from "./record.js";
@@ -14,10 +14,10 @@ export class RecordForm {
   constructor(place, changed) {
     [this.#place, this.#changed] = [place, changed];
     place.addEventListener("input", ({ target }) => this.#edited(target));
-    place.addEventListener("focusin", ({ target }) => this.#note(target));
+    place.addEventListener("focusin", ({ target }) => this.#showNote(target));
   }
 
-  // Shows fields for these features. What was typed stays where a feature of that name and type stays.
+  // Shows fields for these features. Keeps the input of features with the same name and type.
   show(features) {
     if (JSON.stringify(features) === JSON.stringify(this.features)) return;
     const kept = new Map(this.#fields.map((field) => [field.feature.name, field]));
@@ -30,7 +30,7 @@ export class RecordForm {
     const legend = features.some(({ range }) => range) && "● value, | median, line: range of the training data";
     fill(this.#place, legend && element("p", { class: "soft small", "aria-hidden": "true" }, legend), ...this.#groups());
     this.#fields.find(({ feature }) => feature.name === focused)?.input.focus();
-    this.#look();
+    this.#updateFields();
   }
 
   get features() {
@@ -53,7 +53,7 @@ export class RecordForm {
   // Fills all fields with typed text, in the order of the features.
   fill(typed) {
     this.#fields.forEach((field, i) => (field.value = typed[i]));
-    this.#look();
+    this.#updateFields();
   }
 
   clear() {
@@ -61,7 +61,7 @@ export class RecordForm {
     this.#fields[0]?.input.focus();
   }
 
-  // Shows each fault beside its field and goes to the first; returns those that have no field here.
+  // Shows each fault beside its field and focuses the first; returns the faults without a field.
   refuse(faults) {
     for (const field of this.#fields) field.refuse("");
     const byName = new Map(this.#fields.map((field) => [field.feature.name, field]));
@@ -71,21 +71,21 @@ export class RecordForm {
     return others;
   }
 
-  #look() {
-    for (const field of this.#fields) field.look();
+  #updateFields() {
+    for (const field of this.#fields) field.update();
     this.#changed();
   }
 
   #edited(input) {
     const field = this.#fields.find((each) => each.input === input);
     field.refuse("");
-    field.look();
+    field.update();
     this.#changed();
   }
 
-  #note(input) {
+  #showNote(input) {
     const field = this.#fields.find((each) => each.input === input);
-    if (field) say(byId("field-note"), field.about);
+    if (field) setText(byId("field-note"), field.about);
   }
 
   #groups() {

@@ -1,31 +1,31 @@
-// The head of the page: which version serves and since when, what changed, and what else is to know.
+// The head of the page: the serving version and since when, the last change, and notices.
 
-import { byId, element, say } from "./elements.js";
+import { byId, element, setText } from "./elements.js";
 import { capital } from "./features.js";
-import { sameVersion } from "./standing.js";
+import { sameVersion } from "./status.js";
 
 const DATE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
 const BADGES = { loading: "asking the service", none: "no version serves", offline: "no connection" };
 
-// `state` is that of the page: loading, ready, none, offline or locked.
+// `state` is the page's: loading, ready, none, offline or locked.
 export function showHead(state, { serving }, dates) {
   document.body.dataset.state = state;
-  if (serving) say(byId("model-name"), readable(serving.model_name));
+  if (serving) setText(byId("model-name"), readable(serving.model_name));
   else if (serving === null && byId("model-name").textContent.startsWith("Looking")) {
-    say(byId("model-name"), "No model yet");
+    setText(byId("model-name"), "No model yet");
   }
-  say(byId("model-version"), BADGES[state] ?? `Version ${serving.model_version}`);
-  say(byId("model-dates"), state in BADGES ? "" : since(serving, dates));
+  setText(byId("model-version"), BADGES[state] ?? `Version ${serving.model_version}`);
+  setText(byId("model-dates"), state in BADGES ? "" : since(serving, dates));
   const title = serving ? `${readable(serving.model_name)}, version ${serving.model_version}` : BADGES[state];
   document.title = `${title} · mlflow-hotswap`;
 }
 
 export const readable = (name) => capital(name.replaceAll(/[-_]+/g, " "));
 
-// `dates` are those of a version: when it was promoted, where the registry has that, else since when
-// it serves here; empty where they are of another version.
+// When the version was promoted, if the registry has that; else since when it serves here. Empty if the `dates`
+// are those of another version.
 export function since(version, dates) {
   if (!dates || !sameVersion(version, dates.version)) return "";
   if (dates.promoted) return `promoted ${DATE.format(new Date(dates.promoted))}`;
@@ -44,7 +44,7 @@ export function announce(text) {
   badge.classList.add("changed");
 }
 
-// `offline` is why nobody answers, null where somebody does.
+// `offline` is why the service does not respond, or null.
 export function showNotices({ serving, why, loading, failure, registry }, offline) {
   const found = [];
   if (offline !== null) {

@@ -1,15 +1,15 @@
-// Intake: text that comes in by paste, by a file that is dropped or chosen, or by the text area.
+// Intake of text: pasted, from a dropped or chosen file, or from the text area.
 
 import { byId } from "./elements.js";
 
-const MOST_BYTES = 50_000_000;
+const MAX_BYTES = 50_000_000;
 
-// `take(text, name)` gets the text and the file's name; false says that it is to go where it was pasted.
-// `refuse(sentence)` hears of a file that cannot be read.
+// `take(text, name)` gets the text and the file's name; it returns false to leave the text to the focused field.
+// `refuse(sentence)` is called for a file that cannot be read.
 export function onIntake(take, refuse) {
   const read = async (file) => {
     if (!file) return;
-    if (file.size > MOST_BYTES) return refuse(`${file.name} is larger than 50 MB.`);
+    if (file.size > MAX_BYTES) return refuse(`${file.name} is larger than 50 MB.`);
     let text;
     try {
       text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());

@@ -1,9 +1,9 @@
-// List: rows with their answers, as columns that sort and as cells of a CSV. Pure.
+// List: rows with their predictions, as sortable columns and as CSV. Pure.
 
 import { csvText } from "./cells.js";
 import { span, shown } from "./numbers.js";
 
-// `extras` are `{names, rows}` of columns that are no features; `answers` are those of `askAll`.
+// `extras` are `{names, rows}` of columns that are not features; `answers` are from `predictAll`.
 export class AnsweredList {
   constructor(features, rows, extras, { version, answers }) {
     Object.assign(this, { features, rows, extras, version, answers });
@@ -19,8 +19,8 @@ export class AnsweredList {
     this.sorted = { column: 0, descending: false };
   }
 
-  // Of two classes that of the last, which is the positive one by custom: that of whichever was
-  // predicted would sort sure answers of both to one end.
+  // With two classes, the probability of the last one, usually the positive class. The probability of the
+  // predicted class would sort confident predictions of both classes to the same end.
   #chances() {
     if (this.labels.length === 0) return [];
     if (this.labels.length === 2) {
@@ -30,7 +30,7 @@ export class AnsweredList {
     return [{ title: "Probability", of: (i) => this.answers[i].probability ?? null, number: true, chance: true }];
   }
 
-  // Sorts by a column; by the same one again the other way. What has no value comes last either way.
+  // Sorts by a column; the second time in the other direction. Rows without a value always come last.
   sort(column) {
     const again = this.sorted.column === column;
     this.sorted = { column, descending: again && !this.sorted.descending };
@@ -46,7 +46,7 @@ export class AnsweredList {
     });
   }
 
-  // What is to be said of a row: why it has no answer, or which measurements the model has not seen.
+  // Remarks about a row: why it has no prediction, or which values are outside of the training data.
   remarks(i) {
     const { faults, warnings = [] } = this.answers[i];
     if (faults) return faults.map(({ field, message }) => `${this.#label(field)}: ${message}`);
@@ -57,7 +57,7 @@ export class AnsweredList {
     return this.features.find((feature) => feature.name === name)?.full ?? name;
   }
 
-  // How many rows got which prediction, and how many were refused or warned about.
+  // The number of rows for each prediction, of refused rows, and of rows with warnings.
   get summary() {
     const counts = new Map();
     let [refused, warned] = [0, 0];
@@ -69,7 +69,7 @@ export class AnsweredList {
     return { rows: this.rows.length, counts: [...counts].sort(([, a], [, b]) => b - a), refused, warned };
   }
 
-  // In the order that is shown, with every measurement.
+  // All rows in the shown order, with every measurement.
   get csv() {
     const { model_name: name, model_version: version } = this.version ?? {};
     const head = [

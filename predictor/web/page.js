@@ -1,10 +1,10 @@
-// The page: what serves is followed, its form shown, and records and lists are asked about.
+// The page: follows the serving version, shows its form, and gets predictions for records and lists.
 
 import { askForKey, onKey } from "./access.js";
 import { AnswerPanel } from "./answer.js";
 import { get, hasKey, Problem, Unreachable } from "./api.js";
 import { Consultation, sentence } from "./consultation.js";
-import { button, byId, fill, say } from "./elements.js";
+import { button, byId, fill, setText } from "./elements.js";
 import { readDocument } from "./features.js";
 import { RecordForm } from "./form.js";
 import { announce, showHead, showNotices } from "./head.js";
@@ -12,46 +12,46 @@ import { onIntake } from "./intake.js";
 import { PredictionsTable } from "./predictions.js";
 import { typedAs } from "./record.js";
 import { readSheet } from "./sheet.js";
-import { newsOf, sameVersion } from "./standing.js";
+import { announcement, sameVersion } from "./status.js";
 import { Watch } from "./watch.js";
 
-const AGAIN_MS = 1_000; // until the document of the version that serves is asked for again
+const AGAIN_MS = 1_000; // until the document of the serving version is requested again
 
-let known = null; // what the document says
-let documentOf = null; // the version that it was fetched for
-let offline = null; // why nobody answers
-let locked = false; // a key is needed, and none was given that does
+let model = null; // from the API document
+let documentOf = null; // the version of the document
+let offline = null; // why the service does not respond
+let locked = false; // a key is needed, and no valid one was entered
 
-const watch = new Watch(heard, lost);
+const watch = new Watch(statusChanged, connectionLost);
 const form = new RecordForm(byId("fields"), refresh);
 const answer = new AnswerPanel(byId("answer"), send);
 const consultation = new Consultation(form, answer, watch, { locked: lock, changed: refresh });
-const table = new PredictionsTable(byId("predictions"), openRow, failedList);
-const hint = (text) => say(byId("record-hint"), text);
+const table = new PredictionsTable(byId("predictions"), openRow, listFailed);
+const hint = (text) => setText(byId("record-hint"), text);
 
 function stateNow() {
-  const { serving } = watch.standing;
+  const { serving } = watch.status;
   if (offline !== null) return "offline";
   if (serving === null) return "none";
-  if (serving === undefined || known === null) return "loading";
+  if (serving === undefined || model === null) return "loading";
   return locked ? "locked" : "ready";
 }
 
-const mayAsk = () => ["ready", "locked"].includes(stateNow());
+const canPredict = () => ["ready", "locked"].includes(stateNow());
 
-// Everything that follows from what is typed and what serves.
+// Updates everything that depends on the input and on the serving version.
 function refresh() {
-  const { standing, dates } = watch;
+  const { status, dates } = watch;
   const [state, hasForm] = [stateNow(), form.features.length > 0];
-  showHead(state, standing, dates);
-  showNotices(standing, offline);
+  showHead(state, status, dates);
+  showNotices(status, offline);
   byId("waiting").hidden = hasForm;
   byId("desk").hidden = !hasForm;
   if (!hasForm) showWaiting(state);
-  byId("predict").disabled = consultation.sending || !mayAsk();
+  byId("predict").disabled = consultation.sending || !canPredict();
   byId("clear").disabled = form.empty;
-  answer.compare(form.text, standing.serving);
-  table.compare(standing.serving);
+  answer.compare(form.text, status.serving);
+  table.compare(status.serving);
 }
 
 function showWaiting(state) {
@@ -59,42 +59,42 @@ function showWaiting(state) {
     none: ["No version serves yet", "The measurements appear here as soon as a version is promoted."],
     offline: ["The service cannot be reached", "The measurements appear here as soon as it answers."],
   }[state] ?? ["Looking for the version that serves", "The measurements appear here as soon as it is found."];
-  say(byId("waiting-title"), title);
-  say(byId("waiting-text"), text);
+  setText(byId("waiting-title"), title);
+  setText(byId("waiting-text"), text);
 }
 
-function heard(before, reason) {
+function statusChanged(before, reason) {
   offline = null;
-  const { serving } = watch.standing;
-  const news = newsOf(before.serving, serving, reason);
+  const { serving } = watch.status;
+  const news = announcement(before.serving, serving, reason);
   if (news) announce(news);
   refresh();
-  if (serving && !sameVersion(documentOf, serving)) learn(serving);
+  if (serving && !sameVersion(documentOf, serving)) loadModel(serving);
 }
 
-function lost(reason) {
+function connectionLost(reason) {
   offline = reason;
   refresh();
 }
 
-// The form and the examples of what serves.
-async function learn(version) {
+// Loads the form and the examples of the serving version.
+async function loadModel(version) {
   documentOf = version;
   try {
     const found = readDocument(await get("openapi.json"));
     if (documentOf !== version) return;
-    // Another worker may have answered, which serves the version before.
+    // Another worker may have responded, which still serves the previous version.
     const other = found.version !== null && found.version !== version.model_version;
-    if (found.features.length === 0 || other) throw new Unreachable("it changes at this moment");
-    known = found;
+    if (found.features.length === 0 || other) throw new Unreachable("the version is changing");
+    model = found;
   } catch (error) {
     if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
     if (documentOf === version) documentOf = null;
-    setTimeout(() => watch.again(), AGAIN_MS);
+    setTimeout(() => watch.pollNow(), AGAIN_MS);
     return;
   }
-  if (known.guarded && !hasKey()) lock("Whoever asks for predictions here needs one.", { focus: false });
-  form.show(known.features);
+  if (model.guarded && !hasKey()) lock("Predictions require a key.", { focus: false });
+  form.show(model.features);
   showExamples();
   refresh();
 }
@@ -107,26 +107,26 @@ function lock(reason, options) {
 function showExamples() {
   fill(
     byId("examples"),
-    ...known.examples.map(({ label, record }) =>
+    ...model.examples.map(({ label, record }) =>
       button(label === null ? "Example" : `Example: ${label}`, () => {
-        form.fill(known.features.map(({ name }) => typedAs(record[name])));
+        form.fill(model.features.map(({ name }) => typedAs(record[name])));
         hint("");
       }),
     ),
   );
 }
 
-// Takes a text with rows: one fills the form, more are asked as a list.
+// Reads a text with rows: one row fills the form, several are predicted as a list.
 function take(text, name) {
-  const sheet = known && readSheet(text, known.features);
+  const sheet = model && readSheet(text, model.features);
   if (!sheet) return false;
   if (sheet.fault) hint(sheet.fault);
   else if (sheet.rows.length === 1) {
     form.fill(sheet.rows[0]);
-    hint(`${known.features.length} measurements filled in.`);
+    hint(`${model.features.length} measurements filled in.`);
   } else {
     hint("");
-    table.ask(known.features, sheet, name);
+    table.predict(model.features, sheet, name);
   }
   return true;
 }
@@ -139,23 +139,23 @@ function openRow(typed) {
 }
 
 async function send() {
-  if (mayAsk() && (await consultation.ask(known)) && locked) {
+  if (canPredict() && (await consultation.predict(model)) && locked) {
     locked = false;
     refresh();
   }
 }
 
-function failedList(error) {
+function listFailed(error) {
   if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
   if (error.status === 401) lock(sentence(error.message));
-  watch.again();
+  watch.pollNow();
 }
 
 onKey(() => {
   locked = false;
-  documentOf = null; // whoever may predict is shown recorded examples
-  watch.again({ key: true });
-  if (table.failed) table.askAgain();
+  documentOf = null; // with a key, the document has recorded examples
+  watch.pollNow({ key: true });
+  if (table.failed) table.predictAgain();
   else if (!form.empty) send();
 });
 onIntake(take, hint);
@@ -168,6 +168,6 @@ byId("clear").addEventListener("click", () => {
   consultation.forget();
   hint("");
 });
-for (const name of ["online", "focus"]) addEventListener(name, () => watch.again());
-document.addEventListener("visibilitychange", () => document.hidden || watch.again());
+for (const name of ["online", "focus"]) addEventListener(name, () => watch.pollNow());
+document.addEventListener("visibilitychange", () => document.hidden || watch.pollNow());
 watch.run();

@@ -1,16 +1,16 @@
-// The probabilities of the classes as a picture that needs no colour: length, pattern and words.
+// Draws the probabilities of the classes. Readable without colour: by length, pattern and words.
 
-import { element, put } from "./elements.js";
+import { element, setProperty } from "./elements.js";
 import { percent } from "./numbers.js";
 
-const MOST = 8;
+const MAX_SHOWN = 8;
 
 export function picture(prediction, probabilities) {
   const classes = Object.entries(probabilities);
   return classes.length === 2 ? scale(String(prediction), classes) : bars(String(prediction), classes);
 }
 
-// One whole, parted between two classes; the predicted one from the left, with a mark in the middle.
+// One bar for two classes: the predicted one from the left, with a mark in the middle.
 function scale(predicted, classes) {
   const [[first, likely], [second, other]] =
     classes[0][0] === predicted ? classes : classes.toReversed();
@@ -20,24 +20,24 @@ function scale(predicted, classes) {
     "div",
     { class: "scale", role: "group", "aria-label": "Probability of each class" },
     element("p", { class: "scale-ends" }, end(first, likely, "is-likely"), " ", end(second, other, "is-other")),
-    put(element("div", { class: "scale-track", "aria-hidden": "true" }, element("i")), "--part", `${100 * likely}%`),
+    setProperty(element("div", { class: "scale-track", "aria-hidden": "true" }, element("i")), "--part", `${100 * likely}%`),
     element("p", { class: "scale-marks", "aria-hidden": "true" }, ...["0 %", "50 %", "100 %"].map((mark) => element("span", {}, mark))),
   );
 }
 
 function bars(predicted, classes) {
   const sorted = classes.toSorted(([, a], [, b]) => b - a);
-  const more = sorted.length - MOST;
+  const more = sorted.length - MAX_SHOWN;
   return element(
     "ul",
     { class: "bars", "aria-label": "Probability of each class" },
-    ...sorted.slice(0, MOST).map(([label, value]) =>
+    ...sorted.slice(0, MAX_SHOWN).map(([label, value]) =>
       element(
         "li",
         { class: label === predicted ? "bar is-likely" : "bar" },
         element("span", { class: "bar-label" }, label),
         element("span", { class: "bar-value" }, percent(value)),
-        put(element("span", { class: "bar-track", "aria-hidden": "true" }, element("i")), "--part", `${100 * value}%`),
+        setProperty(element("span", { class: "bar-track", "aria-hidden": "true" }, element("i")), "--part", `${100 * value}%`),
       ),
     ),
     more > 0 && element("li", { class: "soft" }, `and ${more} less likely`),

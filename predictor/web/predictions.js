@@ -1,21 +1,21 @@
-// The table of a list's predictions: sorted by any column, a page of rows at a time, and as a file.
+// The table with the predictions of a list: sorted by any column, in pages, and as a file.
 
-import { askAll, Restless } from "./batch.js";
-import { button, element, fill, put, say } from "./elements.js";
+import { predictAll, VersionUnstable } from "./batch.js";
+import { button, element, fill, setProperty, setText } from "./elements.js";
 import { AnsweredList } from "./list.js";
 import { percent, written } from "./numbers.js";
-import { sameVersion } from "./standing.js";
+import { sameVersion } from "./status.js";
 
 const ON_A_PAGE = 50;
-const MOST_REMARKS = 2; // in a cell; the file has all
+const MAX_REMARKS = 2; // in a cell; the file has all
 
 export class PredictionsTable {
   #place;
   #open;
   #failed;
-  #asked = null; // {features, rows, extras, name}
+  #request = null; // {features, rows, extras, name}
   #list = null;
-  failed = false; // the last question got no answers
+  failed = false; // the last request failed
   #page = 0;
   #stop = new AbortController();
   #note = element("div", { class: "answer-notes" });
@@ -24,44 +24,44 @@ export class PredictionsTable {
   #title = element("h2", { id: "predictions-title" }, "Predictions");
   #tools = element("div", { class: "tools end" });
 
-  // `open(typed)` takes a row to the form, `failed(error)` hears why a list has no answers.
+  // `open(typed)` moves a row to the form, `failed(error)` is called if a list gets no predictions.
   constructor(place, open, failed) {
     [this.#place, this.#open, this.#failed] = [place, open, failed];
     fill(place, element("div", { class: "card-head" }, this.#title, this.#progress, this.#tools), this.#note, this.#body);
   }
 
-  // Asks for these rows of typed values. `name` is that of the file, where it is one.
-  async ask(features, { rows, extras }, name = "") {
-    this.#asked = { features, rows, extras, name };
-    await this.askAgain();
+  // Gets predictions for rows of typed values. `name` is the name of the file, if any.
+  async predict(features, { rows, extras }, name = "") {
+    this.#request = { features, rows, extras, name };
+    await this.predictAgain();
   }
 
-  async askAgain() {
-    const { features, rows, extras, name } = this.#asked;
+  async predictAgain() {
+    const { features, rows, extras, name } = this.#request;
     this.#stop.abort();
     const stop = (this.#stop = new AbortController());
     this.#place.hidden = false;
     this.#place.setAttribute("aria-busy", "true");
-    this.#tell(0);
+    this.#showProgress(0);
     fill(this.#note);
     fill(this.#tools, button("Cancel", () => this.close()));
     this.failed = false;
     try {
-      const answered = await askAll(features, rows, (done) => this.#tell(done), stop.signal);
+      const answered = await predictAll(features, rows, (done) => this.#showProgress(done), stop.signal);
       this.#list = new AnsweredList(features, rows, extras, answered);
       this.#page = 0;
-      say(this.#title, name ? `Predictions for ${name}` : "Predictions");
+      setText(this.#title, name ? `Predictions for ${name}` : "Predictions");
       this.#show();
       this.#place.focus({ preventScroll: true });
       this.#place.scrollIntoView({ block: "nearest" });
     } catch (error) {
       if (stop.signal.aborted) return;
       this.failed = true;
-      if (!(error instanceof Restless)) this.#failed(error);
+      if (!(error instanceof VersionUnstable)) this.#failed(error);
       this.#list = null;
       fill(this.#body);
-      this.#say(`The list has no answers: ${error.message}. Its rows are kept.`);
-      say(this.#progress, `${rows.length} rows, not answered`);
+      this.#showNote(`The list has no answers: ${error.message}. Its rows are kept.`);
+      setText(this.#progress, `${rows.length} rows, not answered`);
       fill(this.#tools, button("Close", () => this.close(), { class: "quiet" }));
     } finally {
       if (this.#stop === stop) this.#place.removeAttribute("aria-busy");
@@ -70,31 +70,31 @@ export class PredictionsTable {
 
   close() {
     this.#stop.abort();
-    this.#asked = this.#list = null;
+    this.#request = this.#list = null;
     this.failed = false;
     this.#place.hidden = true;
     fill(this.#body);
     fill(this.#note);
   }
 
-  // Says so where another version serves than that of the table.
+  // Shows a note if another version serves than the one of the table.
   compare(serving) {
     if (this.#list === null || serving === undefined) return;
     const { version } = this.#list;
     const old = version !== null && !sameVersion(serving, version);
     this.#place.classList.toggle("old", old);
     if (!old) fill(this.#note);
-    else this.#say(`These answers are from version ${version.model_version}. ${serving ? `Version ${serving.model_version}` : "No version"} serves now.`, serving);
+    else this.#showNote(`These answers are from version ${version.model_version}. ${serving ? `Version ${serving.model_version}` : "No version"} serves now.`, serving);
   }
 
-  #say(text, offer = true) {
+  #showNote(text, offer = true) {
     if (this.#note.firstChild?.textContent === text && Boolean(offer) === (this.#note.children.length > 1)) return;
-    fill(this.#note, element("p", {}, text), offer && button("Ask again", () => this.askAgain()));
+    fill(this.#note, element("p", {}, text), offer && button("Ask again", () => this.predictAgain()));
   }
 
-  #tell(done) {
-    const { length } = this.#asked.rows;
-    say(this.#progress, done < length ? `Asking for ${length} rows: ${done} done…` : "");
+  #showProgress(done) {
+    const { length } = this.#request.rows;
+    setText(this.#progress, done < length ? `Asking for ${length} rows: ${done} done…` : "");
   }
 
   #show() {
@@ -107,12 +107,12 @@ export class PredictionsTable {
       warned > 0 && `${warned} outside the training data`,
       refused > 0 && `${refused} not answered`,
     ];
-    say(this.#progress, parts.filter(Boolean).join(" · "));
+    setText(this.#progress, parts.filter(Boolean).join(" · "));
     fill(this.#tools, button("Download CSV", () => this.#download()), button("Close", () => this.close(), { class: "quiet" }));
-    this.#turn(0);
+    this.#showPage(0);
   }
 
-  #turn(page) {
+  #showPage(page) {
     this.#page = page;
     const { columns, order, sorted } = this.#list;
     const head = columns.map(({ title, number }, i) => {
@@ -135,12 +135,12 @@ export class PredictionsTable {
 
   #sort(column) {
     this.#list.sort(column);
-    this.#turn(0);
+    this.#showPage(0);
     this.#body.querySelectorAll("th button")[column].focus();
   }
 
   #pager(from, count, all) {
-    const step = (text, by, possible) => button(text, () => this.#step(by), possible ? {} : { disabled: true });
+    const step = (text, by, possible) => button(text, () => this.#turnPage(by), possible ? {} : { disabled: true });
     return element(
       "nav",
       { class: "pager", "aria-label": "Pages of the table" },
@@ -150,8 +150,8 @@ export class PredictionsTable {
     );
   }
 
-  #step(by) {
-    this.#turn(this.#page + by);
+  #turnPage(by) {
+    this.#showPage(this.#page + by);
     this.#body.querySelector(".pager p").scrollIntoView({ block: "nearest" });
     const [previous, next] = this.#body.querySelectorAll(".pager button");
     (by > 0 === !next.disabled || previous.disabled ? next : previous).focus();
@@ -160,7 +160,7 @@ export class PredictionsTable {
   #row(i) {
     const { columns, rows, answers } = this.#list;
     const remarks = this.#list.remarks(i);
-    const more = remarks.length - MOST_REMARKS;
+    const more = remarks.length - MAX_REMARKS;
     const cells = columns.slice(1, -1).map((column) => cell(column, column.of(i)));
     return element(
       "tr",
@@ -171,7 +171,7 @@ export class PredictionsTable {
         "td",
         { class: "remarks" },
         remarks.length > 0 && element("b", {}, answers[i].faults ? "Not answered. " : "Outside the training data. "),
-        remarks.slice(0, MOST_REMARKS).join("; "),
+        remarks.slice(0, MAX_REMARKS).join("; "),
         more > 0 && `; and ${more} more`,
       ),
     );
@@ -179,7 +179,7 @@ export class PredictionsTable {
 
   #download() {
     const url = URL.createObjectURL(new Blob(["\uFEFF", this.#list.csv], { type: "text/csv" }));
-    const name = this.#asked.name.replace(/\.[^.]*$/, "") || "rows";
+    const name = this.#request.name.replace(/\.[^.]*$/, "") || "rows";
     element("a", { href: url, download: `${name}-predictions.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
   }
@@ -191,7 +191,7 @@ function cell({ chance, number }, value) {
   return element(
     "td",
     { class: "numeric chance" },
-    put(element("span", { class: "bar-track", "aria-hidden": "true" }, element("i")), "--part", `${100 * value}%`),
+    setProperty(element("span", { class: "bar-track", "aria-hidden": "true" }, element("i")), "--part", `${100 * value}%`),
     percent(value),
   );
 }

@@ -1,13 +1,13 @@
-// Records as text: pure functions, without a page.
+// Records as JSON text: pure functions.
 
 import { withPoint } from "./decimals.js";
 
-// What JSON takes as a number. Sent as typed: a detour through a float would round long integers.
+// A number in JSON. It is sent as typed, because a conversion to float would round long integers.
 const JSON_NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 const OTHER_NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 
-// A typed value as JSON, or null for nothing. What does not fit goes to the service as it is, which
-// says what is wrong with it; this page does not judge.
+// A typed value as JSON, or null for an empty one. An invalid value is sent unchanged: the service says what is
+// wrong with it.
 export function literal(type, typed) {
   if (type === "string") return JSON.stringify(typed);
   const text = type === "boolean" ? typed.trim().toLowerCase() : withPoint(typed);
@@ -17,7 +17,7 @@ export function literal(type, typed) {
   return OTHER_NUMBER.test(text) ? normal(text) : JSON.stringify(text);
 }
 
-// `+1`, `007`, `1.` and `.5` in JSON's form, digit for digit.
+// `+1`, `007`, `1.` and `.5` in the form of JSON, with the same digits.
 function normal(text) {
   const [, sign, whole, part = "", exponent = ""] =
     /^([+-]?)(\d*)(?:\.(\d*))?([eE][+-]?\d+)?$/.exec(text);
@@ -30,7 +30,7 @@ const NONE = /^(#?n\/?a|nan|null|none)$/i;
 
 const isMissing = ({ type, required }, typed) => required === false && type !== "string" && NONE.test(typed.trim());
 
-// One record as JSON, from typed values in the order of the features. An empty one is left out.
+// One record as JSON, from typed values in the order of the features. Empty values are left out.
 export function recordText(features, typed) {
   const members = [];
   features.forEach((feature, i) => {
@@ -40,7 +40,7 @@ export function recordText(features, typed) {
   return `{${members.join(", ")}}`;
 }
 
-// What is surely wrong with one, in the service's words: thousands of rows are not sent to be told so.
+// Obvious faults of a record, in the words of the service, so that thousands of bad rows are not sent.
 export function faultsOf(features, typed) {
   const found = [];
   features.forEach((feature, i) => {
@@ -62,5 +62,5 @@ export function numberOf(feature, typed) {
   return value === null || value.startsWith('"') ? null : Number(value);
 }
 
-// A JSON value as one would type it.
+// A JSON value as text for an input.
 export const typedAs = (value) => (value === null || value === undefined ? "" : String(value));

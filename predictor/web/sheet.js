@@ -1,23 +1,23 @@
-// Sheet: what was pasted or opened, as rows of typed values in the order of the features. Pure.
+// Sheet: reads pasted or opened text as rows of typed values, in the order of the features. Pure.
 
 import { cellsOf } from "./cells.js";
 import { signsIn, withPoint } from "./decimals.js";
 import { typedAs } from "./record.js";
 
-const MOST_ROWS = 50_000;
+const MAX_ROWS = 50_000;
 const NOTHING = "Nothing was filled.";
 
-// `{rows, extras: {names, rows}}`, where `extras` are columns that are no features, such as an
-// identifier; or `{fault}`, a sentence; or null for one value, which belongs where it is pasted.
-// A row is taken whole or not at all: a value too few or too many would shift all that follow.
+// Returns `{rows, extras: {names, rows}}`, where `extras` are columns that are not features, such as an
+// identifier; or `{fault}`, a sentence; or null for a single value, which belongs into the focused field.
+// A row is read as a whole or not at all: one missing value would shift all values after it.
 export function readSheet(text, features) {
   const trimmed = text.trim();
   if (/^[{[]/.test(trimmed)) return fromJson(trimmed, features);
   const texts = features.some(({ type }) => type === "string");
   const { separator, rows } = cellsOf(text, !texts);
   if (rows.length === 0) return null;
-  if (rows.length > MOST_ROWS + 1) {
-    return { fault: `That is more than ${MOST_ROWS} rows. ${NOTHING}` };
+  if (rows.length > MAX_ROWS + 1) {
+    return { fault: `That is more than ${MAX_ROWS} rows. ${NOTHING}` };
   }
   const columns = columnsOf(rows[0], features);
   if (columns !== null) return withHeader(rows, columns, features);
@@ -26,7 +26,7 @@ export function readSheet(text, features) {
   if (column && rows.length > 1) return sheetOf([rows.map(([cell]) => cell)], features);
   const wrong = rows.findIndex((row) => row.length !== features.length);
   if (wrong < 0 && features.length > 1) return sheetOf(rows, features);
-  // One value with a decimal comma, or a text with a comma in it.
+  // One value with a decimal comma, or a text with a comma.
   if (alone || (texts && rows.length === 1) || (rows.length === 1 && rows[0].length === 1)) return null;
   if (wrong < 0) return sheetOf(rows, features);
   const where = rows.length > 1 ? `row ${wrong + 1}` : "what you pasted";
@@ -37,10 +37,10 @@ export function readSheet(text, features) {
   };
 }
 
-// By column the index of its feature, -1 for none; null where the row names no feature at all.
+// The index of each column's feature, -1 for none; null if the row names no feature.
 function columnsOf(names, features) {
   const found = new Map();
-  // The same words in another order are the same name, where only one feature has them.
+  // The same words in another order match, if only one feature has them.
   for (const key of [sorted, plain]) {
     const times = new Map();
     features.forEach(({ name }) => times.set(key(name), (times.get(key(name)) ?? 0) + 1));

@@ -1,15 +1,15 @@
-// Server-sent events out of chunks of text, as a browser's EventSource reads them. Pure.
-// As in the HTML standard, section 9.2.6, Interpreting an event stream.
+// Reads server-sent events from chunks of text, as a browser's EventSource does. Pure.
+// HTML standard, section 9.2.6, Interpreting an event stream.
 
 export class EventReader {
   lastId = "";
   #rest = "";
   #fields = { event: "", data: [] };
 
-  // The events that this chunk completes, as {name, payload}; what is not JSON is no event of ours.
+  // The events that this chunk completes, as {name, payload}. Events without JSON are ignored.
   take(chunk) {
     const text = this.#rest + chunk;
-    // A line end of two signs may be cut in the middle.
+    // A chunk may end within "\r\n".
     const end = text.endsWith("\r") ? text.length - 1 : text.length;
     const lines = text.slice(0, end).split(/\r\n|\r|\n/);
     this.#rest = lines.pop() + text.slice(end);

@@ -1,34 +1,34 @@
-// Watch: which version serves, followed by events where they may be read, else asked again and again.
+// Watch: follows the serving version, by events if the page may read them, else by polls.
 
 import { get, open, Problem, Unreachable } from "./api.js";
 import { EventReader } from "./sse.js";
-import { UNKNOWN, after, ofReady } from "./standing.js";
+import { UNKNOWN, afterEvent, fromReady } from "./status.js";
 
 const POLL_MS = 3_000;
-const FIRST_MS = 1_000; // until a lost service is asked again; doubled up to the longest
+const FIRST_MS = 1_000; // until the next try after a failure; doubled up to the longest
 const LONGEST_MS = 15_000;
-const SILENCE_MS = 40_000; // a sign of life comes every 15 seconds
-const BUSY_MS = 60_000; // until a stream is asked for again, where there were too many
+const SILENCE_MS = 40_000; // the service sends something every 15 seconds
+const BUSY_MS = 60_000; // until the next try for a stream, after "too many clients"
 
 export class Watch {
-  standing = UNKNOWN;
-  dates = null; // {version, since, promoted} of what serves
+  status = UNKNOWN;
+  dates = null; // {version, since, promoted} of the serving version
   #changed;
   #lost;
   #reader = new EventReader();
-  #streamsFrom = 0; // when a stream may be asked for; Infinity: not with this key
+  #streamsFrom = 0; // when a stream may be requested; Infinity: not with this key
   #delay = FIRST_MS;
   #wake = () => {};
   #stop = new AbortController();
 
-  // `changed(before, reason)` is called with the standing before, `lost(reason)` where nobody answers.
+  // `changed(before, reason)` is called with the previous status, `lost(reason)` if the service does not respond.
   constructor(changed, lost) {
     [this.#changed, this.#lost] = [changed, lost];
   }
 
   async run() {
     for (;;) {
-      const reached = await this.#look();
+      const reached = await this.#poll();
       if (reached && Date.now() >= this.#streamsFrom) await this.#stream();
       const pause = reached ? (this.#streaming ? FIRST_MS : POLL_MS) : this.#delay;
       if (!reached) this.#delay = Math.min(LONGEST_MS, 2 * this.#delay);
@@ -39,8 +39,8 @@ export class Watch {
     }
   }
 
-  // Looks at once: the network came back, the page is looked at again, or there is another key.
-  again({ key = false } = {}) {
+  // Polls now: the network is back, the page is visible again, or there is another key.
+  pollNow({ key = false } = {}) {
     if (key) {
       this.#streamsFrom = 0;
       this.#stop.abort();
@@ -53,12 +53,12 @@ export class Watch {
     return this.#streamsFrom === 0;
   }
 
-  async #look() {
+  async #poll() {
     try {
-      this.#take(ofReady(this.standing, await this.#ready()));
+      this.#update(fromReady(this.status, await this.#fetchReady()));
     } catch (error) {
       if (error instanceof Problem && error.status === 503) {
-        this.#take(ofReady(this.standing, null, error.message));
+        this.#update(fromReady(this.status, null, error.message));
       } else if (error instanceof Problem || error instanceof Unreachable) {
         this.#lost(error.message);
         return false;
@@ -68,14 +68,14 @@ export class Watch {
     return true;
   }
 
-  async #ready() {
+  async #fetchReady() {
     const { model_name, model_version, serving_since: since, promoted_at: promoted } = await get("ready");
     const version = { model_name, model_version };
     this.dates = { version, since, promoted };
     return version;
   }
 
-  // Ends where the stream does. Whether the service is still there, the next look says.
+  // Returns when the stream ends. The next poll finds out whether the service still responds.
   async #stream() {
     this.#stop = new AbortController();
     const last = this.#reader.lastId && { "Last-Event-ID": this.#reader.lastId };
@@ -88,9 +88,9 @@ export class Watch {
       return;
     }
     for await (const text of this.#texts(body)) {
-      for (const { name, payload } of this.#reader.take(text)) this.#take(after(this.standing, name, payload), payload.reason);
-      // At a mere sign of life too: the tag with the date comes after the move.
-      if (this.standing.serving) await this.#date();
+      for (const { name, payload } of this.#reader.take(text)) this.#update(afterEvent(this.status, name, payload), payload.reason);
+      // Also after a comment: the tag with the date is written after the promotion.
+      if (this.status.serving) await this.#updateDates();
     }
   }
 
@@ -98,26 +98,26 @@ export class Watch {
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {
       const quiet = setTimeout(() => this.#stop.abort(), SILENCE_MS);
-      const part = await reader.read().catch(() => ({ done: true })); // cut, or silent for too long
+      const part = await reader.read().catch(() => ({ done: true })); // disconnected, or silent for too long
       clearTimeout(quiet);
       if (part.done) return;
       yield part.value;
     }
   }
 
-  // With several workers another one may answer, which serves the version before: then it has no date.
-  async #date() {
+  // Another worker may respond that still serves the previous version; then there is no date.
+  async #updateDates() {
     try {
-      await this.#ready();
+      await this.#fetchReady();
     } catch {
       this.dates = null;
     }
-    this.#take(this.standing);
+    this.#update(this.status);
   }
 
-  #take(next, reason) {
-    const before = this.standing;
-    this.standing = next;
+  #update(next, reason) {
+    const before = this.status;
+    this.status = next;
     if (!next.serving) this.dates = null;
     this.#changed(before, reason);
   }

@@ -163,8 +163,8 @@ def test_events_tell_what_serves(modules):
         ("swapped", swapped), ("registry_names_none", {"reason": "all demoted"}),
         ("stopped_serving", {"previous": VERSION, "reason": "withdrawn"}),
     ]  # fmt: skip
-    history = f"{json.dumps(steps)}.reduce((all, [n, p]) => [...all, m.after(all.at(-1), n, p)], [m.UNKNOWN]).slice(1)"
-    (found,) = modules.compute("standing.js", history)
+    history = f"{json.dumps(steps)}.reduce((all, [n, p]) => [...all, m.afterEvent(all.at(-1), n, p)], [m.UNKNOWN]).slice(1)"
+    (found,) = modules.compute("status.js", history)
     assert [each["registry"] for each in found[:2]] == ["gone", None]
     assert found[2]["loading"] == loading["version"]
     assert (found[3]["loading"], found[3]["failure"]["reason"]) == (None, "no such file")
@@ -183,8 +183,8 @@ def test_another_version_is_news_and_the_same_is_none(modules):
         ("null", seven),
     ]
     reasons = ["", "", "promoted", "rolled_back", "", ""]
-    calls = [f'm.newsOf({a}, {b}, "{r}")' for (a, b), r in zip(pairs, reasons, strict=True)]
-    assert modules.compute("standing.js", *calls) == [
+    calls = [f'm.announcement({a}, {b}, "{r}")' for (a, b), r in zip(pairs, reasons, strict=True)]
+    assert modules.compute("status.js", *calls) == [
         None, None,
         "Version 8 of m was promoted and serves now, in place of version 7.",
         "Version 7 of m is back after a rollback and serves now, in place of version 8.",

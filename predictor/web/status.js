@@ -1,4 +1,4 @@
-// Standing: what serves and what is said about it, event by event of `/events` (docs/events.md). Pure.
+// Status of the service: the serving version and notices, updated by `/events` (docs/events.md). Pure.
 
 // `serving` is undefined until it is known, null for none. `loading` and `failure` are versions.
 export const UNKNOWN = { serving: undefined, why: "", loading: null, failure: null, registry: null };
@@ -6,35 +6,35 @@ export const UNKNOWN = { serving: undefined, why: "", loading: null, failure: nu
 export const sameVersion = (a, b) =>
   (a && `${a.model_name} ${a.model_version}`) === (b && `${b.model_name} ${b.model_version}`);
 
-export function after(standing, name, payload) {
+export function afterEvent(status, name, payload) {
   switch (name) {
     case "state":
-      return ofState(payload);
+      return fromState(payload);
     case "swapped":
-      return { ...standing, serving: payload.serving, why: "", loading: null, failure: null };
+      return { ...status, serving: payload.serving, why: "", loading: null, failure: null };
     case "stopped_serving":
-      return { ...standing, serving: null, loading: null };
+      return { ...status, serving: null, loading: null };
     case "load_started":
-      return { ...standing, loading: payload.version };
+      return { ...status, loading: payload.version };
     case "load_failed":
-      return { ...standing, loading: null, failure: { ...payload.version, reason: payload.reason } };
+      return { ...status, loading: null, failure: { ...payload.version, reason: payload.reason } };
     case "load_superseded":
-      return { ...standing, loading: null };
+      return { ...status, loading: null };
     case "registry_answered":
-      return { ...standing, registry: null };
+      return { ...status, registry: null };
     case "registry_names_none":
-      return { ...standing, registry: null, why: payload.reason };
+      return { ...status, registry: null, why: payload.reason };
     case "registry_unreachable":
     case "registry_refused":
     case "registry_invalid_response":
     case "registry_internal":
-      return { ...standing, registry: payload.reason };
+      return { ...status, registry: payload.reason };
     default:
-      return standing;
+      return status;
   }
 }
 
-function ofState({ serving, loading, last_failure: failure, registry }) {
+function fromState({ serving, loading, last_failure: failure, registry }) {
   return {
     serving,
     why: registry.names_none_because ?? "",
@@ -44,14 +44,14 @@ function ofState({ serving, loading, last_failure: failure, registry }) {
   };
 }
 
-// What `/ready` says, where nobody may read events: a version, or why there is none.
-export const ofReady = (standing, serving, why = "") =>
-  sameVersion(standing.serving, serving) && standing.why === why
-    ? standing
+// The status from `/ready`: a version, or why there is none.
+export const fromReady = (status, serving, why = "") =>
+  sameVersion(status.serving, serving) && status.why === why
+    ? status
     : { ...UNKNOWN, serving, why };
 
-// How to say that another version serves than before; null where there is nothing to say.
-export function newsOf(before, now, reason) {
+// A sentence about the change of the serving version; null if it did not change.
+export function announcement(before, now, reason) {
   if (before === undefined || sameVersion(before, now)) return null;
   if (now === null) return `${long(before)} serves no longer. No version serves now.`;
   if (before === null) return `${long(now)} serves now.`;
