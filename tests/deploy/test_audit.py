@@ -47,7 +47,7 @@ def test_a_second_service_adds_what_the_first_did_not_know():
     assert unknown(join(first, {})) == ["two"]
 
 
-def test_a_service_that_gives_no_answer_is_said_to_give_none(tmp_path, capfd):
+def test_a_service_without_a_response_is_reported(tmp_path, capfd):
     """pip-audit itself is asked about a file that it cannot read."""
     assert ask(str(tmp_path / "missing.txt"), "pypi") == {}
     assert "gives no answer" in capfd.readouterr().err

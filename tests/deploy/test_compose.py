@@ -21,7 +21,7 @@ SERVICES: dict[str, dict[str, Any]] = compose()["services"]
 ONE_SHOT = "trainer"
 
 
-def test_every_service_is_as_shut_as_it_can_be() -> None:
+def test_every_service_has_the_fewest_privileges() -> None:
     """No privilege, nothing writable but volumes and memory, and no port but on this machine's own address."""
     for name, service in SERVICES.items():
         assert service["read_only"] is True, name
@@ -34,7 +34,7 @@ def test_every_service_is_as_shut_as_it_can_be() -> None:
     assert on_database == {"postgres", "mlflow"}
 
 
-def test_what_is_pulled_has_a_version() -> None:
+def test_every_pulled_image_has_a_version() -> None:
     """Nothing says `latest`; what is built here says which target of the Dockerfile."""
     for name, service in SERVICES.items():
         assert re.search(r":v?\d+\.\d+(\.\d+)?(-\w+)?$", service["image"]), name
@@ -50,7 +50,7 @@ def test_the_image_has_the_version_of_the_package() -> None:
     assert f"\nARG VERSION={__version__}\n" in (ROOT / "Dockerfile").read_text()
 
 
-def test_what_it_mounts_is_there(tmp_path: Path) -> None:
+def test_everything_it_mounts_exists(tmp_path: Path) -> None:
     """Folders of this repository, volumes that are declared, and secrets that the script makes."""
     made = stack_secrets.make(tmp_path / "secrets")
     for name, secret in compose()["secrets"].items():

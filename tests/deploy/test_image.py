@@ -130,7 +130,7 @@ def handles(child: Child, number: signal.Signals) -> bool:
     return bool(caught) and "predictor" in name and bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
-def test_it_has_the_locale_that_models_of_text_ask_for(image: Image) -> None:
+def test_it_has_the_locale_of_models_with_text_features(image: Image) -> None:
     """Letters with accents become small in it as they do where the model was trained."""
     code = (
         "import base64, sys, numpy, onnxruntime; "
@@ -199,7 +199,7 @@ def test_its_bill_of_materials_lists_what_is_installed(image: Image, tmp_path: P
     } == {"CPython"}
 
 
-def test_its_size_is_what_its_page_says(image: Image) -> None:
+def test_its_size_is_the_one_in_the_documentation(image: Image) -> None:
     """Within a tenth: other base images and newer libraries move it."""
     page = (ROOT / "docs/containers.md").read_text()
     found = re.search(r"then has (\d+) MB unpacked", page)
@@ -245,7 +245,7 @@ def test_every_module_that_it_imports_is_compiled_already(image: Image) -> None:
     assert "PYTHONDONTWRITEBYTECODE=1" in image.config["Env"]
 
 
-def test_it_says_what_it_is(image: Image) -> None:
+def test_its_labels_describe_it(image: Image) -> None:
     """The labels that registries and scanners read, and the signal that ends it."""
     labels = {
         name.removeprefix("org.opencontainers.image."): value

@@ -124,7 +124,7 @@ def test_the_parts_are_all_there(hospital):
             assert each["metadata"]["namespace"] == namespace["name"]
 
 
-def test_whoever_selects_the_pods_finds_them(manifests):
+def test_every_selector_matches_the_pods(manifests):
     """One name, in the pods' labels and in every selector."""
     labels = manifests.deployment["template"]["metadata"]["labels"]
     selectors = [
@@ -151,7 +151,7 @@ def test_whoever_selects_the_pods_finds_them(manifests):
     assert manifests.pod["serviceAccountName"] == account
 
 
-def test_one_port_all_the_way(manifests):
+def test_all_parts_use_the_same_port(manifests):
     """Setting, container, Service, policy and probes speak of one port, by its name."""
     (port,) = manifests.container["ports"]
     assert str(port["containerPort"]) == manifests.variables["PREDICTOR_PORT"]
@@ -259,7 +259,7 @@ def test_every_secret_is_documented_and_none_is_in_the_files(hospital):
     assert "Secret" not in {each["kind"] for each in hospital.objects}
 
 
-def test_the_pod_may_do_nothing_that_it_need_not(manifests):
+def test_the_pod_has_the_fewest_privileges(manifests):
     """What Pod Security calls restricted, and a root that cannot be written."""
     pod, container = manifests.pod["securityContext"], manifests.container["securityContext"]
     assert pod["runAsNonRoot"] is True
@@ -311,7 +311,7 @@ def test_no_pod_is_lost_by_a_rollout_or_a_drained_node(manifests):
     assert manifests.deployment["progressDeadlineSeconds"] > load_seconds
 
 
-def test_the_cache_fits_where_it_is_put(manifests):
+def test_the_cache_fits_into_its_volume(manifests):
     """Eight artifacts, the one that serves, the one before and one half written, each of the most bytes."""
     (cache,) = [each for each in manifests.pod["volumes"] if each["name"] == "cache"]
     limits = manifests.container["resources"]["limits"]

@@ -194,7 +194,7 @@ SCENARIOS = [
 
 @pytest.mark.whole
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.story)
-def test_what_fires_is_what_the_scenario_was_made_for(scenario, tmp_path):
+def test_each_scenario_fires_exactly_its_alerts(scenario, tmp_path):
     """And nothing else: a person who is called for nothing does not come the next time."""
     tests = tmp_path / "tests.yml"
     rules = [str(PROMETHEUS / name) for name in ("recording.yml", "alerts.yml")]
@@ -225,7 +225,7 @@ def test_the_rules_and_the_configuration_are_right(tmp_path):
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
-def test_whoever_is_called_is_told_what_to_do(rule):
+def test_each_alert_has_texts_and_a_runbook(rule):
     """How bad it is, what happened to what, and where to read what to do."""
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}

@@ -34,7 +34,7 @@ def test_nothing_is_lost_on_the_way_through_grafanas_schema():
     assert json.loads(known) == DASHBOARD
 
 
-def test_what_the_schema_does_not_know_falls_out():
+def test_fields_that_the_schema_does_not_have_are_lost():
     """Else the test above could not fail."""
     register_default_plugins()
     panel = {**PANELS[0], "colour": "red"}
@@ -62,7 +62,7 @@ def test_panels_have_numbers_of_their_own():
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-def test_each_panel_says_what_to_make_of_it(panel):
+def test_each_panel_has_a_description(panel):
     """In words, in a unit that Grafana knows, from the source that was chosen."""
     assert len(panel["description"]) > 15
     assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}

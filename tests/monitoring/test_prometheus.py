@@ -232,7 +232,7 @@ def rules(kind: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("rule", rules("record"), ids=lambda rule: rule["record"])
-def test_what_is_recorded_has_data(watched, rule):
+def test_every_recording_rule_has_data(watched, rule):
     """A rule that gives nothing would leave its alert silent for ever."""
     assert watched.values(rule["record"])
 

@@ -55,7 +55,7 @@ def plain(key):
     return post(BODY, f"Authorization: Bearer {key}")
 
 
-async def test_each_key_opens_its_own_doors(guarded):
+async def test_each_key_is_authorised_for_its_own_routes(guarded):
     """By either header; the other kind of key, a wrong one and none are 401, with what to do."""
     asked = [("POST", "/predict", API), ("POST", "/predict/batch", API)]
     asked += [("GET", path, OPERATIONS) for path in ("/metrics", "/model")]
@@ -85,7 +85,7 @@ def bearer(key):
     return {"Authorization": f"Bearer {key}"}
 
 
-async def test_what_is_open_stays_open(guarded):
+async def test_open_routes_need_no_key(guarded):
     """What an orchestrator asks, and pages without anybody's data."""
     for path in (
         "/",
@@ -101,7 +101,7 @@ async def test_what_is_open_stays_open(guarded):
         assert (await guarded.client.get(path)).status_code == 200
 
 
-async def test_refused_before_anything_is_looked_at(guarded):
+async def test_a_request_without_a_key_is_refused_before_its_body_is_read(guarded):
     """Neither type, size nor contents of a body change the answer."""
     for body, headers in ((b"{", {}), (b"x" * 2000, {"content-type": "text/plain"})):
         answer = await guarded.client.post("/predict", content=body, headers=headers)
@@ -111,7 +111,7 @@ async def test_refused_before_anything_is_looked_at(guarded):
     assert samples["predictor_batch_rows_count",] == 0
 
 
-def test_a_route_that_nobody_thought_of_asks_for_a_key():
+def test_a_route_missing_in_the_table_needs_a_key():
     """Whatever is added is closed until the table opens it."""
     assert needs("/v2/models/{model}/infer") == needs("/invocations") == "api_keys_file"
     assert needs("/metrics\n") == needs("/health/") == needs("/web/{name}/x") == "api_keys_file"
@@ -132,7 +132,7 @@ async def test_every_route_is_guarded(tmp_path, files):
     assert {"/predict", "/predict/batch", "/metrics", "/model", "/docs", "/added/{name}"} <= seen
 
 
-async def test_a_route_is_not_known_by_a_part_of_its_path(tmp_path, files):
+async def test_a_part_of_a_path_does_not_match_a_route(tmp_path, files):
     """Behind a prefix, or before a line end, nothing is open, and no key opens it."""
     live = Live(tmp_path, **files)
     live.api.include_router(added("/health"), prefix="/v2")
@@ -192,7 +192,7 @@ async def test_no_head_with_a_key_is_compared_byte_by_byte(on_the_wire, tmp_path
     await live.reconciler.close()
 
 
-async def test_a_key_that_is_taken_out_works_no_longer(on_the_wire, files):
+async def test_a_removed_key_stops_working(on_the_wire, files):
     """On connections that are open, too; a new one does."""
     live, address = on_the_wire
     client, half = await address.connect(), await address.connect()
@@ -208,7 +208,7 @@ async def test_a_key_that_is_taken_out_works_no_longer(on_the_wire, files):
     assert live.events[-1] == KeysRead("PREDICTOR_API_KEYS_FILE", 1)
 
 
-async def test_a_stream_of_events_ends_with_its_key(on_the_wire, files):
+async def test_an_event_stream_ends_when_its_key_is_removed(on_the_wire, files):
     """And goes on where another key was taken out."""
     live, address = on_the_wire
     client = await address.connect()
@@ -225,7 +225,7 @@ async def test_a_stream_of_events_ends_with_its_key(on_the_wire, files):
     assert (await client.reader.readuntil(b"\r\n0\r\n\r\n")).count(b"event:") == 0
 
 
-async def test_a_file_that_breaks_opens_nothing_and_closes_nothing(on_the_wire, files):
+async def test_a_file_that_becomes_invalid_changes_no_keys(on_the_wire, files):
     """The keys before stay; it is counted at each look, told once, and told again when it is mended."""
     live, address = on_the_wire
     before = files["api_keys_file"].read_text()
@@ -245,7 +245,7 @@ async def test_a_file_that_breaks_opens_nothing_and_closes_nothing(on_the_wire, 
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
-async def test_a_file_that_hangs_keeps_no_other_from_being_read(on_the_wire, files):
+async def test_a_hanging_file_does_not_stop_the_other_from_being_read(on_the_wire, files):
     """A pipe stands for all that is no file: nothing waits for it, and what it should say is missed."""
     live, _ = on_the_wire
     files["api_keys_file"].unlink()
@@ -261,7 +261,7 @@ async def test_a_file_that_hangs_keeps_no_other_from_being_read(on_the_wire, fil
 @pytest.mark.parametrize(
     "field", ["X-API-Key:", "Authorization: Bearer", "Authorization: Bearer  "]
 )
-async def test_no_key_is_not_a_key(on_the_wire, field):
+async def test_an_empty_key_is_not_valid(on_the_wire, field):
     """Whatever a file holds."""
     _, address = on_the_wire
     client = await address.connect()
@@ -279,7 +279,7 @@ async def test_the_address_in_the_log_is_that_of_the_connection(on_the_wire):
     assert [line["client"] for line in lines] == ["127.0.0.1"]
 
 
-async def test_one_kind_of_keys_can_be_asked_for_alone(tmp_path, files):
+async def test_one_kind_of_keys_can_be_required_alone(tmp_path, files):
     """The other doors stay open."""
     live = Live(tmp_path, api_keys_file=files["api_keys_file"])
     assert (await live.client.get("/metrics")).status_code == 200
@@ -289,7 +289,7 @@ async def test_one_kind_of_keys_can_be_asked_for_alone(tmp_path, files):
     assert (await live.client.post("/predict", json=GOOD)).status_code == 503
 
 
-async def test_the_log_says_who_was_refused_and_never_what_was_presented(tmp_path, files):
+async def test_the_log_names_the_refused_client_and_never_its_key(tmp_path, files):
     """One line for many, with their number; so a flood fills no disk."""
     live = Live(tmp_path, **files)
     with capture_logs() as lines:
@@ -306,7 +306,7 @@ async def test_the_log_says_who_was_refused_and_never_what_was_presented(tmp_pat
     ]  # fmt: skip
 
 
-async def test_the_log_of_a_request_says_whose_key_asked(tmp_path, files):
+async def test_the_log_of_a_request_names_its_key(tmp_path, files):
     """By its name, which is no secret."""
     live = Live(tmp_path, **files)
     router = APIRouter()
@@ -320,7 +320,7 @@ async def test_the_log_of_a_request_says_whose_key_asked(tmp_path, files):
     assert answer.json()["asked_by"] == "ward-1"
 
 
-async def test_the_log_says_what_became_of_a_file_of_keys(tmp_path, files):
+async def test_the_log_reports_changes_and_faults_of_key_files(tmp_path, files):
     """Once when it breaks, and when it is whole again; never what is in it."""
     access = Access.of(Live(tmp_path, **files).service.settings, logs.write)
     file = files["api_keys_file"]
@@ -338,7 +338,7 @@ async def test_the_log_says_what_became_of_a_file_of_keys(tmp_path, files):
     assert "ward-2" not in str(lines)
 
 
-async def test_the_document_says_which_key_each_route_takes(guarded):
+async def test_the_document_says_which_key_each_route_needs(guarded):
     """And shows a recorded example, which may be a patient's, only to who may predict."""
     document = (await guarded.client.get("/openapi.json")).json()
     paths = document["paths"]

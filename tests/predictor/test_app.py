@@ -119,7 +119,7 @@ class TestPredict:
         assert samples[("predictor_batch_rows_sum",)] == 80
         assert samples[("predictor_batch_rows_count",)] < 80
 
-    async def test_a_client_that_leaves_is_nobodys_harm(self, live):
+    async def test_a_client_that_disconnects_does_not_affect_others(self, live):
         """The others are answered."""
         tasks = [asyncio.create_task(live.client.post("/predict", json=GOOD)) for _ in range(9)]
         await asyncio.sleep(0)
@@ -133,7 +133,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         "body", [b"", b"{", b"\xff", b"\xef\xbb\xbf{}", b"[" * 1999, '{"é": 1}'.encode("utf-16")]
     )
-    async def test_what_is_not_json_is_400(self, live, path, body):
+    async def test_a_body_that_is_not_json_gets_400(self, live, path, body):
         """Whatever it is instead."""
         is_problem(await live.client.post(path, content=body), 400)
 
@@ -157,7 +157,7 @@ class TestErrors:
         at = "instances[2]"
         assert [e["field"] for e in body["errors"]] == [f"{at}.{f}" if f else at for f in fields]
 
-    async def test_a_name_that_is_no_text_is_422(self, live):
+    async def test_a_name_that_is_not_text_gets_422(self, live):
         """Half a surrogate pair can be complained of."""
         response = await live.client.post("/predict", content=rb'{"\ud800": 1}')
         fields = [e["field"] for e in is_problem(response, 422)["errors"]]
@@ -284,7 +284,7 @@ class TestOperations:
         named = {"model_name": "m", "model_version": "7", "serving_since": since}
         assert response.json() == {"status": "ok", **named}
 
-    async def test_ready_says_when_the_version_was_promoted_where_a_tag_does(self, live):
+    async def test_ready_has_the_time_of_the_promotion_if_a_tag_has_it(self, live):
         """Though the tag was written after the version had come to serve."""
         when = "2026-11-23T12:01:02.123456+00:00"
         tag = {"transition.20261123T120102123456Z": f'{{"to": "Production", "when": "{when}"}}'}

@@ -91,7 +91,7 @@ async def test_a_body_in_pieces_is_one_body(served):
     assert answer.startswith(b"HTTP/1.1 200")
 
 
-async def test_a_client_that_leaves_half_way_is_nobodys_harm(served):
+async def test_a_client_that_disconnects_halfway_does_not_affect_others(served):
     """The next one is answered, and nothing is counted as a fault of ours."""
     live, port = served
     for _ in range(5):
@@ -111,7 +111,7 @@ async def test_a_client_that_leaves_half_way_is_nobodys_harm(served):
 @pytest.mark.parametrize(
     "request_", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"\r\n" * 9 + b"x\r\n\r\n"]
 )
-async def test_what_is_not_http_is_refused(served, request_):
+async def test_bytes_that_are_not_http_are_refused(served, request_):
     """Without an effect on the next client."""
     _, port = served
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

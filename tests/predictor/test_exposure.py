@@ -33,7 +33,7 @@ def test_loopback(host, own):
             check_exposure(settings(host=host))
 
 
-def test_elsewhere_both_kinds_of_keys_are_needed():
+def test_on_other_addresses_both_kinds_of_keys_are_required():
     """Or somebody's word that anybody may ask. What is missing is named, in one line."""
     with pytest.raises(SettingsError) as caught:
         check_exposure(settings(host="0.0.0.0"))

@@ -54,7 +54,7 @@ def server(request, monkeypatch) -> Iterator[Server]:
         thread.join()
 
 
-def test_it_asks_where_the_settings_say(server, capfd):
+def test_it_sends_the_request_to_the_address_in_the_settings(server, capfd):
     """Listening everywhere means that it answers here."""
     assert main() == 0
     assert server.asked == ["/health"]
@@ -67,7 +67,7 @@ def test_another_status_is_not_healthy(server, capfd):
     assert "GET /health answers 500" in capfd.readouterr().err
 
 
-def test_nobody_there_is_not_healthy(monkeypatch, capfd):
+def test_without_a_server_it_is_not_healthy(monkeypatch, capfd):
     """One line that says what was asked, and no traceback."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("PREDICTOR_PORT", str(port := free_port()))

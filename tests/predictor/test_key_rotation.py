@@ -12,7 +12,7 @@ CONNECTIONS = 8  # so many that each worker has some
 NOTHING_SERVES = 503  # what is answered to whoever was let in
 
 
-def test_a_key_is_taken_out_and_another_put_in_without_a_restart(tmp_path):
+def test_keys_are_replaced_without_a_restart(tmp_path):
     """By every worker, on every connection; what breaks the file breaks nothing else."""
     old, new, operations = (secrets.token_urlsafe() for _ in range(3))
     files = {

@@ -39,14 +39,14 @@ def test_two_keys_may_have_one_name():
         line_of("nobody", ""),
     ],
 )  # fmt: skip
-def test_a_file_with_anything_wrong_is_refused_whole(content):
+def test_a_file_with_one_wrong_line_is_refused(content):
     """And what it holds is not repeated: it may be a key."""
     with pytest.raises(KeysError) as caught:
         Keys.read(content.encode())
     assert not {"plain-key", "secret", "half", "mine"} & set(str(caught.value).split())
 
 
-def test_every_key_is_looked_at_in_constant_time(monkeypatch):
+def test_every_key_is_compared_in_constant_time(monkeypatch):
     """Whether the first is right, the last or none: as many comparisons, each of whole digests."""
     compared = []
 
@@ -87,7 +87,7 @@ def made(*names):
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-async def test_a_file_is_read_anew_when_it_changes(tmp_path):
+async def test_a_file_is_read_again_when_it_changes(tmp_path):
     """Written in place or put in its place; also within one tick of the clock, and of the same size."""
     path = tmp_path / "keys"
     path.write_text(line_of("a", "one"))
@@ -105,7 +105,7 @@ async def test_a_file_is_read_anew_when_it_changes(tmp_path):
     assert not await file.reload()
 
 
-async def test_a_file_that_is_broken_changes_nothing(tmp_path):
+async def test_a_broken_file_changes_nothing(tmp_path):
     """Missing, half written, too large, a folder: the keys before stay, and it is said."""
     path = tmp_path / "keys"
     path.write_text(TWO)

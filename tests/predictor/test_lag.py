@@ -6,7 +6,7 @@ import time
 from predictor.metrics.recorder import measure_lag
 
 
-async def test_a_loop_that_is_held_up_is_late():
+async def test_a_blocked_event_loop_has_a_delay():
     """By as long as it was held up beyond what was due in the midst of it."""
     told: asyncio.Queue[float] = asyncio.Queue()
     measuring = asyncio.create_task(measure_lag(told.put_nowait))

@@ -21,7 +21,7 @@ def test_every_event_is_looked_for_by_a_test(event):
     assert all((event.when, event.action))
 
 
-def test_a_field_that_is_not_declared_fails_in_tests():
+def test_an_undeclared_field_fails_in_tests():
     """pyproject.toml makes the warning an error; in production it is one line more."""
     with pytest.raises(UserWarning, match="swapped declares no colour"):
         SWAPPED.log(colour="red")

@@ -78,7 +78,7 @@ def test_each_event_is_one_json_line():
     assert (lines[7]["model_version"], lines[7]["reason"]) == ("1", "promoted")
 
 
-def test_a_traceback_says_where_and_what_but_no_value():
+def test_a_traceback_has_places_and_types_but_no_value():
     """Each exception of the chain, with its place and its type; a message may quote a patient's data."""
     text, failed = (run()[line]["exception"] for line in (-3, -2))
     kinds = [line for line in text.splitlines() if not line.startswith((" ", "Traceback"))]

@@ -47,7 +47,7 @@ def test_the_variable_of_the_scheme_counts(monkeypatch, name, address, used):
         ("10.0.0.0/99, ,,[", "http://10.1.2.3", False), ("", "http://r", False), ("other, r", "http://r", True),
     ],
 )  # fmt: skip
-def test_hosts_that_are_asked_directly(monkeypatch, listed, address, direct):
+def test_hosts_reached_without_the_proxy(monkeypatch, listed, address, direct):
     """By name, domain, address or network; what cannot be read matches nothing."""
     monkeypatch.setenv("HTTP_PROXY", "http://p:3128")
     monkeypatch.setenv("NO_PROXY", listed)

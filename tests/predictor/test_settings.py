@@ -151,14 +151,14 @@ def test_all_wrong_values_are_named_at_once(monkeypatch):
 @pytest.mark.parametrize(
     "uri", ["sqlite:///mlflow.db", "./mlruns", "databricks", "http://", "http://h:x", "http//h"]
 )
-def test_a_tracking_uri_that_is_not_a_server_says_how_to_start_one(monkeypatch, uri):
+def test_the_error_for_a_wrong_tracking_uri_says_how_to_start_a_server(monkeypatch, uri):
     """The error is the command to run."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(SettingsError, match=r"MLFLOW_TRACKING_URI: .*`mlflow server "):
         Settings.read()
 
 
-def test_no_tracking_uri_says_how_to_start_a_server(monkeypatch):
+def test_the_error_without_a_tracking_uri_says_how_to_start_a_server(monkeypatch):
     """The one variable without a default is asked for by name."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with pytest.raises(SettingsError, match=r"MLFLOW_TRACKING_URI: .*`mlflow server "):
@@ -200,7 +200,7 @@ def test_user_and_password_in_the_address_are_taken_out_of_it(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD"])
-def test_what_surrounds_a_secret_is_stripped(monkeypatch, name):
+def test_whitespace_around_a_secret_is_stripped(monkeypatch, name):
     """Files that secrets are read from end in a line break."""
     monkeypatch.setenv(name, " s3cret\r\n")
     assert getattr(Settings.read(), VARIABLES[name]).get_secret_value() == "s3cret"
@@ -208,7 +208,7 @@ def test_what_surrounds_a_secret_is_stripped(monkeypatch, name):
 
 @pytest.mark.parametrize(("said", "ignored"), [("refuse", False), ("ignore", True)])
 @pytest.mark.parametrize("traces", ["none", "console"])
-def test_what_is_said_of_extra_fields_reaches_the_versions(tmp_path, said, ignored, traces):
+def test_the_setting_of_extra_fields_reaches_the_decoder(tmp_path, said, ignored, traces):
     """The decoder of a version is made when it is loaded, with traces and without."""
     settings = Settings(
         MLFLOW_TRACKING_URI="http://registry",

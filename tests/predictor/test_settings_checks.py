@@ -97,7 +97,7 @@ def test_a_variable_that_opentelemetry_refuses_ends_the_start(tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_sent_is_refused_by_name(env, said, monkeypatch):
+def test_unusable_trace_settings_are_refused_by_name(env, said, monkeypatch):
     """A trace that goes nowhere would be noticed on the day that it is needed."""
     for name, value in {**REGISTRY, **env}.items():
         monkeypatch.setenv(name, value)

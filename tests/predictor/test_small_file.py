@@ -21,7 +21,7 @@ class Hanging(SmallFile):
         return super().read()
 
 
-def test_what_is_too_large_or_no_file_is_refused(tmp_path):
+def test_a_large_file_and_a_folder_are_refused(tmp_path):
     """With a reason that can be told."""
     (tmp_path / "large").write_bytes(b"x" * 101)
     (tmp_path / "right").write_bytes(b"x" * 100)
@@ -31,7 +31,7 @@ def test_what_is_too_large_or_no_file_is_refused(tmp_path):
             SmallFile(tmp_path / name, 100).read()
 
 
-async def test_a_file_that_hangs_is_told_of_and_holds_one_thread(tmp_path):
+async def test_a_hanging_file_is_reported_and_blocks_one_thread(tmp_path):
     """However often it is asked; it is read as soon as it answers."""
     file = Hanging(tmp_path / "keys")
     file.path.write_bytes(b"content")

@@ -351,7 +351,7 @@ async def test_a_client_that_has_sent_its_last_is_answered(lane):
     assert await client.closed()
 
 
-async def test_a_client_that_leaves_is_nobodys_harm(lane):
+async def test_a_client_that_disconnects_does_not_affect_others(lane):
     """Its answer goes nowhere; the others get theirs."""
     gate = await lane.gate()
     gone, here = await lane.connect(), await lane.connect()

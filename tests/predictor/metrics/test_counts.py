@@ -37,7 +37,7 @@ def test_another_reader_sees_what_is_written(block):
     assert dict(reader.read()) == {("a",): [7], ("ü", '"quoted"\n'): [1]}
 
 
-def test_who_takes_the_block_goes_on_adding(block):
+def test_the_next_process_of_a_block_continues_its_counts(block):
     """A replaced process loses nothing of what the one before it counted."""
     before = Counts(block)
     before.slots[before.place("a", size=2) + 1] = 41
@@ -68,7 +68,7 @@ def test_whole_numbers_are_exact(block):
     assert counts.value("a") == 2**53
 
 
-def test_a_full_block_goes_on_counting_what_it_holds():
+def test_a_full_block_continues_to_count_existing_keys():
     """What finds no place is not counted, and nothing else changes."""
     counts = Counts(memoryview(mmap.mmap(-1, 4096)))
     assert not counts.full
@@ -85,7 +85,7 @@ def test_a_full_block_goes_on_counting_what_it_holds():
     assert len(set(places)) == len(kept) + 1
 
 
-def test_a_killed_process_leaves_all_that_it_counted(tmp_path):
+def test_a_killed_process_leaves_all_its_counts(tmp_path):
     """Without a word at its end: the numbers are not its own."""
     file = tmp_path / "block"
     file.write_bytes(bytes(1 << 16))

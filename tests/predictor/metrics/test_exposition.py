@@ -47,7 +47,7 @@ def service():
     os.close(made.memory)
 
 
-def test_whoever_is_asked_the_sums_are_the_same(service):
+def test_every_worker_renders_the_same_sums(service):
     """Also of label sets that only one worker has seen."""
     first, second = service.metrics
     first.answered("/predict", 200, 0.1)
@@ -82,7 +82,7 @@ def test_a_replaced_worker_goes_on_adding(service):
     assert worker_state.starts(counts) == 2
 
 
-def test_a_worker_that_is_behind_is_seen(service):
+def test_the_gauges_show_a_worker_that_is_behind(service):
     """By the version gauge and its identity, by the count of workers, and by the skew."""
     for metrics, number in zip(service.metrics, (8, 7), strict=True):
         metrics.observe(events.RegistryAnswered(version(7), changed=True))
@@ -157,7 +157,7 @@ def test_processes_are_added_up(service):
     assert gone[("process_max_fds",)] == two[("process_max_fds",)] * 2 / 3
 
 
-def test_the_memory_goes_with_those_who_have_it(service, tmp_path):
+def test_shared_memory_has_no_file_and_little_of_it_is_used(service, tmp_path):
     """No name in a folder, nothing to be left behind, and little of it taken."""
     assert "memfd" in str(Path(f"/proc/self/fd/{service.memory}").readlink())
     found = os.fstat(service.memory)

@@ -62,7 +62,7 @@ def test_every_metric_is_there_from_the_start(live):
     assert all(family.documentation for family in families)
 
 
-def test_what_ops_watch_starts_at_zero(live):
+def test_monitored_series_start_at_zero(live):
     """Before the first poll: nothing serves, nothing was said."""
     samples = live.samples()
     assert samples["predictor_model_version", "m"] == 0
@@ -129,7 +129,7 @@ async def test_desired_and_serving_differ_while_a_version_cannot_load(live):
     assert samples["predictor_load_failures_total", "session"] == 1
 
 
-async def test_a_version_that_fails_is_named_until_it_serves_or_is_not_meant_any_more(live):
+async def test_a_failed_version_is_shown_until_it_serves_or_is_no_longer_desired(live):
     """The number to look for in the log, and zero again once there is nothing to do."""
 
     def failed():
@@ -235,7 +235,7 @@ def of_version(live, number):
 
 
 @pytest.mark.parametrize("rows", [1, 40])
-def test_what_clients_send_does_not_become_a_label_value(live, tmp_path, rows):
+def test_text_of_clients_does_not_become_a_label_value(live, tmp_path, rows):
     """A graph may give back a text of the record: it is counted with all others that no list names."""
     node = helper.make_node("Identity", ["name"], ["label"])
     shape = (None, 1)
@@ -249,7 +249,7 @@ def test_what_clients_send_does_not_become_a_label_value(live, tmp_path, rows):
 
 
 @pytest.mark.parametrize("door", ["asgi", "fast lane"])
-async def test_nothing_that_a_request_says_is_in_the_metrics(live, door):
+async def test_nothing_of_a_request_is_in_the_metrics(live, door):
     """Of paths, models, versions, outputs, headers and records, no text is in a label."""
     node = helper.make_node("Identity", ["name"], ["label"])
     shape = (None, 1)
@@ -295,7 +295,7 @@ def test_several_targets_are_one_series(live, tmp_path):
     assert of_version(live, "1") == {"other": 3}
 
 
-def test_a_version_that_is_loaded_again_with_other_classes_is_counted_by_those(live, tmp_path):
+def test_a_version_loaded_again_with_other_classes_is_counted_by_the_new_ones(live, tmp_path):
     """The list that counts is that of the graph that answered."""
     for labels in (("a", "b"), ("a", "c")):
         servable = servable_of(tmp_path, classifier(labels=labels))
@@ -311,7 +311,7 @@ def test_each_class_is_there_with_the_first_answer_of_a_version(live, tmp_path):
     assert live.samples()["predictor_predictions_total", "9", "benign"] == 0
 
 
-def test_counts_that_no_place_is_left_for_are_told_of(tmp_path):
+def test_counts_without_memory_are_reported(tmp_path):
     """By one series that has its place from the start."""
     counts = Counts(memoryview(mmap.mmap(-1, 1 << 15)))
     metrics, exposition = Metrics(counts), Exposition("m", counts)
@@ -353,7 +353,7 @@ def test_a_row_without_an_answer_is_in_the_batch_and_in_no_class(live, tmp_path)
     assert samples["predictor_predictions_total", "2", "benign"] == 1
 
 
-def test_what_was_refused_is_counted(live):
+def test_refused_requests_are_counted(live):
     """Though it never was a request with an endpoint."""
     live.metrics.refused(431)
     assert live.samples()["predictor_requests_total", "431", "other"] == 1

@@ -65,7 +65,7 @@ async def test_classes_are_the_serving_versions(live):
     "model",
     [OURS, classifier(), classifier(labels=(3, 5)), one_input_per_column(), regressor(targets=2)],
 )
-async def test_the_example_works_as_it_is(live, model):
+async def test_the_example_works_unchanged(live, model):
     """Pasted, it is answered 200, and the answer that is shown is the answer that comes."""
     await live.serve(1, model)
     schemas = (await document(live))["components"]["schemas"]
@@ -85,7 +85,7 @@ async def test_the_example_works_as_it_is(live, model):
         (one_input_per_column(), FORMS),  # blank, a text is empty, which CSV cannot say
     ],
 )
-async def test_every_example_of_a_scoring_body_works_as_it_is(live, model, forms):
+async def test_every_example_of_a_scoring_body_works_unchanged(live, model, forms):
     """In each form that the version takes, as many records as `/predict/batch` shows."""
     await live.serve(1, model)
     found = await document(live)

@@ -52,7 +52,7 @@ def shape(value):
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
-async def test_what_a_client_gets_wrong_is_answered_as_shown(live, path):
+async def test_errors_of_clients_get_the_documented_responses(live, path):
     """Text for text; the 422 too, which is what the serving version says of that record."""
     await live.serve(1, OURS)
     shown = await examples(live)
@@ -72,7 +72,7 @@ async def test_what_a_client_gets_wrong_is_answered_as_shown(live, path):
         assert shown[path, answer.status_code, name] == answer.json(), name
 
 
-async def test_nothing_serving_is_answered_as_shown(live):
+async def test_nothing_serving_gets_the_documented_response(live):
     """The same shape and status; the reason differs with what the registry said."""
     shown = await examples(live)
     for path, method in (("/predict", "POST"), ("/predict/batch", "POST"), ("/ready", "GET")):
@@ -82,7 +82,7 @@ async def test_nothing_serving_is_answered_as_shown(live):
         assert answer.headers["retry-after"]
 
 
-async def test_a_delivery_that_is_refused_is_answered_as_shown(live):
+async def test_a_refused_delivery_gets_the_documented_response(live):
     shown = await examples(live)
     signed = {"X-MLflow-Delivery-Id": "a", "X-MLflow-Timestamp": "1", "X-MLflow-Signature": "v1,x"}
     for name, headers, body in (

@@ -132,7 +132,7 @@ async def test_the_state_comes_first_and_then_what_happens(live, service):
         assert told.payload["previous"]["model_version"] == "3"
 
 
-async def test_a_client_that_comes_back_gets_what_it_missed(live, service):
+async def test_a_client_that_reconnects_gets_the_missed_events(live, service):
     """By the id of the last event that it saw; nothing twice, and no state between."""
     await live.serve(1, OURS)
     async with stream(service) as reader:
@@ -168,7 +168,7 @@ async def test_silence_is_broken_by_signs_of_life_and_no_timer_ends_it(live, ser
         assert (await reader.next()).name == "load_started"
 
 
-async def test_what_is_between_keeps_nothing_back(service):
+async def test_proxies_do_not_buffer_events(service):
     """No cache, and no buffer of a proxy."""
     async with stream(service) as reader:
         headers = reader.response.headers
@@ -177,7 +177,7 @@ async def test_what_is_between_keeps_nothing_back(service):
         assert headers["x-accel-buffering"] == "no"
 
 
-async def test_so_many_streams_and_no_more(live, service):
+async def test_the_number_of_streams_is_limited(live, service):
     """503 with `Retry-After`; who leaves makes room at once, and the gauge says how many there are."""
     async with stream(service), stream(service):
         assert live.samples()[("predictor_event_streams",)] == 2
@@ -236,7 +236,7 @@ async def test_the_end_of_the_service_ends_a_stream(live, service):
     )  # fmt: skip
 
 
-async def test_a_stream_is_counted_when_it_begins(live, service):
+async def test_a_stream_is_counted_from_its_start(live, service):
     """Its hours are not in the durations; that it was asked for is."""
     async with stream(service) as reader:
         await reader.next()

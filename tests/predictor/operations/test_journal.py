@@ -24,7 +24,7 @@ def told(found):
     return [(number, each.payload["version"]["model_version"]) for number, each in found]
 
 
-async def test_what_came_after_a_place_is_read_in_its_order():
+async def test_events_after_a_number_are_returned_in_order():
     """From any place that is still known, and nothing twice."""
     journal = Journal()
     for number in (7, 8, 9):
@@ -44,7 +44,7 @@ async def test_only_the_last_ones_are_kept():
     assert journal.after(6) is None
 
 
-async def test_an_answer_that_is_no_news_is_not_written_down():
+async def test_an_unchanged_response_of_the_registry_is_not_recorded():
     """A poll every two seconds would push out everything else."""
     journal = Journal()
     journal.observe(events.RegistryAnswered(version(1), changed=False))
@@ -68,7 +68,7 @@ async def test_silence_wakes_a_reader():
     assert not await journal.wait(0, journal.wakeup)
 
 
-async def test_what_happens_before_a_reader_waits_is_not_slept_through():
+async def test_an_event_before_a_reader_waits_ends_its_wait():
     """A key that is taken out while its client reads is a reason to look again, too."""
     journal = Journal(silence_seconds=LONG)
     wakeup = journal.wakeup
@@ -76,7 +76,7 @@ async def test_what_happens_before_a_reader_waits_is_not_slept_through():
     assert await asyncio.wait_for(journal.wait(0, wakeup), 10)
 
 
-async def test_closing_wakes_readers_and_lets_nobody_begin():
+async def test_closing_wakes_readers_and_refuses_new_ones():
     """The service does not wait for those who would read for ever."""
     journal = Journal(silence_seconds=LONG)
     wait = asyncio.create_task(journal.wait(0, journal.wakeup))
@@ -103,7 +103,7 @@ async def test_so_many_read_and_no_more():
 @pytest.mark.parametrize(
     "given", [None, "", "-", "3", "x-3", "{mark}-", "{mark}--1", "{mark}-²", "{mark}-" + "9" * 5000]
 )
-async def test_what_is_no_place_of_this_process_is_none(given):
+async def test_an_id_of_another_process_has_no_number(given):
     """A client may send anything; another process's numbers are not ours."""
     journal = Journal()
     mark = journal.id_of(0).partition("-")[0]

@@ -58,7 +58,7 @@ async def test_every_file_comes_with_its_type_and_the_strict_headers(client, pat
     assert not any("unsafe" in rule for rule in policy)
 
 
-async def test_over_https_pages_ask_to_be_asked_for_so_again(tmp_path):
+async def test_over_https_pages_send_strict_transport_security(tmp_path):
     """For a day, and not for a year: a browser takes it for every port of the host."""
     live = Live(tmp_path, tls_certificate=tmp_path / "certificate.pem")
     for path in ("/", "/docs"):
@@ -144,5 +144,5 @@ def test_the_page_is_small():
     assert sum((page.FOLDER / name).stat().st_size for name in FILES) < 160_000
 
 
-def test_the_page_says_what_it_is_for_even_without_an_answer():
+def test_the_page_states_its_purpose_also_before_a_prediction():
     assert "Decision support, not a diagnosis." in source(page.PAGE)

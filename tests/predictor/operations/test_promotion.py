@@ -21,7 +21,7 @@ def test_the_last_promotion_counts():
     assert promoted_at(tags) == LATER.timestamp()
 
 
-def test_what_was_moved_on_since_was_not_promoted():
+def test_a_version_moved_out_of_production_has_no_promotion_time():
     """It serves because somebody moved it by other means, who said no date."""
     assert promoted_at(moved(Place.PRODUCTION, NOON) | moved(Place.ARCHIVED, LATER)) is None
 
@@ -30,7 +30,7 @@ def test_what_was_moved_on_since_was_not_promoted():
     "value",
     ["", "[]", "{", '{"to": "Production"}', '{"to": "Production", "when": "noon"}', "\ud800"],
 )
-def test_a_tag_that_is_no_record_is_passed_over(value):
+def test_an_invalid_tag_is_ignored(value):
     assert promoted_at({"transition.x": value}) is None
     tags = {"transition.x": value, **moved(Place.PRODUCTION, NOON)}
     assert promoted_at(tags) == NOON.timestamp()

@@ -112,7 +112,7 @@ async def test_a_signed_delivery_asks_the_registry_at_once(live):
 
 
 @pytest.mark.parametrize("body", [notice("another"), notice(entity="prompt_version_tag")])
-async def test_what_is_not_about_our_model_is_passed_over(live, body):
+async def test_a_delivery_about_another_model_is_ignored(live, body):
     """With a success: MLflow did nothing wrong."""
     response = await deliver(live, body, signed(body))
     assert (response.status_code, response.json()) == (200, {"outcome": "ignored"})
@@ -170,7 +170,7 @@ def unversioned():
         (LONG, lambda: signed(LONG), 413, "malformed"),
     ],
 )
-async def test_what_is_not_a_good_delivery_changes_nothing(live, body, headers, status, outcome):
+async def test_an_invalid_delivery_changes_nothing(live, body, headers, status, outcome):
     """It is refused in the one shape of an error, counted, and the registry is not asked."""
     response = await deliver(live, body, headers())
     assert response.status_code == status, response.text
@@ -295,7 +295,7 @@ class TestSecrets:
         assert await secrets.latest() == (SECRET.encode(),)
 
     @pytest.mark.parametrize("content", [None, b"", b" \n\t\n", b"x" * 70_000])
-    def test_one_that_cannot_be_used_is_a_wrong_setting(self, tmp_path, content):
+    def test_an_unusable_secret_file_is_a_wrong_setting(self, tmp_path, content):
         """Rather no service than one that nobody can wake."""
         path = tmp_path / "secret"
         if content is not None:
@@ -305,7 +305,7 @@ class TestSecrets:
 
 
 class TestSeen:
-    def test_an_id_is_forgotten_when_it_is_too_old_to_come_again(self):
+    def test_an_id_is_forgotten_when_its_delivery_would_be_stale(self):
         """Memory holds five minutes of them."""
         seen = SeenDeliveries(300)
         seen.check("a", 1000, 1000)
@@ -316,7 +316,7 @@ class TestSeen:
         seen.check("b", 1302, 1302)
         assert len(seen._ids) == len(seen._oldest_first) == 1
 
-    def test_what_is_forgotten_for_want_of_room_cannot_come_again(self):
+    def test_an_id_forgotten_for_lack_of_memory_is_refused_if_it_comes_again(self):
         """Nothing that is as old as that is taken any more; what is newer is."""
         seen = SeenDeliveries(300, max_ids=2)
         for at, identity in enumerate("abc", 1000):
@@ -330,7 +330,7 @@ class TestSeen:
         assert len(seen._ids) == len(seen._oldest_first) == 2
 
 
-def test_what_happens_all_the_time_is_said_seldom():
+def test_repeated_refusals_are_logged_rarely():
     """The first time, and later how often since."""
     now = [0.0]
     seldom = LogThrottle(10, lambda: now[0])

@@ -350,7 +350,7 @@ class TestStartWithoutTheRegistry:
         assert world.swaps.count((1, "restored")) == 1
 
     @pytest.mark.parametrize("says", [A, B, None])
-    async def test_the_registrys_word_then_counts(self, world, says):
+    async def test_the_registrys_next_response_counts(self, world, says):
         """The same version stays without a load, another is swapped in, none stops it."""
         await world.told(A)
         world.restart()
@@ -367,7 +367,7 @@ class TestStartWithoutTheRegistry:
         await world.unreachable()
         assert world.serving is None
 
-    async def test_a_version_demoted_while_nobody_served_does_not_come_back(self, world):
+    async def test_a_version_demoted_after_a_restart_does_not_come_back(self, world):
         """Demoted between two lives: the new process saw it, and the third one must not forget."""
         await world.told(A)
         world.restart()
@@ -489,7 +489,7 @@ async def test_a_slow_write_does_not_outlive_a_withdrawal(world):
     assert world.source.verified is None
 
 
-async def test_a_cache_that_cannot_be_written_is_told_and_changes_nothing_else(world):
+async def test_a_cache_failure_is_reported_and_changes_nothing_else(world):
     """The version serves from memory; the next one that is written down ends the fault."""
     world.source.disk_full = True
     await world.told(A)
@@ -556,7 +556,7 @@ async def test_load_errors_carry_their_stage(tmp_path):
         world.reconciler.require_serving()
 
 
-async def test_a_fault_of_ours_in_a_poll_is_told(tmp_path):
+async def test_a_bug_in_a_poll_is_reported(tmp_path):
     """Counted, shown and logged (`registry_internal`), not lost in the scheduler; what serves goes on, polls too."""
     world = World(tmp_path)
     await world.told(A)

@@ -50,7 +50,7 @@ async def workers():
         await asyncio.to_thread(worker.ended.wait)
 
 
-async def test_a_change_is_told_once_and_ends_there(workers):
+async def test_a_change_is_sent_once_and_not_sent_back(workers):
     """The other finds the same, and has nothing to add."""
     first, second = workers
     first.broadcast.observe(RegistryAnswered(version(7), changed=True))
@@ -61,7 +61,7 @@ async def test_a_change_is_told_once_and_ends_there(workers):
     assert await second.has_told() == b""
 
 
-async def test_who_finds_something_newer_tells_it(workers):
+async def test_a_worker_with_a_newer_response_sends_it(workers):
     """What came between the two looks must not wait for the next turn."""
     first, second = workers
     first.broadcast.observe(RegistryAnswered(version(7), changed=True))
@@ -72,7 +72,7 @@ async def test_who_finds_something_newer_tells_it(workers):
     assert await first.has_told() == b""
 
 
-async def test_there_and_back_is_told_each_time(workers):
+async def test_a_change_back_is_sent_too(workers):
     """From 1 to 2 to 1; that none should serve is news as well."""
     first, _ = workers
     lines = []
@@ -96,7 +96,7 @@ async def test_a_registry_that_contradicts_itself_makes_no_storm(workers):
     assert len(told) < 50
 
 
-async def test_what_is_no_news_is_not_told(workers):
+async def test_an_unchanged_response_is_not_sent(workers):
     """An answer like the one before, or none at all."""
     first, _ = workers
     first.broadcast.observe(RegistryAnswered(version(7), changed=False))
@@ -104,7 +104,7 @@ async def test_what_is_no_news_is_not_told(workers):
     assert await first.has_told() == b""
 
 
-async def test_the_end_of_the_supervisor_is_heard_and_telling_it_is_no_fault(workers):
+async def test_the_end_of_the_supervisor_is_noticed_and_sending_to_it_does_not_fail(workers):
     """Whatever the event loop does at that time."""
     first, _ = workers
     first.supervisor.close()

@@ -38,7 +38,7 @@ async def test_it_waits_for_the_load(live, gate):
 
 
 @pytest.mark.parametrize("fault", ["none is named", "it cannot be loaded", "the registry is down"])
-async def test_it_does_not_wait_for_what_will_not_come(live, gate, fault):
+async def test_it_does_not_wait_if_no_version_will_serve(live, gate, fault):
     """Whoever asks is told at once that nothing serves, and why."""
     live.source.says = None if fault == "none is named" else version(7)
     live.source.broken = {"7": "gone"}

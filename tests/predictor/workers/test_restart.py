@@ -13,7 +13,7 @@ def test_a_worker_that_served_is_replaced_at_once():
     assert replace_or_give_up(KILLED, 7, any_served=True) == Replace(0.0, 1)
 
 
-def test_one_that_keeps_ending_is_replaced_later_and_later():
+def test_a_worker_that_keeps_ending_is_replaced_with_growing_delays():
     """A fault that returns at once must not take the others' processor."""
     waits, in_a_row = [], 0
     for _ in range(9):
@@ -29,7 +29,7 @@ def test_a_service_that_serves_is_never_given_up(ending):
     assert replace_or_give_up(ending, 99, any_served=True) == Replace(30, 100)
 
 
-def test_what_cannot_start_is_given_up_after_three():
+def test_the_supervisor_gives_up_after_three_failed_starts():
     """Whoever started it has to hear of it."""
     assert replace_or_give_up(EARLY, 0, any_served=False) == Replace(0, 1)
     assert replace_or_give_up(EARLY, 1, any_served=False) == Replace(1, 2)

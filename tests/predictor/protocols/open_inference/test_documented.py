@@ -8,7 +8,7 @@ from tests.predictor.graphs import OURS, classifier, one_input_per_column, regre
 @pytest.mark.parametrize(
     "model", [OURS, classifier(), regressor(targets=3), one_input_per_column()]
 )
-async def test_the_example_works_as_it_is(live, model):
+async def test_the_example_works_unchanged(live, model):
     """Also for one input per column, and without a recorded record."""
     await live.serve(8, model)
     schemas = (await live.client.get("/openapi.json")).json()["components"]["schemas"]
