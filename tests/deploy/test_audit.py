@@ -1,4 +1,4 @@
-"""The audit says what is known, and never takes what nobody knows for what is safe."""
+"""The audit reports known vulnerabilities, and never treats an unknown package as safe."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_a_vulnerability_is_named_with_the_version_that_mends_it():
 
 
 def test_a_second_service_adds_what_the_first_did_not_know():
-    """And takes nothing away, also where it does not answer at all."""
+    """It removes no result, also if it does not respond."""
     first = {"one": SAFE, "two": SKIPPED}
     assert join(first, {"one": {"name": "one", "skip_reason": "?"}, "two": BAD}) == {
         "one": SAFE,
@@ -48,6 +48,6 @@ def test_a_second_service_adds_what_the_first_did_not_know():
 
 
 def test_a_service_without_a_response_is_reported(tmp_path, capfd):
-    """pip-audit itself is asked about a file that it cannot read."""
+    """With a file that pip-audit cannot read."""
     assert ask(str(tmp_path / "missing.txt"), "pypi") == {}
     assert "gives no answer" in capfd.readouterr().err

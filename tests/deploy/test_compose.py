@@ -1,4 +1,4 @@
-"""deploy/compose.yaml: what it says holds together, with the Dockerfile, the settings and the other files."""
+"""deploy/compose.yaml agrees with the Dockerfile, the settings and the other files."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def test_every_service_has_the_fewest_privileges() -> None:
 
 
 def test_every_pulled_image_has_a_version() -> None:
-    """Nothing says `latest`; what is built here says which target of the Dockerfile."""
+    """No image is `latest`; images that are built here name their target in the Dockerfile."""
     for name, service in SERVICES.items():
         assert re.search(r":v?\d+\.\d+(\.\d+)?(-\w+)?$", service["image"]), name
         built = service.get("build")
@@ -70,7 +70,7 @@ def test_everything_it_mounts_exists(tmp_path: Path) -> None:
 
 
 def test_they_wait_for_what_they_need() -> None:
-    """Whoever is waited for to be healthy says how that is seen; only the one-shot ends by itself."""
+    """Services that others wait for have a health check; only the one-shot service ends by itself."""
     for name, service in SERVICES.items():
         for other, how in service.get("depends_on", {}).items():
             checked = "healthcheck" in SERVICES[other] or other == "predictor"
@@ -80,7 +80,7 @@ def test_they_wait_for_what_they_need() -> None:
 
 
 def test_the_predictors_settings_exist() -> None:
-    """Each is one of its settings, with a value that it takes, and it gets time to shut down."""
+    """Each variable is a setting with a valid value, and the service gets time to shut down."""
     predictor = SERVICES["predictor"]
     known = {variable(name) for name in Settings.model_fields}
     assert {*predictor["environment"]} <= known
@@ -99,7 +99,7 @@ def test_the_predictors_settings_exist() -> None:
 
 
 def test_grafana_finds_its_dashboard_and_prometheus() -> None:
-    """Grafana does not run here; that its files name each other is what can be seen without it."""
+    """Grafana does not run here; the test checks that its files refer to each other."""
     service = SERVICES["grafana"]
     mounts = dict(reversed(volume.split(":")[:2]) for volume in service["volumes"])  # type: ignore[misc]
     provisioning = FILE.parent / mounts["/etc/grafana/provisioning"]
@@ -126,7 +126,7 @@ def test_docker_compose_takes_the_file(tmp_path: Path) -> None:
 
 
 def test_secrets_are_made_once_and_never_overwritten(tmp_path: Path) -> None:
-    """A second run changes nothing; what was deleted is made anew, and alone."""
+    """A second run changes nothing; only a deleted secret is created again."""
     folder = tmp_path / "secrets"
     assert stack_secrets.main(["--folder", str(folder)]) == 0
     before = {file.name: file.read_text() for file in folder.iterdir()}

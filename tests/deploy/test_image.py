@@ -1,4 +1,4 @@
-"""The predictor's image: built from the Dockerfile, it serves, and holds nothing but what serving needs."""
+"""The predictor's image: it serves, and contains only what serving needs."""
 
 import base64
 import json
@@ -108,7 +108,7 @@ def test_it_runs_as_the_first_process_of_a_read_only_container(
 def test_a_signal_while_it_starts_is_not_lost(
     image: Image, settings: dict[str, str], tmp_path: Path
 ) -> None:
-    """The first process of a container has to handle SIGTERM itself, before it imports what serves."""
+    """The first process of a container has to handle SIGTERM before its slow imports."""
     child = image.contain(image.entry, url(settings), tmp_path / "log", settings)
     try:
         wait_until(lambda: handles(child, signal.SIGTERM), "it handles SIGTERM")
@@ -233,7 +233,7 @@ def writable(status: os.stat_result) -> bool:
 
 
 def test_every_module_that_it_imports_is_compiled_already(image: Image) -> None:
-    """Nothing is compiled at every start, which could not be kept on a read-only file system."""
+    """On a read-only file system it would be compiled at every start."""
     code = (
         "import pathlib, sys, predictor.service, predictor.healthcheck, predictor.workers.supervisor;"
         "modules = [m.__spec__ for m in sys.modules.values() if getattr(m, '__spec__', None)];"

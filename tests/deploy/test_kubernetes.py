@@ -1,4 +1,4 @@
-"""The manifests, rendered by the real kubectl: valid for Kubernetes, and right about the predictor."""
+"""The manifests, rendered by the real kubectl, are valid and agree with the predictor."""
 
 import re
 import subprocess
@@ -152,7 +152,7 @@ def test_every_selector_matches_the_pods(manifests):
 
 
 def test_all_parts_use_the_same_port(manifests):
-    """Setting, container, Service, policy and probes speak of one port, by its name."""
+    """Setting, container, Service, policy and probes use one port, by its name."""
     (port,) = manifests.container["ports"]
     assert str(port["containerPort"]) == manifests.variables["PREDICTOR_PORT"]
     assert manifests.variables["PREDICTOR_HOST"] == "0.0.0.0"
@@ -175,7 +175,7 @@ def routes() -> set[str]:
 
 
 def test_the_probes_ask_what_the_service_answers(manifests):
-    """A restart cannot mend the registry: only readiness asks whether a version serves."""
+    """A restart cannot repair the registry: only readiness depends on a serving version."""
     paths = {name: probe["httpGet"]["path"] for name, probe in probes(manifests).items()}
     assert paths == {
         "startupProbe": "/health",
@@ -245,7 +245,7 @@ def documented_secrets() -> set[tuple[str, str]]:
 
 
 def test_every_secret_is_documented_and_none_is_in_the_files(hospital):
-    """Whoever applies it knows what to create; whoever reads the repository learns no secret."""
+    """The README lists them; the repository contains no secret."""
     endpoint = hospital.of("ServiceMonitor")["spec"]["endpoints"][0]
     bearer = endpoint["authorization"]["credentials"]
     authority = endpoint["tlsConfig"]["ca"]["secret"]
@@ -260,7 +260,7 @@ def test_every_secret_is_documented_and_none_is_in_the_files(hospital):
 
 
 def test_the_pod_has_the_fewest_privileges(manifests):
-    """What Pod Security calls restricted, and a root that cannot be written."""
+    """Pod Security's level restricted, and a read-only root file system."""
     pod, container = manifests.pod["securityContext"], manifests.container["securityContext"]
     assert pod["runAsNonRoot"] is True
     users = re.findall(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
@@ -300,7 +300,7 @@ def test_the_network_lets_through_what_is_needed_and_nothing_else(manifests):
 
 
 def test_no_pod_is_lost_by_a_rollout_or_a_drained_node(manifests):
-    """A new one serves before an old one goes, and one node at a time takes one."""
+    """A new pod serves before an old one ends, and draining ends one pod at a time."""
     assert manifests.deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     assert manifests.of("PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
     autoscaler = manifests.of("HorizontalPodAutoscaler")["spec"]
@@ -312,7 +312,7 @@ def test_no_pod_is_lost_by_a_rollout_or_a_drained_node(manifests):
 
 
 def test_the_cache_fits_into_its_volume(manifests):
-    """Eight artifacts, the one that serves, the one before and one half written, each of the most bytes."""
+    """Eight artifacts, the serving one, the previous one and a half-written one, each of the maximum size."""
     (cache,) = [each for each in manifests.pod["volumes"] if each["name"] == "cache"]
     limits = manifests.container["resources"]["limits"]
     needed = 11 * int(manifests.variables["PREDICTOR_MAX_MODEL_BYTES"])

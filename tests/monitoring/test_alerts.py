@@ -195,7 +195,7 @@ SCENARIOS = [
 @pytest.mark.whole
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.story)
 def test_each_scenario_fires_exactly_its_alerts(scenario, tmp_path):
-    """And nothing else: a person who is called for nothing does not come the next time."""
+    """And no other alert."""
     tests = tmp_path / "tests.yml"
     rules = [str(PROMETHEUS / name) for name in ("recording.yml", "alerts.yml")]
     spec = {"rule_files": rules, "evaluation_interval": "1m", "tests": [scenario.test()]}
@@ -204,7 +204,7 @@ def test_each_scenario_fires_exactly_its_alerts(scenario, tmp_path):
 
 
 def test_every_alert_has_a_scenario():
-    """One that nothing provokes may never fire."""
+    """An alert without a scenario may never fire."""
     fired = {alert for scenario in SCENARIOS for alert in scenario.fires}
     assert fired == {alert["alert"] for alert in ALERTS}
 
@@ -226,7 +226,7 @@ def test_the_rules_and_the_configuration_are_right(tmp_path):
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_each_alert_has_texts_and_a_runbook(rule):
-    """How bad it is, what happened to what, and where to read what to do."""
+    """Severity, summary, description and runbook."""
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
     assert rule["annotations"]["runbook_url"] == f"docs/runbooks.md#{rule['alert'].lower()}"

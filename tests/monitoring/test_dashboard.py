@@ -1,4 +1,4 @@
-"""The dashboard is what its code says, what Grafana's schema allows, and what fits on a page."""
+"""The dashboard file equals its code, is valid by Grafana's schema, and fits on a page."""
 
 import json
 import re
@@ -23,19 +23,19 @@ RUNBOOKS = (ROOT / "docs/runbooks.md").read_text()
 
 
 def test_the_file_is_what_the_code_writes():
-    """Whoever edits the one edits the other."""
+    """`make dashboard` writes the file."""
     assert written() == FILE.read_text(), "`make dashboard` writes it anew"
 
 
 def test_nothing_is_lost_on_the_way_through_grafanas_schema():
-    """The models are generated from the schema that Grafana publishes: what it does not know falls out."""
+    """The models are generated from Grafana's schema: unknown fields would be lost."""
     register_default_plugins()
     known = JSONEncoder().encode(Dashboard.from_json(DASHBOARD))
     assert json.loads(known) == DASHBOARD
 
 
 def test_fields_that_the_schema_does_not_have_are_lost():
-    """Else the test above could not fail."""
+    """Otherwise the test above could not fail."""
     register_default_plugins()
     panel = {**PANELS[0], "colour": "red"}
     known = JSONEncoder().encode(Dashboard.from_json({**DASHBOARD, "panels": [panel]}))
@@ -63,7 +63,7 @@ def test_panels_have_numbers_of_their_own():
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 def test_each_panel_has_a_description(panel):
-    """In words, in a unit that Grafana knows, from the source that was chosen."""
+    """With a description, a unit that Grafana knows, and the chosen data source."""
     assert len(panel["description"]) > 15
     assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
     assert panel["targets"]
@@ -86,7 +86,7 @@ def test_grafana_finds_its_source_and_its_dashboard():
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_every_metric_is_watched(family):
-    """A metric that no panel and no alert shows would be seen by nobody."""
+    """Every metric is in a panel or an alert."""
     found = re.search(rf"\b{family.name}(_bucket|_sum|_count)?\b", WATCHED)
     assert bool(found) == (family.name not in NOT_WATCHED)
 

@@ -202,7 +202,7 @@ EXPRESSIONS = list(expressions())
 
 @pytest.mark.parametrize(("where", "expr"), EXPRESSIONS, ids=[where for where, _ in EXPRESSIONS])
 def test_whatever_is_on_the_dashboard_has_data(watched, where, expr):
-    """No panel and no mark is empty after such a day; one that is would hide that it is wrong."""
+    """No panel and no annotation is empty: an empty one may have a wrong expression."""
     assert watched.values(in_fast_motion(watched.meant(expr))), where
 
 
@@ -233,7 +233,7 @@ def rules(kind: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("rule", rules("record"), ids=lambda rule: rule["record"])
 def test_every_recording_rule_has_data(watched, rule):
-    """A rule that gives nothing would leave its alert silent for ever."""
+    """A rule without data would prevent its alert."""
     assert watched.values(rule["record"])
 
 
@@ -245,7 +245,7 @@ SELECTOR = re.compile(
 
 @pytest.mark.parametrize("rule", rules("alert"), ids=lambda rule: rule["alert"])
 def test_whatever_an_alert_looks_at_is_there(watched, rule):
-    """An alert has no value while all is well; a name or a label that is misspelt never has."""
+    """A misspelt name or label would prevent an alert forever."""
     selectors = set(SELECTOR.findall(rule["expr"]))
     assert selectors
     for selector in selectors:

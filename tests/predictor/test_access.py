@@ -1,4 +1,4 @@
-"""Who may ask for what: over every door, with keys that come, change and go."""
+"""Which keys each route needs, over ASGI and the fast lane, while keys are added, changed and removed."""
 
 import json
 import os
@@ -42,7 +42,7 @@ async def guarded(tmp_path, files):
 
 @pytest.fixture
 async def on_the_wire(tmp_path, files):
-    """A service with its fast lane open, and its address."""
+    """A service with the fast lane, and its address."""
     live = Live(tmp_path, **files)
     await live.serve(7, OURS)
     async with listening(live.app, live.service) as address:
@@ -51,12 +51,12 @@ async def on_the_wire(tmp_path, files):
 
 
 def plain(key):
-    """A request such as the fast lane takes."""
+    """A request that the fast lane handles."""
     return post(BODY, f"Authorization: Bearer {key}")
 
 
 async def test_each_key_is_authorised_for_its_own_routes(guarded):
-    """By either header; the other kind of key, a wrong one and none are 401, with what to do."""
+    """In either header. The other kind of key, a wrong one and no key get 401 with advice."""
     asked = [("POST", "/predict", API), ("POST", "/predict/batch", API)]
     asked += [("GET", path, OPERATIONS) for path in ("/metrics", "/model")]
     bodies = {"/predict": GOOD, "/predict/batch": {"instances": [GOOD]}}
@@ -86,7 +86,7 @@ def bearer(key):
 
 
 async def test_open_routes_need_no_key(guarded):
-    """What an orchestrator asks, and pages without anybody's data."""
+    """Health checks, and pages without data."""
     for path in (
         "/",
         "/web/page.js",
@@ -102,7 +102,7 @@ async def test_open_routes_need_no_key(guarded):
 
 
 async def test_a_request_without_a_key_is_refused_before_its_body_is_read(guarded):
-    """Neither type, size nor contents of a body change the answer."""
+    """The type, size and content of the body do not matter."""
     for body, headers in ((b"{", {}), (b"x" * 2000, {"content-type": "text/plain"})):
         answer = await guarded.client.post("/predict", content=body, headers=headers)
         assert answer.status_code == 401
@@ -112,7 +112,7 @@ async def test_a_request_without_a_key_is_refused_before_its_body_is_read(guarde
 
 
 def test_a_route_missing_in_the_table_needs_a_key():
-    """Whatever is added is closed until the table opens it."""
+    """A new route is closed until it is added to the table."""
     assert needs("/v2/models/{model}/infer") == needs("/invocations") == "api_keys_file"
     assert needs("/metrics\n") == needs("/health/") == needs("/web/{name}/x") == "api_keys_file"
     assert needs("/events") == "operations_keys_file"
@@ -120,7 +120,7 @@ def test_a_route_missing_in_the_table_needs_a_key():
 
 
 async def test_every_route_is_guarded(tmp_path, files):
-    """Each that the application has, by each of its methods, unless the table opens it."""
+    """Every route of the application, with each of its methods, unless it is in the table of open routes."""
     live = Live(tmp_path, **files)
     live.api.include_router(added("/added/{name}"))
     seen = set()
@@ -133,7 +133,7 @@ async def test_every_route_is_guarded(tmp_path, files):
 
 
 async def test_a_part_of_a_path_does_not_match_a_route(tmp_path, files):
-    """Behind a prefix, or before a line end, nothing is open, and no key opens it."""
+    """Such as a prefix, or the part before a line break."""
     live = Live(tmp_path, **files)
     live.api.include_router(added("/health"), prefix="/v2")
     for path in ("/v2/health", "/metrics%0A", "/health%0A", "/predict%0A"):
@@ -155,7 +155,7 @@ def added(path):
 
 
 async def test_a_head_is_let_in_once_and_then_known(on_the_wire):
-    """The fast lane takes what has a good key, and nothing else."""
+    """The fast lane handles only requests with a valid key."""
     live, address = on_the_wire
     client = await address.connect()
     for _ in range(3):
@@ -175,7 +175,7 @@ async def test_a_head_is_let_in_once_and_then_known(on_the_wire):
 
 
 async def test_no_head_with_a_key_is_compared_byte_by_byte(on_the_wire, tmp_path):
-    """It is looked up by its hash; a connection remembers the last head only where it holds no key."""
+    """It is looked up by its hash. A connection only remembers a head without a key."""
     _, address = on_the_wire
     client = await address.connect()
     assert (await client.ask(plain(API))).status == 200
@@ -193,7 +193,7 @@ async def test_no_head_with_a_key_is_compared_byte_by_byte(on_the_wire, tmp_path
 
 
 async def test_a_removed_key_stops_working(on_the_wire, files):
-    """On connections that are open, too; a new one does."""
+    """Also on open connections; a new key works there."""
     live, address = on_the_wire
     client, half = await address.connect(), await address.connect()
     assert (await client.ask(plain(API))).status == 200
@@ -209,7 +209,7 @@ async def test_a_removed_key_stops_working(on_the_wire, files):
 
 
 async def test_an_event_stream_ends_when_its_key_is_removed(on_the_wire, files):
-    """And goes on where another key was taken out."""
+    """It continues if another key is removed."""
     live, address = on_the_wire
     client = await address.connect()
     await client.send(
@@ -226,7 +226,7 @@ async def test_an_event_stream_ends_when_its_key_is_removed(on_the_wire, files):
 
 
 async def test_a_file_that_becomes_invalid_changes_no_keys(on_the_wire, files):
-    """The keys before stay; it is counted at each look, told once, and told again when it is mended."""
+    """The previous keys stay valid. Each failed reload is counted; the failure is logged once, and so is its end."""
     live, address = on_the_wire
     before = files["api_keys_file"].read_text()
     files["api_keys_file"].write_text("nonsense")
@@ -246,7 +246,7 @@ async def test_a_file_that_becomes_invalid_changes_no_keys(on_the_wire, files):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
 async def test_a_hanging_file_does_not_stop_the_other_from_being_read(on_the_wire, files):
-    """A pipe stands for all that is no file: nothing waits for it, and what it should say is missed."""
+    """A pipe, for example: the service does not wait for its writer."""
     live, _ = on_the_wire
     files["api_keys_file"].unlink()
     os.mkfifo(files["api_keys_file"])
@@ -262,7 +262,7 @@ async def test_a_hanging_file_does_not_stop_the_other_from_being_read(on_the_wir
     "field", ["X-API-Key:", "Authorization: Bearer", "Authorization: Bearer  "]
 )
 async def test_an_empty_key_is_not_valid(on_the_wire, field):
-    """Whatever a file holds."""
+    """Whatever the file contains."""
     _, address = on_the_wire
     client = await address.connect()
     head = f"GET /metrics HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n"
@@ -270,7 +270,7 @@ async def test_an_empty_key_is_not_valid(on_the_wire, field):
 
 
 async def test_the_address_in_the_log_is_that_of_the_connection(on_the_wire):
-    """Anybody can write another one into a header."""
+    """Such a key could come in any header."""
     _, address = on_the_wire
     client = await address.connect()
     with capture_logs() as lines:
@@ -280,7 +280,7 @@ async def test_the_address_in_the_log_is_that_of_the_connection(on_the_wire):
 
 
 async def test_one_kind_of_keys_can_be_required_alone(tmp_path, files):
-    """The other doors stay open."""
+    """The other routes stay open."""
     live = Live(tmp_path, api_keys_file=files["api_keys_file"])
     assert (await live.client.get("/metrics")).status_code == 200
     assert (await live.client.post("/predict", json=GOOD)).status_code == 401
@@ -290,7 +290,7 @@ async def test_one_kind_of_keys_can_be_required_alone(tmp_path, files):
 
 
 async def test_the_log_names_the_refused_client_and_never_its_key(tmp_path, files):
-    """One line for many, with their number; so a flood fills no disk."""
+    """One line for many refusals, with their number, so that a flood does not fill the disk."""
     live = Live(tmp_path, **files)
     with capture_logs() as lines:
         for _ in range(50):
@@ -307,7 +307,7 @@ async def test_the_log_names_the_refused_client_and_never_its_key(tmp_path, file
 
 
 async def test_the_log_of_a_request_names_its_key(tmp_path, files):
-    """By its name, which is no secret."""
+    """By its name, which is not secret."""
     live = Live(tmp_path, **files)
     router = APIRouter()
 
@@ -321,7 +321,7 @@ async def test_the_log_of_a_request_names_its_key(tmp_path, files):
 
 
 async def test_the_log_reports_changes_and_faults_of_key_files(tmp_path, files):
-    """Once when it breaks, and when it is whole again; never what is in it."""
+    """Once when it becomes invalid, and once when it is valid again; never its content."""
     access = Access.of(Live(tmp_path, **files).service.settings, logs.write)
     file = files["api_keys_file"]
     with capture_logs() as lines:
@@ -339,7 +339,7 @@ async def test_the_log_reports_changes_and_faults_of_key_files(tmp_path, files):
 
 
 async def test_the_document_says_which_key_each_route_needs(guarded):
-    """And shows a recorded example, which may be a patient's, only to who may predict."""
+    """A recorded example, which may be a patient's, is only for clients with an API key."""
     document = (await guarded.client.get("/openapi.json")).json()
     paths = document["paths"]
     assert paths["/predict"]["post"]["security"] == [{"api_key": []}]
@@ -364,7 +364,7 @@ async def test_without_keys_the_document_asks_for_none(tmp_path):
 
 
 def test_a_file_that_cannot_be_used_names_its_variable(tmp_path, files):
-    """Before anything is started."""
+    """Before anything starts."""
     files["operations_keys_file"].write_text("plain")
     with pytest.raises(SettingsError, match=r"^PREDICTOR_OPERATIONS_KEYS_FILE: .*line 1 "):
         Live(tmp_path, **files)

@@ -37,7 +37,7 @@ async def idle(tmp_path):
 
 
 def is_problem(response, status, **headers):
-    """The one shape of an error."""
+    """The common form of an error."""
     body = response.json()
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
@@ -92,7 +92,7 @@ class TestPredict:
         assert response.json()["prediction"] == 141.5
 
     async def test_the_answer_follows_the_registry(self, live):
-        """Promote, roll back, demote: the next answer says so."""
+        """After a promotion, rollback or demotion, the next response has the change."""
         await live.serve(8, classifier((-1.0, 0.0), metadata={**METADATA, "recorded_examples": []}))
         body = (await live.client.post("/predict", json=GOOD)).json()
         assert (body["prediction"], body["model_version"]) == ("benign", "8")
@@ -103,7 +103,7 @@ class TestPredict:
         is_problem(await live.client.post("/predict", json=GOOD), 503, retry_after="1")
 
     async def test_requests_at_once_are_coalesced(self, live):
-        """Fewer calls than requests, and every answer is that of its own record."""
+        """Fewer calls than requests, and each response is for its own record."""
         values = [i / 10 - 2 for i in range(40)]
         responses = await asyncio.gather(
             *(live.client.post("/predict", json={**GOOD, "mean_radius": v}) for v in values)
@@ -134,7 +134,7 @@ class TestErrors:
         "body", [b"", b"{", b"\xff", b"\xef\xbb\xbf{}", b"[" * 1999, '{"é": 1}'.encode("utf-16")]
     )
     async def test_a_body_that_is_not_json_gets_400(self, live, path, body):
-        """Whatever it is instead."""
+        """Whatever else it is."""
         is_problem(await live.client.post(path, content=body), 400)
 
     @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ class TestErrors:
         assert [e["field"] for e in body["errors"]] == [f"{at}.{f}" if f else at for f in fields]
 
     async def test_a_name_that_is_not_text_gets_422(self, live):
-        """Half a surrogate pair can be complained of."""
+        """Half a surrogate pair gets a normal error."""
         response = await live.client.post("/predict", content=rb'{"\ud800": 1}')
         fields = [e["field"] for e in is_problem(response, 422)["errors"]]
         assert fields == [*NAMES, "\\ud800"]
@@ -174,7 +174,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
     async def test_a_large_body_is_413(self, live, path):
-        """Said before it is read where its length is known, and while it is read where not."""
+        """Before the body is read if its length is known, otherwise while it is read."""
 
         async def endless():
             for _ in range(1000):
@@ -185,7 +185,7 @@ class TestErrors:
         assert (await live.client.post(path, content=b" " * 2000)).status_code == 400
 
     async def test_a_wrong_length_is_not_believed(self, live):
-        """A small Content-Length does not open the door to a large body, whoever the server is."""
+        """A small Content-Length does not allow a large body, with any server."""
         headers = {"content-length": "2"}
         response = await live.client.post("/predict", content=b" " * 2001, headers=headers)
         is_problem(response, 413)
@@ -227,7 +227,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("path", ["/nothing", "/predict/", "/predict/x", "/%00", "/é"])
     async def test_an_unknown_path_is_404(self, live, path):
-        """And says where to look."""
+        """It says where to look."""
         response = await live.client.get(path, follow_redirects=False)
         assert "/docs" in is_problem(response, 404)["detail"]
 
@@ -241,11 +241,11 @@ class TestErrors:
         ],
     )  # fmt: skip
     async def test_another_method_is_405(self, live, method, path, allow):
-        """With the one that is taken."""
+        """It names the supported one."""
         is_problem(await live.client.request(method, path), 405, allow=allow)
 
     async def test_nothing_serves_is_503_with_the_reason(self, idle):
-        """Each route that needs a version says why there is none, and when to come back."""
+        """Each route that needs a version says why there is none, and when to try again."""
         for method, path in (("POST", "/predict"), ("POST", "/predict/batch"), ("GET", "/ready")):
             response = await idle.client.request(method, path, content=b"{}")
             body = is_problem(response, 503, retry_after="1")
@@ -273,19 +273,19 @@ class TestErrors:
 
 class TestOperations:
     async def test_health_is_about_the_process(self, idle):
-        """200 whatever serves."""
+        """200, whether a version serves or not."""
         response = await idle.client.get("/health")
         assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
     async def test_ready_names_the_version(self, live):
-        """200 while something serves; since when it does is said, too."""
+        """200 while a version serves, with the time since when."""
         response = await live.client.get("/ready")
         since = iso(clock.wall(live.reconciler.serving.loaded_at))
         named = {"model_name": "m", "model_version": "7", "serving_since": since}
         assert response.json() == {"status": "ok", **named}
 
     async def test_ready_has_the_time_of_the_promotion_if_a_tag_has_it(self, live):
-        """Though the tag was written after the version had come to serve."""
+        """Also if the tag was written after the swap."""
         when = "2026-11-23T12:01:02.123456+00:00"
         tag = {"transition.20261123T120102123456Z": f'{{"to": "Production", "when": "{when}"}}'}
         await live.say(version(7, **tag))
@@ -293,7 +293,7 @@ class TestOperations:
         assert found["promoted_at"] == "2026-11-23T12:01:02.123+00:00"
 
     async def test_model_describes_everything(self, live):
-        """What serves and what should, the last failure, and how old all this is."""
+        """The serving and the desired version, the last failure, and the age of the last response."""
         await live.serve(8, b"garbage")
         live.source.down = True
         await live.reconciler.reconcile()
@@ -346,7 +346,7 @@ class TestOperations:
         }  # fmt: skip
 
     async def test_metrics_are_prometheus_text(self, live):
-        """With the version that ops watch."""
+        """With the gauge of the version."""
         response = await live.client.get("/metrics")
         assert response.headers["content-type"].startswith("text/plain")
         assert 'predictor_model_version{model_name="m"} 7.0' in response.text
@@ -361,7 +361,7 @@ class TestOperations:
 
 class TestInstrument:
     async def test_requests_are_counted_by_route_and_code(self, live):
-        """Whatever the outcome."""
+        """For every outcome."""
         for _ in range(3):
             await live.client.post("/predict", json=GOOD)
         await live.client.post("/predict", json={})
@@ -374,7 +374,7 @@ class TestInstrument:
         assert samples["predictor_request_duration_seconds_count", "/predict"] == 5
 
     async def test_unknown_paths_are_counted_together(self, live):
-        """A scanner cannot make a series for each of its guesses."""
+        """A scanner cannot create a series for each path that it tries."""
         for i in range(30):
             await live.client.get(f"/guess/{i}")
             await live.client.request("PROPFIND", "/predict")

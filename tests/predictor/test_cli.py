@@ -1,4 +1,4 @@
-"""The composition root over real sockets: what a client on the wire sees."""
+"""The composition root over real sockets, as clients see it."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("PREDICT
 
 @pytest.fixture
 async def served(tmp_path):
-    """A live service behind a real uvicorn; gives it with its port."""
+    """A service in a real uvicorn, and its port."""
     live = Live(tmp_path, max_body_bytes=2000)
     await live.serve(7, OURS)
     port = free_port()
@@ -57,7 +57,7 @@ def post(body, *headers, path="/predict"):
 
 
 async def test_requests_on_the_wire_are_coalesced(served):
-    """Many connections, fewer calls, every answer right."""
+    """Many connections, fewer calls, every response correct."""
     live, port = served
     limits = httpx.Limits(max_connections=64)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits) as client:
@@ -70,7 +70,7 @@ async def test_requests_on_the_wire_are_coalesced(served):
 
 
 async def test_a_chunked_body_is_read_and_limited(served):
-    """Without a length there is a limit all the same."""
+    """The limit also holds for bodies without a length."""
     _, port = served
     body = json.dumps(GOOD).encode()
     chunk = f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
@@ -83,7 +83,7 @@ async def test_a_chunked_body_is_read_and_limited(served):
 
 
 async def test_a_body_in_pieces_is_one_body(served):
-    """However the network cuts it."""
+    """However the network splits the bytes."""
     _, port = served
     body = json.dumps(GOOD).encode()
     request = post(body, f"Content-Length: {len(body)}")
@@ -92,7 +92,7 @@ async def test_a_body_in_pieces_is_one_body(served):
 
 
 async def test_a_client_that_disconnects_halfway_does_not_affect_others(served):
-    """The next one is answered, and nothing is counted as a fault of ours."""
+    """The next client gets a response, and no server error is counted."""
     live, port = served
     for _ in range(5):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -185,7 +185,7 @@ def test_sigterm_ends_the_process_cleanly(tmp_path, workers):
 
 
 def start(folder, prefix=(), **environment):
-    """Start the service; the command `prefix` becomes it."""
+    """Start the service with the command `prefix`, which executes it."""
     return subprocess.Popen(
         [*prefix, sys.executable, "-m", "predictor"],
         env={
@@ -207,7 +207,7 @@ def lines_until(process, event):
 
 
 def test_workers_have_the_port_that_the_system_picked(tmp_path):
-    """All of them the same, and the log says which."""
+    """All workers have the same fault, and the log names it."""
     process = start(tmp_path, PREDICTOR_WORKERS="3", PREDICTOR_PORT="0")
     first, *_ = lines_until(process, "supervising")
     assert (first["workers"], first["host"]) == (3, "127.0.0.1")
@@ -222,7 +222,7 @@ def test_workers_have_the_port_that_the_system_picked(tmp_path):
 
 
 def test_workers_that_cannot_start_end_the_service(tmp_path):
-    """With an exit code that says so, once a few have tried."""
+    """With an exit code, after a few tries."""
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('not for this processor')")
     process = start(tmp_path, PREDICTOR_WORKERS="2", PREDICTOR_PORT="0", PYTHONPATH=str(tmp_path))
     log = process.stderr.read().decode()
@@ -232,7 +232,7 @@ def test_workers_that_cannot_start_end_the_service(tmp_path):
 
 
 def test_a_port_in_use_ends_a_service_of_workers(tmp_path):
-    """Before any is started."""
+    """Before any worker starts."""
     process = start(tmp_path, PREDICTOR_WORKERS="2", PREDICTOR_PORT="0")
     port = str(lines_until(process, "supervising")[0]["port"])
     for workers in ("1", "2"):

@@ -1,4 +1,4 @@
-"""What anybody may ask is for this machine alone, unless somebody says otherwise."""
+"""Without keys the service listens on loopback only, unless a setting allows anonymous access."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def settings(**chosen):
     ],
 )  # fmt: skip
 def test_loopback(host, own):
-    """127.0.0.0/8, ::1 and localhost, and nothing that only looks like it."""
+    """127.0.0.0/8, ::1 and localhost, but no similar names."""
     assert is_loopback(host) is own
     if own:
         check_exposure(settings(host=host))
@@ -34,7 +34,7 @@ def test_loopback(host, own):
 
 
 def test_on_other_addresses_both_kinds_of_keys_are_required():
-    """Or somebody's word that anybody may ask. What is missing is named, in one line."""
+    """Or the setting for anonymous access. The error names the missing settings, in one line."""
     with pytest.raises(SettingsError) as caught:
         check_exposure(settings(host="0.0.0.0"))
     for name in ("PREDICTOR_HOST: ", API, OPERATIONS, "PREDICTOR_ALLOW_ANONYMOUS=true"):

@@ -1,4 +1,4 @@
-"""The health check of a container: it asks the address that the predictor's own settings name."""
+"""The health check of a container sends its request to the address in the predictor's settings."""
 
 import threading
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from predictor.settings import Settings
 
 
 class Answering(BaseHTTPRequestHandler):
-    """A server that is as healthy as its status says."""
+    """A server that returns this status."""
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
@@ -25,7 +25,7 @@ class Answering(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Listens as the predictor does."""
+    """A server that listens like the predictor."""
 
     status = 200
 
@@ -55,7 +55,7 @@ def server(request, monkeypatch) -> Iterator[Server]:
 
 
 def test_it_sends_the_request_to_the_address_in_the_settings(server, capfd):
-    """Listening everywhere means that it answers here."""
+    """A server that listens on all addresses responds on loopback."""
     assert main() == 0
     assert server.asked == ["/health"]
     assert capfd.readouterr() == ("", "")
@@ -68,7 +68,7 @@ def test_another_status_is_not_healthy(server, capfd):
 
 
 def test_without_a_server_it_is_not_healthy(monkeypatch, capfd):
-    """One line that says what was asked, and no traceback."""
+    """One line that names the address, and no traceback."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("PREDICTOR_PORT", str(port := free_port()))
     assert main() == 1

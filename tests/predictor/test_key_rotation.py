@@ -13,7 +13,7 @@ NOTHING_SERVES = 503  # what is answered to whoever was let in
 
 
 def test_keys_are_replaced_without_a_restart(tmp_path):
-    """By every worker, on every connection; what breaks the file breaks nothing else."""
+    """In every worker, on every connection. A broken file changes no keys."""
     old, new, operations = (secrets.token_urlsafe() for _ in range(3))
     files = {
         "PREDICTOR_API_KEYS_FILE": tmp_path / "api",
@@ -55,7 +55,7 @@ def test_keys_are_replaced_without_a_restart(tmp_path):
 
 
 def put(path, line):
-    """Beside, and then in its place: nobody reads half of it."""
+    """Write a new file and rename it, so that no reader sees half of it."""
     beside = path.with_suffix(".new")
     beside.write_text(line)
     beside.replace(path)

@@ -1,4 +1,4 @@
-"""Files of keys: what a line is, what is refused, and that a right key takes as many steps as a wrong one."""
+"""Key files: valid lines, refused lines, and comparison in constant time."""
 
 import hashlib
 import hmac
@@ -14,7 +14,7 @@ TWO = f"{line_of('ward-1', 'one')}\n{line_of('ward-2', 'two')}\n"
 
 
 def test_a_key_is_known_by_its_name():
-    """Each by its own; what is no key is nobody's."""
+    """Each key has its own name; an unknown key has none."""
     keys = Keys.read(f"# for the wards\n\n{TWO}".encode())
     assert keys.owner(b"one") == "ward-1"
     assert keys.owner(b"two") == "ward-2"
@@ -24,7 +24,7 @@ def test_a_key_is_known_by_its_name():
 
 
 def test_two_keys_may_have_one_name():
-    """While a new key takes the place of an old one, both are good."""
+    """During a change from an old key to a new one, both are valid."""
     lines = f"{line_of('ward-1', 'old')}\n{line_of('ward-1', 'new')}"
     keys = Keys.read(lines.encode())
     assert keys.owner(b"old") == keys.owner(b"new") == "ward-1"
@@ -40,14 +40,14 @@ def test_two_keys_may_have_one_name():
     ],
 )  # fmt: skip
 def test_a_file_with_one_wrong_line_is_refused(content):
-    """And what it holds is not repeated: it may be a key."""
+    """The error does not quote the line, which may be a key."""
     with pytest.raises(KeysError) as caught:
         Keys.read(content.encode())
     assert not {"plain-key", "secret", "half", "mine"} & set(str(caught.value).split())
 
 
 def test_every_key_is_compared_in_constant_time(monkeypatch):
-    """Whether the first is right, the last or none: as many comparisons, each of whole digests."""
+    """The number of comparisons is the same for the first key, the last key and no key."""
     compared = []
 
     def counting(one, other):
@@ -64,7 +64,7 @@ def test_every_key_is_compared_in_constant_time(monkeypatch):
 
 
 def test_the_command_prints_a_key_and_its_line():
-    """The line lets exactly this key in; no two keys are the same."""
+    """The line is valid for exactly this key; each key is new."""
     printed = [made("ward-1") for _ in range(2)]
     for done in printed:
         key, line = done.stdout.splitlines()
@@ -88,7 +88,7 @@ def made(*names):
 
 
 async def test_a_file_is_read_again_when_it_changes(tmp_path):
-    """Written in place or put in its place; also within one tick of the clock, and of the same size."""
+    """Overwritten or renamed, also within one tick of the clock and with the same size."""
     path = tmp_path / "keys"
     path.write_text(line_of("a", "one"))
     file = KeyFile(path)
@@ -106,7 +106,7 @@ async def test_a_file_is_read_again_when_it_changes(tmp_path):
 
 
 async def test_a_broken_file_changes_nothing(tmp_path):
-    """Missing, half written, too large, a folder: the keys before stay, and it is said."""
+    """Missing, half written, too large, or a folder: the previous keys stay valid, and the error is reported."""
     path = tmp_path / "keys"
     path.write_text(TWO)
     file = KeyFile(path)

@@ -1,4 +1,4 @@
-"""How late the event loop is."""
+"""The delay of the event loop."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from predictor.metrics.recorder import measure_lag
 
 
 async def test_a_blocked_event_loop_has_a_delay():
-    """By as long as it was held up beyond what was due in the midst of it."""
+    """The delay is the time after the timer was due."""
     told: asyncio.Queue[float] = asyncio.Queue()
     measuring = asyncio.create_task(measure_lag(told.put_nowait))
     assert await told.get() >= 0

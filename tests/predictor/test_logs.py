@@ -1,4 +1,4 @@
-"""One line for each thing that happened, for machines or for people."""
+"""One line for each event, as JSON or for a terminal."""
 
 import json
 import os
@@ -47,7 +47,7 @@ warnings.warn("odd")
 
 
 def run(**environment):
-    """What these events write to stderr where it is no terminal, as parsed lines."""
+    """The lines of these events on stderr, parsed."""
     done = subprocess.run(
         [sys.executable, "-c", EVENTS],
         capture_output=True, text=True, check=True, env={**os.environ, **environment},

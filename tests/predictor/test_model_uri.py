@@ -26,7 +26,7 @@ def test_each_form_names_its_pointer(text, kind, pointer):
 
 @pytest.mark.parametrize("text", ["models:/a b.c/Production", "models:/ä@x-y_Z", "models:/n/3"])
 def test_writing_and_reading_agree(text):
-    """What a URI is printed as is read as the same URI."""
+    """The text of a URI is parsed as the same URI."""
     assert str(ModelUri.parse(text)) == text
 
 
@@ -40,6 +40,6 @@ def test_writing_and_reading_agree(text):
     ],
 )  # fmt: skip
 def test_anything_else_is_refused_with_the_forms(text):
-    """The error shows what is understood."""
+    """The error shows the valid forms."""
     with pytest.raises(ValueError, match="models:/NAME@ALIAS"):
         ModelUri.parse(text)

@@ -11,7 +11,7 @@ def test_a_reused_number_is_another_version():
 
 
 def test_an_edited_version_is_the_same_one():
-    """Tags and dates are for people; they change the revision, not the identity."""
+    """Tags and dates change the revision, not the identity."""
     before, after = version(3), version(3, updated=9, note="x")
     assert before == after
     assert before.revision != after.revision

@@ -1,4 +1,4 @@
-"""The proxy on the way to the registry: curl's variables, checked, and named in faults without a password."""
+"""The proxy for the registry: curl's variables are checked, and errors name them without the password."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_the_variable_of_the_scheme_counts(monkeypatch, name, address, used):
     ],
 )  # fmt: skip
 def test_hosts_reached_without_the_proxy(monkeypatch, listed, address, direct):
-    """By name, domain, address or network; what cannot be read matches nothing."""
+    """By name, domain, address or network; an invalid entry matches nothing."""
     monkeypatch.setenv("HTTP_PROXY", "http://p:3128")
     monkeypatch.setenv("NO_PROXY", listed)
     assert (Proxy.of(address) is None) == direct
@@ -58,7 +58,7 @@ def test_hosts_reached_without_the_proxy(monkeypatch, listed, address, direct):
     "answer", [http("407 Proxy Authentication Required"), http("502 Bad Gateway"), b""]
 )
 async def test_a_proxy_that_fails_is_named(monkeypatch, answer):
-    """Whoever reads the fault looks there first; the password stays out."""
+    """The error names the proxy, without its password."""
     async with raw_server(answer) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.replace("http://", "http://u:s3cret@"))
         settings = Settings.model_validate({"MLFLOW_TRACKING_URI": "http://mlflow.example"})
@@ -71,7 +71,7 @@ async def test_a_proxy_that_fails_is_named(monkeypatch, answer):
 
 
 async def test_a_tunnel_that_a_proxy_refuses(monkeypatch):
-    """For https; the proxy's status is told, and none of its words."""
+    """For https; the error has the proxy's status, and not its text."""
     async with raw_server(http("403 s3cret")) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         settings = Settings.model_validate({"MLFLOW_TRACKING_URI": "https://mlflow.example"})

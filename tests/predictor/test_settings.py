@@ -92,7 +92,7 @@ def test_every_variable_is_read(monkeypatch, name, text, value):
 
 
 def test_no_setting_is_forgotten():
-    """A new one is in the lists above with a value that is not its default, and has a description."""
+    """Each new setting is in the lists above, with a value other than its default, and has a description."""
     assert {*SECRETS, *(name for name, _, _ in READ)} == VARIABLES.keys()
     for name, _, value in READ:
         field = Settings.model_fields[VARIABLES[name]]
@@ -102,14 +102,14 @@ def test_no_setting_is_forgotten():
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_used(name):
-    """One that is read and does nothing would deceive whoever sets it."""
+    """No setting is without effect."""
     code = [path.read_text() for path in PREDICTOR.rglob("*.py") if path.name != "settings.py"]
     assert any(re.search(rf"\.{name}\b", text) for text in code)
 
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_secrets_are_read_and_not_shown(monkeypatch, name):
-    """A settings object can be printed without giving a secret away."""
+    """A settings object can be printed without its secrets."""
     monkeypatch.setenv(name, "s3cret")
     settings = Settings.read()
     assert getattr(settings, VARIABLES[name]).get_secret_value() == "s3cret"
@@ -134,14 +134,14 @@ def test_secrets_are_read_and_not_shown(monkeypatch, name):
     ],
 )  # fmt: skip
 def test_a_wrong_value_names_its_variable(monkeypatch, name, text):
-    """Whoever set it finds it by the name it was set with."""
+    """The error has the name of the variable."""
     monkeypatch.setenv(name, text)
     with pytest.raises(SettingsError, match=f"^{name}: "):
         Settings.read()
 
 
 def test_all_wrong_values_are_named_at_once(monkeypatch):
-    """Nobody has to start the service three times to find three mistakes."""
+    """One start shows all mistakes."""
     monkeypatch.setenv("PREDICTOR_PORT", "x")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///x.db")
     with pytest.raises(SettingsError, match=r"MLFLOW_TRACKING_URI: .*PREDICTOR_PORT: "):
@@ -152,14 +152,14 @@ def test_all_wrong_values_are_named_at_once(monkeypatch):
     "uri", ["sqlite:///mlflow.db", "./mlruns", "databricks", "http://", "http://h:x", "http//h"]
 )
 def test_the_error_for_a_wrong_tracking_uri_says_how_to_start_a_server(monkeypatch, uri):
-    """The error is the command to run."""
+    """The error has the command."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(SettingsError, match=r"MLFLOW_TRACKING_URI: .*`mlflow server "):
         Settings.read()
 
 
 def test_the_error_without_a_tracking_uri_says_how_to_start_a_server(monkeypatch):
-    """The one variable without a default is asked for by name."""
+    """The error names the only variable without a default."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with pytest.raises(SettingsError, match=r"MLFLOW_TRACKING_URI: .*`mlflow server "):
         Settings.read()
@@ -174,7 +174,7 @@ def test_an_empty_variable_is_not_set(monkeypatch):
 
 
 def test_settings_do_not_change():
-    """What was read once stays as it was."""
+    """Settings are immutable."""
     with pytest.raises(ValidationError):
         Settings.read().port = 1
 
@@ -184,14 +184,14 @@ def test_settings_do_not_change():
 )
 @pytest.mark.parametrize("text", ["/nowhere/ca.pem", __file__])
 def test_a_certificate_that_cannot_be_read_names_its_variable(monkeypatch, name, text):
-    """A missing file and one that is no certificate are both said at start-up."""
+    """The start fails for a missing file and for one without a certificate."""
     monkeypatch.setenv(name, text)
     with pytest.raises(SettingsError, match=f"^{name}: "):
         tracking_server(Settings.read())
 
 
 def test_user_and_password_in_the_address_are_taken_out_of_it(monkeypatch):
-    """They are credentials like others; the address is shown, and kept."""
+    """They are removed from the address, which is shown in `/model` and logs."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:p%40ss%C3%A9@mlflow.example/mlflow/")
     settings = Settings.read()
     assert settings.tracking_uri == "https://mlflow.example/mlflow"
@@ -201,7 +201,7 @@ def test_user_and_password_in_the_address_are_taken_out_of_it(monkeypatch):
 
 @pytest.mark.parametrize("name", ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD"])
 def test_whitespace_around_a_secret_is_stripped(monkeypatch, name):
-    """Files that secrets are read from end in a line break."""
+    """Files with secrets usually end with a line break."""
     monkeypatch.setenv(name, " s3cret\r\n")
     assert getattr(Settings.read(), VARIABLES[name]).get_secret_value() == "s3cret"
 
@@ -209,7 +209,7 @@ def test_whitespace_around_a_secret_is_stripped(monkeypatch, name):
 @pytest.mark.parametrize(("said", "ignored"), [("refuse", False), ("ignore", True)])
 @pytest.mark.parametrize("traces", ["none", "console"])
 def test_the_setting_of_extra_fields_reaches_the_decoder(tmp_path, said, ignored, traces):
-    """The decoder of a version is made when it is loaded, with traces and without."""
+    """With and without traces."""
     settings = Settings(
         MLFLOW_TRACKING_URI="http://registry",
         cache_dir=tmp_path,

@@ -1,4 +1,4 @@
-"""What an extra does is refused at the start without it; what nobody wants costs not even an import."""
+"""A setting that needs a missing extra is refused at the start; an unused extra is not imported."""
 
 import os
 import subprocess
@@ -38,20 +38,20 @@ def python(interpreter: str, *arguments: str, **env: str) -> subprocess.Complete
 
 
 def test_without_extras_nothing_of_them_is_there():
-    """The same parts as ever, the fast lane among them, and no module of OpenTelemetry's SDK or gRPC."""
+    """The parts include the fast lane, and no module of OpenTelemetry's SDK or gRPC is imported."""
     composed = python(sys.executable, "-c", COMPOSED)
     assert composed.stdout.splitlines() == ["FastConnection", "[]"], composed.stderr
 
 
 def test_with_traces_the_application_answers_everything():
-    """The fast lane would answer requests that no span is around."""
+    """The fast lane has no spans."""
     composed = python(sys.executable, "-c", COMPOSED, OTEL_TRACES_EXPORTER="console")
     assert composed.stdout.splitlines()[0] == "Connection", composed.stderr
 
 
 @pytest.mark.parametrize("other", ["0.53.9", "0.55.0", "1.0.0", "0.55.0rc1"])
 def test_another_uvicorn_is_refused(tmp_path, other):
-    """Never served without limits: one line says what is installed and what to install."""
+    """The service never runs without limits: one line says what is installed and what to install."""
     info = tmp_path / f"uvicorn-{other}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: uvicorn\nVersion: {other}\n")
@@ -70,7 +70,7 @@ def test_the_supported_uvicorn_is_the_required_one():
 
 
 def test_traces_without_their_packages_are_refused():
-    """What is installed for serving has no exporter: the line says what to install."""
+    """The environment for serving has no exporter; the line says what to install."""
     refused = python(predictor_python(), "-m", "predictor", OTEL_TRACES_EXPORTER="otlp")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
@@ -79,7 +79,7 @@ def test_traces_without_their_packages_are_refused():
 
 
 def test_a_variable_that_opentelemetry_refuses_ends_the_start(tmp_path):
-    """With one line, as any wrong setting does."""
+    """With one line, like any wrong setting."""
     wrong = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_BSP_MAX_QUEUE_SIZE": "0"}
     own = {"PREDICTOR_PORT": str(free_port()), "PREDICTOR_CACHE_DIR": str(tmp_path)}
     refused = python(sys.executable, "-m", "predictor", **wrong, **own)
@@ -98,7 +98,7 @@ def test_a_variable_that_opentelemetry_refuses_ends_the_start(tmp_path):
     ],
 )
 def test_unusable_trace_settings_are_refused_by_name(env, said, monkeypatch):
-    """A trace that goes nowhere would be noticed on the day that it is needed."""
+    """Otherwise missing traces would only be noticed when they are needed."""
     for name, value in {**REGISTRY, **env}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=said):
@@ -106,7 +106,7 @@ def test_unusable_trace_settings_are_refused_by_name(env, said, monkeypatch):
 
 
 def test_grpc_without_its_package_is_refused():
-    """As traces are: what is installed for serving does not speak it."""
+    """The environment for serving has no grpcio."""
     refused = python(predictor_python(), "-m", "predictor", PREDICTOR_GRPC_PORT="9000")
     assert refused.returncode == 2
     assert refused.stderr == (

@@ -1,4 +1,4 @@
-"""A file that is read again: what is no file, and what hangs."""
+"""A small file that is read repeatedly: invalid and hanging ones."""
 
 import threading
 
@@ -8,7 +8,7 @@ from predictor.keys import SmallFile
 
 
 class Hanging(SmallFile):
-    """On a folder that does not answer until it is let go."""
+    """A file whose read hangs until the test releases it."""
 
     def __init__(self, path):
         super().__init__(path, 100)
@@ -22,7 +22,7 @@ class Hanging(SmallFile):
 
 
 def test_a_large_file_and_a_folder_are_refused(tmp_path):
-    """With a reason that can be told."""
+    """The error has a reason."""
     (tmp_path / "large").write_bytes(b"x" * 101)
     (tmp_path / "right").write_bytes(b"x" * 100)
     assert SmallFile(tmp_path / "right", 100).read() == b"x" * 100
@@ -32,7 +32,7 @@ def test_a_large_file_and_a_folder_are_refused(tmp_path):
 
 
 async def test_a_hanging_file_is_reported_and_blocks_one_thread(tmp_path):
-    """However often it is asked; it is read as soon as it answers."""
+    """For any number of reads. It is read when the folder responds again."""
     file = Hanging(tmp_path / "keys")
     file.path.write_bytes(b"content")
     for _ in range(3):

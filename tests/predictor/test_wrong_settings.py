@@ -132,7 +132,7 @@ def environment_of(changes: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def ended() -> list[tuple[int, str]]:
-    """The exit code of each wrong environment's process, and all that it said."""
+    """The exit code and the output of the process of each wrong environment."""
     told = json.dumps([environment_of(changes) for _, changes in WRONG])
     done = subprocess.run(
         [sys.executable, "-c", FORKS], input=told, capture_output=True, text=True, check=True,
@@ -143,7 +143,7 @@ def ended() -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("place", range(len(WRONG)), ids=lambda place: f"{WRONG[place][0]}-{place}")
 def test_it_ends_in_one_line_that_names_the_variable(ended, place):
-    """Exit code 2, no traceback, and nothing of a secret."""
+    """Exit code 2, no traceback, and no part of a secret."""
     variable, environment = WRONG[place]
     code, said = ended[place]
     assert code == 2, (environment, said[-500:])

@@ -1,4 +1,4 @@
-"""Counts in one block: what was counted stays, whoever writes on and whoever reads."""
+"""Counts in one block of memory: they stay for later writers and for readers."""
 
 import mmap
 import signal
@@ -18,7 +18,7 @@ def block():
 
 
 def test_a_key_has_one_place(block):
-    """Looked up once; its values begin with zeros."""
+    """Its values start with zeros."""
     counts = Counts(block)
     place = counts.place("requests", "/predict", "200", size=3)
     assert counts.place("requests", "/predict", "200", size=3) == place
@@ -28,7 +28,7 @@ def test_a_key_has_one_place(block):
 
 
 def test_another_reader_sees_what_is_written(block):
-    """Also keys that are made after it began to read."""
+    """Also keys that are created after its first read."""
     writer, reader = Counts(block), Counts(block)
     assert reader.value("a") == 0
     writer.slots[writer.place("a")] = 7
@@ -38,7 +38,7 @@ def test_another_reader_sees_what_is_written(block):
 
 
 def test_the_next_process_of_a_block_continues_its_counts(block):
-    """A replaced process loses nothing of what the one before it counted."""
+    """The counts of the previous process stay."""
     before = Counts(block)
     before.slots[before.place("a", size=2) + 1] = 41
     after = Counts(block)
@@ -48,7 +48,7 @@ def test_the_next_process_of_a_block_continues_its_counts(block):
 
 
 def test_half_a_record_is_no_record(block):
-    """Who ended in the midst of adding one leaves nothing in the next one's values."""
+    """A process that ended while it appended leaves no bytes in the next values."""
     counts = Counts(block)
     counts.place("a")
     used = counts.slots[0]
@@ -69,7 +69,7 @@ def test_whole_numbers_are_exact(block):
 
 
 def test_a_full_block_continues_to_count_existing_keys():
-    """What finds no place is not counted, and nothing else changes."""
+    """Keys without space are not counted; nothing else changes."""
     counts = Counts(memoryview(mmap.mmap(-1, 4096)))
     assert not counts.full
     with capture_logs() as lines:
@@ -86,7 +86,7 @@ def test_a_full_block_continues_to_count_existing_keys():
 
 
 def test_a_killed_process_leaves_all_its_counts(tmp_path):
-    """Without a word at its end: the numbers are not its own."""
+    """The numbers are in shared memory."""
     file = tmp_path / "block"
     file.write_bytes(bytes(1 << 16))
     code = """

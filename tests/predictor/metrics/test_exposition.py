@@ -1,4 +1,4 @@
-"""One set of metrics of several processes: it adds up, and never goes down."""
+"""The metrics of several processes: sums that never decrease."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ class Service:
         self.metrics = [Metrics(counts) for counts in self.counts]
 
     def samples(self, asked=0):
-        """Every sample that one worker gives who was asked, from descriptors as a process has them."""
+        """Every sample that one worker renders, from the descriptors of its process."""
         seen = blocks.Blocks(self.memory)
         asked = Exposition("m", seen.worker(asked), seen.siblings(asked), seen.supervisor())
         return {
@@ -63,7 +63,7 @@ def test_every_worker_renders_the_same_sums(service):
 
 
 def test_a_replaced_worker_goes_on_adding(service):
-    """What the one before it served is forgotten, what it counted is not."""
+    """The previous process's state is cleared, its counts stay."""
     service.metrics[1].answered("/predict", 200, 0.1)
     service.metrics[1].observe(events.Swapped(None, version(7), "promoted", 0.1, "d"))
     assert service.samples()["predictor_workers", "7"] == 1
@@ -83,7 +83,7 @@ def test_a_replaced_worker_goes_on_adding(service):
 
 
 def test_the_gauges_show_a_worker_that_is_behind(service):
-    """By the version gauge and its identity, by the count of workers, and by the skew."""
+    """In the version gauge and its identity, the number of workers, and the skew."""
     for metrics, number in zip(service.metrics, (8, 7), strict=True):
         metrics.observe(events.RegistryAnswered(version(7), changed=True))
         metrics.observe(events.Swapped(None, version(7), "promoted", 0.1, "digest7"))
@@ -107,7 +107,7 @@ def test_the_gauges_show_a_worker_that_is_behind(service):
 
 
 def test_a_worker_that_cannot_load_is_seen(service):
-    """Since when one serves is that of the worker which is shown; a failure is anybody's."""
+    """The start time is that of the shown worker; a failure may be any worker's."""
     for metrics in service.metrics:
         metrics.observe(events.RegistryAnswered(version(7), changed=True))
         metrics.observe(events.Swapped(None, version(7), "promoted", 0.1, "digest7"))
@@ -136,7 +136,7 @@ def test_a_start_is_no_swap(service):
 
 
 def test_processor_time_of_a_dead_worker_is_not_lost(service):
-    """Counters do not go down: the supervisor's ended children count."""
+    """Counters do not decrease: ended children of the supervisor count."""
     before = service.samples()[("process_cpu_seconds_total",)]
     code = "import time\nwhile time.process_time() < 0.3: pass"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -144,7 +144,7 @@ def test_processor_time_of_a_dead_worker_is_not_lost(service):
 
 
 def test_processes_are_added_up(service):
-    """Memory and files of all; the start of the first."""
+    """Memory and files are sums; the start is that of the first process."""
     one = service.samples()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         service.counts[1].slots[service.counts[1].place("pid")] = other.pid
@@ -158,7 +158,7 @@ def test_processes_are_added_up(service):
 
 
 def test_shared_memory_has_no_file_and_little_of_it_is_used(service, tmp_path):
-    """No name in a folder, nothing to be left behind, and little of it taken."""
+    """It has no name in a folder, ends with its processes, and unused pages take no memory."""
     assert "memfd" in str(Path(f"/proc/self/fd/{service.memory}").readlink())
     found = os.fstat(service.memory)
     assert found.st_blocks * 512 < found.st_size / 50

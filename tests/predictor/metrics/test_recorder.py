@@ -1,4 +1,4 @@
-"""Every metric by its name, from the start, with labels that nobody outside can multiply."""
+"""Every metric exists from the start, and clients cannot create label values."""
 
 import asyncio
 import contextlib
@@ -56,14 +56,14 @@ def live(tmp_path):
 
 
 def test_every_metric_is_there_from_the_start(live):
-    """With its type and its help; a metric that is absent cannot alert."""
+    """With its type and help; an absent metric cannot alert."""
     families = list(text_string_to_metric_families(live.exposition.render().decode()))
     assert {f.name: f.type for f in families if f.name.startswith("predictor_")} == NAMES
     assert all(family.documentation for family in families)
 
 
 def test_monitored_series_start_at_zero(live):
-    """Before the first poll: nothing serves, nothing was said."""
+    """Before the first poll."""
     samples = live.samples()
     assert samples["predictor_model_version", "m"] == 0
     assert samples["predictor_desired_model_version", "m"] == 0
@@ -119,7 +119,7 @@ async def test_a_promotion_moves_the_gauges(live):
 
 
 async def test_desired_and_serving_differ_while_a_version_cannot_load(live):
-    """The difference is what ops alert on; the failure is counted by its stage."""
+    """The alert compares both gauges; the failure is counted by its stage."""
     await live.serve(1, classifier())
     await live.serve(2, b"garbage")
     samples = live.samples()
@@ -130,7 +130,7 @@ async def test_desired_and_serving_differ_while_a_version_cannot_load(live):
 
 
 async def test_a_failed_version_is_shown_until_it_serves_or_is_no_longer_desired(live):
-    """The number to look for in the log, and zero again once there is nothing to do."""
+    """It is zero again when the failure is over."""
 
     def failed():
         return live.samples()["predictor_failed_model_version", "m"]
@@ -168,7 +168,7 @@ async def test_since_when_a_version_serves(live):
 
 
 def test_lag_is_in_its_bucket(live):
-    """Of a quiet loop too: a histogram that is never filled tells nothing."""
+    """Also of an idle loop."""
     for seconds in (0.0, 0.0004, 0.3):
         live.metrics.lagged(seconds)
     samples, name = live.samples(), "predictor_event_loop_lag_seconds"
@@ -177,7 +177,7 @@ def test_lag_is_in_its_bucket(live):
 
 
 async def test_a_silent_registry_is_counted_and_its_last_answer_dated(live):
-    """The age of what is known can be alerted on."""
+    """An alert can use the age of the last response."""
     await live.serve(1, classifier())
     dated = live.samples()[("predictor_registry_last_success_timestamp_seconds",)]
     live.source.down = True
@@ -190,14 +190,14 @@ async def test_a_silent_registry_is_counted_and_its_last_answer_dated(live):
 
 
 def test_a_restored_version_is_counted_and_not_timed(live):
-    """A start from the cache says nothing about the time from word to swap."""
+    """A start from the cache does not count as a load."""
     live.metrics.observe(events.Swapped(None, version(1), "restored", 5.0, "d"))
     assert live.samples()[("predictor_load_duration_seconds_count",)] == 0
     assert live.samples()["predictor_swaps_total", "restored"] == 1
 
 
 def test_predictions_are_counted_by_class(live, tmp_path):
-    """And by the version that answered; a row without an answer is none."""
+    """And by version; a row without a prediction is not counted."""
     servable = servable_of(tmp_path, classifier(), number=9)
     answers = [Answer("malignant"), Answer("malignant"), Answer("benign")]
     live.metrics.ran(servable, Answers.of(servable.signature, answers), 0.001)
@@ -217,7 +217,7 @@ def test_numbers_do_not_become_labels(live, tmp_path):
 
 
 def test_many_classes_do_not_become_many_series(live, tmp_path):
-    """Beyond fifty they are counted together."""
+    """Further classes are counted together."""
     nodes = [
         helper.make_node("Softmax", ["X"], ["probabilities"], axis=1),
         helper.make_node("ArgMax", ["X"], ["label"], axis=1, keepdims=0),
@@ -236,7 +236,7 @@ def of_version(live, number):
 
 @pytest.mark.parametrize("rows", [1, 40])
 def test_text_of_clients_does_not_become_a_label_value(live, tmp_path, rows):
-    """A graph may give back a text of the record: it is counted with all others that no list names."""
+    """A graph may return text of the record: such predictions are counted together."""
     node = helper.make_node("Identity", ["name"], ["label"])
     shape = (None, 1)
     model = graph([node], [tensor("name", "string", shape)], [tensor("label", "string", shape)])
@@ -250,7 +250,7 @@ def test_text_of_clients_does_not_become_a_label_value(live, tmp_path, rows):
 
 @pytest.mark.parametrize("door", ["asgi", "fast lane"])
 async def test_nothing_of_a_request_is_in_the_metrics(live, door):
-    """Of paths, models, versions, outputs, headers and records, no text is in a label."""
+    """No text of paths, models, versions, outputs, headers or records becomes a label."""
     node = helper.make_node("Identity", ["name"], ["label"])
     shape = (None, 1)
     model = graph([node], [tensor("name", "string", shape)], [tensor("label", "string", shape)])
@@ -296,7 +296,7 @@ def test_several_targets_are_one_series(live, tmp_path):
 
 
 def test_a_version_loaded_again_with_other_classes_is_counted_by_the_new_ones(live, tmp_path):
-    """The list that counts is that of the graph that answered."""
+    """The classes are those of the graph that computed the rows."""
     for labels in (("a", "b"), ("a", "c")):
         servable = servable_of(tmp_path, classifier(labels=labels))
         live.metrics.ran(servable, servable.answer([(-1.0, 0.0)]), 0.001)
@@ -312,7 +312,7 @@ def test_each_class_is_there_with_the_first_answer_of_a_version(live, tmp_path):
 
 
 def test_counts_without_memory_are_reported(tmp_path):
-    """By one series that has its place from the start."""
+    """By one series that exists from the start."""
     counts = Counts(memoryview(mmap.mmap(-1, 1 << 15)))
     metrics, exposition = Metrics(counts), Exposition("m", counts)
     assert "predictor_counts_full 0.0" in exposition.render().decode()
@@ -340,7 +340,7 @@ def test_every_request_is_in_its_bucket(live):
 
 
 def test_a_row_without_an_answer_is_in_the_batch_and_in_no_class(live, tmp_path):
-    """What ONNX Runtime computed is one number, what was answered another."""
+    """Computed rows and answered rows are separate counts."""
     fault = InvalidRecord([FieldError("", "not finite")])
     for servable, answers in (
         (servable_of(tmp_path, regressor()), [Answer(1.0), fault]),
@@ -354,6 +354,6 @@ def test_a_row_without_an_answer_is_in_the_batch_and_in_no_class(live, tmp_path)
 
 
 def test_refused_requests_are_counted(live):
-    """Though it never was a request with an endpoint."""
+    """Though it has no endpoint."""
     live.metrics.refused(431)
     assert live.samples()["predictor_requests_total", "431", "other"] == 1

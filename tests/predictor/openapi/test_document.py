@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the serving version takes, and its examples work as they are."""
+"""The OpenAPI document describes the serving version, and its examples work unchanged."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ async def test_classes_are_the_serving_versions(live):
     [OURS, classifier(), classifier(labels=(3, 5)), one_input_per_column(), regressor(targets=2)],
 )
 async def test_the_example_works_unchanged(live, model):
-    """Pasted, it is answered 200, and the answer that is shown is the answer that comes."""
+    """The response is 200 and equals the example of the response."""
     await live.serve(1, model)
     schemas = (await document(live))["components"]["schemas"]
     response = await live.client.post("/predict", json=schemas["Record"]["example"])
@@ -86,7 +86,7 @@ async def test_the_example_works_unchanged(live, model):
     ],
 )
 async def test_every_example_of_a_scoring_body_works_unchanged(live, model, forms):
-    """In each form that the version takes, as many records as `/predict/batch` shows."""
+    """In each form, with as many records as in `/predict/batch`."""
     await live.serve(1, model)
     found = await document(live)
     content = found["paths"]["/invocations"]["post"]["requestBody"]["content"]
@@ -106,7 +106,7 @@ async def test_every_example_of_a_scoring_body_works_unchanged(live, model, form
 
 
 async def test_it_changes_with_the_version(live):
-    """Promote another model and the document is about that one; demote it and it is about none."""
+    """After a promotion it describes the new version; after a demotion none."""
     assert (await document(live))["components"]["schemas"]["Record"].get("properties") is None
     await live.serve(1, OURS)
     first = await document(live)
@@ -168,7 +168,7 @@ async def test_the_document_is_whole(live, model):
 
 
 async def test_every_route_of_the_contract_is_documented(live):
-    """A frontend finds what it was promised."""
+    """The response has the documented members."""
     assert set((await document(live))["paths"]) >= {
         "/predict", "/predict/batch", "/predict/explain", "/health", "/ready", "/model", "/metrics",
     }  # fmt: skip
@@ -185,7 +185,7 @@ async def test_names_of_any_kind_are_described(live):
 
 
 async def test_the_example_is_the_recorded_one(live):
-    """Real numbers tell more than zeros."""
+    """Real numbers are better examples than zeros."""
     await live.serve(1, OURS)
     assert Examples(live.reconciler.serving).record == {"mean_radius": 1.0, "mean_texture": 0.0}
 
@@ -198,7 +198,7 @@ async def test_the_document_is_json_without_surprises(live):
 
 
 async def test_every_operation_takes_and_gives_a_request_id(live):
-    """In each of its answers, the errors too; those that are made from the document read it there."""
+    """In each response, errors included."""
     found = await document(live)
     for path, _, operation in operations(found):
         assert {"$ref": "#/components/parameters/X-Request-ID"} in operation["parameters"], path
@@ -222,7 +222,7 @@ PROFILES = [
 
 
 async def test_features_say_what_they_are(live):
-    """Groups in order, descriptions, units, and where the training values lay: told, and no bound."""
+    """Groups in order, descriptions, units, and training ranges, which are not limits."""
     metadata = {"feature_names": NAMES, "feature_profiles": PROFILES}
     await live.serve(1, classifier(metadata=metadata))
     record = (await document(live))["components"]["schemas"]["Record"]
@@ -243,7 +243,7 @@ async def test_features_say_what_they_are(live):
 
 
 async def test_the_model_is_described_to_the_last_member(live):
-    """What `/model` answers has no member that its schema does not name, and none is missing."""
+    """The body of `/model` has exactly the members of its schema."""
     await live.serve(1, OURS)
     live.source.broken["2"] = "no such file"
     await live.say(version(2))
@@ -272,7 +272,7 @@ async def test_the_document_names_the_version(live):
 
 
 async def test_a_large_document_is_written_once_and_beside_the_event_loop(live):
-    """All who ask at the same time wait for the same one, and others are answered meanwhile."""
+    """Simultaneous requests wait for the same document; other requests are answered meanwhile."""
     await live.serve(1, regressor(10_000))
     asking = [asyncio.create_task(live.client.get("/openapi.json")) for _ in range(5)]
     began, longest, ticks = time.perf_counter(), 0.0, 0

@@ -1,4 +1,4 @@
-"""Every error in the document is one that the service answers: provoked, and compared with its example."""
+"""Every documented error is provoked and compared with its example."""
 
 import json
 
@@ -53,7 +53,7 @@ def shape(value):
 
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
 async def test_errors_of_clients_get_the_documented_responses(live, path):
-    """Text for text; the 422 too, which is what the serving version says of that record."""
+    """With the same texts; also the 422 of the serving version."""
     await live.serve(1, OURS)
     shown = await examples(live)
     record = dict(live.reconciler.serving.examples[0].record)
@@ -73,7 +73,7 @@ async def test_errors_of_clients_get_the_documented_responses(live, path):
 
 
 async def test_nothing_serving_gets_the_documented_response(live):
-    """The same shape and status; the reason differs with what the registry said."""
+    """The same form and status; the reason depends on the registry's response."""
     shown = await examples(live)
     for path, method in (("/predict", "POST"), ("/predict/batch", "POST"), ("/ready", "GET")):
         answer = await live.client.request(method, path, headers={**KEY, **JSON}, content="{}")

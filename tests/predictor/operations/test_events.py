@@ -1,4 +1,4 @@
-"""`GET /events`: a real client, a real socket, and what happens between the registry and what serves."""
+"""`GET /events` with a real client on a real socket."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ class Reader:
         raise EOFError
 
     async def next(self):
-        """The next event; signs of life are passed over."""
+        """The next event, without heartbeats."""
         fields = {}
         while "event" not in fields:
             fields = dict(line.split(": ", 1) for line in await self.block() if line[0] != ":")
@@ -88,7 +88,7 @@ async def stream(client, last=None):
 
 
 async def test_the_state_comes_first_and_then_what_happens(live, service):
-    """A promotion, a rollback, a failed load, none, the registry down and up: each as it happens."""
+    """A promotion, a rollback, a failed load, no version, an outage of the registry and its end."""
     await live.serve(3, OURS)
     async with stream(service) as reader:
         state = await reader.next()
@@ -133,7 +133,7 @@ async def test_the_state_comes_first_and_then_what_happens(live, service):
 
 
 async def test_a_client_that_reconnects_gets_the_missed_events(live, service):
-    """By the id of the last event that it saw; nothing twice, and no state between."""
+    """By the id of its last event; no event twice, and no state in between."""
     await live.serve(1, OURS)
     async with stream(service) as reader:
         seen = (await reader.next()).id
@@ -145,7 +145,7 @@ async def test_a_client_that_reconnects_gets_the_missed_events(live, service):
 
 @pytest.mark.parametrize("last", ["another-process", "deadbeef-1", "too-old"])
 async def test_a_client_that_missed_too_much_gets_the_state_anew(live, service, last):
-    """So does one that was told by another process, whose numbers say nothing here."""
+    """So does a client with an id of another process."""
     if last == "too-old":
         last = live.journal.id_of(1)
         for number in range(20):
@@ -159,7 +159,7 @@ def live_event(number):
 
 
 async def test_silence_is_broken_by_signs_of_life_and_no_timer_ends_it(live, service):
-    """Comments, which clients pass over; for longer than an idle connection or a body may take."""
+    """Comments, which clients ignore; for longer than the timeouts of connections and bodies."""
     async with stream(service) as reader:
         await reader.next()
         beats = [await reader.block() for _ in range(8)]  # 1.6 s
@@ -178,7 +178,7 @@ async def test_proxies_do_not_buffer_events(service):
 
 
 async def test_the_number_of_streams_is_limited(live, service):
-    """503 with `Retry-After`; who leaves makes room at once, and the gauge says how many there are."""
+    """503 with `Retry-After`. A client that leaves makes room at once; the gauge has the number."""
     async with stream(service), stream(service):
         assert live.samples()[("predictor_event_streams",)] == 2
         async with stream(service) as refused:
@@ -192,7 +192,7 @@ async def test_the_number_of_streams_is_limited(live, service):
 
 
 async def test_a_client_that_reads_nothing_is_dropped(live, service):
-    """What waits for it is bounded, by what a connection holds; then it has the time of a body, and no more."""
+    """The bytes that wait for it are limited by the connection's buffer; then it has the time limit of a body."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect(("127.0.0.1", service.base_url.port))
@@ -212,7 +212,7 @@ async def test_a_client_that_reads_nothing_is_dropped(live, service):
 
 
 async def test_a_client_that_only_stops_sending_has_left(live, service):
-    """There is no end of the answer to wait for."""
+    """The response has no end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(service.base_url.port))
     writer.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
     await reader.readuntil(b"retry: 2000")
@@ -237,7 +237,7 @@ async def test_the_end_of_the_service_ends_a_stream(live, service):
 
 
 async def test_a_stream_is_counted_from_its_start(live, service):
-    """Its hours are not in the durations; that it was asked for is."""
+    """Its duration is that of its start."""
     async with stream(service) as reader:
         await reader.next()
         await reader.block()
@@ -252,14 +252,14 @@ async def test_a_stream_is_counted_from_its_start(live, service):
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 async def test_only_get_and_head(service, method):
-    """Like all that is read here."""
+    """Like all operators' routes."""
     response = await service.request(method, "/events")
     assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_ends_a_stream_at_once(tmp_path, workers):
-    """Whole, long before what is in flight would be given up; of several workers each says who it is."""
+    """Completely, long before the shutdown timeout. With several workers, each event has the worker's number."""
     settings = {
         "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}",
         "PREDICTOR_SHUTDOWN_SECONDS": "60",

@@ -1,4 +1,4 @@
-"""The last things that happened, read on by several, with bounds on all of it."""
+"""The latest events, for several readers, with limits."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ def told(found):
 
 
 async def test_events_after_a_number_are_returned_in_order():
-    """From any place that is still known, and nothing twice."""
+    """From any number whose events are still kept, and no event twice."""
     journal = Journal()
     for number in (7, 8, 9):
         journal.observe(load(number))
@@ -35,7 +35,7 @@ async def test_events_after_a_number_are_returned_in_order():
 
 
 async def test_only_the_last_ones_are_kept():
-    """Who was away for too long is told that something is gone."""
+    """A reader that was away for too long learns that events are lost."""
     journal = Journal(kept=2)
     for number in range(5):
         journal.observe(load(number))
@@ -45,7 +45,7 @@ async def test_only_the_last_ones_are_kept():
 
 
 async def test_an_unchanged_response_of_the_registry_is_not_recorded():
-    """A poll every two seconds would push out everything else."""
+    """Otherwise polls would push out all other events."""
     journal = Journal()
     journal.observe(events.RegistryAnswered(version(1), changed=False))
     journal.observe(events.RegistryFailed("unreachable", "refused", None, first=False))
@@ -53,7 +53,7 @@ async def test_an_unchanged_response_of_the_registry_is_not_recorded():
 
 
 async def test_readers_wait_together_and_wake_together():
-    """For the next thing that happens."""
+    """For the next event."""
     journal = Journal(silence_seconds=LONG)
     waits = [asyncio.create_task(journal.wait(0, journal.wakeup)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -63,13 +63,13 @@ async def test_readers_wait_together_and_wake_together():
 
 
 async def test_silence_wakes_a_reader():
-    """So that it can give a sign of life."""
+    """So that it can send a heartbeat."""
     journal = Journal(silence_seconds=0.01)
     assert not await journal.wait(0, journal.wakeup)
 
 
 async def test_an_event_before_a_reader_waits_ends_its_wait():
-    """A key that is taken out while its client reads is a reason to look again, too."""
+    """Also a removed key wakes the reader."""
     journal = Journal(silence_seconds=LONG)
     wakeup = journal.wakeup
     journal.wake()
@@ -77,7 +77,7 @@ async def test_an_event_before_a_reader_waits_ends_its_wait():
 
 
 async def test_closing_wakes_readers_and_refuses_new_ones():
-    """The service does not wait for those who would read for ever."""
+    """The service does not wait for readers."""
     journal = Journal(silence_seconds=LONG)
     wait = asyncio.create_task(journal.wait(0, journal.wakeup))
     await asyncio.sleep(0)
@@ -88,7 +88,7 @@ async def test_closing_wakes_readers_and_refuses_new_ones():
 
 
 async def test_so_many_read_and_no_more():
-    """Who ends makes room, however it ends; each change is counted."""
+    """A reader that ends, for any reason, makes room; each change is counted."""
     counted = []
     journal = Journal(1, count=counted.append)
     with contextlib.suppress(ZeroDivisionError), journal.reading():
@@ -104,7 +104,7 @@ async def test_so_many_read_and_no_more():
     "given", [None, "", "-", "3", "x-3", "{mark}-", "{mark}--1", "{mark}-²", "{mark}-" + "9" * 5000]
 )
 async def test_an_id_of_another_process_has_no_number(given):
-    """A client may send anything; another process's numbers are not ours."""
+    """A client may send any text."""
     journal = Journal()
     mark = journal.id_of(0).partition("-")[0]
     assert journal.place_of(given and given.replace("{mark}", mark)) is None
@@ -137,14 +137,14 @@ HAPPENED = [
 
 @pytest.mark.parametrize(("event", "name", "fields"), HAPPENED)
 def test_each_thing_has_a_name_and_a_payload(event, name, fields):
-    """As the document says; a text is not longer than what many of can be kept."""
+    """As documented; long texts are shortened."""
     found = StreamEvent.of(event)
     assert (found.name, list(found.payload)) == (name, [*fields.split(), "at"])
     assert len(found.payload.get("reason", "")) <= 2000
 
 
 def test_the_document_has_every_event_with_its_fields():
-    """What is documented can happen, and what can happen is documented."""
+    """Every documented event exists, and every event is documented."""
     rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", EVENTS.read_text(), re.MULTILINE)
     documented = {name: re.findall(r"`(\w+)`", fields) for name, fields in rows}
     assert documented.pop("state") == []  # those of GET /model

@@ -1,4 +1,4 @@
-"""The page for clinicians: what is served, and under which rules."""
+"""The page: its files and their headers."""
 
 import re
 from collections.abc import AsyncIterator
@@ -59,7 +59,7 @@ async def test_every_file_comes_with_its_type_and_the_strict_headers(client, pat
 
 
 async def test_over_https_pages_send_strict_transport_security(tmp_path):
-    """For a day, and not for a year: a browser takes it for every port of the host."""
+    """For a day only, because browsers apply it to every port of the host."""
     live = Live(tmp_path, tls_certificate=tmp_path / "certificate.pem")
     for path in ("/", "/docs"):
         answer = await live.client.get(path)

@@ -1,4 +1,4 @@
-"""When a version was promoted, out of the tags that the trainer writes."""
+"""The time of a promotion, from the trainer's tags."""
 
 from datetime import UTC, datetime
 
@@ -22,7 +22,7 @@ def test_the_last_promotion_counts():
 
 
 def test_a_version_moved_out_of_production_has_no_promotion_time():
-    """It serves because somebody moved it by other means, who said no date."""
+    """If it serves, it was moved by other means, without a date."""
     assert promoted_at(moved(Place.PRODUCTION, NOON) | moved(Place.ARCHIVED, LATER)) is None
 
 

@@ -1,4 +1,4 @@
-"""`POST /webhooks/mlflow`: who may wake the service, once each, and what that can cost at most."""
+"""`POST /webhooks/mlflow`: valid and invalid deliveries, repetitions, and limits."""
 
 import asyncio
 import base64
@@ -28,14 +28,14 @@ PATH = "/webhooks/mlflow"
 
 
 def notice(name="m", entity="model_version_tag"):
-    """What MLflow's server sends, in its own form."""
+    """A body in the form of MLflow's server."""
     data = {"name": name, "version": "3", "key": "transition.1", "value": "{}"}
     now = "2026-11-23T19:00:00+00:00"
     return json.dumps({"entity": entity, "action": "set", "timestamp": now, "data": data}).encode()
 
 
 def signed(body, *, secret=SECRET, age=0.0, identity=None):
-    """MLflow's header fields, by its documentation and not by our code."""
+    """MLflow's header fields, from its documentation and not from our code."""
     identity, timestamp = identity or str(uuid.uuid4()), str(int(time.time() - age))
     content = f"{identity}.{timestamp}.".encode() + body
     mac = hmac.new(secret.encode(), content, hashlib.sha256).digest()
@@ -48,7 +48,7 @@ def signed(body, *, secret=SECRET, age=0.0, identity=None):
 
 
 class Counting:
-    """The source's question, counted, and taking a moment as a real one does."""
+    """A counted poll of the source, with a delay like a real one."""
 
     def __init__(self, source):
         self.asked = self.inside = self.most = 0
@@ -64,7 +64,7 @@ class Counting:
         return await self._ask()
 
     async def quiet(self):
-        """Return once nobody has asked for a while."""
+        """Return when there was no poll for a while."""
         seen = -1
         while seen != self.asked:
             seen = self.asked
@@ -80,7 +80,7 @@ def secret_file(tmp_path):
 
 @pytest.fixture
 async def live(tmp_path, secret_file):
-    """A service that has looked at the registry once, and looks again when it is woken."""
+    """A service that has polled once, and polls again after a delivery."""
     made = Live(tmp_path / "service", webhook_secret_file=secret_file)
     made.questions = Counting(made.source)
     made.service.poller.start()
@@ -96,13 +96,13 @@ async def deliver(live, body, headers):
 
 
 def outcomes(live):
-    """How many deliveries had each outcome, those that happened."""
+    """The number of deliveries of each outcome, without zeros."""
     family = "predictor_webhook_deliveries_total"
     return {k[1]: v for k, v in live.samples().items() if k[0] == family and v}
 
 
 async def test_a_signed_delivery_asks_the_registry_at_once(live):
-    """Whatever it says happened: it only means that something did."""
+    """Whatever it contains, it only means that something changed."""
     body = notice()
     response = await deliver(live, body, signed(body))
     assert (response.status_code, response.json()) == (202, {"outcome": "accepted"})
@@ -113,7 +113,7 @@ async def test_a_signed_delivery_asks_the_registry_at_once(live):
 
 @pytest.mark.parametrize("body", [notice("another"), notice(entity="prompt_version_tag")])
 async def test_a_delivery_about_another_model_is_ignored(live, body):
-    """With a success: MLflow did nothing wrong."""
+    """With 200, because it is no fault of MLflow."""
     response = await deliver(live, body, signed(body))
     assert (response.status_code, response.json()) == (200, {"outcome": "ignored"})
     await live.questions.quiet()
@@ -126,7 +126,7 @@ NESTED, LONG, TEXT = b"[" * 60000, b" " * 65537, b"\xff{"
 
 
 def good(leave_out=None, **changed):
-    """The header fields of a good delivery of BODY, made now, but for what is changed."""
+    """The header fields of a valid delivery of BODY, with these changes."""
     fields = {
         **signed(BODY),
         **{f"X-MLflow-{name.replace('_', '-')}": v for name, v in changed.items()},
@@ -171,7 +171,7 @@ def unversioned():
     ],
 )
 async def test_an_invalid_delivery_changes_nothing(live, body, headers, status, outcome):
-    """It is refused in the one shape of an error, counted, and the registry is not asked."""
+    """It gets an error in the usual form and is counted; there is no poll."""
     response = await deliver(live, body, headers())
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
@@ -181,7 +181,7 @@ async def test_an_invalid_delivery_changes_nothing(live, body, headers, status, 
 
 
 async def test_a_delivery_counts_once(live):
-    """409, after which MLflow does not try again; one that was forged before is no obstacle."""
+    """409, after which MLflow does not try again. An earlier forged delivery with the same id does not count."""
     headers = signed(BODY, identity="one")
     forged = signed(BODY, secret="another", identity="one")
     codes = [
@@ -195,7 +195,7 @@ async def test_a_delivery_counts_once(live):
 
 
 async def test_a_flood_asks_no_two_questions_at_a_time(live):
-    """Two thousand good deliveries on ten connections: few questions, one after the other."""
+    """Two thousand valid deliveries on ten connections: few polls, one after the other."""
     flood = [
         b"".join(
             request("POST", PATH, *map(": ".join, signed(BODY).items()), body=BODY)
@@ -226,7 +226,7 @@ async def sent(server, requests):
 
 
 async def test_a_flood_of_refused_ones_does_not_fill_the_log(live):
-    """One line that says how it began; none says what was in it."""
+    """One line about the start of the flood, without its content."""
     body = notice("MARKED")
     with capture_logs() as lines:
         for _ in range(50):
@@ -237,7 +237,7 @@ async def test_a_flood_of_refused_ones_does_not_fill_the_log(live):
 
 
 async def test_without_a_secret_there_is_no_endpoint(tmp_path):
-    """Neither an answer but 404, nor a word in the document."""
+    """404, and not in the document."""
     live = Live(tmp_path)
     response = await live.client.post(PATH, content=BODY, headers=good())
     assert response.status_code == 404
@@ -246,7 +246,7 @@ async def test_without_a_secret_there_is_no_endpoint(tmp_path):
 
 
 async def test_the_document_describes_it(live):
-    """Its header fields, and every code that it answers with."""
+    """Its header fields and all status codes."""
     operation = (await live.client.get("/openapi.json")).json()["paths"][PATH]["post"]
     own = [each["name"] for each in operation["parameters"] if "$ref" not in each]
     assert set(own) == set(good()) - {"Content-Type"}
@@ -255,14 +255,14 @@ async def test_the_document_describes_it(live):
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
 async def test_only_post(live, method):
-    """405 that says so."""
+    """405."""
     response = await live.client.request(method, PATH)
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
 
 class TestSecrets:
     async def test_each_line_is_one(self, live, secret_file):
-        """While they are exchanged, both are good; no restart is needed."""
+        """During a change both are valid; no restart is needed."""
         assert (await deliver(live, BODY, signed(BODY, secret="new"))).status_code == 403
         secret_file.write_text(f"{SECRET}\r\n\n  new  \n")
         secrets = live.service.deliveries._secrets
@@ -271,7 +271,7 @@ class TestSecrets:
         assert (await deliver(live, BODY, signed(BODY))).status_code == 202
 
     async def test_a_file_that_breaks_changes_nothing(self, secret_file):
-        """The secrets of before stay, and the log says so once."""
+        """The previous secrets stay valid; one log line."""
         secrets = WebhookSecrets(secret_file)
         with capture_logs() as lines:
             for content in ("", "", None, "new\n# a comment", "new"):
@@ -288,7 +288,7 @@ class TestSecrets:
         assert SECRET not in str(lines)
 
     async def test_the_file_is_not_read_for_every_delivery(self, secret_file):
-        """Once a second at most: a flood costs no disk."""
+        """Once a second at most, also during a flood."""
         secrets = WebhookSecrets(secret_file)
         await secrets.latest()
         secret_file.unlink()
@@ -296,7 +296,7 @@ class TestSecrets:
 
     @pytest.mark.parametrize("content", [None, b"", b" \n\t\n", b"x" * 70_000])
     def test_an_unusable_secret_file_is_a_wrong_setting(self, tmp_path, content):
-        """Rather no service than one that nobody can wake."""
+        """The service does not start."""
         path = tmp_path / "secret"
         if content is not None:
             path.write_bytes(content)
@@ -306,7 +306,7 @@ class TestSecrets:
 
 class TestSeen:
     def test_an_id_is_forgotten_when_its_delivery_would_be_stale(self):
-        """Memory holds five minutes of them."""
+        """Ids of five minutes are kept."""
         seen = SeenDeliveries(300)
         seen.check("a", 1000, 1000)
         with pytest.raises(DeliveryRepeated):
@@ -317,7 +317,7 @@ class TestSeen:
         assert len(seen._ids) == len(seen._oldest_first) == 1
 
     def test_an_id_forgotten_for_lack_of_memory_is_refused_if_it_comes_again(self):
-        """Nothing that is as old as that is taken any more; what is newer is."""
+        """Deliveries as old as a forgotten id are refused; newer ones are accepted."""
         seen = SeenDeliveries(300, max_ids=2)
         for at, identity in enumerate("abc", 1000):
             seen.check(identity, at, 1010)
@@ -331,7 +331,7 @@ class TestSeen:
 
 
 def test_repeated_refusals_are_logged_rarely():
-    """The first time, and later how often since."""
+    """The first time at once, later with their number."""
     now = [0.0]
     seldom = LogThrottle(10, lambda: now[0])
     said = []

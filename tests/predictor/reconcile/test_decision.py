@@ -1,4 +1,4 @@
-"""The policy as a table: what the registry says against what serves."""
+"""The decision as a table: the desired version against the serving one."""
 
 import pytest
 
@@ -50,12 +50,12 @@ def failed(version, retry_at=10.0):
 def test_every_case_has_one_action(  # noqa: PLR0917  a table's columns
     aspired, serving, failure, now, setting, action
 ):
-    """Level-triggered: nothing but what is now decides."""
+    """Level-triggered: only the present state decides."""
     assert decide(aspired, serving, failure, now, setting) == action
 
 
 def test_the_delay_doubles_up_to_a_limit():
-    """A version that never loads is tried for ever, and seldom."""
+    """A version that never loads is tried again forever, with long delays."""
     assert [retry_delay(n, 2) for n in (1, 2, 3, 4)] == [2, 4, 8, 16]
     assert retry_delay(9, 2) == retry_delay(10_000, 2) == 300
     assert retry_delay(1, 3600) == 300
@@ -78,5 +78,5 @@ def test_the_delay_doubles_up_to_a_limit():
     ],
 )
 def test_the_reason_for_nothing_is_the_nearest_one(known, failure, loading, words):
-    """Whoever asked for a prediction learns what stands in the way."""
+    """The client gets the reason why there is no prediction."""
     assert words in why_nothing(known, failure, loading)

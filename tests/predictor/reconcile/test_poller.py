@@ -51,12 +51,12 @@ async def poller(polls):
 
 
 async def test_the_first_poll_is_immediate(poller, polls):
-    """A replica does not serve nothing for one interval."""
+    """Otherwise a replica would serve nothing for one interval."""
     await polls.reach(1)
 
 
 async def test_a_poll_does_not_keep_the_context_of_its_request(poller, polls):
-    """Nor does any later poll: the log does not name a request that was answered long ago."""
+    """Nor does any later poll: log lines about the registry have no id of an old request."""
     await polls.reach(1)
     with bound_contextvars(request_id="7"):
         poller.poll_now()
@@ -101,7 +101,7 @@ async def test_polls_never_overlap(polls):
 
 
 async def test_a_poll_that_fails_is_not_the_last():
-    """A fault of ours must not end the polls."""
+    """A bug must not end the polls."""
     calls = 0
 
     async def faulty():
@@ -175,7 +175,7 @@ def test_the_poll_after_a_poll_is_the_next_one(workers, seconds):
 
 
 async def test_after_a_gap_there_is_one_poll(polls):
-    """However many polls the process slept through."""
+    """However many polls it missed."""
     poller = Poller(polls, 0.02)
     poller.start()
     await polls.reach(1)

@@ -1,4 +1,4 @@
-"""The table "what the registry says", row by row, with a source that a test directs."""
+"""The effects of the registry's responses (docs/faults.md), with a source that the test controls."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ A, B, C = version(1), version(2), version(3)
 
 
 class World:
-    """One reconciler, the source that it asks, and what it told."""
+    """A reconciler, its source, and its events."""
 
     def __init__(self, folder, loader=load, **options):
         self.source = FakeSource(folder)
@@ -34,7 +34,7 @@ class World:
         self.restart()
 
     def restart(self):
-        """The same disk and the same registry, another process."""
+        """A new process with the same disk and registry."""
         builder = Builder(self.source.fetch, self.loader, 300)
         self.reconciler = Reconciler(self.source, builder, self.heard, **self.options)
 
@@ -70,7 +70,7 @@ async def world(tmp_path):
 
 
 async def test_the_first_version_is_loaded(world):
-    """Told, fetched, built, swapped, remembered."""
+    """The version is named, fetched, built, swapped in and saved."""
     await world.told(A)
     assert world.serving == 1
     assert [type(e) for e in world.heard.events] == [
@@ -89,7 +89,7 @@ async def test_another_version_is_swapped_in(world):
 
 
 async def test_the_same_version_is_left_alone(world):
-    """A poll that finds nothing new loads nothing and says nothing new."""
+    """A poll without a change loads nothing and reports nothing."""
     for _ in range(3):
         await world.told(A)
     assert world.source.fetched == ["1"]
@@ -97,14 +97,14 @@ async def test_the_same_version_is_left_alone(world):
 
 
 async def test_a_reused_number_is_loaded_anew(world):
-    """Version 1 that was deleted and made again is another model."""
+    """A version 1 that was deleted and created again is another model."""
     await world.told(A)
     await world.told(version(1, created=99))
     assert world.source.fetched == ["1", "1"]
 
 
 async def test_no_version_stops_serving(world):
-    """Only an authorised model may answer, and the reason is told."""
+    """Only an authorised model may serve; the error has the reason."""
     await world.told(A)
     await world.told(None)
     assert world.serving is None
@@ -132,7 +132,7 @@ async def test_no_version_keeps_serving_where_that_was_chosen(tmp_path):
     ],
 )
 async def test_a_registry_that_fails_changes_nothing(tmp_path, error, outcome):
-    """What serves goes on, however the registry fails; how stale that is can be seen."""
+    """The serving version stays, however the registry fails; the age of the last response is visible."""
 
     class Failing(FakeSource):
         async def aspired(self):
@@ -160,7 +160,7 @@ async def test_a_registry_that_fails_changes_nothing(tmp_path, error, outcome):
 
 
 async def test_a_version_that_cannot_be_loaded_changes_nothing(world):
-    """A goes on; B's failure is told, with its stage."""
+    """A keeps serving; B's failure is reported with its stage."""
     await world.told(A)
     world.source.broken["2"] = "no such file"
     await world.told(B)
@@ -180,7 +180,7 @@ async def test_a_failed_version_is_not_tried_at_every_poll(world):
 
 
 async def test_a_failed_version_is_tried_again_with_a_growing_delay(tmp_path):
-    """And served when it can be."""
+    """It serves when it can be loaded."""
     world = World(tmp_path, retry_seconds=0)
     world.source.broken["2"] = "no such file"
     for _ in range(3):
@@ -199,7 +199,7 @@ async def test_a_failed_version_is_tried_again_with_a_growing_delay(tmp_path):
 
 
 async def test_a_failed_version_is_tried_at_once_when_the_registry_changes(world):
-    """An edited tag is a reason; no delay is waited for."""
+    """An edited tag is enough."""
     world.source.broken["2"] = "no such file"
     await world.told(B)
     world.source.broken.clear()
@@ -208,7 +208,7 @@ async def test_a_failed_version_is_tried_at_once_when_the_registry_changes(world
 
 
 async def test_a_failed_version_is_tried_at_once_when_its_files_are_replaced(world):
-    """And not while they are as they were."""
+    """Unchanged files wait for the delay."""
     world.source.broken["2"] = "no such file"
     world.source.listings["2"] = "MLmodel 100"
     await world.told(B)
@@ -222,7 +222,7 @@ async def test_a_failed_version_is_tried_at_once_when_its_files_are_replaced(wor
 
 
 async def test_a_failure_is_forgotten_when_another_version_is_named(world):
-    """The last failure that is shown is about what should serve."""
+    """Only a failure of the desired version is shown."""
     world.source.broken["2"] = "no such file"
     await world.told(B)
     await world.told(A)
@@ -244,7 +244,7 @@ async def test_a_fault_of_ours_does_not_end_the_polls(tmp_path):
 
 
 async def test_a_to_b_to_a_ends_at_a(world):
-    """B, given up half way, never serves."""
+    """B, whose load was cancelled, never serves."""
     world.source.held["2"] = asyncio.Event()
     await world.told(A)
     await world.told(B, settle=False)
@@ -257,7 +257,7 @@ async def test_a_to_b_to_a_ends_at_a(world):
 
 
 async def test_a_newer_promotion_supersedes_a_load(world):
-    """The last word counts, also where the first load would have been quicker."""
+    """The last response counts, even if the first load would have been faster."""
     world.source.held["2"] = asyncio.Event()
     await world.told(A)
     await world.told(B, settle=False)
@@ -281,7 +281,7 @@ async def test_a_load_that_goes_on_is_not_started_twice(world):
 
 
 async def test_a_version_demoted_while_it_loads_never_serves(world):
-    """None while B loads: A stops, B is given up."""
+    """No version is desired while B loads: A stops, and B's load is cancelled."""
     world.source.held["2"] = asyncio.Event()
     await world.told(A)
     await world.told(B, settle=False)
@@ -315,7 +315,7 @@ async def test_a_build_that_was_given_up_does_not_swap(tmp_path):
 
 
 async def test_the_registry_failing_during_a_load_does_not_end_it(world):
-    """Its last word stands."""
+    """Its last response counts."""
     world.source.held["1"] = asyncio.Event()
     await world.told(A, settle=False)
     world.source.down = True
@@ -327,7 +327,7 @@ async def test_the_registry_failing_during_a_load_does_not_end_it(world):
 
 class TestStartWithoutTheRegistry:
     async def test_the_last_verified_version_serves(self, world):
-        """And says so."""
+        """The event has the reason."""
         await world.told(A)
         world.restart()
         await world.unreachable()
@@ -336,13 +336,13 @@ class TestStartWithoutTheRegistry:
         assert world.reconciler.registry_status.fault is not None
 
     async def test_nothing_was_verified(self, world):
-        """503 that says so, without the registry's address; `/model` has the fault."""
+        """503 with the reason, without the registry's address; `/model` has the details."""
         await world.unreachable()
         with pytest.raises(NothingServing, match="has not said which version may serve"):
             world.reconciler.require_serving()
 
     async def test_it_is_restored_once(self, world):
-        """Not at every poll that fails."""
+        """Not at every failed poll."""
         await world.told(A)
         world.restart()
         await world.unreachable()
@@ -360,7 +360,7 @@ class TestStartWithoutTheRegistry:
         assert world.source.fetched == (["1", "2"] if says == B else ["1"])
 
     async def test_a_demoted_version_does_not_come_back(self, world):
-        """Withdrawn, restarted, registry down: nothing was authorised last."""
+        """Withdrawn, restarted, registry down: no version is authorised."""
         await world.told(A)
         await world.told(None)
         world.restart()
@@ -368,7 +368,7 @@ class TestStartWithoutTheRegistry:
         assert world.serving is None
 
     async def test_a_version_demoted_after_a_restart_does_not_come_back(self, world):
-        """Demoted between two lives: the new process saw it, and the third one must not forget."""
+        """The second process saw the demotion; the third one must not serve the version."""
         await world.told(A)
         world.restart()
         await world.told(None)
@@ -377,7 +377,7 @@ class TestStartWithoutTheRegistry:
         assert world.serving is None
 
     async def test_a_kept_version_comes_back(self, tmp_path):
-        """Where `keep` was chosen, what serves is what is remembered."""
+        """With `keep`, the serving version is the saved one."""
         world = World(tmp_path, when_none="keep")
         await world.told(A)
         await world.told(None)
@@ -408,7 +408,7 @@ class TestStartWithoutTheRegistry:
 
     @pytest.mark.parametrize("says", [C, None])
     async def test_the_registry_speaks_while_memory_is_read(self, world, says):
-        """B failed and A was being looked up: what is said meanwhile counts, A never serves."""
+        """B failed and A is being restored: a response meanwhile counts, and A never serves."""
         await world.told(A)
         world.restart()
         world.source.broken["2"] = "the store is away"
@@ -425,7 +425,7 @@ class TestStartWithoutTheRegistry:
         assert (1, "restored") not in world.swaps
 
     async def test_a_version_that_no_longer_loads(self, tmp_path):
-        """Is a failed load, and tried at once when the registry is back."""
+        """It is a failed load, tried again at once when the registry is back."""
         world = World(tmp_path)
         broken = write_artifact(tmp_path / "broken", b"garbage")
         world.source.verified = (A, broken)
@@ -435,7 +435,7 @@ class TestStartWithoutTheRegistry:
         assert world.serving == 1
 
     async def test_a_registry_that_spoke_is_not_replaced_by_memory(self, world):
-        """Once it said `none`, an outage does not bring an old version back."""
+        """After a response without a version, an outage does not bring an old version back."""
         await world.told(None)
         world.source.verified = (A, world.source.files(A))
         await world.unreachable()
@@ -464,7 +464,7 @@ class TestStartWithoutTheRegistry:
 
 
 async def test_a_slow_write_of_an_older_version_does_not_outlive_a_newer_one(world):
-    """The disk ends at what serves, in whatever order its writes are done."""
+    """The disk has the serving version at the end, in whatever order the writes finish."""
     first = asyncio.Event()
     world.source.slow_writes = [first]
     await world.told(A, settle=False)
@@ -490,7 +490,7 @@ async def test_a_slow_write_does_not_outlive_a_withdrawal(world):
 
 
 async def test_a_cache_failure_is_reported_and_changes_nothing_else(world):
-    """The version serves from memory; the next one that is written down ends the fault."""
+    """The version serves from memory; the next successful write ends the fault."""
     world.source.disk_full = True
     await world.told(A)
     await until(lambda: world.reconciler.cache_fault is not None)
@@ -504,7 +504,7 @@ async def test_a_cache_failure_is_reported_and_changes_nothing_else(world):
 
 
 async def test_closing_gives_up_a_load(world):
-    """Without waiting for it; what serves goes on serving."""
+    """Without waiting for it; the serving version stays."""
     world.source.held["2"] = asyncio.Event()
     await world.told(A)
     await world.told(B, settle=False)
@@ -515,7 +515,7 @@ async def test_closing_gives_up_a_load(world):
 
 
 async def test_an_old_servable_is_freed(world):
-    """Nothing holds a version that was swapped out, not even the one before."""
+    """No reference keeps a version in memory after a swap."""
     await world.told(A)
     old = weakref.ref(world.reconciler.serving)
     await world.told(B)
@@ -524,7 +524,7 @@ async def test_an_old_servable_is_freed(world):
 
 
 async def test_many_reconciles_at_once_ask_one_after_the_other(world):
-    """Answers cannot overtake each other."""
+    """Responses cannot overtake each other."""
     inside = most = 0
     asked = world.source.aspired
 
@@ -544,7 +544,7 @@ async def test_many_reconciles_at_once_ask_one_after_the_other(world):
 
 
 async def test_load_errors_carry_their_stage(tmp_path):
-    """Whatever stage the loader names is the stage that is told."""
+    """The failure has the stage of the loader's error."""
 
     def refuse(version, fetched, interrupt):
         raise LoadError("examples", "answers otherwise")
@@ -557,7 +557,7 @@ async def test_load_errors_carry_their_stage(tmp_path):
 
 
 async def test_a_bug_in_a_poll_is_reported(tmp_path):
-    """Counted, shown and logged (`registry_internal`), not lost in the scheduler; what serves goes on, polls too."""
+    """Counted, shown and logged (`registry_internal`), not lost in the scheduler; the version and the polls go on."""
     world = World(tmp_path)
     await world.told(A)
     asked = world.source.aspired

@@ -1,4 +1,4 @@
-"""A slow load blocks nothing: neither requests nor polls nor shutdown; and builds stand in a queue."""
+"""A slow load blocks neither requests, polls nor shutdown; builds run one after the other."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ RECORDS = b'{"instances": [{"feature_0": 1.5, "feature_1": 2}, {"feature_0": 3, 
 
 
 class SlowBuilds:
-    """A loader whose builds of chosen versions last until they are let go."""
+    """A loader whose builds of some versions last until the test releases them."""
 
     def __init__(self, *slow):
         self.slow = slow
@@ -77,7 +77,7 @@ async def told(reconciler, says):
 
 
 async def test_builds_stand_in_a_queue_of_one(reconciler, builds):
-    """However often the registry changes its mind, one build runs and only the last one waits."""
+    """However often the registry changes, one build runs and only the last one waits."""
     await told(reconciler, B)
     await builds.begun(2)
     for number in (3, 4, 5, 6, 7):
@@ -107,7 +107,7 @@ async def test_there_and_back_many_times_builds_nothing_beside(reconciler, build
 
 
 async def test_polls_go_on_during_a_slow_build(reconciler, builds):
-    """Each look asks the registry and ends, and starts no second build."""
+    """Each poll ends, and starts no second build."""
     await told(reconciler, B)
     await builds.begun(2)
     for _ in range(3):
@@ -118,7 +118,7 @@ async def test_polls_go_on_during_a_slow_build(reconciler, builds):
 
 
 async def test_closing_does_not_wait_for_a_slow_build(reconciler, builds):
-    """And the build, which nobody waits for, does not swap afterwards."""
+    """The abandoned build does not swap afterwards."""
     await told(reconciler, A)
     await reconciler.settled()
     await told(reconciler, B)
@@ -159,7 +159,7 @@ async def test_every_endpoint_answers_during_a_slow_build(tmp_path, builds):
 
 
 async def test_every_endpoint_answers_during_a_slow_fetch(tmp_path):
-    """A registry that gives the files slowly is no reason to wait."""
+    """Also while a slow registry delivers the files."""
     live = Live(tmp_path)
     await live.serve(1, regressor())
     live.source.held["2"] = asyncio.Event()
@@ -173,7 +173,7 @@ async def test_every_endpoint_answers_during_a_slow_fetch(tmp_path):
 
 
 class SlowRuns:
-    """An ONNX Runtime session whose runs last until they are let go, once they are held."""
+    """An ONNX Runtime session whose runs can be held until the test releases them."""
 
     def __init__(self, session):
         self._run = session.run
@@ -188,7 +188,7 @@ class SlowRuns:
 
 
 async def test_an_old_servable_lives_until_its_last_answer_and_no_longer(tmp_path):
-    """A batch that began on it is answered by it, after the swap; then nothing holds it."""
+    """A batch that started on it is computed by it, also after the swap; then it is freed."""
     sessions = {}
 
     def slow_runs(version, *files, **options):
@@ -222,7 +222,7 @@ async def test_an_old_servable_lives_until_its_last_answer_and_no_longer(tmp_pat
 
 
 async def test_a_disk_that_hangs_blocks_no_poll(tmp_path):
-    """Neither a write of what serves nor a read of what served last holds up the registry's word."""
+    """A hanging write to the cache does not delay the registry's response."""
     source = FakeSource(tmp_path)
     reconciler = _reconciler(source, load)
     source.slow_writes += [asyncio.Event(), asyncio.Event()]
@@ -239,7 +239,7 @@ async def test_a_disk_that_hangs_blocks_no_poll(tmp_path):
 
 
 async def test_a_disk_that_hangs_at_the_start_blocks_no_poll(tmp_path):
-    """The registry is down, what served last cannot be read, and then the registry is back."""
+    """The registry is down, the cache cannot be read, and then the registry is back."""
 
     class HungDisk(FakeSource):
         async def last_verified(self):

@@ -134,7 +134,7 @@ def test_scopes_are_kept_apart(cache, tmp_path, files):
 
 @pytest.mark.parametrize("another", [version(1, created=7), version(2)])
 def test_a_reused_number_is_not_served_from_memory(cache, another, files):
-    """Version 1 that was deleted and made again is another model."""
+    """A version 1 that was deleted and created again is another model."""
     cache.remember(A, files())
     assert cache.find(another) is None
 

@@ -1,4 +1,4 @@
-"""What goes wrong is on the span of what went wrong, and a record's values are on none."""
+"""Errors are on the span of the failed work; no span has values of a record."""
 
 import json
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ async def test_a_registry_that_is_down_fails_the_reconcile(traced):
 
 
 async def test_files_that_do_not_come_fail_the_fetch(traced):
-    """And nothing is loaded or swapped."""
+    """Nothing is loaded or swapped."""
     traced.source.broken["1"] = "no such file"
     await traced.promote(1)
     (span,) = traced.spans("fetch")
@@ -78,7 +78,7 @@ async def test_files_that_do_not_come_fail_the_fetch(traced):
 
 
 async def test_a_stage_that_fails_is_the_last_one(traced):
-    """Both it and the load around it say why; what comes after it never began."""
+    """It and the load around it have the reason; there are no spans of later stages."""
     traced.source.files = lambda each: write_artifact(traced.source._folder, b"no graph")
     await traced.promote(1)
     (load,), (session,) = traced.spans("load"), traced.spans("session")
@@ -89,7 +89,7 @@ async def test_a_stage_that_fails_is_the_last_one(traced):
 
 
 async def test_a_prediction_that_cannot_be_made_fails_without_its_values(traced):
-    """Nothing serving is a fault of the service; a wrong record is not, and is not quoted."""
+    """Nothing serving is an error of the service; a wrong record is not, and is not quoted."""
     with pytest.raises(NothingServing):
         await traced.batcher.predict(b'{"x0": 1}')
     traced.source.files = lambda each: write_artifact(traced.source._folder, classifier())
@@ -105,7 +105,7 @@ async def test_a_prediction_that_cannot_be_made_fails_without_its_values(traced)
 
 
 async def test_other_protocols_are_traced_too(traced):
-    """A question and work in a thread each have a span that names the version that was asked."""
+    """A request and work in a thread each have a span with the model version."""
     traced.source.files = lambda each: write_artifact(traced.source._folder, classifier())
     await traced.promote(1)
 

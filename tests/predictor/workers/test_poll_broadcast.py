@@ -1,4 +1,4 @@
-"""What one worker hears reaches the others, once, and whoever hears the end of the line knows."""
+"""A changed response of the registry reaches the other workers once; the end of the supervisor is noticed."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from tests.predictor.parts import version
 
 
 class Worker:
-    """A worker's broadcast, what it was told to do, and the supervisor's end of its line."""
+    """A worker's broadcast, its calls, and the supervisor's end of its socket."""
 
     def __init__(self):
         self.supervisor, theirs = socket.socketpair()
@@ -24,11 +24,11 @@ class Worker:
         self.broadcast.listen(self.looked.set, self.ended.set)
 
     async def tells(self):
-        """The next line that it tells."""
+        """The next line that it sends."""
         return await self._loop.sock_recv(self.supervisor, 65)
 
     async def has_told(self):
-        """What it has told the supervisor by now, some time after it could."""
+        """The lines that it has sent, after a while."""
         await asyncio.sleep(0.15)
         try:
             return self.supervisor.recv(4096)
@@ -51,7 +51,7 @@ async def workers():
 
 
 async def test_a_change_is_sent_once_and_not_sent_back(workers):
-    """The other finds the same, and has nothing to add."""
+    """The other worker gets the same response and sends nothing."""
     first, second = workers
     first.broadcast.observe(RegistryAnswered(version(7), changed=True))
     line = await first.tells()
@@ -62,7 +62,7 @@ async def test_a_change_is_sent_once_and_not_sent_back(workers):
 
 
 async def test_a_worker_with_a_newer_response_sends_it(workers):
-    """What came between the two looks must not wait for the next turn."""
+    """Otherwise the change would wait for the next poll."""
     first, second = workers
     first.broadcast.observe(RegistryAnswered(version(7), changed=True))
     await second.hears(await first.tells())
@@ -73,7 +73,7 @@ async def test_a_worker_with_a_newer_response_sends_it(workers):
 
 
 async def test_a_change_back_is_sent_too(workers):
-    """From 1 to 2 to 1; that none should serve is news as well."""
+    """From 1 to 2 to 1, and to no version."""
     first, _ = workers
     lines = []
     for aspired in (version(1), version(2), version(1), None):
@@ -84,7 +84,7 @@ async def test_a_change_back_is_sent_too(workers):
 
 
 async def test_a_registry_that_contradicts_itself_makes_no_storm(workers):
-    """What changes again and again is told now and then, and at last as it is by then."""
+    """Frequent changes are sent with pauses, and the last one is always sent."""
     first, second = workers
     for number in range(1, 100):
         first.broadcast.observe(RegistryAnswered(version(number), changed=True))
@@ -97,7 +97,7 @@ async def test_a_registry_that_contradicts_itself_makes_no_storm(workers):
 
 
 async def test_an_unchanged_response_is_not_sent(workers):
-    """An answer like the one before, or none at all."""
+    """An unchanged response, or a failed poll."""
     first, _ = workers
     first.broadcast.observe(RegistryAnswered(version(7), changed=False))
     first.broadcast.observe(RegistryFailed("unreachable", "r", None, first=True))
@@ -105,7 +105,7 @@ async def test_an_unchanged_response_is_not_sent(workers):
 
 
 async def test_the_end_of_the_supervisor_is_noticed_and_sending_to_it_does_not_fail(workers):
-    """Whatever the event loop does at that time."""
+    """Even if the event loop is blocked."""
     first, _ = workers
     first.supervisor.close()
     await asyncio.to_thread(first.ended.wait)

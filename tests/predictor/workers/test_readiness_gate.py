@@ -1,4 +1,4 @@
-"""A worker takes connections when it serves, or knows that nothing will."""
+"""A worker accepts connections when it serves, or when no version will serve."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ def live(tmp_path, gate):
 
 
 async def test_it_waits_for_the_load(live, gate):
-    """And not for what follows it, such as writing the version down."""
+    """And not for later work, such as saving the version."""
     live.source.says = version(7)
     live.source.held["7"] = asyncio.Event()
     live.source.slow_writes.append(asyncio.Event())
@@ -39,7 +39,7 @@ async def test_it_waits_for_the_load(live, gate):
 
 @pytest.mark.parametrize("fault", ["none is named", "it cannot be loaded", "the registry is down"])
 async def test_it_does_not_wait_if_no_version_will_serve(live, gate, fault):
-    """Whoever asks is told at once that nothing serves, and why."""
+    """Clients get 503 with the reason at once."""
     live.source.says = None if fault == "none is named" else version(7)
     live.source.broken = {"7": "gone"}
     live.source.down = fault == "the registry is down"

@@ -1,4 +1,4 @@
-"""What follows when a worker ends: replaced at once, later and later, or given up."""
+"""After the end of a worker: a replacement at once, with a growing delay, or the end of the service."""
 
 import pytest
 
@@ -9,12 +9,12 @@ EARLY = Ending(1, 0.5, served=False)
 
 
 def test_a_worker_that_served_is_replaced_at_once():
-    """Whatever came before: it lived long."""
+    """It ran for long, so earlier failures do not count."""
     assert replace_or_give_up(KILLED, 7, any_served=True) == Replace(0.0, 1)
 
 
 def test_a_worker_that_keeps_ending_is_replaced_with_growing_delays():
-    """A fault that returns at once must not take the others' processor."""
+    """Repeated failures must not use the processor of the others."""
     waits, in_a_row = [], 0
     for _ in range(9):
         match replace_or_give_up(EARLY, in_a_row, any_served=True):
@@ -25,17 +25,17 @@ def test_a_worker_that_keeps_ending_is_replaced_with_growing_delays():
 
 @pytest.mark.parametrize("ending", [Ending(1, 0.5, served=True), Ending(2, 0.5, served=False)])
 def test_a_service_that_serves_is_never_given_up(ending):
-    """Also where a setting's file has become wrong since the start: the others serve on."""
+    """Also if a file of a setting became invalid after the start: the others keep serving."""
     assert replace_or_give_up(ending, 99, any_served=True) == Replace(30, 100)
 
 
 def test_the_supervisor_gives_up_after_three_failed_starts():
-    """Whoever started it has to hear of it."""
+    """The service ends with an exit code."""
     assert replace_or_give_up(EARLY, 0, any_served=False) == Replace(0, 1)
     assert replace_or_give_up(EARLY, 1, any_served=False) == Replace(1, 2)
     assert replace_or_give_up(EARLY, 2, any_served=False) == GiveUp(1)
 
 
 def test_a_wrong_setting_is_given_up_at_once():
-    """Its exit code says that another try is of no use."""
+    """Another try would fail, too."""
     assert replace_or_give_up(Ending(2, 0.5, served=False), 0, any_served=False) == GiveUp(2)
