@@ -1,1 +1,1 @@
-"""The dashboard, written with Grafana's Foundation SDK; `python -m grafana` makes its file."""
+"""The dashboard, built with Grafana's Foundation SDK."""

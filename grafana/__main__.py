@@ -1,4 +1,4 @@
-"""What `python -m grafana` does: write the dashboard's file, which Grafana is provisioned with."""
+"""`python -m grafana`: write the dashboard's file."""
 
 from grafana.dashboard import FILE, written
 

@@ -1,6 +1,6 @@
-"""The dashboard: what can be chosen, what is marked, and the rows, one for each kind of question.
+"""The dashboard: its variables, annotations and rows.
 
-In the classic form, which every Grafana of these years reads from a file; the newer one not.
+It has the classic form, which older Grafanas read from a file, too.
 """
 
 import json
@@ -33,18 +33,18 @@ _ROWS = {
 
 
 def written() -> str:
-    """The dashboard as Grafana reads it from a file."""
+    """The content of the dashboard's file."""
     encoded = JSONEncoder(indent=2, sort_keys=True).encode(build())
     return json.dumps(json.loads(encoded), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def build() -> Dashboard:
-    """The dashboard, as the models of Grafana's schema."""
+    """The dashboard, built from the models of Grafana's schema."""
     board = (
         builders.Dashboard("mlflow-hotswap")
         .uid("mlflow-hotswap")
         .description(
-            "Which model version serves where, whether swaps work, and how well requests are answered."
+            "The serving version of each replica, swaps, requests, the registry and the processes."
         )
         .tags(["mlflow-hotswap"])
         .time("now-1h", "now")
@@ -103,7 +103,7 @@ def _instance() -> builders.QueryVariable:
 
 
 def _mark(name: str, color: str, expr: str, title: str, text: str) -> builders.AnnotationQuery:
-    """Marks where the expression is above zero, and keeps marking as long as it is."""
+    """An annotation for as long as the expression is above zero."""
     return (
         builders.AnnotationQuery()
         .name(name)
@@ -117,8 +117,8 @@ def _mark(name: str, color: str, expr: str, title: str, text: str) -> builders.A
     )
 
 
-def _moments() -> str:
-    # The value is the moment of the swap, in milliseconds: the mark stands there, not at a scrape.
+def _swap_times() -> str:
+    # The value is the time of the swap in milliseconds: Grafana shows the annotation there.
     return (
         f"min by (model_name, model_version) ("
         f"{select('predictor_serving_since_timestamp_seconds')} * 1000"
@@ -132,8 +132,8 @@ def _marks() -> list[builders.AnnotationQuery]:
     outcomes = select("predictor_registry_polls_total", 'outcome!="answered"')
     return [
         _mark(
-            "Swaps", "blue", _moments(), "Version {{model_version}} serves",
-            "{{model_name}} version {{model_version}} serves since then.",
+            "Swaps", "blue", _swap_times(), "Version {{model_version}} serves",
+            "{{model_name}} version {{model_version}} serves from here on.",
         ).use_value_for_time(use_value_for_time=True),
         _mark(
             "Failed versions", "red", f'count_values by (model_name) ("failed", {failed} > 0)',
@@ -143,11 +143,11 @@ def _marks() -> list[builders.AnnotationQuery]:
         _mark(
             "Nothing serves", "dark-red",
             f"count by (model_name) ({of_model('predictor_model_version')} == 0)",
-            "Nothing serves", "Some replica serves no version of {{model_name}}.",
+            "Nothing serves", "A replica serves no version of {{model_name}}.",
         ),
         _mark(
             "Registry", "orange", f"sum by (outcome) (increase({outcomes}[20s])) > 0",
-            "Registry: {{outcome}}", "The registry gave no usable answer: {{outcome}}.",
+            "Registry: {{outcome}}", "The registry gave no usable response: {{outcome}}.",
         ),
         _mark(
             "Alerts", "purple",

@@ -1,4 +1,4 @@
-"""The registry as replicas see it, and the processes themselves."""
+"""Panels: the registry as seen by the replicas, and the processes."""
 
 from grafana.panels import HALF, QUARTER, THIRD, AnyPanel, bars, lines
 from grafana.queries import increase, quantile, rate, select
@@ -7,49 +7,49 @@ _LAG = "predictor_event_loop_lag_seconds"
 
 
 def registry() -> list[AnyPanel]:
-    """Whether it answers, how old its last answer is, and whether its webhooks arrive."""
+    """Polls of the registry, the age of its last response, and its webhooks."""
     age = f"time() - ({select('predictor_registry_last_success_timestamp_seconds')} > 0)"
     return [
         bars(
             "Polls of the registry",
-            "`answered` should be all. `unreachable`: server or network. `refused`: credentials. `invalid_response`: "
-            "something else answers. `internal`: a fault of the service. Runbook PredictorRegistryFails.",
+            "All should be `answered`. `unreachable`: server or network. `refused`: credentials. `invalid_response`: "
+            "another server responds. `internal`: a bug in the service. Runbook PredictorRegistryFails.",
             "{{outcome}}", f"sum by (outcome) ({rate('predictor_registry_polls_total')})", unit="cps",
         ),
         lines(
-            "Age of the registry's last answer",
-            "A saw of the poll interval is well. Where it climbs, a withdrawal would not arrive: runbook "
+            "Age of the registry's last response",
+            "Normally it stays below the poll interval. While it grows, a withdrawal has no effect: runbook "
             "PredictorRegistryStale.",
             "s", {"{{instance}}": age}, span=THIRD, steps=((None, "transparent"), (900, "red")),
         ),
         bars(
             "Webhook deliveries",
-            "MLflow's webhooks save the wait for the next poll. Refused ones: the secret, or the clocks "
-            "differ (runbook PredictorWebhooksRefused). None at all: no webhook is set up, and polls do the work.",
+            "With a webhook, a change does not wait for the next poll. Refused deliveries: the secrets or the clocks "
+            "differ (runbook PredictorWebhooksRefused). Without a webhook, polls find every change.",
             "{{outcome}}", f"sum by (outcome) ({increase('predictor_webhook_deliveries_total')})",
         ),
     ]  # fmt: skip
 
 
 def processes() -> list[AnyPanel]:
-    """The resources of each replica, and whether it keeps up; the sum of workers and supervisor."""
-    return [*_use(), *_bounds(), *_lives()]
+    """The resources and restarts of each replica: sums of workers and supervisor."""
+    return [*_use(), *_limits(), *_restarts()]
 
 
 def _use() -> list[AnyPanel]:
     return [
         lines(
-            "Memory", "Resident. A swap holds two versions for a moment; what stays higher after many is a leak.",
+            "Memory", "Resident memory. During a swap there are two versions. If it grows with each swap, memory leaks.",
             "bytes", {"{{instance}}": select("process_resident_memory_bytes")},
         ),
         lines(
             "CPU",
-            "Cores in use. At its limit the kernel gives the core away, and the loop comes late.",
+            "Used cores. At the limit, the kernel gives the core to others, and the event loop is delayed.",
             "short", {"{{instance}}": rate("process_cpu_seconds_total")},
         ),
         lines(
             "Event loop lag",
-            "How late the loop comes to a timer: every request waits as long. A few milliseconds under load "
+            "Delay of the event loop's timers. Every request waits for that long. A few milliseconds under load "
             "are usual. Runbook PredictorLoopLag.",
             "s", {f"p{share}": quantile(share / 100, _LAG) for share in (50, 99)}, span=HALF,
             steps=((None, "transparent"), (0.1, "red")),
@@ -57,10 +57,10 @@ def _use() -> list[AnyPanel]:
     ]  # fmt: skip
 
 
-def _bounds() -> list[AnyPanel]:
+def _limits() -> list[AnyPanel]:
     return [
         lines(
-            "Open files", "Connections and files, and how many there may be. PREDICTOR_MAX_CONNECTIONS bounds them.",
+            "Open files", "Open connections and files, and their limit. PREDICTOR_MAX_CONNECTIONS limits the connections.",
             "short",
             {
                 "{{instance}}": select("process_open_fds"),
@@ -75,12 +75,12 @@ def _bounds() -> list[AnyPanel]:
     ]  # fmt: skip
 
 
-def _lives() -> list[AnyPanel]:
+def _restarts() -> list[AnyPanel]:
     return [
         lines(
             "Starts and restarts",
-            "Workers that were replaced, and starts of the whole replica, in the last hour. Each cuts some "
-            "clients off. Runbooks PredictorRestarts, PredictorWorkerRestarts.",
+            "Replaced workers, and starts of the replica, in the last hour. Each one closes connections of "
+            "clients. Runbooks PredictorRestarts, PredictorWorkerRestarts.",
             "short",
             {
                 "workers of {{instance}}": f"increase({select('predictor_worker_restarts_total')}[1h])",
@@ -88,12 +88,12 @@ def _lives() -> list[AnyPanel]:
             },
         ),
         lines(
-            "Up since", "Seconds since each replica's first process started.",
+            "Uptime", "Seconds since the start of each replica's first process.",
             "s", {"{{instance}}": f"time() - {select('process_start_time_seconds')}"}, span=QUARTER,
         ),
         lines(
             "Memory for counts is full",
-            "1: new versions and classes are not counted; restart the replica. Runbook PredictorCountsFull.",
+            "1: the memory is full, and new versions and classes are not counted. Runbook PredictorCountsFull.",
             "short", {"{{instance}}": select("predictor_counts_full")}, span=QUARTER,
         ),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The look of the dashboard: each kind of panel once, with its queries, unit and size."""
+"""The kinds of panels of the dashboard, with their queries, unit and size."""
 
 from collections.abc import Mapping, Sequence
 
@@ -39,7 +39,7 @@ def number(
     title: str, description: str, expr: str, unit: str, steps: Steps = _CALM, *,
     legend: str = "__auto",
 ) -> stat.Panel:  # fmt: skip
-    """One figure, coloured by what it means."""
+    """One number, coloured by thresholds."""
     return (
         stat.Panel()
         .title(title).description(description).datasource(SOURCE).span(SIXTH).height(4)
@@ -55,7 +55,7 @@ def lines(
     title: str, description: str, unit: str, queries: Mapping[str, str], *,
     span: int = HALF, steps: Steps | None = None,
 ) -> timeseries.Panel:  # fmt: skip
-    """Curves over time: legend -> expression. `steps` draw limits."""
+    """Lines over time: legend -> expression. `steps` are thresholds."""
     panel = (
         timeseries.Panel()
         .title(title).description(description).datasource(SOURCE).span(span).height(8).unit(unit)
@@ -78,7 +78,7 @@ def lines(
 
 
 def shares(title: str, description: str, legend: str, expr: str, *, span: int = HALF) -> AnyPanel:
-    """What makes up a whole, stacked to 100 %."""
+    """Shares over time, stacked to 100 %."""
     panel = lines(title, description, "percentunit", {legend: expr}, span=span).fill_opacity(60)
     return panel.max(1).stacking(common.StackingConfig().mode(looks.StackingMode.NORMAL))
 
@@ -86,7 +86,7 @@ def shares(title: str, description: str, legend: str, expr: str, *, span: int = 
 def bars(
     title: str, description: str, legend: str, expr: str, *, span: int = THIRD, unit: str = "short"
 ) -> AnyPanel:
-    """What happened, and when: a bar for each point, stacked."""
+    """Counts of events over time, as stacked bars."""
     panel = lines(title, description, unit, {legend: expr}, span=span)
     panel.draw_style(looks.GraphDrawStyle.BARS).fill_opacity(80).line_width(0)
     return panel.stacking(common.StackingConfig().mode(looks.StackingMode.NORMAL))
@@ -95,12 +95,12 @@ def bars(
 def timeline(
     title: str, description: str, queries: Mapping[str, str], words: Mapping[str, tuple[str, str]]
 ) -> AnyPanel:
-    """Which state each had, and when it changed."""
+    """States over time: one line for each series."""
     panel = (
         statetimeline.Panel()
         .title(title).description(description).datasource(SOURCE).span(HALF).height(8)
         .merge_values(merge_values=True).row_height(0.8).fill_opacity(75).no_value("none")
-        .show_value(looks.VisibilityMode.AUTO).mappings([said(words)])
+        .show_value(looks.VisibilityMode.AUTO).mappings([value_texts(words)])
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
     )  # fmt: skip
     for ref, (legend, expr) in zip("ABCDEFGH", queries.items(), strict=False):
@@ -111,7 +111,7 @@ def timeline(
 
 
 def heat(title: str, description: str, unit: str, expr: str) -> AnyPanel:
-    """A histogram over time: each bucket by how much it got."""
+    """A histogram over time: the increase of each bucket."""
     query = prometheus.Dataquery().expr(expr).range().legend_format("{{le}}").ref_id("A")
     colours = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(64)
     return (
@@ -125,7 +125,7 @@ def heat(title: str, description: str, unit: str, expr: str) -> AnyPanel:
 def rows(
     title: str, description: str, queries: Mapping[str, str], *, key: str = "instance"
 ) -> table.Panel:
-    """One row for each `key`, one column for each expression of one value: heading -> expression."""
+    """A table with one row for each `key` and one column for each expression: heading -> expression."""
     panel = (
         table.Panel()
         .title(title).description(description).datasource(SOURCE).span(WHOLE).height(8)
@@ -155,10 +155,10 @@ def column(
     panel: table.Panel, heading: str, unit: str, *,
     words: Mapping[str, tuple[str, str]] | None = None, steps: Steps | None = None,
 ) -> None:  # fmt: skip
-    """How one column of a table is shown."""
+    """Set unit, texts and thresholds of one column of a table."""
     properties = [DynamicConfigValue(id_val="unit", value=unit)]
     if words:
-        properties.append(DynamicConfigValue(id_val="mappings", value=[said(words)]))
+        properties.append(DynamicConfigValue(id_val="mappings", value=[value_texts(words)]))
     if steps:
         properties.append(DynamicConfigValue(id_val="thresholds", value=_thresholds(steps).build()))
     if words or steps:
@@ -172,8 +172,8 @@ def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
     return dashboard.ThresholdsConfig().steps(found)
 
 
-def said(words: Mapping[str, tuple[str, str]]) -> ValueMap:
-    """Words that stand for single values, each with its colour: value -> (text, colour)."""
+def value_texts(words: Mapping[str, tuple[str, str]]) -> ValueMap:
+    """Texts and colours for single values: value -> (text, colour)."""
     return ValueMap(
         {
             value: ValueMappingResult(text=text, color=color, index=place)

@@ -1,11 +1,11 @@
-"""What is predicted, by class and version: a shift after a swap is the first sign of a bad model."""
+"""Panels: predictions by class and version. A shift after a swap may be the first sign of a bad model."""
 
 from grafana.panels import HALF, AnyPanel, lines, shares
 from grafana.queries import rate
 
 
 def panels() -> list[AnyPanel]:
-    """Shares of the classes now and by version, and how much each version answers."""
+    """Shares of the classes in total and by version, and the rows of each version."""
     by_class = f"sum by (prediction) ({rate('predictor_predictions_total')})"
     by_version = (
         f"sum by (model_version, prediction) ({rate('predictor_predictions_total')})"
@@ -15,19 +15,19 @@ def panels() -> list[AnyPanel]:
     return [
         shares(
             "Share of each class",
-            "Of all rows answered. A step at a blue mark came with the version: if nothing explains it, roll "
-            "back first (python -m trainer rollback). Runbook PredictorPredictionShift.",
+            "Of all predicted rows. If a step at a blue mark has no explanation, roll back first "
+            "(python -m trainer rollback). Runbook PredictorPredictionShift.",
             "{{prediction}}", f"{by_class} / scalar(sum({by_class}) > 0)",
         ),
         lines(
             "Share of each class, by version",
-            "The same with each version for itself: while two serve, or before and after a swap. Curves of "
-            "one class that lie apart are two versions that disagree.",
+            "The same for each version alone, to compare two versions. If the lines of one class differ, the "
+            "versions disagree.",
             "percentunit", {"{{prediction}}, version {{model_version}}": by_version},
         ).max(1),
         lines(
-            "Rows answered",
-            "By the version that computed them. After a swap the old version's curve ends within the tick.",
+            "Predicted rows",
+            "By the version that computed them. After a swap the line of the old version ends.",
             "cps", {"version {{model_version}}": f"sum by (model_version) ({rate('predictor_predictions_total')})"},
         ),
         _shift(),
@@ -36,10 +36,9 @@ def panels() -> list[AnyPanel]:
 
 def _shift() -> AnyPanel:
     return lines(
-        "Shift against the versions before",
-        "Share of each class in six hours, of the version that serves less that of all others, "
-        "once each has 300 rows. Beyond the lines PredictorPredictionShift fires. Empty until there "
-        "are rows enough.",
+        "Shift from the previous versions",
+        "Share of each class in six hours for the serving version, minus the share for all other versions. "
+        "Beyond the lines PredictorPredictionShift fires. Empty unless there are 300 rows for each.",
         "percentunit",
         {
             "{{prediction}}": 'model_prediction:predictor_predictions_serving:share6h{job="$job", model_name=~"$model"}'

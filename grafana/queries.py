@@ -1,19 +1,19 @@
-"""PromQL of the dashboard: series of what is chosen at its top."""
+"""PromQL of the dashboard, for the selected replicas."""
 
 
 def select(metric: str, labels: str = "") -> str:
-    """A metric of the replicas that are chosen at the dashboard's top."""
+    """A metric of the replicas that are selected at the top of the dashboard."""
     chosen = 'job="$job", instance=~"$instance"'
     return f"{metric}{{{chosen}{', ' if labels else ''}{labels}}}"
 
 
 def of_model(metric: str) -> str:
-    """A metric that carries the model's name."""
+    """A metric of the selected model."""
     return select(metric, 'model_name=~"$model"')
 
 
 def rate(metric: str, labels: str = "") -> str:
-    """A counter's increase a second."""
+    """A counter's increase per second."""
     return f"rate({select(metric, labels)}[$__rate_interval])"
 
 
@@ -23,5 +23,5 @@ def increase(metric: str, labels: str = "") -> str:
 
 
 def quantile(share: float, histogram: str, labels: str = "") -> str:
-    """The value below which that share of a histogram's observations lies."""
+    """A quantile of a histogram; `share` is between 0 and 1."""
     return f"histogram_quantile({share}, sum by (le) ({rate(f'{histogram}_bucket', labels)}))"

@@ -1,4 +1,4 @@
-"""Requests: how many, how answered, how fast, and how they were put together."""
+"""Panels: requests by endpoint and code, latency, and calls of ONNX Runtime."""
 
 from grafana.panels import THIRD, AnyPanel, heat, lines
 from grafana.queries import quantile, rate
@@ -9,7 +9,7 @@ _SECONDS = "predictor_request_duration_seconds"
 
 
 def panels() -> list[AnyPanel]:
-    """From the outside to the inside."""
+    """All panels of the row."""
     return [*_answers(), *_latency(), *_calls()]
 
 
@@ -17,17 +17,17 @@ def _answers() -> list[AnyPanel]:
     by_code = f"sum by (code) ({rate('predictor_requests_total', _REAL)})"
     return [
         lines(
-            "Requests by endpoint", "`other` is what never became a request of a route, scans included.",
+            "Requests by endpoint", "`other`: requests for unknown paths, and requests that were refused before they had a path.",
             "reqps", {"{{endpoint}}": f"sum by (endpoint) ({rate('predictor_requests_total')})"}, span=THIRD,
         ),
         lines(
             "Requests by code",
-            "422 that begins at a blue mark: the new version takes other features than clients send. 503 is "
-            "too much asked, or nothing serves. 500 is ours. Runbooks PredictorRefusals, PredictorErrors.",
+            "422 since a blue mark: the new version has other features than clients send. 503: too many requests, "
+            "or nothing serves. 500: a bug in the service or the model. Runbooks PredictorRefusals, PredictorErrors.",
             "reqps", {"{{code}}": by_code}, span=THIRD,
         ),
         lines(
-            "Share of 4xx and 5xx", "Of all requests but probes and scrapes. Above the line: PredictorErrors.",
+            "Share of 4xx and 5xx", "Of all requests except probes and scrapes. Above the line: runbook PredictorErrors.",
             "percentunit",
             {
                 "4xx": _share("4.."),
@@ -42,14 +42,14 @@ def _latency() -> list[AnyPanel]:
     return [
         lines(
             "Latency of /predict",
-            "From a request's head to its answer's end. A step at a blue mark is a slower model; one with "
-            "the loop's lag is a core that others use. Runbook PredictorSlow.",
+            "From a request's head to the end of its response. A step at a blue mark: a slower model. A step "
+            "together with event-loop lag: too little of a core. Runbook PredictorSlow.",
             "s", {f"p{share:g}": quantile(share / 100, _SECONDS, _PREDICT) for share in (50, 90, 99, 99.9)},
             steps=((None, "transparent"), (0.1, "red")),
         ),
         heat(
             "Latency of /predict, each bucket",
-            "Two bands are two kinds of requests, or two versions; percentiles show neither.",
+            "Two bands: two kinds of requests or two versions, which percentiles do not show.",
             "s", f"sum by (le) (increase({_bucket()}[$__rate_interval]))",
         ),
     ]  # fmt: skip
@@ -64,7 +64,7 @@ def _calls() -> list[AnyPanel]:
         ),
         lines(
             "Rows in one call",
-            "Rows of one tick are computed together: more load, larger calls. 1 is a client at a time.",
+            "Rows of one tick are computed together: with more load, calls are larger. 1: no simultaneous requests.",
             "short",
             {
                 "mean": f"sum({rate('predictor_batch_rows_sum')}) / (sum({rate('predictor_batch_rows_count')}) > 0)",
@@ -74,7 +74,7 @@ def _calls() -> list[AnyPanel]:
         ),
         lines(
             "One ONNX Runtime call",
-            "The model's own time. If it is most of the latency, the model is slow; if not, the machine is.",
+            "The computing time of the model. If it is most of the latency, the model is slow; otherwise the machine is.",
             "s",
             {f"p{share}": quantile(share / 100, "predictor_inference_duration_seconds") for share in (50, 99)},
             span=THIRD,
