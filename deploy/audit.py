@@ -1,8 +1,8 @@
-"""`python -m deploy.audit`: known vulnerabilities in what the deployed requirements pin.
+"""`python -m deploy.audit`: look for known vulnerabilities in the pinned packages of the images.
 
-pip-audit asks PyPI for them, and OSV where PyPI did not know. The exit code is 1 where a vulnerability
-is known, 3 where some package could not be looked up (no service could be reached, or none knows it),
-and 0 only where every package was looked up and nothing is known of it.
+pip-audit looks each package up at PyPI, and at OSV if PyPI does not know it. The exit code is 1 if there is a
+known vulnerability, 3 if some package could not be looked up (no service was reachable, or none knows it),
+and 0 only if every package was looked up and has no known vulnerability.
 """
 
 import json
@@ -25,8 +25,8 @@ def main() -> int:
     codes = [_audit(file) for file in DEPLOYED]
     if NOT_AUDITED in codes:
         print(
-            "\nNOT AUDITED: of the packages that are counted above nobody could say whether they are "
-            "vulnerable.\nRun `make audit` where PyPI's or OSV's advisories can be reached.",
+            "\nNOT AUDITED: some of the packages above could not be looked up.\n"
+            "Run `make audit` where PyPI's or OSV's advisories can be reached.",
             file=sys.stderr,
         )
     return VULNERABLE if VULNERABLE in codes else max(codes)
@@ -47,14 +47,14 @@ def _audit(file: str) -> int:
 
 
 def outcome(report: Report) -> int:
-    """The exit code for one file: a known vulnerability counts most, then what nobody knows."""
+    """The exit code for one file: a known vulnerability comes before an unknown package."""
     if vulnerable(report):
         return VULNERABLE
     return NOT_AUDITED if unknown(report) or not report else 0
 
 
 def ask(file: str, service: str) -> Report:
-    """What pip-audit says of each package of a file, by its name; empty where it says nothing."""
+    """pip-audit's result for each package of a file, by name; empty if it failed."""
     command = [
         sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes", "--format=json",
         "--progress-spinner=off", "--vulnerability-service", service, "--requirement", file,
@@ -63,14 +63,14 @@ def ask(file: str, service: str) -> Report:
     try:
         packages = json.loads(ended.stdout)["dependencies"]
     except ValueError:
-        reason = ended.stderr.strip().splitlines()[-1:] or ["it says nothing"]
-        print(f"{file}: {service} gives no answer: {reason[0][:300]}", file=sys.stderr)
+        reason = ended.stderr.strip().splitlines()[-1:] or ["no output"]
+        print(f"{file}: {service} gave no result: {reason[0][:300]}", file=sys.stderr)
         return {}
     return {package["name"]: package for package in packages}
 
 
 def join(first: Report, second: Report) -> Report:
-    """Both reports: of a package that only one could look up, what that one says."""
+    """Merge two reports. A result counts more than a package that could not be looked up."""
     known = {name: package for name, package in first.items() if "vulns" in package}
     return {**first, **second, **known}
 

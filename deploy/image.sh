@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# Builds the Dockerfile where no Docker engine runs: as root, with Debian's buildah and debootstrap.
+# Builds the Dockerfile without a Docker engine: as root, with Debian's buildah and debootstrap.
 #
-#   deploy/image.sh predictor    prints the id of the image that it built, and tags it
+#   deploy/image.sh predictor    prints the id of the image, and tags it
 #   deploy/image.sh trainer      localhost/mlflow-hotswap-predictor or localhost/mlflow-hotswap-trainer
 #
-# What follows the target goes to `buildah build`, e.g. --build-arg REQUIREMENTS=….
-# The base image is made here, once, from debootstrap's own mirror or another (MIRROR=, SUITE=). It
-# knows the certificates and pip settings of this machine, so that a build reaches the package index
-# that this machine uses.
-# buildah's own storage keeps it and every layer: what has not changed is not built again.
+# Further arguments are passed to `buildah build`, such as --build-arg REQUIREMENTS=….
+# The script makes the base image once, from debootstrap's mirror or another (MIRROR=, SUITE=), with the
+# certificates and pip settings of this machine, so that a build can reach this machine's package index.
+# buildah's storage keeps it and every layer: unchanged layers are not built again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,11 +25,11 @@ done
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# One at a time: two that begin together would make the base twice.
+# One build at a time: two builds at once would make the base image twice.
 exec 9>"${TMPDIR:-/tmp}/mlflow-hotswap-image.lock"
 flock 9
 
-# Named after what goes into it: another suite or other certificates make another one.
+# The name contains a hash of its inputs: another suite or other certificates make another image.
 key=$(cat "$certificates" /etc/pip.conf 2>/dev/null <(echo "$suite") | sha256sum | cut -c1-12)
 base=localhost/mlflow-hotswap-base:$suite-$key
 if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
@@ -47,7 +46,7 @@ if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
   buildah commit --quiet --rm "$container" "$base" >/dev/null
 fi
 
-# Docker's format: OCI's knows no health check. The revision is not an argument of the build here,
-# because buildah finds a label in its cache whatever the argument in it was.
+# Docker's format, because OCI's has no health check. The revision is a label and not an argument of the build,
+# because buildah's cache ignores the value of an argument in a label.
 buildah build --quiet --layers --format docker --target "$target" --tag "localhost/mlflow-hotswap-$target" \
   --build-arg BASE_IMAGE="$base" --label "org.opencontainers.image.revision=$(git rev-parse HEAD 2>/dev/null || true)" "$@" .

@@ -1,10 +1,10 @@
 """`python -m deploy.sbom`: a bill of materials (CycloneDX 1.6, JSON) of an image.
 
-It lists what is installed, not what was asked for: the Python packages as cyclonedx-bom finds them in
-the image's environment, with their licences and what depends on what, and Debian's packages as dpkg
-recorded them. Hashes of wheels are not in an installed environment; requirements/*.txt has them.
+It lists the installed packages: Python packages with their licences and dependencies, from cyclonedx-bom, and
+Debian packages, from dpkg's database. An installed environment has no hashes of wheels; requirements/*.txt has
+them.
 
-    python -m deploy.sbom --image ID --output FILE         an image of buildah's, as root
+    python -m deploy.sbom --image ID --output FILE         an image in buildah's storage, as root
     python -m deploy.sbom --root FOLDER --output FILE      any image, unpacked (docker export … | tar -x)
 """
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def bill(root: Path, container: Component) -> Bom:
-    """What is installed in the file system at `root`, which is that of `container`."""
+    """The packages in the file system at `root`, the root of `container`."""
     bom = python_packages(root)
     bom.metadata.component = container
     bom.components.add(python(root))
@@ -59,8 +59,8 @@ def python_packages(root: Path) -> Bom:
     """The packages of the environment /venv in `root`."""
     (packages,) = root.glob("venv/lib/python3*/site-packages")
     with tempfile.TemporaryDirectory() as folder:
-        # cyclonedx-py asks an interpreter where it looks for packages. The image's own would need the
-        # image's libraries; this one looks only there.
+        # cyclonedx-py runs an interpreter to get its package folders. The image's own would need the image's
+        # libraries, so this script prints the folder.
         interpreter = Path(folder) / "python"
         interpreter.write_text(f"#!/bin/sh\necho '{json.dumps([str(packages)])}'\n")
         interpreter.chmod(0o755)
@@ -77,11 +77,11 @@ def python_packages(root: Path) -> Bom:
 
 
 def python(root: Path) -> Component:
-    """The Python of the environment /venv in `root`, which need not be a package of Debian's."""
+    """The Python of the environment /venv in `root`, which may not be a Debian package."""
     settings = (root / "venv/pyvenv.cfg").read_text()
     version = re.search(r"^version = (\S+)$", settings, re.MULTILINE)
     if version is None:
-        raise ValueError(f"{root}/venv/pyvenv.cfg says no version")
+        raise ValueError(f"{root}/venv/pyvenv.cfg has no version")
     return Component(
         name="CPython", version=version[1], type=ComponentType.PLATFORM,
         cpe=f"cpe:2.3:a:python:python:{version[1]}:*:*:*:*:*:*:*", bom_ref=f"CPython=={version[1]}",
@@ -89,7 +89,7 @@ def python(root: Path) -> Component:
 
 
 def debian_packages(root: Path) -> Iterator[Component]:
-    """The packages that dpkg says are installed in `root`; none where there is no dpkg.
+    """The packages that dpkg has installed in `root`; none without dpkg.
 
     Its database is that of https://www.debian.org/doc/debian-policy/ch-controlfields.html, their
     identifiers those of https://github.com/package-url/purl-spec (type deb).
@@ -111,7 +111,7 @@ def debian_packages(root: Path) -> Iterator[Component]:
 
 @contextmanager
 def mounted(image: str) -> Iterator[Path]:
-    """The file system of an image of buildah's."""
+    """The file system of an image in buildah's storage."""
     container = _buildah("from", image)
     try:
         yield Path(_buildah("mount", container))

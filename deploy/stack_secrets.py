@@ -1,8 +1,8 @@
 """Makes the secrets of deploy/compose.yaml, once: `python3 deploy/stack_secrets.py`.
 
-Needs nothing but Python. A file that is there is left as it is; to change a secret, delete its file
-(and for a key that of its hash, too) and run this again. The folder is its owner's alone. The files
-in it can be read by all, because each is mounted into a container whose user has another number.
+It only needs Python. Existing files are not changed; to change a secret, delete its file (and for a key also
+the file of its hash) and run this again. Only the owner can open the folder. The files in it are readable by
+all users, because each is mounted into a container whose user has another number.
 """
 
 import argparse
@@ -18,7 +18,7 @@ _BYTES = 32
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make what is missing and say so; the exit code is 0."""
+    """Make missing secrets and print their names; the exit code is 0."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--folder", type=Path, default=FOLDER)
     folder: Path = parser.parse_args(arguments).folder
@@ -38,7 +38,7 @@ def make(folder: Path) -> list[str]:
         "mlflow_encryption_key": _fernet_key,
         "api_key": _token,
         "operations_key": _token,
-        # After the keys: only these can be checked with, and never used in place of a key.
+        # After the keys, because these are their hashes.
         "api_keys": lambda: _line("stack", folder / "api_key"),
         "operations_keys": lambda: _line("prometheus", folder / "operations_key"),
     }
@@ -50,17 +50,17 @@ def _token() -> str:
 
 
 def _fernet_key() -> str:
-    """A key as MLflow takes it to encrypt webhook secrets (https://github.com/fernet/spec)."""
+    """A Fernet key, with which MLflow encrypts webhook secrets (https://github.com/fernet/spec)."""
     return base64.urlsafe_b64encode(secrets.token_bytes(_BYTES)).decode()
 
 
 def _line(name: str, key_file: Path) -> str:
-    """A line of a file of keys: the key's name, and the SHA-256 of the key. More can be appended."""
+    """A line of a key file: the key's name and its SHA-256. More lines can be appended."""
     return f"{name}:{hashlib.sha256(key_file.read_bytes()).hexdigest()}\n"
 
 
 def _write(file: Path, content: Callable[[], str]) -> bool:
-    """Write a file that is not there; a secret without a newline, which would be part of it."""
+    """Write a file unless it exists. A secret has no line break at the end, which would be part of it."""
     if file.exists():
         return False
     text = content()

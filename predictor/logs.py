@@ -39,23 +39,27 @@ def set_up(level: str, **always: int) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         cache_logger_on_first_use=True,
     )
-    plain = structlog.dev.plain_traceback
-    last: Any = (
-        structlog.dev.ConsoleRenderer(exception_formatter=plain)
-        if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
-    )
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer()],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(True)
+    _restrict_libraries()
+
+
+def _renderer() -> Any:
+    if sys.stderr.isatty():
+        return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    return structlog.processors.JSONRenderer()
+
+
+def _restrict_libraries() -> None:
     # These log every request and job, which metrics count already. APScheduler also warns of each poll
     # that is skipped while the previous one waits for the registry. grpcio quotes the method of a
     # cancelled call, which is text of a client.

@@ -125,34 +125,37 @@ def main() -> int:
     arguments = WorkerArguments.read(sys.argv[1])
     try:
         settings = Settings.read()
-        blocks, gate = Blocks(arguments.memory), ReadinessGate()
-        broadcast = PollBroadcast(socket.socket(fileno=arguments.line))
-        counts = blocks.worker(arguments.worker)
-
-        @asynccontextmanager
-        async def lifespan(service: Service) -> AsyncIterator[None]:
-            broadcast.listen(service.poller.poll_now, lambda: _end(settings.shutdown_seconds))
-            await gate.wait(service.reconciler.settled)
-            beating = asyncio.create_task(_beat(counts))
-            worker_state.begin(counts)
-            yield
-            worker_state.end(counts)
-            beating.cancel()
-
-        worker = WorkerContext(
-            counts,
-            blocks.siblings(arguments.worker),
-            blocks.supervisor(),
-            PollSchedule(arguments.worker, arguments.workers, arguments.since),
-            [broadcast.observe, gate.observe],
-            lifespan,
-        )
-        service = compose(settings, worker)
+        service = compose(settings, _context(arguments, settings.shutdown_seconds))
     except SettingsError as error:
         sys.stderr.write(f"mlflow-hotswap: {error}\n")
         return 2
     logs.set_up(settings.log_level, worker=arguments.worker)
     return serve(service, socket.socket(fileno=arguments.listener))
+
+
+def _context(arguments: WorkerArguments, shutdown_seconds: float) -> WorkerContext:
+    blocks, gate = Blocks(arguments.memory), ReadinessGate()
+    broadcast = PollBroadcast(socket.socket(fileno=arguments.line))
+    counts = blocks.worker(arguments.worker)
+
+    @asynccontextmanager
+    async def lifespan(service: Service) -> AsyncIterator[None]:
+        broadcast.listen(service.poller.poll_now, lambda: _end(shutdown_seconds))
+        await gate.wait(service.reconciler.settled)
+        beating = asyncio.create_task(_beat(counts))
+        worker_state.begin(counts)
+        yield
+        worker_state.end(counts)
+        beating.cancel()
+
+    return WorkerContext(
+        counts,
+        blocks.siblings(arguments.worker),
+        blocks.supervisor(),
+        PollSchedule(arguments.worker, arguments.workers, arguments.since),
+        [broadcast.observe, gate.observe],
+        lifespan,
+    )
 
 
 async def _beat(counts: Counts) -> None:

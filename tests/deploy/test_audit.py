@@ -50,4 +50,4 @@ def test_a_second_service_adds_what_the_first_did_not_know():
 def test_a_service_without_a_response_is_reported(tmp_path, capfd):
     """With a file that pip-audit cannot read."""
     assert ask(str(tmp_path / "missing.txt"), "pypi") == {}
-    assert "gives no answer" in capfd.readouterr().err
+    assert "gave no result" in capfd.readouterr().err
