@@ -76,7 +76,7 @@ class Swapped:
 
 @dataclass(frozen=True)
 class InferenceTimedOut:
-    """A computation of the serving version took too long and was stopped; the version goes on serving.
+    """A computation of the serving version took too long and was stopped; the version keeps serving.
 
     `times` counts the version's stopped computations so far.
     """

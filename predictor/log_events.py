@@ -88,7 +88,7 @@ STOPPED_SERVING = LogEvent(
 INFERENCE_TIMED_OUT = LogEvent(
     "inference_timed_out", "error",
     "a computation of the serving version took longer than `PREDICTOR_INFERENCE_SECONDS`, or half a second on "
-    "the event loop, and was stopped; the version goes on serving, each record in a thread",
+    "the event loop, and was stopped; the version keeps serving, each record in a thread",
     (*_VERSION, "times"), "roll back to a version that answers every record",
 )  # fmt: skip
 EVENT_LOOP_STUCK = LogEvent(

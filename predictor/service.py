@@ -305,5 +305,5 @@ def _favour_requests() -> None:
     # The objects of the start are kept for good; a search for garbage among them takes 30 ms.
     gc.collect()
     gc.freeze()
-    # A tick or a batch holds thousands of short-lived rows, and none of them is garbage.
+    # A tick or a batch holds thousands of short-lived rows, and no garbage.
     gc.set_threshold(20_000, 50, 50)

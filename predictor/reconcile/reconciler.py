@@ -124,7 +124,7 @@ class Reconciler:
             self._registry_failed(RegistryInternal(error), error)
 
     def timed_out(self, servable: Servable) -> None:
-        """Record that a computation of a servable was stopped. The version goes on serving."""
+        """Record that a computation of a servable was stopped. The version keeps serving."""
         self._retries.timed_out(servable.model_version)
 
     async def settled(self) -> None:

@@ -40,7 +40,7 @@ class Retries:
         before = self.failure
         times = before.attempts + 1 if before is not None and self.last_failed(version) else 1
         if before is None or self.last_failed(version):
-            reason = "a computation took too long and was stopped; the version goes on serving"
+            reason = "a computation took too long and was stopped; the version keeps serving"
             self.failure = Failure(
                 version, INFERENCE, reason, times, clock.now(), retry_at=math.inf
             )

@@ -53,7 +53,7 @@ export function showNotices({ serving, why, loading, failure, registry }, offlin
     found.push(["warning", `No version may serve now${why && `: ${why}`}. This page asks again by itself; what you typed is kept.`]);
   }
   if (serving && offline === null) {
-    const goes = `Version ${serving.model_version} goes on serving.`;
+    const goes = `Version ${serving.model_version} keeps serving.`;
     if (loading) found.push(["news", `Version ${loading.model_version} is being made ready. ${goes}`]);
     if (failure) found.push(["warning", `Version ${failure.model_version} could not be made ready: ${failure.reason}. ${goes}`]);
     if (registry) found.push(["warning", `${capital(registry)}. ${goes}`]);

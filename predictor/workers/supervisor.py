@@ -78,17 +78,17 @@ class WorkerProcess:
         self,
         process: asyncio.subprocess.Process,
         line: asyncio.StreamWriter,
-        hears: asyncio.Task[None],
+        receiving: asyncio.Task[None],
     ) -> None:
         self._process = process
         self._line = line
-        self._hears = hears
+        self._receiving = receiving
 
     @classmethod
     async def start(
-        cls, arguments: WorkerArguments, hear: Callable[[bytes], None]
+        cls, arguments: WorkerArguments, receive: Callable[[bytes], None]
     ) -> "WorkerProcess":
-        """Start a worker; `hear` is called with each line that it sends. Raises OSError."""
+        """Start a worker; `receive` is called with each line that it sends. Raises OSError."""
         ours, theirs = socket.socketpair()
         with theirs:
             reader, line = await asyncio.open_connection(sock=ours)
@@ -105,7 +105,7 @@ class WorkerProcess:
             except OSError:
                 line.close()
                 raise
-        return cls(process, line, asyncio.create_task(_hear(reader, hear)))
+        return cls(process, line, asyncio.create_task(_receive(reader, receive)))
 
     def send(self, line: bytes) -> None:
         """Send it a line from another worker."""
@@ -119,15 +119,15 @@ class WorkerProcess:
     async def wait(self) -> int:
         """Wait for its end. Return its exit code, negative for a signal."""
         code = await self._process.wait()
-        self._hears.cancel()
+        self._receiving.cancel()
         self._line.close()
         return code
 
 
-async def _hear(reader: asyncio.StreamReader, hear: Callable[[bytes], None]) -> None:
+async def _receive(reader: asyncio.StreamReader, receive: Callable[[bytes], None]) -> None:
     with contextlib.suppress(OSError):  # it has ended
         async for line in reader:
-            hear(line)
+            receive(line)
 
 
 HUNG_BEATS = 30  # a worker is replaced after this number of missed beats in a row

@@ -51,14 +51,14 @@ class Counting:
     """A counted poll of the source, with a delay like a real one."""
 
     def __init__(self, source):
-        self.asked = self.inside = self.most = 0
+        self.count = self.inside = self.max_parallel = 0
         self._ask = source.aspired
         source.aspired = self
 
     async def __call__(self):
-        self.asked += 1
+        self.count += 1
         self.inside += 1
-        self.most = max(self.most, self.inside)
+        self.max_parallel = max(self.max_parallel, self.inside)
         await asyncio.sleep(0.003)
         self.inside -= 1
         return await self._ask()
@@ -66,8 +66,8 @@ class Counting:
     async def quiet(self):
         """Return when there was no poll for a while."""
         seen = -1
-        while seen != self.asked:
-            seen = self.asked
+        while seen != self.count:
+            seen = self.count
             await asyncio.sleep(0.1)
 
 
@@ -82,9 +82,9 @@ def secret_file(tmp_path):
 async def live(tmp_path, secret_file):
     """A service that has polled once, and polls again after a delivery."""
     made = Live(tmp_path / "service", webhook_secret_file=secret_file)
-    made.questions = Counting(made.source)
+    made.polls = Counting(made.source)
     made.service.poller.start()
-    await made.questions.quiet()
+    await made.polls.quiet()
     yield made
     made.service.poller.stop()
     await made.reconciler.close()
@@ -106,8 +106,8 @@ async def test_a_signed_delivery_asks_the_registry_at_once(live):
     body = notice()
     response = await deliver(live, body, signed(body))
     assert (response.status_code, response.json()) == (202, {"outcome": "accepted"})
-    await live.questions.quiet()
-    assert live.questions.asked == 2
+    await live.polls.quiet()
+    assert live.polls.count == 2
     assert outcomes(live) == {"accepted": 1}
 
 
@@ -116,8 +116,8 @@ async def test_a_delivery_about_another_model_is_ignored(live, body):
     """With 200, because it is no fault of MLflow."""
     response = await deliver(live, body, signed(body))
     assert (response.status_code, response.json()) == (200, {"outcome": "ignored"})
-    await live.questions.quiet()
-    assert live.questions.asked == 1
+    await live.polls.quiet()
+    assert live.polls.count == 1
     assert outcomes(live) == {"ignored": 1}
 
 
@@ -175,8 +175,8 @@ async def test_an_invalid_delivery_changes_nothing(live, body, headers, status, 
     response = await deliver(live, body, headers())
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
-    await live.questions.quiet()
-    assert live.questions.asked == 1
+    await live.polls.quiet()
+    assert live.polls.count == 1
     assert outcomes(live) == {outcome: 1}
 
 
@@ -189,12 +189,12 @@ async def test_a_delivery_counts_once(live):
         for each in (forged, headers, headers, signed(BODY, identity="one"))
     ]
     assert codes == [403, 202, 409, 409]
-    await live.questions.quiet()
-    assert live.questions.asked == 2
+    await live.polls.quiet()
+    assert live.polls.count == 2
     assert outcomes(live) == {"bad_signature": 1, "accepted": 1, "repeated": 2}
 
 
-async def test_a_flood_asks_no_two_questions_at_a_time(live):
+async def test_a_flood_starts_no_two_polls_at_a_time(live):
     """Two thousand valid deliveries on ten connections: few polls, one after the other."""
     flood = [
         b"".join(
@@ -206,10 +206,10 @@ async def test_a_flood_asks_no_two_questions_at_a_time(live):
     async with listening(live.app, live.service) as server:
         statuses = await asyncio.gather(*(sent(server, requests) for requests in flood))
     assert statuses == [[202] * 200] * 10
-    await live.questions.quiet()
-    print(f"2,000 deliveries led to {live.questions.asked - 1} questions")
-    assert live.questions.most == 1
-    assert live.questions.asked < 1000
+    await live.polls.quiet()
+    print(f"2,000 deliveries led to {live.polls.count - 1} polls")
+    assert live.polls.max_parallel == 1
+    assert live.polls.count < 1000
     assert outcomes(live) == {"accepted": 2000}
 
 
