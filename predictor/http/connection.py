@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -21,7 +22,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from predictor.http import request_id as ids
-from predictor.http.limits import Deadline, Limits, Refused
+from predictor.http.limits import READ_FIRST_SECONDS, Deadline, Limits, Refused
 from predictor.http.middleware import is_stream
 from predictor.http.problems import closing_response
 from predictor.http.request_parser import SLICE, Parsed, RequestParser
@@ -285,7 +286,10 @@ class Connection(asyncio.Protocol):
             self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time"))
 
     def _set_idle(self, seconds: float) -> None:
-        self._idle = self.loop.call_later(seconds, self._idle_ended)
+        self._idle = self.loop.call_later(seconds, self._read_first)
+
+    def _read_first(self) -> None:
+        self._idle = self.loop.call_later(READ_FIRST_SECONDS, self._idle_ended)
 
     def _clear_idle(self) -> None:
         if self._idle is not None:
@@ -380,7 +384,8 @@ class Connection(asyncio.Protocol):
         if self._unanswered and not self._latest.response_started:
             self._latest.keep_alive = False
         else:
-            self.loop.call_later(_QUIET_SECONDS, self._leave)
+            read_first = partial(self.loop.call_later, READ_FIRST_SECONDS, self._leave)
+            self.loop.call_later(_QUIET_SECONDS, read_first)
 
     def _leave(self) -> None:
         if not self._unanswered and not self.arriving():

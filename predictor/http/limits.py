@@ -7,6 +7,12 @@ from http import HTTPStatus
 
 from predictor.settings import Settings
 
+READ_FIRST_SECONDS = 0.01
+"""From the end of a limit to its effect.
+
+In between, the event loop reads the sockets once more. It may have been busy past the limit, and
+uvloop calls timers before it reads what arrived meanwhile.
+"""
 _VERSIONS = {"1.0", "1.1"}
 
 
@@ -62,7 +68,7 @@ class Deadline:
             return False
         self.clear()
         self._awaited = awaited
-        self._timer = self._loop.call_later(seconds, self._expire, late)
+        self._timer = self._loop.call_later(seconds, self._read_first, late)
         return True
 
     def clear(self) -> None:
@@ -70,6 +76,9 @@ class Deadline:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = self._awaited = None
+
+    def _read_first(self, late: Callable[[], object]) -> None:
+        self._timer = self._loop.call_later(READ_FIRST_SECONDS, self._expire, late)
 
     def _expire(self, late: Callable[[], object]) -> None:
         self._timer = self._awaited = None

@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import struct
+import time
 from collections import Counter
 
 import pytest
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.whole
 BODY = json.dumps(GOOD).encode()
 HEALTH = request(path="/health")
 PLAIN = post(BODY)
+BATCH = post(b'{"instances": [%b]}' % BODY, path="/predict/batch")
 GARBAGE = b"\0\0"
 TIMES = 3
 # What a client has sent, and how many answers it reads before the connection ends.
@@ -175,7 +177,7 @@ def test_a_lost_connection_of_tls_leaves_nothing(tmp_path, run, end):
 OWED = {
     "a good one": (HEALTH + GARBAGE, [200, 400]),
     "a plain one": (PLAIN + GARBAGE, [200, 400]),
-    "a batch": (post(b'{"instances": [%b]}' % BODY, path="/predict/batch") + GARBAGE, [200, 400]),
+    "a batch": (BATCH + GARBAGE, [200, 400]),
     "two": (HEALTH + PLAIN + GARBAGE, [200, 200, 400]),
     "many": (PLAIN * 10 + HEALTH * 10 + GARBAGE, [200] * 20 + [400]),
     "one of another kind of fault": (PLAIN + request().replace(b"Host", b"A"), [200, 400]),
@@ -222,3 +224,78 @@ def test_what_is_owed_is_answered_before_the_refusal(tmp_path, run, fast_lane, f
         if not fin and state.endswith(("half a body", "half a head")):
             expected = [*expected, 408]
         assert Counter(map(tuple, statuses)) == {tuple(expected): len(statuses)}, state
+
+
+# What a client sends before the event loop stalls, and during the stall.
+STALLED = {
+    "nothing": (b"", HEALTH),
+    "nothing, then a plain request": (b"", PLAIN),
+    "half a head": (HEALTH[:20], HEALTH[20:]),
+    "half a body": (BATCH[:-5], BATCH[-5:]),
+    "half a body of the fast lane": (PLAIN[:-5], PLAIN[-5:]),
+    "a request": (HEALTH, HEALTH),
+    "a plain request": (PLAIN, PLAIN),
+}
+
+
+@WAYS
+@pytest.mark.parametrize("stops", [False, True], ids=["serves", "stops"])
+def test_a_stall_of_the_server_loses_no_request(tmp_path, run, fast_lane, stops):
+    """The server reads what arrived in time before a limit of time closes the connection."""
+
+    async def statuses():
+        limits = {"body_seconds": 0.5, "header_seconds": 0.5, "keep_alive_seconds": 1}
+        live = Live(tmp_path, fast_lane=fast_lane, **limits)
+        await live.serve(7, OURS)
+        async with listening(live.app, live.service) as address:
+            clients = {}
+            for state, (before, _) in STALLED.items():
+                clients[state] = socket.create_connection(("127.0.0.1", address.port), timeout=20)
+                clients[state].sendall(before)
+            await asyncio.sleep(0.05)
+            if stops:
+                address.stop()
+                await asyncio.sleep(0.01)
+            in_time = await stall(clients, address.server.server_state.connections)
+            got = {
+                state: await asyncio.to_thread(read_all, client)
+                for state, client in clients.items()
+            }
+        await live.reconciler.close()
+        return got if in_time else None
+
+    async def stall(clients, connections):
+        """Send, and block the loop past all limits, while it handles another socket.
+
+        False if a limit ended before the stall: the machine was too busy for this test.
+        """
+        ours, others = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        blocked = loop.create_future()
+
+        def block():
+            loop.remove_reader(ours)
+            in_time = len(connections) == len(clients)
+            for state, client in clients.items() if in_time else ():
+                client.sendall(STALLED[state][1])
+            time.sleep(1.2)
+            blocked.set_result(in_time)
+
+        with ours, others:
+            loop.add_reader(ours, block)
+            others.send(b"1")
+            return await blocked
+
+    def read_all(client):
+        raw = b""
+        with client, contextlib.suppress(ConnectionError):
+            while chunk := client.recv(1 << 16):
+                raw += chunk
+        responses, _ = split(raw)
+        return [response.status for response in responses]
+
+    got = None
+    while got is None:
+        got = run(statuses())
+    requests = {state: b"".join(sent).count(b"HTTP/1.1") for state, sent in STALLED.items()}
+    assert got == {state: [200] * count for state, count in requests.items()}
