@@ -21,7 +21,9 @@ def target(trained: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         start = starter(stack, tmp_path_factory.mktemp("hostile"))
         service = start(registry, PREDICTOR_HEADER_SECONDS="1", PREDICTOR_BODY_SECONDS="1.5")
         service.until_serving(VERSION)
-        target = Target(service, registry.reference(VERSION), VERSION, service.example())
+        target = Target(
+            service, registry.reference(VERSION), VERSION, service.example(), header_seconds=1
+        )
         yield target
         log = service.child.log.read_text()
     assert "Traceback" not in log

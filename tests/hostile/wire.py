@@ -26,11 +26,13 @@ class Response:
 
 @dataclass(frozen=True)
 class Conversation:
-    """All answers of one connection, in order. `closed` if the server closed it, by itself or by reset."""
+    """All responses of one connection, in order. `closed` if the server closed it, also by a reset."""
 
     responses: list[Response]
     closed: bool
     raw: bytes
+    send_seconds: float
+    """From before the connection to the last byte sent."""
 
     @property
     def statuses(self) -> list[int]:
@@ -48,8 +50,10 @@ def converse(
     """Send, and read until the server closes, or until so many final answers have come."""
     raw, rest, closed = b"", b"", False
     responses: list[Response] = []
+    began = time.monotonic()
     with socket.create_connection(address, timeout=SECONDS) as client:
         closed = not _send(client, sends, half_close=half_close)
+        send_seconds = time.monotonic() - began
         deadline = time.monotonic() + SECONDS
         while answers is None or len([r for r in responses if r.status >= 200]) < answers:
             assert time.monotonic() < deadline, f"no end after {SECONDS} s: {raw[:300]!r}"
@@ -69,7 +73,7 @@ def converse(
     ids = [response.headers.get("x-request-id") for response in responses if response.status >= 200]
     assert all(ids), f"an answer without an id: {raw[:300]!r}"
     assert len(set(ids)) == len(ids), f"two answers with one id: {ids}"
-    return Conversation(responses, closed, raw)
+    return Conversation(responses, closed, raw, send_seconds)
 
 
 def _send(client: socket.socket, sends: Sequence[Send], *, half_close: bool) -> bool:
