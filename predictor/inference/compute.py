@@ -71,7 +71,7 @@ def _read(
         rows, faults = _rows(servable, requests)
         any_body = any(isinstance(each, bytes) for each in requests)
         return rows, faults, servable.ranges.outside(rows if any_body else ())
-    if (within := servable.decoder.within(requests)) is not None:
+    if (within := servable.decoder.records_in_range(requests)) is not None:
         return within, {}, {}
     rows, faults = servable.decoder.records(requests)
     return rows, faults, servable.ranges.outside(rows)

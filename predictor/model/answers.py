@@ -1,4 +1,4 @@
-"""Answers: the graph's outputs as predictions, probabilities by class, and other outputs by name."""
+"""Answers: turn the graph's outputs into predictions, probabilities by class, and other outputs by name."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite, prod
@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from predictor.errors import FieldError, InvalidRecord, RequestError
 from predictor.model.signature import ExtraOutput, Signature, label_name
 
-_ROUNDING = 1e-4  # float32, added up over a forest's trees: how far outside [0, 1] it may lead
-_FEW = 16  # numbers: more take NumPy less time than Python
+_ROUNDING = 1e-4  # below 0: error of a float32 sum over a forest's trees
+_AROUND_ONE = 1e-3  # from 1: error of a float32 sum over many classes
+_FEW = 16  # numbers: for more, NumPy is faster than Python
 _ONE = np.float32(1).view(np.uint32)
-_AROUND_ONE = 1e-3  # the same, added up over many classes
 
 Label = str | int | bool
 Prediction = str | int | float | bool | list[float] | list[Label]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """One row's answer.
+    """What a servable computes for one row.
 
-    `probability` is that of the prediction; both probability fields are absent if the model has no
-    probabilities. `outputs` are the graph's other outputs by name, each a value or a (nested) list;
-    absent if there are none.
+    `probability` is that of the prediction; both probability fields are UNSET if the model has no
+    probabilities. `outputs` are the graph's other outputs by name, each a value or a (nested) list; UNSET
+    if there are none.
     """
 
     prediction: Prediction
@@ -37,12 +37,12 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Answers(msgspec.Struct, frozen=True):
-    """The answers to several rows, stored as columns; also a sequence, which makes each answer lazily.
+    """The answers to several rows, stored as columns. Indexing creates the answer or error of a row.
 
     `scores` are the probabilities, one list per row, in the order of the signature's class labels;
-    None if the model has no probabilities, or if `answers` has all answers already. `outputs` are the
-    graph's other outputs by name, one value per row. `errors`, by row, are those of rows whose numbers
-    are not finite or whose label is not one of the classes.
+    None if the model has no probabilities, or if `answers` has the answers already. `outputs` are the
+    graph's other outputs by name, one value per row. `errors` are by row index: the row's numbers are not
+    finite, or its label is not one of the classes.
     """
 
     signature: Signature
@@ -53,7 +53,7 @@ class Answers(msgspec.Struct, frozen=True):
     outputs: Mapping[str, Sequence[Any]] = {}
 
     def __len__(self) -> int:
-        """How many rows."""
+        """The number of rows."""
         return len(self.predictions)
 
     def __iter__(self) -> Iterator[Answer | RequestError]:
@@ -82,7 +82,7 @@ class Answers(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, signature: Signature, each: Sequence[Answer | RequestError]) -> "Answers":
-        """From answers that were made one by one."""
+        """From the answer or error of each row."""
         errors = {i: answer for i, answer in enumerate(each) if isinstance(answer, RequestError)}
         answers = [Answer("") if isinstance(a, RequestError) else a for a in each]
         return cls(signature, [a.prediction for a in answers], answers=answers, errors=errors)
@@ -108,9 +108,9 @@ def are_probabilities(scores: Iterable[float]) -> bool:
 
 
 def graph_row(signature: Signature, answer: Answer) -> dict[str, Any]:
-    """The graph's outputs for one row, by name: values, or lists nested as the output's other axes are.
+    """The graph's outputs for one row by name: values, or lists nested in the shape of the output.
 
-    Probabilities that the graph gives as a map are a dict. Outputs that the row lacks are absent.
+    Probabilities in a map are a dict. Outputs that `answer` does not have are absent.
     """
     read = signature.outputs
     row: dict[str, Any] = {}
@@ -124,8 +124,8 @@ def graph_row(signature: Signature, answer: Answer) -> dict[str, Any]:
         row[read.probabilities] = by_label if read.mapped else scores[-1] if one else scores
     if read.value is not None:
         row[read.value] = answer.prediction
-    given = row | (answer.outputs or {})
-    return {name: _shaped(value, signature.result(name).shape) for name, value in given.items()}
+    row |= answer.outputs or {}
+    return {name: _shaped(value, signature.result(name).shape) for name, value in row.items()}
 
 
 def _label_value(signature: Signature, label: Any) -> Any:
@@ -138,7 +138,7 @@ def _label_value(signature: Signature, label: Any) -> Any:
 
 
 def _shaped(value: Any, shape: Sequence[int | None]) -> Any:
-    """One row's flattened value, in the shape that the output has."""
+    """One row's flat value as lists in the shape of the output."""
     if not isinstance(value, list):
         return [value] if len(shape) == 2 else value  # noqa: PLR2004
     inner = [-1 if each is None else each for each in shape[1:]]
@@ -184,13 +184,13 @@ def by_row(output: NDArray[Any], axis: int) -> NDArray[Any]:
 
 
 def _by_index(signature: Signature, indices: Sequence[int]) -> list[Label]:
-    """The class labels at these indices; an index out of range stays as it is, and is reported later."""
+    """The class labels at these indices; an index out of range is kept, and later becomes an error."""
     labels = signature.class_labels
     return [labels[index] if 0 <= index < len(labels) else index for index in indices]
 
 
 def _most_probable(signature: Signature, probabilities: NDArray[Any]) -> Answers:
-    """The answers of a graph without labels: [N, C], or [N] or [N, 1] of the second of two classes."""
+    """Answers from probabilities alone: [N, C], or [N] or [N, 1] for the second of two classes."""
     table = probabilities.reshape(len(probabilities), -1)
     if table.shape[1] == 1 and len(signature.class_labels) > 1:
         table = np.hstack([1 - table, table])
@@ -199,7 +199,7 @@ def _most_probable(signature: Signature, probabilities: NDArray[Any]) -> Answers
 
 
 def _verified(answers: Answers) -> Answers:
-    """The answers; scores that turn out not to be probabilities are moved to the outputs."""
+    """The answers; scores that are not probabilities are moved to the outputs."""
     return Answers.of(answers.signature, [_verified_answer(answers.signature, a) for a in answers])
 
 
@@ -244,17 +244,17 @@ def _are_within_bounds(probabilities: NDArray[Any], scores: list[list[float]]) -
     if probabilities.size <= _FEW:
         return all([0 <= score <= 1 for row in scores for score in row])  # noqa: C419  quicker
     if probabilities.dtype == np.float32:
-        # Read as whole numbers, those below 0, infinity and NaN are all above 1: one pass for three.
+        # As unsigned integers, the bits of negative numbers, infinity and NaN are all above those of 1.
         return bool(np.max(probabilities.view(np.uint32)) <= _ONE)
-    return bool(probabilities.min() >= 0 and probabilities.max() <= 1)  # neither of them for NaN
+    return bool(probabilities.min() >= 0 and probabilities.max() <= 1)  # both are false for NaN
 
 
 def _clipped(
     probabilities: NDArray[Any], *, unverified: bool
 ) -> tuple[list[list[float]], dict[int, RequestError]]:
-    """The probabilities in [0, 1]; and an error for each row outside it by more than rounding.
+    """The probabilities, clipped to [0, 1]; and errors of rows that are outside by more than rounding.
 
-    If they are `unverified`, only rows that are not finite have an error.
+    If they are `unverified`, only rows that are not finite get an error.
     """
     finite = np.isfinite(probabilities).all(axis=1)
     proper = _are_probabilities(probabilities)
@@ -269,8 +269,8 @@ def _clipped(
 
 
 def _are_probabilities(scores: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether each row of [N, C] has probabilities that add up to one, except for rounding: [N]."""
-    with np.errstate(all="ignore"):  # what is not finite is not near one
+    """Whether each row of [N, C] has probabilities that add up to one, except for rounding: bool [N]."""
+    with np.errstate(all="ignore"):  # comparisons with NaN are false
         near_one = np.abs(scores.sum(axis=1, dtype=np.float64) - 1) <= _AROUND_ONE
     within = (scores.min(axis=1) >= -_ROUNDING) & (scores.max(axis=1) <= 1 + _AROUND_ONE)
     return np.asarray(near_one & within)
@@ -298,7 +298,7 @@ def _with_extra(answers: Answers, extra: Sequence[ExtraOutput], given: Sequence[
 
 
 def _rows_of(output: Any, axis: int) -> list[Any] | None:
-    """An output's rows as Python values; rows of [N, 1] are scalars, like predictions."""
+    """An output's rows as Python values, scalars for [N, 1]; None if it has no rows."""
     if isinstance(output, list):
         each = [part.tolist() if isinstance(part, np.ndarray) else part for part in output]
         if axis == 0:
@@ -324,8 +324,8 @@ def _unknown_labels(signature: Signature, labels: Sequence[Any]) -> dict[int, Re
     return {row: _unknown_label(label) for row, label in enumerate(labels) if label not in known}
 
 
-# Each row gets its own exception: one that is raised repeatedly keeps every traceback, and with it
-# every frame and every servable.
+# Each row gets a new exception: an exception that is raised again keeps all its tracebacks, with their
+# frames and servables.
 def _not_finite() -> InvalidRecord:
     return _no_answer(
         "the model has no finite answer for this record; a value may be far out of range"
@@ -333,7 +333,7 @@ def _not_finite() -> InvalidRecord:
 
 
 def _unknown_label(label: Any) -> InvalidRecord:
-    return _no_answer(f"the model answers {label}, which is not among its class labels")
+    return _no_answer(f"the model predicts {label}, which is not among its class labels")
 
 
 def _out_of_bounds() -> InvalidRecord:

@@ -1,7 +1,7 @@
-"""Artifact: the files of one version, as bytes that were checked.
+"""Artifact: the files of one version, as bytes whose digests were checked.
 
-The bytes that were hashed are the bytes that ONNX Runtime is given: between a check on disk and a
-second read, a file could change. They are dropped as soon as the session is built.
+ONNX Runtime gets the same bytes that were hashed, because a file on disk could change between the check
+and a second read. The bytes are dropped as soon as the session is built.
 """
 
 import hashlib
@@ -12,16 +12,15 @@ from predictor.errors import LoadError
 
 MLMODEL = "MLmodel"
 INPUT_EXAMPLE = "input_example.json"
-"""Rows that MLflow keeps for whoever logged a model with an input example. It need not be there."""
+"""Rows that MLflow stores when a model is logged with an input example; optional."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a version consists of, without the bytes.
+    """The description of a version's files, without their bytes.
 
     `digests` maps each relative path (`MLmodel`, the ONNX graph, its external data) to the SHA-256
-    of its bytes, in hex; `metrics` are those of the run that made the version, for people who ask
-    `/model`.
+    of its bytes, in hex. `metrics` are the metrics of the version's run, which `/model` shows.
     """
 
     onnx_path: str
@@ -40,7 +39,7 @@ class Artifact:
         return hashlib.sha256(lines.encode()).hexdigest()
 
     def check(self, expected_sha256: str | None) -> None:
-        """Raise LoadError where the graph is not the one that the registry's tag names."""
+        """Raise LoadError (stage `digest`) if the graph's SHA-256 differs from that in the registry's tag."""
         if expected_sha256 is not None and expected_sha256 != self.onnx_sha256:
             raise LoadError(
                 "digest",
@@ -60,7 +59,7 @@ class Fetched:
     def of(
         cls, onnx_path: str, contents: Mapping[str, bytes], metrics: Mapping[str, float]
     ) -> "Fetched":
-        """Hash the contents, and put them together with what they are."""
+        """Hash the contents, and return them with their artifact."""
         digests = {path: sha256(content) for path, content in contents.items()}
         return cls(Artifact(onnx_path, digests, metrics), contents)
 
@@ -81,7 +80,7 @@ class Fetched:
 
     @property
     def external_data(self) -> dict[str, bytes]:
-        """The other files, by their path relative to the graph's folder: weights kept outside it."""
+        """The weights outside the graph, by their path relative to the graph's folder."""
         folder = self.artifact.onnx_path.rpartition("/")[0]
         own = {MLMODEL, INPUT_EXAMPLE, self.artifact.onnx_path}
         return {

@@ -1,4 +1,4 @@
-"""Builder: fetches and loads one version at a time, in a thread and within a time limit."""
+"""Builder: fetch and load one version at a time, in a thread and within a time limit."""
 
 import asyncio
 import ctypes
@@ -42,7 +42,7 @@ def _malloc_trim() -> Callable[[int], int] | None:
 Fetch = Callable[[ModelVersion], Awaitable[Fetched]]
 Loader = Callable[[ModelVersion, Fetched, Interrupt], Servable]
 
-_END_SECONDS = 5.0  # for an abandoned build
+_END_SECONDS = 5.0  # in which an abandoned build may end
 _MAX_STUCK = 3  # abandoned builds that do not end
 
 
@@ -90,7 +90,7 @@ class Builder:
             reason = f"not ready after {self._seconds:g} s; PREDICTOR_LOAD_SECONDS allows more"
             raise LoadError(stage, reason) from error
         except Exception as error:
-            # A bug of ours must not end the polls.
+            # A bug in the loader must not end the polling.
             raise LoadError("internal", f"{type(error).__name__}: {error}") from error
 
     async def _fetched(self, version: ModelVersion) -> Fetched:
@@ -101,11 +101,11 @@ class Builder:
             return fetched
 
     def close(self) -> None:
-        """Take no more work."""
+        """Stop accepting builds."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _in_thread(self, version: ModelVersion, fetched: Fetched) -> Servable:
-        await self._have_a_thread()
+        await self._free_thread()
         interrupt = Interrupt()
         self._building = self._thread.submit(
             copy_context().run, self._build, version, fetched, interrupt
@@ -126,19 +126,19 @@ class Builder:
         finally:
             give_back_soon()  # building takes several times what the servable keeps
 
-    async def _have_a_thread(self) -> None:
-        """Wait for the interrupted build before; if it does not end, make another thread.
+    async def _free_thread(self) -> None:
+        """Wait until the previous, interrupted build ends; if it hangs, start another thread.
 
-        Raises LoadError if too many builds do not end.
+        Raises LoadError if too many builds hang.
         """
-        before = self._building
-        if before is None or before.done():
+        previous = self._building
+        if previous is None or previous.done():
             return
-        ended = asyncio.wrap_future(before)
-        # Nobody wants its error any more; asyncio would log one that nobody has looked at.
+        ended = asyncio.wrap_future(previous)
+        # Its caller is gone. Without this, asyncio logs its error as never retrieved.
         ended.add_done_callback(lambda each: each.cancelled() or each.exception())
         await asyncio.wait({ended}, timeout=self._end_seconds)
-        if before.done():
+        if previous.done():
             return
         self._stuck = [each for each in self._stuck if not each.done()]
         if len(self._stuck) >= _MAX_STUCK:
@@ -146,6 +146,6 @@ class Builder:
                 "internal",
                 f"{_MAX_STUCK + 1} builds of other versions do not end; restart the service",
             )
-        self._stuck.append(before)
+        self._stuck.append(previous)
         self._thread.shutdown(wait=False)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="builder")

@@ -1,15 +1,15 @@
-"""Bodies to rows: the fast way says yes or no, the slow way says what is wrong.
+"""RowDecoder: JSON bodies to rows. Valid bodies are decoded fast; only invalid ones are read in detail.
 
-A record is decoded by msgspec into a structure generated from the signature, in one pass that
-checks names, types and ranges. Where a feature may be missing, or a value may be written in more than
-one way, a record that this structure does not take is tried with a second one that takes them all.
-Only a body that fails is read again, to name every fault in it. Names that msgspec cannot give a field
-(with a quote, a backslash or a control character) are read the slow way only.
+msgspec decodes a record into a struct that is generated from the signature. One pass checks names, types
+and ranges. If a feature is optional, or its values have several JSON types, a second struct accepts them
+all; it is tried when the first one fails. `validation` reads a body that both refuse, and lists every
+error in it. It also reads the records of features that msgspec cannot name (with a quote, a backslash or
+a control character).
 
-msgspec lets nothing else run while it decodes, so a large batch is decoded in pieces, cut where a
-record seems to end. JSON makes that safe: `[a]` and `[b]` are lists if, and only if, `[a,b]` is
-their elements one after the other. A cut that was none (in a string, say) leaves a piece that is
-no list, and the body is read the slow way.
+msgspec holds the GIL while it decodes, so a large batch is decoded in pieces, which are cut after objects.
+This is safe: `[a]` and `[b]` are both JSON lists only if `[a,b]` is the list of all their elements. A cut
+at a wrong place, such as inside a string, leaves a piece that is not a list; then `validation` reads the
+whole body.
 """
 
 import math
@@ -28,88 +28,89 @@ from predictor.model.validation import Fields, InvalidValue, check_size, parse_v
 
 _JSON_TYPES: dict[str, Any] = {"number": float, "integer": int, "boolean": bool, "string": str}
 _UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
-_FRAME = re.compile(
+_BATCH = re.compile(
     rb'[ \t\r\n]*\{[ \t\r\n]*"instances"[ \t\r\n]*:[ \t\r\n]*\[(.*)\][ \t\r\n]*\}[ \t\r\n]*',
     re.DOTALL,
 )
 _BETWEEN = re.compile(rb"[ \t\r\n]*,")
 _PIECE = 65_536  # bytes
-_FEW = 8192  # bytes
+_SHORT = 8192  # bytes
 _COLON = ord(":")
 _MISSING: Any = None | UnsetType
 _REFUSED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, InvalidValue)
 
 
 class RowDecoder:
-    """Decodes the JSON bodies that one signature takes."""
+    """Decodes the JSON bodies of one signature."""
 
     def __init__(
         self,
         features: Sequence[Feature],
         pack: Callable[..., bytes] | None = None,
-        usual: Sequence[Feature] = (),
+        in_range: Sequence[Feature] = (),
         ignored: Sequence[str] = (),
         *,
         ignore_unknown: bool = False,
     ) -> None:
-        """`pack` makes a row of the values, where that is not a tuple of them.
+        """`pack` turns values into a row; by default a row is a tuple of the values.
 
-        `usual` are the same features with the narrower ranges that `within` looks for. `ignored` are
-        further names that a record may have; with `ignore_unknown`, any.
+        `in_range` are the same features with the ranges of the training data, for `records_in_range`.
+        `ignored` are further names that a record may have; with `ignore_unknown`, any name.
         """
         self._pack = pack
         self._features = tuple(features)
         self.fields = Fields(self._features, frozenset(ignored), ignore_unknown)
-        """What the members of a record may be."""
+        """The names and features that a record may have."""
         plain = all(_is_plain(feature.name) for feature in self._features)
-        self._forms: list[_Form] = [_Form(self._features)] if plain else []
-        loose = bool(ignored) or any(map(_has_several_forms, self._features))
-        if plain and loose and all(map(_is_plain, ignored)):
-            self._forms.append(_LooseForm(self._features, ignored))
-        narrow: Any = structs_for(usual) if plain and usual else None
-        self._usual = msgspec.json.Decoder(narrow) if narrow else None
+        self._structs: list[_Strict] = [_Strict(self._features)] if plain else []
+        lenient = bool(ignored) or any(map(_has_several_types, self._features))
+        if plain and lenient and all(map(_is_plain, ignored)):
+            self._structs.append(_Lenient(self._features, ignored))
+        self._in_range: msgspec.json.Decoder[Any] | None = (
+            msgspec.json.Decoder(_strict_struct(in_range)) if plain and in_range else None
+        )
 
     def record(self, body: bytes) -> Row:
-        """One row from one record. Raises MalformedBody, or InvalidRecord with every fault."""
-        for form in self._forms:
+        """One row from one record. Raises MalformedBody, or InvalidRecord with every error."""
+        for struct in self._structs:
             try:
-                return self._rows_of(form, [body])[0]
+                return self._rows_of(struct, [body])[0]
             except _REFUSED:
                 continue
         return self._packed([validation.read_record(body, self.fields)])[0]
 
-    def within(self, bodies: Sequence[bytes]) -> list[Row] | None:
-        """The rows of bodies that are one record each, if every value is within its usual range.
+    def records_in_range(self, bodies: Sequence[bytes]) -> list[Row] | None:
+        """The rows of bodies of one record each, if every value is within its training range.
 
-        None says that it is not known: `records` tells what is in the bodies.
+        None if a value may be outside, or a body may be invalid; then call `records`.
         """
-        if self._usual is None:
+        if self._in_range is None:
             return None
         try:
-            rows = self._packed(map(structs.astuple, map(self._usual.decode, bodies)))
+            rows = self._packed(map(structs.astuple, map(self._in_range.decode, bodies)))
         except _REFUSED:
             return None
-        # See `_Form.colons`: none has fewer colons than it has features.
-        sure = _colons(b"".join(bodies)) == len(bodies) * len(self._features)
-        return rows if sure else None
+        # Every body has at least one colon per feature; see `_Strict.values`.
+        exact = _colons(b"".join(bodies)) == len(bodies) * len(self._features)
+        return rows if exact else None
 
     def records(self, bodies: Sequence[bytes]) -> tuple[list[Row], dict[int, RequestError]]:
-        """The rows of the bodies that are one record each, and by their places why others are not."""
-        for form in self._forms:
+        """The rows of the valid bodies, one record each, and the errors of the others by index."""
+        for struct in self._structs:
             try:
-                return self._rows_of(form, bodies), {}
+                return self._rows_of(struct, bodies), {}
             except _REFUSED:
-                continue  # which of them it is, is found below
-        rows, found = [], {}
+                continue  # the loop below finds the invalid bodies
+        rows, errors = [], {}
         for number, body in enumerate(bodies):
             try:
                 rows.append(self.record(body))
             except RequestError as error:
-                found[number] = error
-        return rows, found
+                errors[number] = error
+        return rows, errors
 
     def instances(self, body: bytes) -> list[Row]:
-        """Rows from `{"instances": [record, …]}`. Raises as `record` does."""
+        """Rows from `{"instances": [record, …]}`. Raises as `record`, and TooManyRows."""
         rows: list[Row] = []
         try:
             for piece in self._pieces(body):
@@ -121,38 +122,38 @@ class RowDecoder:
         return rows
 
     def _pieces(self, body: bytes) -> Iterator[bytes]:
-        """The body; or lists of its records, where it is large."""
-        frame = _FRAME.fullmatch(body) if len(body) > _PIECE else None
-        if frame is None:
+        """The body; if it is large, lists of its records."""
+        batch = _BATCH.fullmatch(body) if len(body) > _PIECE else None
+        if batch is None:
             yield body
             return
         whole = memoryview(body)
-        start, stop = frame.span(1)
+        start, stop = batch.span(1)
         cut: re.Match[bytes] | None = None
-        while start < stop or cut:  # after a comma, an empty piece is a fault
+        while start < stop or cut:  # after a last comma, the empty piece is an error
             end = body.find(b"}", start + _PIECE, stop) + 1
             cut = _BETWEEN.match(body, end, stop) if end else None
             yield b"".join((b"[", whole[start : end if cut else stop], b"]"))
             start = cut.end() if cut else stop
 
     def _rows_in(self, text: bytes, *, part: bool) -> list[Row]:
-        """The rows of a whole body of several records, or of a list that is part of it."""
-        for form in self._forms:
+        """The rows of a whole batch, or of a list that is a part of it. Raises InvalidValue."""
+        for struct in self._structs:
             try:
                 records = (
-                    form.records.decode(text) if part else form.instances.decode(text).instances
+                    struct.records.decode(text) if part else struct.instances.decode(text).instances
                 )
-                values, colons = form.values(records, len(records))
+                values, colons = struct.values(records, len(records))
                 rows = self._packed(values)
             except _REFUSED:
                 continue
             if _colons(text) == colons + (not part):
                 return rows
-        raise InvalidValue("read it the slow way")
+        raise InvalidValue("no struct accepts it")
 
-    def _rows_of(self, form: "_Form", bodies: Sequence[bytes]) -> list[Row]:
-        """The rows of bodies that are one record each. Raises one of _REFUSED."""
-        values, colons = form.values(map(form.record.decode, bodies), len(bodies))
+    def _rows_of(self, struct: "_Strict", bodies: Sequence[bytes]) -> list[Row]:
+        """The rows of bodies of one record each. Raises one of _REFUSED."""
+        values, colons = struct.values(map(struct.record.decode, bodies), len(bodies))
         rows = self._packed(values)
         if _colons(b"".join(bodies)) != colons:
             raise InvalidValue("a name may be given twice")
@@ -164,14 +165,13 @@ class RowDecoder:
         return [*values]
 
 
-class _Form:
-    """One way to write records: each feature once, and each value of its own type."""
+class _Strict:
+    """Decodes records of a struct that has each feature once, and one JSON type per feature."""
 
-    def __init__(self, features: Sequence[Feature]) -> None:
-        self._decoders(structs_for(features))
+    def __init__(self, features: Sequence[Feature], record: Any = None) -> None:
+        """`record` is another struct of the features."""
         self._width = len(features)
-
-    def _decoders(self, record: Any) -> None:
+        record = record or _strict_struct(features)
         several: Any = Annotated[list[record], msgspec.Meta(min_length=1)]
         many = msgspec.defstruct("Instances", [("instances", several)], forbid_unknown_fields=True)
         self.record: msgspec.json.Decoder[Any] = msgspec.json.Decoder(record)
@@ -179,73 +179,72 @@ class _Form:
         self.instances: msgspec.json.Decoder[Any] = msgspec.json.Decoder(many)
 
     def values(self, records: Iterable[Any], count: int) -> tuple[Iterable[tuple[Value, ...]], int]:
-        """The values of each of so many records, and how many colons their texts have.
+        """The values of each of `count` records, and how many colons their texts must have.
 
-        JSON decoders keep the last of two equal names without a word. Every name is known and was
-        counted once, so each further one adds a colon; colons in text only cost the slow way.
+        The number of colons shows duplicates, because JSON decoders silently keep the last of two equal
+        names. A colon in a string has the same effect as a duplicate: `validation` reads the body.
         """
         return map(structs.astuple, records), count * self._width
 
 
-class _LooseForm(_Form):
-    """All ways to write records: values that are missing, whole numbers as floats, ignored fields."""
+class _Lenient(_Strict):
+    """Also decodes missing values, integers written as floats, booleans as 0 or 1, and ignored fields."""
 
     def __init__(self, features: Sequence[Feature], ignored: Sequence[str]) -> None:
-        self._decoders(_loose_structs(features, ignored))
-        self._width = len(features)
+        super().__init__(features, _lenient_struct(features, ignored))
         self._several = [
             (place, feature, _JSON_TYPES[feature.type])
             for place, feature in enumerate(features)
-            if _has_several_forms(feature)
+            if _has_several_types(feature)
         ]
 
     def values(self, records: Iterable[Any], count: int) -> tuple[list[tuple[Value, ...]], int]:  # noqa: ARG002
-        """As above. Raises InvalidValue."""
+        """As in the base class. Raises InvalidValue."""
         colons = 0
         rows = []
         for record in records:
             given = structs.astuple(record)
             colons += len(given) - given.count(UNSET)
             values = [*given[: self._width]]
-            for place, feature, plain in self._several:
+            for place, feature, json_type in self._several:
                 value = values[place]
-                if value is None or value is UNSET:  # as only one that may be missing can be
+                if value is None or value is UNSET:  # only an optional feature has these
                     values[place] = math.nan
-                elif type(value) is not plain:
+                elif type(value) is not json_type:
                     values[place] = parse_value(value, feature)
             rows.append(tuple(values))
         return rows, colons
 
 
 def _colons(text: bytes) -> int:
-    # bytes.count looks at one byte at a time, NumPy at many, but takes a while to begin.
-    if len(text) < _FEW:
+    # NumPy counts faster than bytes.count, but a call of it takes longer.
+    if len(text) < _SHORT:
         return text.count(b":")
     return int(np.count_nonzero(np.frombuffer(text, np.uint8) == _COLON))
 
 
-def structs_for(features: Sequence[Feature]) -> type[msgspec.Struct]:
-    """The msgspec structure of one record: every feature required, no other name allowed."""
+def _strict_struct(features: Sequence[Feature]) -> type[msgspec.Struct]:
+    """A msgspec struct of one record: every feature required, no other name allowed."""
     return msgspec.defstruct(
         "Record",
-        [(f"f{i}", json_type(feature)) for i, feature in enumerate(features)],
+        [(f"f{i}", _json_type(feature)) for i, feature in enumerate(features)],
         rename={f"f{i}": feature.name for i, feature in enumerate(features)},
         forbid_unknown_fields=True,
     )
 
 
-def _loose_structs(features: Sequence[Feature], ignored: Sequence[str]) -> type[msgspec.Struct]:
-    """The same, with all values that `parse_value` takes, and with fields that are ignored."""
+def _lenient_struct(features: Sequence[Feature], ignored: Sequence[str]) -> type[msgspec.Struct]:
+    """A struct that accepts all values of `parse_value`, and the ignored fields."""
     fields: list[Any] = []
     for i, feature in enumerate(features):
-        kind = json_type(feature)
+        kind = _json_type(feature)
         if feature.type != "number" and _is_number(feature):
             kind |= float
         fields.append((f"f{i}", kind) if feature.required else (f"f{i}", kind | _MISSING, UNSET))
     fields += [(f"i{i}", str | bool | int | float | _MISSING, UNSET) for i in range(len(ignored))]
     names = [*(feature.name for feature in features), *ignored]
     return msgspec.defstruct(
-        "LooseRecord",
+        "LenientRecord",
         fields,
         rename={field[0]: name for field, name in zip(fields, names, strict=True)},
         forbid_unknown_fields=True,
@@ -258,17 +257,17 @@ def _is_plain(name: str) -> bool:
     return ":" not in name and not _UNNAMEABLE.search(name)
 
 
-def _has_several_forms(feature: Feature) -> bool:
+def _has_several_types(feature: Feature) -> bool:
     return not feature.required or (feature.type != "number" and _is_number(feature))
 
 
 def _is_number(feature: Feature) -> bool:
-    """Whether the graph takes it as a number."""
+    """Whether the graph's input is a number."""
     return feature.dtype not in {"bool", "string"}
 
 
-def json_type(feature: Feature) -> Any:
-    """What msgspec takes for a value of this feature: its JSON type, and the range that fits."""
+def _json_type(feature: Feature) -> Any:
+    """The msgspec type of a feature: its JSON type, and the range that fits its dtype."""
     kind = _JSON_TYPES[feature.type]
     if feature.minimum is None:
         return kind

@@ -1,7 +1,7 @@
-"""Answers to JSON, with the version that computed them: the bodies of `/predict` and `/predict/batch`.
+"""Encoder: write answers and their version as JSON, the response bodies of `/predict` and `/predict/batch`.
 
-Several answers are encoded at once: msgspec writes the numbers of all rows together, and each row's
-numbers are put into a template that was made when the version was loaded.
+msgspec writes the numbers of all rows in one call. Each row's numbers are then put into a template, which
+was made when the version was loaded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,26 +35,23 @@ class Encoder:
     def each(
         self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]] = _NONE
     ) -> list[bytes | RequestError]:
-        """For each row, the body of its answer as a single record, or its error.
-
-        `warnings` are those of some rows, by index.
-        """
+        """For each row, its response body, or its error. `warnings` are by row index."""
         bodies: list[bytes | RequestError] = [*self._records.write(answers, warnings)]
         for row, error in answers.errors.items():
             bodies[row] = error
         return bodies
 
     def rows(self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]] = _NONE) -> bytes:
-        """Part of a batch's answer, for `batch`. No row may have an error."""
+        """A part of a batch's response, for `batch`. No row may have an error."""
         return b",".join(self._rows.write(answers, warnings))
 
     def batch(self, rows: Sequence[bytes]) -> bytes:
-        """The body of the answers to several records, in their order, from its parts."""
+        """The response body of a batch, from its parts in order."""
         return b'{"predictions":[%b]%b' % (b",".join(rows), self._version)
 
 
 class _Writer:
-    """Writes rows that end in `end`: the text that follows the fields of every answer."""
+    """Writes one JSON object per row; `end` is the text after the fields of the answer."""
 
     def __init__(self, signature: Signature, end: bytes) -> None:
         self._end = end
@@ -70,7 +67,7 @@ class _Writer:
         }
 
     def write(self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]]) -> list[bytes]:
-        """One text per row; undefined for a row with an error."""
+        """One object per row; undefined for a row with an error."""
         bodies = self._write(answers)
         for row, found in warnings.items():
             body = bodies[row].removesuffix(self._end)

@@ -1,7 +1,7 @@
-"""Observe a graph's outputs in a run of first rows: shapes, probabilities and class labels.
+"""Observed outputs: run first rows, and read shapes, probabilities and class labels from their outputs.
 
-Exporters declare wrong shapes (`[None, 1]` for several targets, `[None, 2]` for one margin), and
-only values show whether scores are probabilities. Therefore the run decides, not the declaration.
+Exporters declare wrong shapes (`[None, 1]` for several targets, `[None, 2]` for one margin), and only
+values show whether scores are probabilities. Therefore the observed outputs replace the declared ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,8 @@ from predictor.model.signature import FLOATS, ExtraOutput, Outputs, Port, Signat
 Given = Mapping[str, Any]
 """The outputs of one run, by name."""
 
-_NEAR_ONE = 1e-3  # distance of a row's sum from one
-_ROUNDING = 1e-2  # float32 added up in another order, cancellation included
+_NEAR_ONE = 1e-3  # difference between a row's sum and one
+_ROUNDING = 1e-2  # difference between float32 sums in another order, with cancellation
 _PROBABILITIES = {"Softmax", "Sigmoid"}  # operators
 _Scored = tuple[Signature, Sequence[NDArray[Any]]]
 """A signature that takes probabilities from one output, and that output's first rows."""
@@ -37,26 +37,24 @@ _CLASSES_WANTED = (
     "version as a classifier"
 )
 _LIST_WANTED = (
-    "nothing lists the classes that output {!r} gives, so metrics count all predictions as `other`; "
-    "write class_labels into the graph's metadata"
+    "the classes of output {!r} are not listed, so metrics count all predictions as `other`; write "
+    "class_labels into the graph's metadata"
 )
-
-
 _ONE_WANTED = (
-    "outputs {} all look like probabilities, and responses have them under `outputs`; call one of them "
-    "`probabilities` to have it as such"
+    "outputs {} all look like probabilities, so responses have them under `outputs`; rename one of them "
+    "to `probabilities` to serve it as the probabilities"
 )
 _MIXES_ROWS = (
-    "a row has other outputs beside another row than alone, so each row is computed alone, which is "
-    "slow; a layer may mix rows, or be random as in training"
+    "the outputs of a row differ when it is computed together with another row, so each row is computed "
+    "alone, which is slow; a layer may mix rows, or be random as in training"
 )
 
 
 @dataclass(frozen=True)
 class FirstRuns:
-    """The outputs of the first rows: each row alone, and two together (None if the graph takes one).
+    """The outputs of the first rows: each alone, and two in one call (None if the graph takes one row).
 
-    `recorded` means that the rows are recorded examples, not made-up rows.
+    `recorded` means that the rows are recorded examples, not generated ones.
     """
 
     single: Sequence[Given]
@@ -66,9 +64,10 @@ class FirstRuns:
 
 @dataclass(frozen=True)
 class GraphClaims:
-    """Facts about a graph's outputs that are known before a run.
+    """What the graph declares about its outputs.
 
-    `class_labels` are from its metadata; `operators` are the types of the nodes that make the outputs.
+    `class_labels` are from its metadata; `operators` are the types of the nodes that compute the outputs,
+    by output name.
     """
 
     class_labels: Labels = ()
@@ -76,14 +75,15 @@ class GraphClaims:
 
 
 def observe_outputs(signature: Signature, runs: FirstRuns, claims: GraphClaims) -> Signature:
-    """The signature with the outputs, shapes and class labels that the first rows showed.
+    """The signature with the observed outputs, shapes and class labels.
 
-    Raises LoadError (stage `signature`, or `examples` for recorded rows without a finite answer).
+    Raises LoadError (stage `signature`, `warm_up`, or `examples` for recorded rows without a finite
+    answer).
     """
     declared = claims.class_labels
-    seen = [_observed(port, runs) for port in signature.results]
-    ports = tuple(port for port, _ in seen)
-    axes = {port.name: axis for port, axis in seen if axis is not None}
+    observed = [_observed(port, runs) for port in signature.results]
+    ports = tuple(port for port, _ in observed)
+    axes = {port.name: axis for port, axis in observed if axis is not None}
     by_row = [port for port in ports if port.name in axes]
     if not by_row:
         raise LoadError("warm_up", "no output of the graph has one entry for each row")
@@ -96,12 +96,14 @@ def observe_outputs(signature: Signature, runs: FirstRuns, claims: GraphClaims) 
         signature = _classifier_without_label(signature, first, runs)
     signature = _with_axes(signature, axes)
     signature = with_boolean_classes(signature)
-    signature = replace(signature, mixes_rows=_mixes_rows(signature, runs))
-    return replace(signature, hints=signature.hints + _hints(signature, runs, claims.operators))
+    mixes_rows = _mixes_rows(signature, runs)
+    hints: tuple[str, ...] = (_MIXES_ROWS,) if mixes_rows else ()
+    hints += _classes_wanted(signature, runs, claims.operators)
+    return replace(signature, mixes_rows=mixes_rows, hints=signature.hints + hints)
 
 
 def _mixes_rows(signature: Signature, runs: FirstRuns) -> bool:
-    """Whether a row's outputs beside another row differ from those alone, by more than rounding."""
+    """Whether a row's outputs in a call of two rows differ from those alone, by more than rounding."""
     if runs.pair is None:
         return False
     for name in signature.outputs.names:
@@ -115,7 +117,7 @@ def _mixes_rows(signature: Signature, runs: FirstRuns) -> bool:
 
 
 def _observed(port: Port, runs: FirstRuns) -> tuple[Port, int | None]:
-    """The output with its observed shape, and the axis of its rows; None if it has no rows."""
+    """The output with its observed shape, and the axis of its rows (None if it has no rows)."""
     one = runs.single[0].get(port.name)
     two = None if runs.pair is None else runs.pair.get(port.name)
     if isinstance(one, np.ndarray):
@@ -132,7 +134,7 @@ def _observed(port: Port, runs: FirstRuns) -> tuple[Port, int | None]:
 def _observed_sequence(
     port: Port, one: list[Any], two: list[Any] | None
 ) -> tuple[Port, int | None]:
-    """The same for a sequence of tensors: one per row, or one per target."""
+    """As `_observed`, for a sequence of tensors: one per row, or one per target."""
     if two is not None and (len(one), len(two)) == (1, 2):
         return replace(port, shape=()), 0
     longer = two if two is not None and len(two) == len(one) else [None] * len(one)
@@ -140,7 +142,7 @@ def _observed_sequence(
         if _axis(first.shape, None if second is None else second.shape) != 0:
             return port, None
     inner = {each.shape[1:] for each in one}
-    # Targets of different numbers of classes have no common shape.
+    # Targets with different numbers of classes have no common shape.
     return replace(port, shape=(len(one), None, *inner.pop()) if len(inner) == 1 else ()), 1
 
 
@@ -148,7 +150,7 @@ def _axis(one: tuple[int, ...], two: tuple[int, ...] | None) -> int | None:
     if two is None:
         return 0 if one[:1] == (1,) else None
     for axis in (0, 1):
-        # If another dimension grows too, the output relates rows to each other, such as covariances.
+        # If another dimension grows too, the output compares rows, such as a covariance.
         if one[axis : axis + 1] == (1,) and two == (*one[:axis], 2, *one[axis + 1 :]):
             return axis
     return None
@@ -162,10 +164,10 @@ def _observed_shape(
 ) -> tuple[int | None, ...]:
     """The observed shape; a dimension that varies, or is not declared as fixed, is None."""
     known = declared if len(declared) == len(one) else (None,) * len(one)
-    same = two if two is not None and len(two) == len(one) else one
+    second = two if two is not None and len(two) == len(one) else one
     return tuple(
-        None if place == axis or said is None or seen != other else seen
-        for place, (said, seen, other) in enumerate(zip(known, one, same, strict=True))
+        None if place == axis or size is None or first != other else first
+        for place, (size, first, other) in enumerate(zip(known, one, second, strict=True))
     )
 
 
@@ -178,45 +180,43 @@ def _classifier(
         if declared:
             raise LoadError(
                 "signature",
-                f"class_labels are those of one target, and output {name!r} has several for a row; "
-                "export the graph without class_labels",
+                f"class_labels describe one target, but output {name!r} has several per row; export "
+                "the graph without class_labels",
             )
         several = Outputs(name, several=True)
         return replace(signature, outputs=several, class_labels=(), positive_class=None)
-    answered = [np.ravel(given[name]).tolist()[0] for given in runs.single]
-    candidates = score_candidates(by_row)
-    likely = []
-    for port in candidates:
-        scores = [_scores(given[port.name]) for given in runs.single]
-        mapped = port.type.startswith("seq(map(")
-        read = replace(signature.outputs, probabilities=port.name, mapped=mapped)
-        found = replace(signature, outputs=read)
-        if not all(np.isfinite(row).all() for row in scores):
-            if port is candidates[0]:
-                return _not_finite(found, scores, runs)
-        elif all(_look_like_probabilities(row, signature.class_labels) for row in scores):
-            likely.append((found, scores))
-        else:
-            _check_near(port.name, scores)
-    best = _best(likely, answered)
+    labels = [np.ravel(given[name]).tolist()[0] for given in runs.single]
+    candidates = [_scored(signature, port, runs) for port in score_candidates(by_row)]
+    if candidates and not _are_finite(candidates[0][1]):
+        return _not_finite(*candidates[0], runs)
+    likely = [
+        each for each in candidates if _are_finite(each[1]) and _look_like_probabilities(*each)
+    ]
+    best = _best(likely, labels)
     if len(best) == 1:
         found, rows = best[0]
-        return replace(found, class_labels=_class_labels(found, runs.single, rows, answered))
-    # Scores of a model without probabilities (a linear SVM's margins), or several that may be them: the
-    # label answers alone.
+        return replace(found, class_labels=_class_labels(found, runs.single, rows, labels))
+    # The scores are no probabilities (such as a linear SVM's margins), or several outputs may be the
+    # probabilities: serve the label only.
     alike = ", ".join(repr(found.outputs.probabilities) for found, _ in best)
     signature = replace(
         signature, outputs=replace(signature.outputs, probabilities=None, mapped=False),
         hints=(_ONE_WANTED.format(alike),) if best else (),
     )  # fmt: skip
-    unknown = _unknown_labels(signature.class_labels, _by_name(signature, answered))
+    unknown = _unknown_labels(signature.class_labels, _by_name(signature, labels))
     if unknown and declared:
         raise unknown
     return replace(signature, class_labels=()) if unknown else signature
 
 
+def _scored(signature: Signature, port: Port, runs: FirstRuns) -> _Scored:
+    mapped = port.type.startswith("seq(map(")
+    read = replace(signature.outputs, probabilities=port.name, mapped=mapped)
+    return replace(signature, outputs=read), [_scores(given[port.name]) for given in runs.single]
+
+
 def _best(likely: Sequence[_Scored], answered: Sequence[Any]) -> list[_Scored]:
-    """The output that is most likely the classes' probabilities, or several equally likely ones.
+    """The output that is most likely the probabilities, or several equally likely ones.
 
     Other outputs may add up to one, too, such as attention. Probabilities have a column per class, a
     name with "prob", and the largest value in the column of the label.
@@ -243,23 +243,26 @@ def _by_name(signature: Signature, answered: Sequence[Any]) -> list[Any]:
 
 
 def _not_finite(signature: Signature, scores: Sequence[NDArray[Any]], runs: FirstRuns) -> Signature:
-    """Accept scores that are not finite for a made-up row: each answer is checked later instead."""
+    """Accept scores that are not finite if the row was generated; every answer is checked instead."""
     if runs.recorded:
         number = next(n for n, row in enumerate(scores, 1) if not np.isfinite(row).all())
         raise LoadError("examples", f"recorded example {number} fails: it has no finite answer")
     if not (signature.outputs.mapped or signature.class_labels):
-        raise LoadError("warm_up", "a blank row has no finite answer")
+        raise LoadError("warm_up", "a generated row has no finite answer")
     return replace(signature, outputs=replace(signature.outputs, unverified=True))
 
 
 def _classifier_without_label(
     signature: Signature, by_row: Sequence[Port], runs: FirstRuns
 ) -> Signature:
-    """The signature of a graph without labels whose metadata lists classes. Raises LoadError otherwise."""
+    """The signature of a graph that has no label, but classes in its metadata.
+
+    Raises LoadError if no output has the probabilities of these classes.
+    """
     labels = signature.class_labels
     ports = prefer_named([port for port in by_row if port.type in FLOATS], "prob")
     tables = {p.name: [_scores(given[p.name]) for given in runs.single] for p in ports}
-    # One column may be anything between 0 and 1, where another output has one for each class.
+    # Outputs with a column per class come first: a single column may be any value between 0 and 1.
     for name, rows in sorted(tables.items(), key=lambda table: len(table[1][0]) != len(labels)):
         columns = [_both(row) if len(labels) > 1 else row for row in rows]
         if all(len(row) == len(labels) and are_probabilities(row) for row in columns):
@@ -275,7 +278,7 @@ def _classifier_without_label(
 
 
 def _both(row: NDArray[Any]) -> NDArray[Any]:
-    """The probabilities of both classes, from a row with that of the second class alone."""
+    """The probabilities of both classes; `row` may have only that of the second."""
     return np.array([1 - row[0], row[0]]) if len(row) == 1 else row
 
 
@@ -284,20 +287,24 @@ def _scores(given: Any) -> NDArray[Any]:
     return np.array([*given[0].values()]) if isinstance(given, list) else np.reshape(given, -1)
 
 
-def _look_like_probabilities(row: NDArray[Any], labels: Labels) -> bool:
+def _are_finite(scores: Sequence[NDArray[Any]]) -> bool:
+    return all(np.isfinite(row).all() for row in scores)
+
+
+def _look_like_probabilities(signature: Signature, scores: Sequence[NDArray[Any]]) -> bool:
+    """Raises LoadError for scores that add up to one but are outside [0, 1] by more than rounding."""
     # A single column may be a margin or a distance, unless exactly one class is listed.
-    return are_probabilities(row) and (len(row) > 1 or len(labels) == 1)
-
-
-def _check_near(name: str, scores: Sequence[NDArray[Any]]) -> None:
-    """Raise LoadError for scores that add up to one but are outside [0, 1] by more than rounding."""
+    single = len(signature.class_labels) == 1
+    if all(are_probabilities(row) and (len(row) > 1 or single) for row in scores):
+        return True
     for row in scores:
         if len(row) > 1 and abs(row.sum() - 1) <= _NEAR_ONE and not are_probabilities(row):
             raise LoadError(
                 "signature",
-                f"output {name!r} adds up to 1 as probabilities do, and has {row.min():.6g} and "
-                f"{row.max():.6g}, which are outside [0, 1]",
+                f"output {signature.outputs.probabilities!r} adds up to 1 like probabilities, but has "
+                f"{row.min():.6g} and {row.max():.6g}, which are outside [0, 1]",
             )
+    return False
 
 
 def _class_labels(
@@ -306,7 +313,7 @@ def _class_labels(
     scores: Sequence[NDArray[Any]],
     answered: Sequence[Any],
 ) -> Labels:
-    """The classes of the probabilities' columns. Raises LoadError where the rows contradict them."""
+    """The classes of the probabilities' columns. Raises LoadError if the rows contradict them."""
     labels, read = signature.class_labels, signature.outputs
     if read.mapped:
         named: Labels = tuple(given[0][str(read.probabilities)][0])
@@ -320,8 +327,8 @@ def _class_labels(
     if by_place and not all(map(_is_likeliest, scores, answered)):
         raise LoadError(
             "signature",
-            "nothing says which class each probability column is of; "
-            "write class_labels into the graph's metadata",
+            "the classes of the probability columns are unknown; write class_labels into the graph's "
+            "metadata",
         )
     if unknown := _unknown_labels(named, _by_name(signature, answered)):
         raise unknown
@@ -339,12 +346,12 @@ def _unknown_labels(named: Labels, labels: Sequence[Any]) -> LoadError | None:
         return None
     return LoadError(
         "signature",
-        f"the model answers {', '.join(sorted(unknown))}, which is not among its class labels",
+        f"the model predicts {', '.join(sorted(unknown))}, which is not among its class labels",
     )
 
 
 def _with_axes(signature: Signature, axes: Mapping[str, int]) -> Signature:
-    """The signature with the other outputs: those with one entry per row, and omitted ones."""
+    """The signature with the extra outputs, which have one entry per row, and the omitted ones."""
     extra, omitted = [], []
     for port in signature.results:
         if port.name in signature.outputs.main:
@@ -360,11 +367,6 @@ def _with_axes(signature: Signature, axes: Mapping[str, int]) -> Signature:
     axis = axes.get(read.label or read.value or "")
     read = replace(read, extra=tuple(extra), omitted=tuple(omitted), axis=1 if axis else 0)
     return replace(signature, outputs=read)
-
-
-def _hints(signature: Signature, runs: FirstRuns, operators: Mapping[str, str]) -> tuple[str, ...]:
-    mixes_rows = (_MIXES_ROWS,) if signature.mixes_rows else ()
-    return mixes_rows + _classes_wanted(signature, runs, operators)
 
 
 def _classes_wanted(

@@ -1,6 +1,6 @@
-"""What an ONNX graph says beyond what ONNX Runtime tells: class labels, files outside the model, operators.
+"""GraphFacts: class labels, external files and operators, which ONNX Runtime's API does not report.
 
-Read from the bytes, by ONNX's own description of a graph, without the `onnx` package.
+They are read from the serialised model with a part of ONNX's protobuf schema, without the `onnx` package.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,73 +12,40 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
-_FLOAT, _DOUBLE, _INT64, _STRING, _BYTES, _MESSAGE = (
-    _FIELD.TYPE_FLOAT,
-    _FIELD.TYPE_DOUBLE,
-    _FIELD.TYPE_INT64,
-    _FIELD.TYPE_STRING,
-    _FIELD.TYPE_BYTES,
-    _FIELD.TYPE_MESSAGE,
-)
-
-# message -> (field, number, type or message, repeated)
-_SCHEMA: dict[str, list[tuple[str, int, int | str, bool]]] = {
-    "Model": [("graph", 7, "Graph", False), ("functions", 25, "Function", True)],
-    "Function": [("node", 7, "Node", True)],
-    "Graph": [
-        ("node", 1, "Node", True),
-        ("initializer", 5, "Tensor", True),
-        ("output", 12, "Output", True),
-        ("sparse_initializer", 15, "Sparse", True),
-    ],
-    "Sparse": [("values", 1, "Tensor", False), ("indices", 2, "Tensor", False)],
-    "Output": [("name", 1, _STRING, False)],
-    "Node": [
-        ("input", 1, _STRING, True),
-        ("output", 2, _STRING, True),
-        ("op_type", 4, _STRING, False),
-        ("attribute", 5, "Attribute", True),
-    ],
-    "Attribute": [
-        ("name", 1, _STRING, False),
-        ("i", 3, _INT64, False),
-        ("s", 4, _BYTES, False),
-        ("t", 5, "Tensor", False),
-        ("g", 6, "Graph", False),
-        ("floats", 7, _FLOAT, True),
-        ("ints", 8, _INT64, True),
-        ("strings", 9, _BYTES, True),
-        ("tensors", 10, "Tensor", True),
-        ("graphs", 11, "Graph", True),
-        ("sparse_tensor", 22, "Sparse", False),
-        ("sparse_tensors", 23, "Sparse", True),
-    ],
-    "Tensor": [
-        ("data_type", 2, _INT64, False),
-        ("float_data", 4, _FLOAT, True),
-        ("int32_data", 5, _INT64, True),
-        ("string_data", 6, _BYTES, True),
-        ("int64_data", 7, _INT64, True),
-        ("name", 8, _STRING, False),
-        ("raw_data", 9, _BYTES, False),
-        ("double_data", 10, _DOUBLE, True),
-        ("external_data", 13, "Entry", True),
-    ],
-    "Entry": [("key", 1, _STRING, False), ("value", 2, _STRING, False)],
+_TYPES = {
+    "float": _FIELD.TYPE_FLOAT,
+    "double": _FIELD.TYPE_DOUBLE,
+    "int64": _FIELD.TYPE_INT64,
+    "string": _FIELD.TYPE_STRING,
+    "bytes": _FIELD.TYPE_BYTES,
 }
-
-
+# Message -> fields: name, number, type or message; `*` marks a repeated field.
+_SCHEMA = {
+    "Model": "graph 7 Graph, functions 25 Function*",
+    "Function": "node 7 Node*",
+    "Graph": "node 1 Node*, initializer 5 Tensor*, output 12 Output*, sparse_initializer 15 Sparse*",
+    "Sparse": "values 1 Tensor, indices 2 Tensor",
+    "Output": "name 1 string",
+    "Node": "input 1 string*, output 2 string*, op_type 4 string, attribute 5 Attribute*",
+    "Attribute": "name 1 string, i 3 int64, s 4 bytes, t 5 Tensor, g 6 Graph, floats 7 float*, "
+    "ints 8 int64*, strings 9 bytes*, tensors 10 Tensor*, graphs 11 Graph*, sparse_tensor 22 Sparse, "
+    "sparse_tensors 23 Sparse*",
+    "Tensor": "data_type 2 int64, float_data 4 float*, int32_data 5 int64*, string_data 6 bytes*, "
+    "int64_data 7 int64*, name 8 string, raw_data 9 bytes, double_data 10 double*, "
+    "external_data 13 Entry*",
+    "Entry": "key 1 string, value 2 string",
+}
 _VALUES = {
     "Attribute": {"i", "s", "floats", "ints", "strings"},
     "Tensor": {"float_data", "int32_data", "string_data", "int64_data", "raw_data", "double_data"},
 }
-"""The fields that a large model consists of. What reads none of them need not unpack them."""
+"""The fields that make up most of a large model; `parse` can leave them unread to save memory."""
 
 
 def parse(model: bytes, *, values: bool = True) -> Any:
-    """The message of a serialised ONNX model. Raises ValueError if it is none.
+    """Parse a serialised ONNX model into a protobuf message. Raises ValueError for other bytes.
 
-    Without `values`, no attribute or tensor has any until it is made `whole`.
+    Without `values`, attributes and tensors have no values; `whole` reads those of one of them.
     """
     parsed = _message_class("Model", values=values)()
     try:
@@ -91,10 +58,7 @@ def parse(model: bytes, *, values: bool = True) -> Any:
 
 
 def whole(part: Any) -> Any:
-    """An attribute or a tensor of a message that was read without values, with its values.
-
-    Raises ValueError where they are none.
-    """
+    """An attribute or a tensor with its values, if `parse` left them out. Raises ValueError."""
     read = _message_class(part.DESCRIPTOR.name, values=True)()
     try:
         read.ParseFromString(part.SerializeToString())
@@ -110,14 +74,16 @@ def _message_class(wanted: str, *, values: bool) -> Any:
     )
     for name, fields in _SCHEMA.items():
         described = schema.message_type.add(name=name)
-        for field, number, kind, repeated in fields:
+        for each in fields.split(", "):
+            field, number, kind = each.split()
             if not values and field in _VALUES.get(name, ()):
                 continue
+            kind, repeated = kind.removesuffix("*"), kind.endswith("*")
             described.field.add(
                 name=field,
-                number=number,
-                type=kind if isinstance(kind, int) else _MESSAGE,
-                type_name=None if isinstance(kind, int) else f".graph.{kind}",
+                number=int(number),
+                type=_TYPES.get(kind, _FIELD.TYPE_MESSAGE),
+                type_name=None if kind in _TYPES else f".graph.{kind}",
                 label=_FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL,
             )
     pool = descriptor_pool.DescriptorPool()
@@ -128,18 +94,18 @@ def _message_class(wanted: str, *, values: bool) -> Any:
 _RAW_DTYPES = {6: "<i4", 7: "<i8"}  # TensorProto.DataType: INT32, INT64
 
 _RESHAPING = {"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
-_OF_THE_SAME_CLASSES = _RESHAPING | {"Concat", "Transpose", "Normalizer", "ZipMap"}
+_KEEPS_CLASSES = _RESHAPING | {"Concat", "Transpose", "Normalizer", "ZipMap"}
 
 Labels = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class GraphFacts:
-    """What a graph says of its classes, files and outputs.
+    """The class labels, external files and output operators of a graph.
 
-    Class labels are in the order of the probability columns, and empty where no node lists them;
-    external files are relative paths, sorted. `operators` are the types of the nodes that make the
-    outputs, by the outputs' names; nodes that only reshape are passed over.
+    `class_labels` are in the order of the probability columns; empty if no node lists them.
+    `external_files` are sorted relative paths. `operators` are the types of the nodes that compute the
+    outputs, by output name; nodes that only reshape do not count.
     """
 
     class_labels: Labels
@@ -148,11 +114,11 @@ class GraphFacts:
 
 
 def read_graph(model: bytes) -> GraphFacts:
-    """Read a serialised ONNX model. Raises ValueError if it is not one that can be served."""
+    """Read a serialised ONNX model. Raises ValueError for a model that cannot be served."""
     parsed = parse(model, values=False)
     graphs = list(_graphs(parsed.graph))
     functions = [graph for function in parsed.functions for graph in _graphs(function)]
-    _check_none_is_opened(graphs, functions)
+    _check_external_data(graphs, functions)
     files = {
         entry.value
         for graph in graphs
@@ -177,18 +143,19 @@ def _operators(graph: Any) -> dict[str, str]:
 
 
 def _class_labels(graph: Any) -> Labels:
-    """Follow each output back to the node that lists the classes it chooses from.
+    """The labels in the first node before an output that lists classes.
 
-    Behind arithmetic, a list is that of a part of the model: one against one, say, votes.
+    The search stops at arithmetic: nodes before it belong to a part of the model, such as one of the
+    classifiers that vote.
     """
     producers = {name: node for node in graph.node for name in node.output}
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for output in graph.output:
         name = output.name
         while (node := producers.pop(name, None)) is not None:
-            if labels := _listed(node) or _chosen_from(node, constants):
+            if labels := _listed(node) or _looked_up(node, constants):
                 return labels
-            if node.op_type not in _OF_THE_SAME_CLASSES:
+            if node.op_type not in _KEEPS_CLASSES:
                 break
             name = node.input[0] if node.input else ""
     return ()
@@ -205,7 +172,7 @@ def _listed(node: Any) -> Labels:
     return ()
 
 
-def _chosen_from(node: Any, constants: dict[str, Any]) -> Labels:
+def _looked_up(node: Any, constants: dict[str, Any]) -> Labels:
     # skl2onnx writes argmax, then a look-up in a constant tensor of the classes.
     tensor = constants.get(node.input[0]) if node.op_type == "ArrayFeatureExtractor" else None
     if tensor is None:
@@ -218,22 +185,22 @@ def _chosen_from(node: Any, constants: dict[str, Any]) -> Labels:
     return tuple(tensor.int64_data or tensor.int32_data)
 
 
-def _check_none_is_opened(graphs: Sequence[Any], functions: Sequence[Any]) -> None:
-    """Raise ValueError for files that ONNX Runtime opens by their name, wherever that leads.
+def _check_external_data(graphs: Sequence[Any], functions: Sequence[Any]) -> None:
+    """Raise ValueError for external data that ONNX Runtime would read from this machine's disk.
 
-    It takes bytes for the plain tensors of graphs alone.
+    It accepts bytes only for the dense tensors of graphs. It would open any other file by its path.
     """
-    inside = [tensor for function in functions for tensor in _tensors(function)]
+    dense = [tensor for function in functions for tensor in _tensors(function)]
     sparse = [tensor for graph in (*graphs, *functions) for tensor in _sparse(graph)]
-    if any(tensor.external_data for tensor in (*inside, *sparse)):
+    if any(tensor.external_data for tensor in (*dense, *sparse)):
         raise ValueError(
-            "not served: sparse weights or functions of it are in files of their own; "
-            "export it with its weights inside"
+            "not served: it has sparse weights or functions in external files; export it with its "
+            "weights inside the graph"
         )
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
-    """A graph or a function, and all graphs inside its nodes."""
+    """A graph or a function, and all subgraphs of its nodes."""
     yield graph
     for attribute in _attributes(graph):
         inner = [attribute.g] if attribute.HasField("g") else []
@@ -248,12 +215,10 @@ def _tensors(graph: Any) -> Iterator[Any]:
 
 
 def _sparse(graph: Any) -> Iterator[Any]:
-    of_nodes = [
-        each
-        for attribute in _attributes(graph)
-        for each in (attribute.sparse_tensor, *attribute.sparse_tensors)
-    ]
-    for each in (*getattr(graph, "sparse_initializer", ()), *of_nodes):
+    tensors = [*getattr(graph, "sparse_initializer", ())]
+    for attribute in _attributes(graph):
+        tensors += (attribute.sparse_tensor, *attribute.sparse_tensors)
+    for each in tensors:
         yield from (each.values, each.indices)
 
 

@@ -1,8 +1,8 @@
-"""Which categories a graph knows: read from the encoders that its inputs lead to.
+"""Known categories: the values that a graph's encoders accept, read from the graph.
 
-A graph that encodes categories refuses, as a rule, a value that it was not trained on. One that it
-knows makes a row that can be computed. Only the first layer is followed: casts, columns put
-together and taken apart again, and encoders.
+A graph that encodes categories usually refuses a value that it was not trained on, so the first rows must
+use known categories. The search follows the inputs through casts, concatenations and selections of columns
+to the encoders, and no further.
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -14,43 +14,32 @@ from predictor.model.graph import parse
 from predictor.model.signature import Port, Value
 
 Categories = Mapping[int, Value]
-"""By the place of a feature among the features: the first category that an encoder lists."""
+"""The first category that an encoder lists, by the index of the feature."""
 Columns = list[int]
-"""The features that a tensor's columns are."""
+"""The index of the feature in each column of a tensor."""
 
-_SAME = {
-    "Cast",
-    "Identity",
-    "Reshape",
-    "Flatten",
-    "Squeeze",
-    "Unsqueeze",
-}
+_SAME = {"Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
 _CHANGED = {"Imputer", "StringNormalizer"}
 _ENCODERS = {"OneHotEncoder", "LabelEncoder", "CategoryMapper"}
 _LISTS = ("cats_strings", "cats_int64s", "keys_strings", "keys_int64s", "keys_floats")
-
-
 _REFUSING = {
     "OneHotEncoder", "CategoryMapper", "ArrayFeatureExtractor", "Gather", "GatherElements", "GatherND",
     "ScatterElements", "ScatterND", "OneHot", "Range", "Slice", "Compress", "If", "Loop", "Scan",
 }  # fmt: skip
-_MAX_NODES, _MAX_COLUMNS = (
-    2000,
-    10_000,
-)  # that are followed; graphs may put columns together again and again
+# Limits of the search: each concatenation may double the number of columns.
+_MAX_NODES, _MAX_COLUMNS = 2000, 10_000
 
 
 def refuses_values(model: bytes) -> bool:
-    """Whether a serialised model has a node that fails for some values and not for others.
+    """Whether a serialised model has a node that fails for some values but not for others.
 
-    Where it has none, a row that fails says that all fail.
+    Without such a node, a model that fails for one row fails for all rows.
     """
     return any(node.op_type in _REFUSING for node in parse(model).graph.node)
 
 
 def known_categories(model: bytes, ports: Sequence[Port]) -> Categories:
-    """The categories of a serialised model; none where no encoder can be followed to its inputs."""
+    """A known category for each feature that the search can follow to an encoder."""
     known: dict[int, Value] = {}
     for node, place in _encoders(model, ports, _SAME | _CHANGED):
         listed = _first_listed(node)
@@ -60,10 +49,10 @@ def known_categories(model: bytes, ports: Sequence[Port]) -> Categories:
 
 
 def only_categories(model: bytes, ports: Sequence[Port]) -> Mapping[int, frozenset[Value]]:
-    """By the place of a feature, the categories without which a serialised model fails.
+    """All categories of the features that fail for any other value, by the index of the feature.
 
-    Those of one-hot encoders that refuse what they do not know; of features whose values reach them
-    unchanged, but for a cast to an integer.
+    These are features whose values reach a one-hot encoder unchanged, except for a cast to an integer, and
+    whose encoder refuses unknown values.
     """
     if b"OneHotEncoder" not in model:
         return {}
@@ -82,7 +71,7 @@ def only_categories(model: bytes, ports: Sequence[Port]) -> Mapping[int, frozens
 def _encoders(
     model: bytes, ports: Sequence[Port], same: Container[str]
 ) -> Iterator[tuple[Any, int]]:
-    """The encoders of single features, each with the feature's place. Nodes in `same` are looked through."""
+    """The encoders of single features, with the feature's index. The search passes nodes in `same`."""
     graph = parse(model).graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     columns: dict[str, Columns] = {}
@@ -91,19 +80,19 @@ def _encoders(
         width = port.width or 1
         columns[port.name] = [*range(start, start + width)]
         start += width
-    for node in graph.node[:_MAX_NODES]:  # each after those that it takes from
+    for node in graph.node[:_MAX_NODES]:  # ONNX sorts nodes: each follows its inputs
         if node.op_type in _ENCODERS:
             places = columns.get(node.input[0], []) if node.input else []
             if len(places) == 1:
                 yield node, places[0]
-        elif (led := _led_on(node, columns, constants, same)) and node.output:
-            columns[node.output[0]] = led
+        elif (found := _output_columns(node, columns, constants, same)) and node.output:
+            columns[node.output[0]] = found
 
 
-def _led_on(
+def _output_columns(
     node: Any, columns: Mapping[str, Columns], constants: Mapping[str, Any], same: Container[str]
 ) -> Columns | None:
-    """The features of a node's output; None where they are not simply those of its inputs."""
+    """The features in the columns of a node's output; None if the node computes other values."""
     if not node.input or node.input[0] not in columns:
         return None
     if node.op_type in same:

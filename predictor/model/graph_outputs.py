@@ -1,6 +1,6 @@
-"""The outputs that a graph declares: which of them are labels, probabilities or values.
+"""Declared outputs: find the label, the probabilities or the value among a graph's outputs.
 
-A run of first rows (`first_runs`) has the last word: declared shapes are often wrong.
+Declared shapes are often wrong, so `first_runs` corrects the result with the outputs of real runs.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _LABELS = {*INTEGERS, "tensor(bool)", "tensor(string)"}
 
 
 def is_served(port: Port) -> bool:
-    """Whether values of the output's type can be in a response."""
+    """Whether a response can contain values of this output's type."""
     element = port.type.removeprefix("seq(").removesuffix(")")
     return port.type in _TENSORS or element in _TENSORS or port.type.startswith("seq(map(")
 
@@ -23,8 +23,8 @@ def is_served(port: Port) -> bool:
 def read_outputs(ports: Sequence[Port], declared: Labels = ()) -> Outputs:
     """Find a classifier's label and probabilities, or a regressor's value. Raises LoadError for neither.
 
-    `declared` are the class labels from the graph's metadata. With them, floats alone are
-    probabilities, and integers are indices of labels that are texts.
+    `declared` are the class labels from the graph's metadata. With them, a graph that has only float
+    outputs has probabilities, and integer labels are indices into text labels.
     """
     labels = _labels(ports)
     scores = score_candidates(ports)
@@ -40,25 +40,28 @@ def read_outputs(ports: Sequence[Port], declared: Labels = ()) -> Outputs:
         return Outputs(probabilities=prefer_named(floats, "prob")[0].name)
     if floats:
         return Outputs(value=floats[0].name)
-    raise LoadError("signature", "the graph gives neither a label nor a number")
+    raise LoadError("signature", "the graph has no output that is a label or a number")
 
 
 def with_declared_extra(signature: Signature) -> Signature:
-    """The signature with the other outputs that have one entry per row by their declaration."""
+    """The signature with the other outputs that have one entry per row, as declared."""
     read = signature.outputs
     main = signature.result(read.label or read.value or "")
-    # [C, 1] or [C, N], as of a graph that gathers on axis 1.
-    turned = len(main.shape) == 2 and main.shape[0] not in (None, 1) and main.shape[1] in (None, 1)  # noqa: PLR2004
+    # [C, 1] or [C, N], as in a graph that gathers on axis 1.
+    first, second = main.shape if len(main.shape) == 2 else (None, None)  # noqa: PLR2004
+    transposed = first not in (None, 1) and second in (None, 1)
     others = [port for port in signature.results if port.name not in read.main]
     extra = [p for p in others if p.type in _TENSORS and p.shape and p.shape[0] in (None, 1)]
-    omitted = [(p.name, "no run has shown its shape") for p in others if p not in extra]
+    omitted = [
+        (p.name, "its shape is unknown: no row could be run") for p in others if p not in extra
+    ]
     named = tuple(ExtraOutput(port.name) for port in extra)
-    read = replace(read, extra=named, omitted=tuple(omitted), axis=1 if turned else 0)
+    read = replace(read, extra=named, omitted=tuple(omitted), axis=1 if transposed else 0)
     return replace(signature, outputs=read)
 
 
 def with_boolean_classes(signature: Signature) -> Signature:
-    """The signature with classes false and true, if the graph answers booleans for classes 0 and 1."""
+    """The signature with classes false and true, if the label is a boolean and the classes are 0 and 1."""
     label = signature.result(str(signature.outputs.label))
     if label.type != "tensor(bool)" or not set(signature.class_labels) <= {0, 1}:
         return signature
@@ -72,10 +75,10 @@ def with_boolean_classes(signature: Signature) -> Signature:
 
 
 def _labels(ports: Sequence[Port]) -> list[Port]:
-    """Outputs that may be the label, the most likely first; not skl2onnx's `decision_path` and such.
+    """Outputs that may be the label, the most likely first; skl2onnx's `decision_path` is not one.
 
-    Several columns after an output of floats are a mask or indices rather than labels, unless their
-    name has "label".
+    If the first output has floats, an output of several columns is rather a mask or indices, unless its
+    name contains "label".
     """
     found = [p for p in ports if p.type in _LABELS and not p.name.startswith("decision_")]
     if ports and ports[0].type in FLOATS:
@@ -91,5 +94,5 @@ def score_candidates(ports: Sequence[Port]) -> list[Port]:
 
 
 def prefer_named(ports: list[Port], part: str) -> list[Port]:
-    """The outputs, first those with this part in their name."""
+    """The outputs, with those first that have `part` in their names."""
     return sorted(ports, key=lambda port: part not in port.name.lower())

@@ -1,8 +1,8 @@
-"""Reading a signature from a graph's ports, its metadata and MLflow's signature.
+"""Features: read their names, types and ranges from the graph's inputs, its metadata and MLflow's signature.
 
-The graph decides. Names come from the graph's inputs, from the `feature_names` that our exporter
-writes into the graph, or from MLflow's signature; where two of them disagree, the version is
-refused, because a number in the wrong column is a wrong answer.
+Types and widths come from the graph. Names come from its inputs, from its metadata entry `feature_names`,
+or from MLflow's signature. If two of these disagree, the version is refused, because a number in the wrong
+column gives a wrong prediction.
 """
 
 import re
@@ -10,10 +10,11 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from predictor.errors import LoadError
+from predictor.model.mlmodel import declared as declared_in
+from predictor.model.mlmodel import readable
 from predictor.model.signature import FLOATS, Feature, Port
 
 _FLOAT_NAMES = {np.dtype(each).name for each in FLOATS.values()}
@@ -23,8 +24,8 @@ _FLOAT_NAMES = {np.dtype(each).name for each in FLOATS.values()}
 class MlflowSignature:
     """The inputs of MLflow's signature: column names, or the width of a tensor, or neither.
 
-    `types` are MLflow's of the columns, such as `double`; `optional` and `boolean` the columns that need
-    not be given, and those of type boolean: by their places among all columns.
+    `types` are the columns' types in MLflow, such as `double`. `optional` and `boolean` are the indices of
+    the columns that may be missing and of the boolean columns.
     """
 
     columns: tuple[str, ...] = ()
@@ -34,21 +35,15 @@ class MlflowSignature:
     types: tuple[str, ...] = ()
 
     @classmethod
+    @readable("signature")
     def read(cls, mlmodel: Mapping[str, Any]) -> "MlflowSignature":
-        """From a parsed `MLmodel` file. Raises LoadError where it is there but not readable."""
-        try:
-            text = (mlmodel.get("signature") or {}).get("inputs")
-            inputs = msgspec.json.decode(text, type=list[dict[str, Any]]) if text else []
-            return cls._of(inputs)
-        except (msgspec.DecodeError, AttributeError, KeyError, TypeError) as error:
-            raise LoadError(
-                "signature", f"MLmodel's signature is not readable: {error!r}"
-            ) from error
+        """From a parsed `MLmodel` file. Raises LoadError (stage `signature`) if it is not readable."""
+        return cls._of(declared_in(mlmodel, "inputs"))
 
     @classmethod
     def _of(cls, inputs: Sequence[Mapping[str, Any]]) -> "MlflowSignature":
         if len(inputs) == 1 and inputs[0]["type"] == "tensor":
-            # A name here is the tensor's, not a column's.
+            # A name is that of the tensor, not of a column.
             return cls(width=_width(inputs[0]["tensor-spec"]["shape"]))
         named = all("name" in each for each in inputs)
         columns = [name for each in inputs for name in _columns(each)] if named else []
@@ -91,22 +86,12 @@ def read_features(
 ) -> tuple[Feature, ...]:
     """The features, in the order of the ports' columns.
 
-    `optional` are the names of features that may be missing, as the graph's metadata have them.
+    `feature_names` and `optional`, the names of features that may be missing, are from the graph's metadata.
 
-    Raises LoadError where the graph's inputs, `feature_names`, `optional` and MLflow's signature
+    Raises LoadError (stage `signature`) if the graph's inputs, its metadata and MLflow's signature
     disagree.
     """
-    if not ports:
-        raise LoadError("signature", "the graph takes no input")
-    for port in ports:
-        if len(port.shape) > 2:  # noqa: PLR2004
-            raise LoadError(
-                "signature", f"input {port.name!r} has {len(port.shape)} dimensions; rows have two"
-            )
-        if port.shape and port.shape[0] not in (None, 1):
-            raise LoadError(
-                "signature", f"input {port.name!r} only takes batches of {port.shape[0]} rows"
-            )
+    _check_shapes(ports)
     names = (
         _tensor_names(ports[0], feature_names, declared)
         if len(ports) == 1
@@ -124,17 +109,31 @@ def read_features(
     return tuple(_as_declared(features, declared, set(optional)))
 
 
+def _check_shapes(ports: Sequence[Port]) -> None:
+    if not ports:
+        raise LoadError("signature", "the graph takes no input")
+    for port in ports:
+        if len(port.shape) > 2:  # noqa: PLR2004
+            raise LoadError(
+                "signature", f"input {port.name!r} has {len(port.shape)} dimensions; rows have two"
+            )
+        if port.shape and port.shape[0] not in (None, 1):
+            raise LoadError(
+                "signature", f"input {port.name!r} only takes batches of {port.shape[0]} rows"
+            )
+
+
 def _as_declared(
     features: Sequence[Feature], declared: MlflowSignature, optional: Container[str]
 ) -> Iterator[Feature]:
-    """The features, with what MLflow's signature says of their columns."""
+    """The features; MLflow's signature adds which are boolean and which may be missing."""
     places = {name: place for place, name in enumerate(declared.columns)}
     for number, feature in enumerate(features):
         place = places.get(feature.name, -1) if places else number
         missing = feature.name in optional or place in declared.optional
         if place in declared.boolean and feature.type in {"number", "integer"}:
             feature = Feature(feature.name, "boolean", feature.dtype)  # noqa: PLW2901
-        # There is no NaN among integers, booleans and texts.
+        # Integers, booleans and texts have no NaN.
         yield replace(feature, required=not (missing and feature.dtype in _FLOAT_NAMES))
 
 
@@ -142,7 +141,7 @@ def _tensor_names(
     port: Port, feature_names: Sequence[str] | None, declared: MlflowSignature
 ) -> list[str]:
     if feature_names and declared.columns:
-        # Further columns of the signature are ignored, as they are where the graph has an input each.
+        # Columns of the signature that the graph does not take are ignored, as in `_own_names`.
         own = [column for column in declared.columns if column in set(feature_names)]
         if own != list(feature_names):
             raise LoadError(
@@ -154,16 +153,25 @@ def _tensor_names(
         names = [port.name]
     width = port.width or len(names) or declared.width
     if width is None:
-        raise LoadError(
-            "signature",
-            f"nothing says how many columns input {port.name!r} has; log the model with a signature",
-        )
+        raise _unknown_width(port)
     if not names:
         names = [port.name] if width == 1 else [f"feature_{i}" for i in range(width)]
-    if len(names) != width or declared.width not in (None, width):
-        said = declared.width if declared.width not in (None, width) else len(names)
-        raise LoadError("signature", f"the graph takes {width} columns, the signature says {said}")
+    if len(names) != width:
+        raise _other_width(width, len(names))
+    if declared.width not in (None, width):
+        raise _other_width(width, declared.width)
     return names
+
+
+def _unknown_width(port: Port) -> LoadError:
+    return LoadError(
+        "signature",
+        f"the number of columns of input {port.name!r} is unknown; log the model with a signature",
+    )
+
+
+def _other_width(width: int, declared: int | None) -> LoadError:
+    return LoadError("signature", f"the graph takes {width} columns, the signature has {declared}")
 
 
 def _column_names(
@@ -172,24 +180,21 @@ def _column_names(
     names = []
     for port in ports:
         if port.width is None:
-            raise LoadError("signature", f"nothing says how many columns input {port.name!r} has")
+            raise _unknown_width(port)
         names += _spread(port.name, port.width)
     if feature_names and {_plain(name) for name in feature_names} != {_plain(n) for n in names}:
         raise LoadError("signature", "the graph's feature_names and its inputs are different")
     if declared.width not in (None, len(names)):
-        raise LoadError(
-            "signature",
-            f"the graph takes {len(names)} columns, the signature says {declared.width}",
-        )
+        raise _other_width(len(names), declared.width)
     if not declared.columns or set(names) == set(declared.columns):
         return names
     wide = [port for port in ports for _ in range(port.width or 1)]
-    fit = len(wide) == len(declared.types) and all(map(_takes, wide, declared.types))
+    fit = len(wide) == len(declared.types) and all(map(_accepts, wide, declared.types))
     return _own_names(names, declared.columns, in_order=fit or not declared.types)
 
 
-def _takes(port: Port, declared: str) -> bool:
-    """Whether an input of the graph may be a column of this type of MLflow's."""
+def _accepts(port: Port, declared: str) -> bool:
+    """Whether an input of the graph accepts a column of this MLflow type."""
     kind = port.dtype.kind
     if kind == "O" or declared == "string":
         return (kind == "O") == (declared == "string")
@@ -198,12 +203,11 @@ def _takes(port: Port, declared: str) -> bool:
 
 
 def _own_names(names: Sequence[str], columns: Sequence[str], *, in_order: bool) -> list[str]:
-    """The columns of MLflow's signature that a graph's inputs stand for, in the graph's order.
+    """The columns of MLflow's signature that the graph's inputs were named after, in the graph's order.
 
-    Exporters rename what is no identifier. Names that are renamed to different ones match in any
-    order; where they are not ("a b" and "a_b" become a_b and a_b1), the order tells which is which,
-    if all are in it, and of types that the inputs may have, which is `in_order`. Columns that no input
-    stands for are ignored.
+    Exporters rename columns that are not identifiers. Names that stay different match in any order. If two
+    become equal ("a b" and "a_b" become a_b and a_b1), they match by position, but only if `in_order`: all
+    columns are inputs, and their types fit. Columns without an input are ignored.
     """
     if in_order and any([*names] == _renamed(columns, replaced) for replaced in _REPLACED):
         return [*columns]
@@ -222,7 +226,7 @@ _REPLACED = (r"[^\w+]", "[^0-9a-zA-Z]")  # by skl2onnx, by onnxmltools
 
 
 def _renamed(columns: Sequence[str], replaced: str) -> list[str]:
-    """What exporters call the inputs of these columns: as `Topology._generate_unique_name` does."""
+    """The exporter's names for the inputs of these columns, as in `Topology._generate_unique_name`."""
     taken: dict[str, None] = {}
     for column in columns:
         name = free = _plain(column, replaced)
@@ -246,23 +250,23 @@ def _feature(name: str, port: Port) -> Feature:
         return Feature(name, "number", dtype.name, -limit, limit)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
-        # The decoder bounds integers by int64, which cuts off the upper half of uint64.
-        most = min(int(limits.max), 2**63 - 1)
-        return Feature(name, "integer", dtype.name, int(limits.min), most)
+        # msgspec's limits are int64, so the upper half of uint64 is not accepted.
+        limit = min(int(limits.max), 2**63 - 1)
+        return Feature(name, "integer", dtype.name, int(limits.min), limit)
     return (
         Feature(name, "boolean", "bool") if dtype.kind == "b" else Feature(name, "string", "string")
     )
 
 
 def largest(dtype: np.dtype[Any]) -> float:
-    """The largest float64 that is a finite number once it is rounded to this dtype.
+    """The largest float64 that is still finite after it is rounded to this dtype.
 
-    Other languages print the largest float32 in the fewest digits that mean it, 3.4028235e38, which is a
-    little more than it is.
+    It is larger than the dtype's maximum, because other languages print the largest float32 as
+    3.4028235e38, which is a little more than its value.
     """
     limits = np.finfo(dtype)
     if dtype.itemsize >= np.dtype(np.float64).itemsize:
         return float(limits.max)
-    # Half a step beyond the largest rounds to even, which is infinity.
+    # The maximum plus half a step is rounded to even, which is infinity.
     half_a_step = 2.0 ** (int(limits.maxexp) - int(limits.nmant) - 2)
     return float(np.nextafter(float(limits.max) + half_a_step, 0.0))

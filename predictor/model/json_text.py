@@ -1,7 +1,7 @@
-"""JSON texts, read piece by piece: while the standard library reads one, no other thread runs.
+"""JsonText: read JSON in pieces, because the standard library holds the GIL while it reads a text.
 
-Objects and lists that are long are read member by member, and lists of short elements a few thousand
-characters at a time. What is read, and what is refused, is as `json.loads` has it.
+A long object or list is read member by member; short members are read together, a few thousand characters
+at a time. Values and errors are those of `json.loads`.
 """
 
 import json
@@ -12,34 +12,34 @@ from typing import Any
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PIECE = 16_384  # characters: about a quarter of a millisecond
-_ENDS = {"[": "],", "{": "},"}  # of an element that begins so, with the comma behind it
+_ENDS = {"[": "],", "{": "},"}  # how an element ends, with its comma, by its first character
 _LONGEST_INTEGER = 400  # digits; the largest float64 has 309
 
 Pairs = list[tuple[str, Any]]
 
 
 class JsonText:
-    """A text and a place in it, from which the next value is read.
+    """A text and a position in it; each method reads the next value from there.
 
-    Its methods raise ValueError where the text is not JSON, with the place, and RecursionError where it
-    is nested too deeply.
+    The methods raise ValueError, with the position, if the text is not JSON, and RecursionError if it is
+    nested too deeply.
     """
 
     def __init__(self, text: str, pairs_hook: Callable[[Pairs], Any]) -> None:
-        """`pairs_hook` makes an object of its members, in their order and duplicates included."""
+        """`pairs_hook` turns an object's members into its value; they are in order, with duplicates."""
         self._text = text
         self._at = _skip(text, 0)
         self._hook = pairs_hook
         self._decoder = json.JSONDecoder(object_pairs_hook=pairs_hook, parse_int=_integer)
 
     def whole(self) -> Any:
-        """The only value of the text."""
+        """The value of the whole text."""
         value = self.value()
         self.end()
         return value
 
     def end(self) -> None:
-        """Check that nothing follows."""
+        """Check that no text follows."""
         if self._at < len(self._text):
             raise self._error("Extra data")
 
@@ -56,7 +56,7 @@ class JsonText:
             value, end = self._decoder.raw_decode(short)
         except json.JSONDecodeError:
             if len(self._text) - self._at <= _PIECE:
-                return self._scan()  # which says where it is wrong
+                return self._scan()  # its error has the right position
         else:
             self._at = _skip(self._text, self._at + end)
             return value
@@ -80,7 +80,7 @@ class JsonText:
         return pairs
 
     def members(self) -> Iterator[str]:
-        """The names of the object that is next; whoever takes one reads its value before the next."""
+        """The names in the next object. The caller reads each value before it takes the next name."""
         for _ in self._items("}"):
             yield self._name()
 
@@ -92,7 +92,7 @@ class JsonText:
         return name
 
     def elements(self) -> Iterator[None]:
-        """Stops at each element of the list that is next; whoever is stopped there reads it."""
+        """Yield before each element of the next list. The caller reads the element."""
         return self._items("]")
 
     def _items(self, last: str) -> Iterator[None]:
@@ -108,9 +108,9 @@ class JsonText:
             self._take(",", "Expecting ',' delimiter")
 
     def _several(self, begin: str, end: str) -> Any:
-        """Some elements or members, read at once with the comma behind them; None where that cannot be.
+        """Several elements or members, read together with the comma after them; None if that fails.
 
-        `[a]` is a list if, and only if, `a` is whole elements: a comma within one leaves it open.
+        The text is cut at a comma. If the comma is inside an element, the cut text is not a valid list.
         """
         last = _ENDS.get(self._text[self._at : self._at + 1], ",")
         cut = self._text.rfind(last, self._at, self._at + _PIECE) + len(last) - 1

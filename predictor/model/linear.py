@@ -1,4 +1,4 @@
-"""Linear models: coefficients from the graph's metadata, proved against the model, and contributions."""
+"""Linear: the coefficients in the graph's metadata, which are checked against the model, and contributions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class LinearEntry(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """`intercept + weights . row`: a value or, if there is a `label`, the log-odds of that class.
+    """`intercept + weights . row`: the predicted value or, if `label` is set, the log-odds of that class.
 
     The weights are float64 [F], in the order of the features.
     """
@@ -39,7 +39,7 @@ class Linear:
 
     @classmethod
     def read(cls, entry: LinearEntry, signature: Signature) -> Self:
-        """Raises LoadError (stage `signature`) if the model has another shape than the entry."""
+        """Raises LoadError (stage `signature`) if the entry does not fit the model's signature."""
         features, labels = signature.features, signature.label_names
         label = signature.positive_class
         if len(entry.coefficients) != len(features):
@@ -58,7 +58,7 @@ class Linear:
         )
 
     def scores(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The sum for each of the rows, float64 [N, F]: [N]."""
+        """The sum for each of the rows, float64 [N, F], as float64 [N]."""
         return rows @ self.weights + self.intercept
 
     def contributions(
@@ -66,17 +66,14 @@ class Linear:
     ) -> NDArray[np.float64]:
         """Exact Shapley values [F] of a row [F] against a background [B, F].
 
-        Each is a weight times the distance from the background's mean; their sum is the score of the
+        Each is the weight times the difference from the background's mean. Their sum is the score of the
         row minus the mean score of the background. Lundberg and Lee, "A Unified Approach to
         Interpreting Model Predictions" (2017), corollary 1.
         """
         return self.weights * (row - background.mean(axis=0))
 
     def check(self, rows: NDArray[np.float64], answers: Iterable[Answer | RequestError]) -> None:
-        """Raise LoadError (stage `signature`) unless the model answers these rows [N, F] like this.
-
-        Rounding does not count.
-        """
+        """Raise LoadError (stage `signature`) if the answers to rows [N, F] differ by more than rounding."""
         scores = self.scores(rows).tolist()
         for number, (score, answer) in enumerate(zip(scores, answers, strict=True), 1):
             if not (isinstance(answer, Answer) and self._agrees(score, answer)):
@@ -100,11 +97,11 @@ def _refused(reason: str) -> LoadError:
 
 
 def table(signature: Signature, rows: Sequence[Row]) -> NDArray[np.float64]:
-    """The rows as the graph receives them, float64 [N, F]; the graph takes one table."""
-    (fed,) = signature.feed(rows).values()
-    return fed.astype(np.float64)
+    """The rows as the graph gets them, as float64 [N, F]. The graph must take one table."""
+    (tensor,) = signature.feed(rows).values()
+    return tensor.astype(np.float64)
 
 
 def probability(log_odds: float) -> float:
-    """The probability that has these log-odds."""
+    """The probability with these log-odds."""
     return float(1 / (1 + np.exp(-np.clip(log_odds, -_MAX_LOG_ODDS, _MAX_LOG_ODDS))))

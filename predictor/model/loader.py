@@ -1,4 +1,4 @@
-"""Loading: turn the files of a version into a servable, and check it on its recorded examples."""
+"""Loader: turn the files of a version into a servable, and replay its recorded examples."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,22 +32,22 @@ from predictor.model.servable import (
     unwatched,
 )
 from predictor.model.signature import Port, Row, Signature, label_name
-from predictor.model.training_ranges import FeatureProfile, check_profiles, read_background
-from predictor.model.training_ranges import usual as usual_ranges
+from predictor.model.training_ranges import (
+    FeatureProfile,
+    check_profiles,
+    features_in_range,
+    read_background,
+)
 from predictor.model.warm_up import first_computed, first_rows, warm_up, without_first_row
 from predictor.model_version import ModelVersion
 
 During = Callable[[Stage], AbstractContextManager[object]]
 _MAX_GRAPH_FOR_HINTS = 16 << 20  # bytes; reading a larger graph for a hint takes too long
-_TOLERANCE = 1e-5  # absolute, on probabilities; relative on regressed values
-
-
-def _nobody(_: Stage) -> AbstractContextManager[None]:
-    return nullcontext()
+_TOLERANCE = 1e-5  # absolute for probabilities, relative for values of a regressor
 
 
 class _Metadata(msgspec.Struct, frozen=True):
-    """The entries of the graph's metadata; our exporter writes them, other graphs have few or none."""
+    """The graph's metadata. Our exporter writes all entries; other graphs have few or none."""
 
     feature_names: list[str] | None = None
     optional_features: list[str] = []
@@ -64,14 +64,14 @@ def load(
     fetched: Fetched,
     interrupt: Interrupt,
     *,
-    during: During = _nobody,
+    during: During = nullcontext,
     runs: Runs | None = None,
     ignore_unknown: bool = False,
 ) -> Servable:
-    """Build a servable and check that it answers. Blocks; large models take long.
+    """Build a servable and check that it computes rows. Blocks; large models take long.
 
-    Each stage runs within `during(stage)`. `runs` makes the calls of the servable; by default they
-    have no time limit. With `ignore_unknown`, records may have further fields.
+    Each stage runs within `during(stage)`. `runs` makes the servable's calls of ONNX Runtime; by default
+    they have no time limit. With `ignore_unknown`, records may have further fields.
 
     Raises LoadError with the stage: `session`, `signature`, `warm_up` or `examples`; also soon after
     `interrupt` is thrown.
@@ -82,40 +82,46 @@ def load(
     with during("signature"):
         metadata = _metadata(session)
         mlmodel = read_mlmodel(fetched.mlmodel)
-        python_function = PythonFunction.read(mlmodel)
         signature, claims = _signature(session, metadata, fetched, mlmodel)
-        check_profiles(metadata.feature_profiles, signature.features)
-        background = read_background(metadata.background, signature.features)
-        usual = usual_ranges(signature.features, metadata.feature_profiles)
-    servable = Servable(
-        version, fetched.artifact, signature,
-        RowDecoder(
-            signature.features, signature.pack, usual, signature.ignored,
-            ignore_unknown=ignore_unknown,
-        ), session,
-        interruptible(interrupt), tuple(metadata.recorded_examples),
-        tuple(metadata.feature_profiles), background, python_function,
-    )  # fmt: skip
+        servable = Servable(
+            version, fetched.artifact, signature,
+            _decoder(signature, metadata.feature_profiles, ignore_unknown=ignore_unknown),
+            session, interruptible(interrupt), tuple(metadata.recorded_examples),
+            tuple(metadata.feature_profiles),
+            read_background(metadata.background, signature.features), PythonFunction.read(mlmodel),
+        )  # fmt: skip
     rows = [_row(servable, example) for example in servable.examples]
     with during("warm_up"):
         servable, row = _warmed_up(servable, rows, fetched, claims)
     DeclaredOutputs.read(mlmodel).check(servable.signature)
     with during("examples"):
-        _replay(servable)
-    linear = _proven_linear(servable, metadata.linear)
-    categories = only_categories(fetched.graph, signature.ports)
-    cost = measure(servable.answer, row)
-    seconds = time.perf_counter() - started
+        _replay(servable, rows)
     return replace(
-        servable, cost=cost, linear=linear, load_seconds=seconds, loaded_at=clock.now(),
-        runs=runs or unwatched(), categories=categories,
+        servable, linear=_proven_linear(servable, metadata.linear),
+        categories=only_categories(fetched.graph, signature.ports),
+        cost=measure(servable.answer, row), load_seconds=time.perf_counter() - started,
+        loaded_at=clock.now(), runs=runs or unwatched(),
     )  # fmt: skip
+
+
+def _decoder(
+    signature: Signature, profiles: Sequence[FeatureProfile], *, ignore_unknown: bool
+) -> RowDecoder:
+    check_profiles(profiles, signature.features)
+    in_range = features_in_range(signature.features, profiles)
+    return RowDecoder(
+        signature.features,
+        signature.pack,
+        in_range,
+        signature.ignored,
+        ignore_unknown=ignore_unknown,
+    )
 
 
 def _warmed_up(
     servable: Servable, recorded: Sequence[Row], fetched: Fetched, claims: GraphClaims
 ) -> tuple[Servable, Row]:
-    """The servable with its observed outputs, and a row that it computes, if one is known."""
+    """The servable with its observed outputs, and a row that it computes (or fails to, if all fail)."""
     if recorded:
         return warm_up(servable, recorded, recorded[0], claims), recorded[0]
     signature, graph = servable.signature, fetched.graph
@@ -145,15 +151,15 @@ def _metadata(session: Any) -> _Metadata:
 def _signature(
     session: Any, metadata: _Metadata, fetched: Fetched, mlmodel: Mapping[str, Any]
 ) -> tuple[Signature, GraphClaims]:
-    """The declared signature, and facts about the graph's outputs."""
+    """The declared signature, and what the graph declares about its outputs."""
     ports = tuple(_port(node) for node in session.get_inputs())
-    given = tuple(_port(node) for node in session.get_outputs())
+    results = tuple(_port(node) for node in session.get_outputs())
     labels: Labels = tuple(metadata.class_labels or ())
-    outputs = read_outputs(given, labels)
+    outputs = read_outputs(results, labels)
     declared = MlflowSignature.read(mlmodel)
     features = read_features(ports, metadata.feature_names, declared, metadata.optional_features)
-    taken = {feature.name for feature in features}
-    ignored = tuple(column for column in declared.columns if column not in taken)
+    names = {feature.name for feature in features}
+    ignored = tuple(column for column in declared.columns if column not in names)
     operators: Mapping[str, str] = {}
     if not labels and (outputs.label is not None or len(fetched.graph) <= _MAX_GRAPH_FOR_HINTS):
         facts = read_graph(fetched.graph)
@@ -161,13 +167,13 @@ def _signature(
         operators = facts.operators
     _check_classes(labels, metadata.positive_class)
     signature = Signature(
-        features, ports, outputs, labels, metadata.positive_class, given, ignored=ignored
+        features, ports, outputs, labels, metadata.positive_class, results, ignored=ignored
     )
     return signature, GraphClaims(tuple(metadata.class_labels or ()), operators)
 
 
 def _check_classes(labels: Labels, positive_class: str | None) -> None:
-    """Raise LoadError for labels that are not distinct, also as JSON keys, or of several types."""
+    """Raise LoadError for labels of several types, and for labels that are equal as JSON keys."""
     if len({type(label) for label in labels}) > 1:
         raise LoadError("signature", "class_labels has texts and numbers; they must be of one type")
     names = [label_name(label) for label in labels]
@@ -187,7 +193,7 @@ def _port(node: Any) -> Port:
 
 
 def _proven_linear(servable: Servable, entry: LinearEntry | None) -> Linear | None:
-    """The declared coefficients, once the background's rows prove them. Raises LoadError."""
+    """The declared coefficients, checked on the background's rows. Raises LoadError."""
     rows = servable.background
     if entry is None or not rows:
         return None
@@ -196,9 +202,8 @@ def _proven_linear(servable: Servable, entry: LinearEntry | None) -> Linear | No
     return linear
 
 
-def _replay(servable: Servable) -> None:
-    """Answer the recorded examples again. Raises LoadError if an answer differs."""
-    rows = [_row(servable, example) for example in servable.examples]
+def _replay(servable: Servable, rows: Sequence[Row]) -> None:
+    """Compute the rows of the recorded examples. Raises LoadError if an answer differs."""
     for number, (example, answer) in enumerate(
         zip(servable.examples, servable.answer(rows) if rows else (), strict=True), 1
     ):
@@ -207,8 +212,8 @@ def _replay(servable: Servable) -> None:
         if not _agrees(example, answer):
             raise LoadError(
                 "examples",
-                f"recorded example {number} answers {answer.prediction} {answer.probabilities or ''}, "
-                f"it was {example.prediction} {example.probabilities or ''} when it was exported",
+                f"recorded example {number} gives {answer.prediction} {answer.probabilities or ''}, but "
+                f"gave {example.prediction} {example.probabilities or ''} at the export",
             )
 
 
@@ -236,7 +241,7 @@ def _agrees(example: RecordedExample, answer: Answer) -> bool:
 
 
 def _same(given: object, recorded: object) -> bool:
-    """Whether two predictions are the same: values up to rounding, labels exactly."""
+    """Whether two predictions are equal: numbers except for rounding, labels exactly."""
     if isinstance(given, float) and isinstance(recorded, int | float):
         return bool(np.isclose(given, recorded, rtol=_TOLERANCE, atol=_TOLERANCE))
     return given == recorded

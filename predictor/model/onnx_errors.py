@@ -1,10 +1,10 @@
-"""ONNX Runtime's error messages, as people read them."""
+"""ONNX Runtime's error messages, shortened for people."""
 
 import re
 
-_LONGEST = 300  # characters
+_MAX_LENGTH = 300  # characters
 _HEAD = 100  # of them from the beginning, which names the node
-_READ = 4000  # characters: names in a graph may be of any length, and messages repeat them
+_MAX_READ = 4000  # characters: names in a graph may have any length, and messages repeat them
 _CODE = re.compile(r"\[ONNXRuntimeError\] : \d+ : ")
 # A file and a line, then the signature of a function: "/…/normalizer.cc:42 void …::Compute(…) const".
 _SOURCE = re.compile(
@@ -18,13 +18,12 @@ _LOCALE = re.compile(r"Failed to construct locale with name:([\w@-]+)\.?([\w-]*)
 def one_line(error: Exception) -> str:
     """An error's message on one line of at most 300 characters.
 
-    ONNX Runtime names the kind of error, the node, the place in its own source with the whole
-    signature of a C++ function, and then the reason. The place is dropped. Of what is still too
-    long, the beginning and the end are kept.
+    ONNX Runtime's messages have the kind of error, the node, a place in its source code with the signature
+    of a C++ function, and the reason. The place is removed. If the rest is too long, its middle is cut out.
     """
     text = " ".join(_CODE.sub("", str(error)).split())
-    text = _SOURCE.sub("", _shortened(text, _READ))
-    return _shortened(text, _LONGEST)
+    text = _SOURCE.sub("", _shortened(text, _MAX_READ))
+    return _shortened(text, _MAX_LENGTH)
 
 
 def _shortened(text: str, length: int) -> str:
@@ -35,10 +34,10 @@ def _shortened(text: str, length: int) -> str:
 
 
 def missing_locale(error: Exception) -> str | None:
-    """What to do where a graph asks for a locale that is not installed; None for other errors.
+    """How to install the locale that a graph needs, if the error says it is missing; else None.
 
-    Graphs that read text name the locale by which letters become small or large, and
-    en_US.UTF-8 where they name none. The environment (LANG, LC_ALL) has no part in it.
+    Graphs that change the case of text name a locale; the default is en_US.UTF-8. The environment (LANG,
+    LC_ALL) has no effect.
     """
     found = _LOCALE.search(str(error))
     if found is None:
@@ -46,7 +45,7 @@ def missing_locale(error: Exception) -> str | None:
     language, charset = found[1], found[2] or "UTF-8"
     name = f"{language}.{charset}"
     return (
-        f"it reads text, and the locale {name} that it asks for is not installed. The image has "
-        "en_US.UTF-8. On Debian, `apt-get install locales` and "
+        f"it reads text, but the locale {name}, which it needs, is not installed. The image has "
+        "en_US.UTF-8. On Debian, run `apt-get install locales` and "
         f"`localedef -i {language} -f {charset} {name}`; setting LANG or LC_ALL does not help"
     )

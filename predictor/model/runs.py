@@ -1,4 +1,4 @@
-"""ONNX Runtime calls with a time limit: a watchdog thread stops those that take too long."""
+"""WatchedRuns: ONNX Runtime calls with a time limit. A watchdog thread stops a call that takes too long."""
 
 import asyncio
 import os
@@ -16,11 +16,11 @@ _CHECK_SECONDS = 0.1
 _LOOP_SECONDS = 0.5
 """The time limit of a call on the event loop. After it, the rows are computed again in a thread."""
 _STUCK_SECONDS = 30.0
-"""After that, how long the call may take to end; the supervisor waits as long for a hanging worker."""
+"""How long a stopped call on the event loop may take to end. The supervisor gives a worker as long."""
 
 
 class _Slot:
-    """The calls of one thread, one after the other. `number` is odd while one is in progress."""
+    """The calls of one thread. `number` counts their starts and ends, so it is odd during a call."""
 
     def __init__(self, *, on_loop: bool, max_checks: int) -> None:
         self.on_loop = on_loop
@@ -39,12 +39,12 @@ class _Slot:
             return
         self.checks += 1
         if self.checks == self._max_checks:
-            self.stopped = number  # before the next line, which ends the call
+            self.stopped = number  # set first, because the next line ends the call
             self.options.terminate = True
 
 
 def end_process() -> None:
-    """End the process, because its event loop waits for a call that does not end; it is restarted."""
+    """End the process, because its event loop waits for a call that hangs. The supervisor restarts it."""
     EVENT_LOOP_STUCK.log(seconds=_STUCK_SECONDS)
     os._exit(1)
 
@@ -60,8 +60,8 @@ class WatchedRuns:
     ) -> None:
         """`seconds` is the time limit of a call in a thread.
 
-        `stuck` is called, in a thread, if a call on the event loop goes on for `stuck_seconds` after
-        its time limit.
+        `stuck` is called in the watchdog thread if a call on the event loop still runs `stuck_seconds`
+        after its time limit.
         """
         self._seconds = seconds
         self._stuck = stuck
@@ -71,7 +71,7 @@ class WatchedRuns:
         self._slots: list[weakref.ref[_Slot]] = []
 
     def __call__(self, run: Run, names: list[str], feed: Mapping[str, Any]) -> Sequence[Any]:
-        """Make a call. Raises InferenceTimeout after the time limit; other exceptions pass through."""
+        """Make a call. Raises InferenceTimeout after the time limit, and the exceptions of `run`."""
         try:
             slot: _Slot = self._own.slot
         except AttributeError:
@@ -87,7 +87,7 @@ class WatchedRuns:
                 raise InferenceTimeout(self._seconds) from None
         finally:
             slot.number += 1
-        # The stop was meant for the call before, which ended by itself at that moment.
+        # The watchdog meant the previous call, which ended at that moment by itself: make this one again.
         return self(run, names, feed)
 
     def _new_slot(self) -> _Slot:

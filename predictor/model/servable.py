@@ -1,4 +1,4 @@
-"""Servable: a loaded model version that never changes. The only import of ONNX Runtime."""
+"""Servable: an immutable, loaded model version. The only module that imports ONNX Runtime."""
 
 import math
 import os
@@ -31,7 +31,7 @@ import onnxruntime as ort
 
 
 class Interrupt:
-    """Stops the thread that builds a version: `throw` runs the registered actions, once."""
+    """Stops the thread that builds a version: `throw` runs the registered actions once."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -39,7 +39,7 @@ class Interrupt:
         self._raised = False
 
     def on_raise(self, action: Callable[[], None]) -> None:
-        """Run `action` on `throw`, or now if it was called. It must be quick and safe in any thread."""
+        """Run `action` on `throw`, or now if `throw` was called. It must be quick and thread-safe."""
         with self._lock:
             self._actions.append(action)
             raised = self._raised
@@ -58,13 +58,13 @@ class Interrupt:
 LOOP_SECONDS = 1e-3
 """The longest call that may run on the event loop; longer ones run in a thread.
 
-A round trip to a thread takes 96 µs at the median, on one core. For a shorter call that would be a
-large part of the whole; a longer one on the loop would delay `/health` and every other client.
+A round trip to a thread takes 96 µs at the median, on one core, which would dominate a short call. A long
+call on the loop would delay `/health` and every other client.
 """
-_MAX_ROWS = 128  # decoding and encoding them takes as long as computing
-_MAX_VALUES = 8192  # the same for records with many features
-_ROWS = 16
-_TIMES = 5
+_MAX_ROWS = 128  # of a call on the loop, because decoding and encoding take as long as computing
+_MAX_VALUES = 8192  # as `_MAX_ROWS`, for records with many features
+_ROWS = 16  # of a measured call
+_TIMES = 5  # that each call is measured
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class Cost:
     row: float = 0.0
 
     def rows_on_loop(self, features: int) -> int:
-        """How many rows with this number of features may run on the event loop in one call.
+        """The number of rows with `features` features that may run on the event loop in one call.
 
-        0 means that even one row runs in a thread.
+        0 means that even a single row runs in a thread.
         """
         if self.call + self.row > LOOP_SECONDS:
             return 0
@@ -88,9 +88,9 @@ class Cost:
 def measure(
     run: Callable[[Sequence[Any]], object], row: Any, clock: Callable[[], float] = perf_counter
 ) -> Cost:
-    """The cost of `run`, which takes rows and is warm.
+    """The cost of `run`, which computes rows and has run before.
 
-    The shortest of several runs counts, because other work on the machine only adds to it.
+    The shortest of several runs counts, because other work on the machine only adds time.
     """
     one = _seconds(run, [row], clock)
     if one > LOOP_SECONDS:
@@ -114,14 +114,14 @@ def _seconds(
 Run = Callable[[list[str], Mapping[str, Any], ort.RunOptions], Sequence[Any]]
 """ONNX Runtime's own call: names of outputs, tensors, options."""
 Runs = Callable[[Run, list[str], Mapping[str, Any]], Sequence[Any]]
-"""Makes such a call, and chooses its options."""
+"""Chooses the options of such a call, and makes it."""
 
 MAX_ROWS_A_CALL = 512  # of a batch; the event loop runs between two calls
-_CALL_SECONDS = 1.0  # the longest that a call with many rows should take
+_CALL_SECONDS = 1.0  # maximum for a call with many rows
 
 
 class RecordedExample(msgspec.Struct, frozen=True):
-    """A record, with the answer of scikit-learn when the model was exported."""
+    """A record, with scikit-learn's prediction and probabilities at the time of the export."""
 
     record: dict[str, Any]
     prediction: str | int | float | bool | list[str | int | float | bool]
@@ -130,11 +130,11 @@ class RecordedExample(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class Servable:
-    """One model version, ready to answer. Two requests may run on it at the same time.
+    """One model version that computes answers. It is thread-safe.
 
     `loaded_at` is a time of `clock.now`. `profiles` are in the order of the features; `background`
     are training rows, which never leave the service; both are empty if the artifact has none.
-    `categories`, by the index of a feature, are the only values that the graph computes.
+    `categories` are the only values that the graph accepts, by the index of the feature.
     """
 
     model_version: ModelVersion
@@ -155,19 +155,19 @@ class Servable:
 
     @cached_property
     def rows_on_loop(self) -> int:
-        """How many rows may run on the event loop in one call; 0 if even one takes too long."""
+        """The number of rows that may run on the event loop in one call; 0 if even one takes too long."""
         return self.cost.rows_on_loop(len(self.signature.features))
 
     @cached_property
     def rows_a_call(self) -> int:
-        """How many rows of a batch run in one call: fewer for a slow model, so that calls finish in time."""
-        # The time per row in a batch is unknown for a slow model; it is at most that of a row alone.
+        """The number of rows of a batch in one call; fewer for a slow model, so that calls end in time."""
+        # A slow model was only measured with one row. In a batch, a row takes at most as long.
         row = self.cost.row or self.cost.call
         return max(1, int(min(MAX_ROWS_A_CALL, _CALL_SECONDS / row if row else math.inf)))
 
     @cached_property
     def encoder(self) -> Encoder:
-        """Writes this version's answers."""
+        """Writes this version's answers as JSON."""
         return Encoder(self.model_version, self.signature)
 
     @cached_property
@@ -176,24 +176,24 @@ class Servable:
         return Ranges(self.signature, self.profiles)
 
     def answer(self, rows: Sequence[Row]) -> Answers:
-        """One answer per row, in order, or the error of a row that the model cannot compute.
+        """One answer per row, in order; an error for a row that the model cannot compute.
 
         Raises InferenceTimeout.
         """
         if len(rows) > 1 and self.signature.one_row_at_a_time:
-            return self._predict_one_by_one(rows)
+            return self._answer_one_by_one(rows)
         try:
             outputs = self.run(rows)
         except InferenceTimeout:
             raise
         except Exception as error:  # noqa: BLE001  ONNX Runtime raises a dozen types, all its own
             if len(rows) > 1:
-                # One row may have failed the whole call, so each runs alone.
-                return self._predict_one_by_one(rows)
+                # A single row fails the whole call, so each runs alone.
+                return self._answer_one_by_one(rows)
             return Answers.of(self.signature, [self._not_computed(rows[0], error)])
         answers = read_answers(self.signature, outputs)
         if len(rows) == 1 != len(answers):
-            reason = f"the model gives {len(answers)} answers for one record"
+            reason = f"the model returns {len(answers)} answers for one record"
             return Answers.of(self.signature, [InvalidRecord([FieldError("", reason)])])
         return answers
 
@@ -212,21 +212,21 @@ class Servable:
         reason = f"the model cannot compute this record: {one_line(error)}"
         return InvalidRecord([FieldError("", reason)])
 
-    def _predict_one_by_one(self, rows: Sequence[Row]) -> Answers:
+    def _answer_one_by_one(self, rows: Sequence[Row]) -> Answers:
         return Answers.of(self.signature, [a for row in rows for a in self.answer([row])])
 
     def run(self, rows: Sequence[Row]) -> Sequence[Any]:
-        """The outputs that make the answer, from ONNX Runtime; its exceptions pass through."""
+        """The outputs of `signature.outputs.names`. ONNX Runtime's exceptions are not converted."""
         return self.compute(self.signature.outputs.names, self.signature.feed(rows))
 
     def compute(self, names: list[str], feed: Mapping[str, Any]) -> Sequence[Any]:
-        """The outputs of these names, for tensors from `Signature.feed`. Raises as `run`."""
+        """The outputs with these names, for tensors from `Signature.feed`. Raises as `run`."""
         return self.runs(self._run, names, feed)
 
     @cached_property
     def _run(self) -> Run:
-        # ONNX Runtime's Python wrapper checks names and types of the inputs again, which takes a
-        # quarter of the time of a row. The signature has checked them when the version was loaded.
+        # ONNX Runtime's Python wrapper checks names and types of the inputs on each call, which takes a
+        # quarter of the time of a row. Tensors from the signature always have the right ones.
         compiled = getattr(self.session, "_sess", self.session)
         run: Run = compiled.run
         return run
@@ -235,17 +235,19 @@ class Servable:
 def open_session(fetched: Fetched, interrupt: Interrupt) -> ort.InferenceSession:
     """An ONNX Runtime session for a graph and its external data. Raises LoadError (stage `session`)."""
     options = ort.SessionOptions()
-    # One thread: a small model gains nothing from more, and spinning threads burn the cores
-    # that requests need.
+    # One thread: a small model gains nothing from more, and spinning threads use the cores that requests
+    # need.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # Tables of one row or a few hundred: planning where they go costs more than malloc does, and
-    # what an arena has taken it keeps.
+    # Inputs have one row or a few hundred. For these, memory patterns take longer than malloc, and an
+    # arena would keep its memory for ever.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what fails raises too; its lines are not JSON
+    options.log_severity_level = (
+        4  # fatal only: errors are raised as well, and its lines are not JSON
+    )
     if external := fetched.external_data:
         contents = list(external.values())
         options.add_external_initializers_from_files_in_memory(
@@ -258,7 +260,7 @@ def open_session(fetched: Fetched, interrupt: Interrupt) -> ort.InferenceSession
         path = fetched.artifact.onnx_path
         reason = missing_locale(error) or one_line(error)
         raise LoadError("session", f"ONNX Runtime cannot load {path}: {reason}") from error
-    # A copy of the file, kept only to reopen the session with other providers.
+    # Free the copy of the file, which is only needed to reopen the session with other providers.
     vars(session).pop("_model_bytes", None)
     return session
 
@@ -269,12 +271,12 @@ def new_options() -> ort.RunOptions:
 
 
 def unwatched() -> Runs:
-    """Calls without a time limit, with shared options: ONNX Runtime would make new ones for each."""
+    """Calls without a time limit. They share options, because ONNX Runtime would create new ones each time."""
     return _with(ort.RunOptions())
 
 
 def interruptible(interrupt: Interrupt) -> Runs:
-    """Calls that end, at the next node of the graph, when `interrupt` is thrown."""
+    """Calls that end at the next node of the graph once `interrupt` is thrown."""
     options = ort.RunOptions()
     interrupt.on_raise(lambda: setattr(options, "terminate", True))
     return _with(options)
@@ -285,5 +287,5 @@ def _with(options: ort.RunOptions) -> Runs:
 
 
 def _as_category(value: Value) -> Value:
-    # Encoders of integers take them from floats; NaN is none.
+    # Encoders of integers accept floats, except NaN.
     return int(value) if isinstance(value, float) and math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""A model's signature: named features, the tensors that rows become, and the outputs to read."""
+"""Signature: a model's named features, how rows become input tensors, and which outputs are read."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ Value = float | int | bool | str
 Row = tuple[Value, ...] | bytes
 """One record's values, in the order of the features.
 
-Packed as the bytes of the tensor, where the graph takes one table of float32: floats that live but
-for a moment cost half as much as those that wait for the other rows.
+If the graph takes one table of float32, they are packed as the bytes of the tensor. This takes half the
+time of keeping a tuple of floats until the other rows are decoded.
 """
 
 FLOATS = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
@@ -40,9 +40,9 @@ class Port:
 
     @property
     def width(self) -> int | None:
-        """How many columns: the second dimension, 1 for a 1-D tensor, None where it varies.
+        """The number of columns: the second dimension, or 1 for a 1-D tensor; None if it varies.
 
-        ONNX Runtime gives no dimension at all where the graph does not say its shape.
+        `shape` is empty if the graph does not declare one.
         """
         if not self.shape:
             return None
@@ -50,7 +50,7 @@ class Port:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The NumPy dtype to feed. Raises LoadError for a type that a JSON value cannot fill."""
+        """The NumPy dtype of the input. Raises LoadError for a type that has no JSON values."""
         if self.type in FLOATS:
             return np.dtype(FLOATS[self.type])
         if self.type in INTEGERS:
@@ -68,8 +68,8 @@ class Port:
 class Feature:
     """One named value of a record: its JSON type and, for numbers, the inclusive range that fits.
 
-    `dtype` is that of the graph's input. A boolean may be fed as a number: true is 1. Where a feature
-    is not `required`, a missing value is NaN; only a graph that takes floats there can be fed that.
+    `dtype` is that of the graph's input. A boolean may be a number there: true is 1. If a feature is not
+    `required`, a missing value is NaN; only float inputs allow this.
     """
 
     name: str
@@ -81,17 +81,17 @@ class Feature:
 
     @property
     def blank(self) -> Value:
-        """A value of the type that means nothing: 0, false or an empty text."""
+        """The empty value of the type: 0, false or an empty text."""
         blanks: dict[str, Value] = {"number": 0.0, "integer": 0, "boolean": False, "string": ""}
         return blanks[self.type]
 
 
 @dataclass(frozen=True)
 class ExtraOutput:
-    """An output beside the prediction and its probabilities; answers have its rows under `outputs`.
+    """An output besides the prediction and the probabilities; answers have its rows in `outputs`.
 
-    The rows are on `axis` 0, or on 1 where the graph gives one entry per target: [T, N, …], or a
-    sequence of T tensors [N, …].
+    The rows are on `axis` 0, or on axis 1 if the output has one entry per target: [T, N, …], or a sequence
+    of T tensors [N, …].
     """
 
     name: str
@@ -100,17 +100,17 @@ class ExtraOutput:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Which of the graph's outputs make the answer.
+    """The names of the graph's outputs that an answer is made of.
 
-    A classifier has `label`, and `probabilities` where it gives them ([N, C] in the order of
-    `class_labels`, or a list of maps where `mapped`). Without `label`, its prediction is the class of
-    the largest probability; one column is the probability of the second of two classes. A regressor
-    has `value`.
+    A classifier has `label`, `probabilities` or both. `probabilities` are [N, C] in the order of
+    `class_labels`, or a list of maps if `mapped`. Without `label`, the prediction is the class of the
+    largest probability; a single column is the probability of the second of two classes. A regressor has
+    `value`.
 
-    `several` says that `label` has several targets, so that a prediction is a list; `indexed` that it
-    is an index into `class_labels`; `axis` is that of the rows of `label` or `value`, as in
-    `ExtraOutput`; `unverified` that no first row has shown whether `probabilities` are probabilities,
-    so each answer is checked. `omitted` are the outputs that no answer has, with the reason.
+    `several`: `label` has several targets, so a prediction is a list. `indexed`: `label` is an index into
+    `class_labels`. `axis`: the axis of the rows of `label` or `value`, as in `ExtraOutput`.
+    `unverified`: no first row has shown that `probabilities` are probabilities, so every answer is checked.
+    `omitted`: the outputs that answers do not have, with the reason.
     """
 
     label: str | None = None
@@ -126,7 +126,7 @@ class Outputs:
 
     @cached_property
     def main(self) -> list[str]:
-        """The outputs that make the prediction and its probabilities, in this order."""
+        """The outputs of the prediction and its probabilities, in this order."""
         return [name for name in (self.label, self.probabilities, self.value) if name is not None]
 
     def axis_of(self, name: str) -> int:
@@ -137,7 +137,7 @@ class Outputs:
 
     @cached_property
     def names(self) -> list[str]:
-        """The outputs to ask ONNX Runtime for, in this order."""
+        """The outputs that ONNX Runtime computes, in this order."""
         return [*self.main, *(extra.name for extra in self.extra)]
 
 
@@ -145,10 +145,10 @@ class Outputs:
 class Signature:
     """The features of a record, how rows become tensors, and the outputs.
 
-    `ports` are the graph's inputs, `results` its outputs, with the shapes that the first rows had.
-    `hints` are sentences about what the graph's metadata could add.
-    `ignored` are columns of MLflow's signature that the graph does not take: a record may have them.
-    `mixes_rows` says that a row's outputs depend on the rows beside it: each is computed alone.
+    `ports` are the graph's inputs, `results` its outputs, with the observed shapes. `hints` are sentences
+    on how to improve the graph. `ignored` are columns of MLflow's signature without an input: a record may
+    have them. `mixes_rows` means that a row's outputs depend on the other rows of a call, so each row is
+    computed alone.
     """
 
     features: tuple[Feature, ...]
@@ -172,7 +172,7 @@ class Signature:
         return self.mixes_rows or any(port.shape and port.shape[0] == 1 for port in self.ports)
 
     def feed(self, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
-        """Tensors for ONNX Runtime: per port [N, width], or [N] where the graph wants one dimension."""
+        """Input tensors for ONNX Runtime by name: [N, width], or [N] for an input of one dimension."""
         if self.pack is not None:
             return {self.ports[0].name: self.table(rows)}
         if self._is_one_table:
@@ -186,10 +186,10 @@ class Signature:
         return feed
 
     def table(self, rows: Sequence[Row]) -> NDArray[np.float32]:
-        """The rows as float32 [N, F], where the graph takes one such table: where there is a `pack`."""
+        """The rows as float32 [N, F]. Only for a signature with `pack`."""
         try:
             packed = b"".join(rows)  # type: ignore[arg-type]
-        except TypeError:  # a blank row, say, is not packed
+        except TypeError:  # some rows are tuples, such as the rows of warm-up
             pack: Any = self.pack
             packed = b"".join([row if isinstance(row, bytes) else pack(*row) for row in rows])
         return np.ndarray((len(rows), len(packed) // len(rows) // 4), np.float32, packed)
@@ -201,7 +201,7 @@ class Signature:
 
     @cached_property
     def label_columns(self) -> dict[str | int | bool, int]:
-        """Which column of the probabilities is that of a label."""
+        """The index of each label's column in the probabilities."""
         return {label: column for column, label in enumerate(self.class_labels)}
 
     def result(self, name: str) -> Port:
@@ -218,7 +218,7 @@ class Signature:
 
     @cached_property
     def pack(self) -> Callable[..., bytes] | None:
-        """Packs the values of a row; None where the graph takes more than a table of float32."""
+        """Packs the values of a row into bytes; None unless the graph takes one table of float32."""
         if not self._is_one_table or self.ports[0].type != "tensor(float)":
             return None
         return Struct(f"={self.ports[0].width or len(self.features)}f").pack

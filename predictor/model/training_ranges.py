@@ -1,4 +1,4 @@
-"""What an artifact says about its training data, and which of a row's values lie outside it."""
+"""Ranges: warn about values that are outside the training data; feature profiles and background rows."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -12,15 +12,15 @@ from predictor.errors import LoadError
 from predictor.model.signature import Feature, Row, Signature, Value
 from predictor.model.validation import InvalidValue, parse_value
 
-_MOST_ROWS = 1000  # of a background; what explains an answer computes with all of them
+_MAX_ROWS = 1000  # of a background; an explanation computes with all of them
 _Name = Annotated[str, msgspec.Meta(max_length=200)]
 _Text = Annotated[str, msgspec.Meta(max_length=1000)]
 
 
 class FeatureProfile(msgspec.Struct, frozen=True):
-    """What one feature is, and the least, the middle and the greatest of its training values.
+    """A description of one feature, and the minimum, median and maximum of its training values.
 
-    A feature that is no number has no such values; `minimum` and `maximum` are there both or neither.
+    Booleans and strings have none of the three. `minimum` and `maximum` are both set, or both None.
     """
 
     name: str
@@ -33,7 +33,7 @@ class FeatureProfile(msgspec.Struct, frozen=True):
 
 
 def check_profiles(profiles: Sequence[FeatureProfile], features: Sequence[Feature]) -> None:
-    """Raises LoadError (stage `signature`) unless there are none, or one that fits each feature."""
+    """Raise LoadError (stage `signature`) unless there is one valid profile per feature, or none at all."""
     if not profiles:
         return
     if [profile.name for profile in profiles] != [feature.name for feature in features]:
@@ -46,8 +46,8 @@ def check_profiles(profiles: Sequence[FeatureProfile], features: Sequence[Featur
 
 
 def _fault(profile: FeatureProfile, feature: Feature) -> str | None:
-    low, middle, high = profile.minimum, profile.median, profile.maximum
-    given = [value for value in (low, middle, high) if value is not None]
+    low, median, high = profile.minimum, profile.median, profile.maximum
+    given = [value for value in (low, median, high) if value is not None]
     if given and feature.dtype in {"bool", "string"}:
         return f"a {feature.type} has no minimum, median or maximum"
     if (low is None) != (high is None):
@@ -63,12 +63,12 @@ def _fault(profile: FeatureProfile, feature: Feature) -> str | None:
 def read_background(
     rows: Sequence[Sequence[Any]], features: Sequence[Feature]
 ) -> tuple[tuple[Value, ...], ...]:
-    """The rows, each value of its feature's type.
+    """The rows, with each value converted to its feature's type.
 
-    Raises LoadError (stage `signature`) for rows that are not of these features, or too many.
+    Raises LoadError (stage `signature`) for rows that do not fit the features, and for too many rows.
     """
-    if len(rows) > _MOST_ROWS:
-        raise LoadError("signature", f"the graph's background has over {_MOST_ROWS} rows")
+    if len(rows) > _MAX_ROWS:
+        raise LoadError("signature", f"the graph's background has over {_MAX_ROWS} rows")
     return tuple(_background_row(row, features, number) for number, row in enumerate(rows, 1))
 
 
@@ -85,7 +85,7 @@ def _background_row(
         try:
             values.append(parse_value(value, feature))
         except InvalidValue as fault:
-            # It says what is expected, and not the value, which is a patient's.
+            # The message does not quote the value, which belongs to a patient.
             raise LoadError(
                 "signature",
                 f"the graph's background is not rows of its features: row {number}, "
@@ -94,16 +94,14 @@ def _background_row(
     return tuple(values)
 
 
-_ROUNDS: dict[str, Callable[[Any], Any]] = {"float16": np.float16, "float32": np.float32}
-
-
+_ROUND: dict[str, Callable[[Any], Any]] = {"float16": np.float16, "float32": np.float32}
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 class OutOfRange(msgspec.Struct, frozen=True):
-    """A warning: a value that is less than the `minimum` of the training data, or more than its `maximum`.
+    """A warning: a value is below the `minimum` of the training data, or above its `maximum`.
 
-    `value` is what the graph is fed: a float32 in the fewest digits that mean it.
+    `value` is the graph's input: a float32 is written with the fewest digits that identify it.
     """
 
     feature: str
@@ -114,28 +112,30 @@ class OutOfRange(msgspec.Struct, frozen=True):
 
 
 Warnings = dict[int, list[OutOfRange]]
-"""What is to be said of some rows, by their places; in the order of the features. Never empty lists."""
+"""The warnings of each row that has some, by row index, in the order of the features."""
 
 
-def usual(features: Sequence[Feature], profiles: Sequence[FeatureProfile]) -> tuple[Feature, ...]:
-    """The features, each with the range of what is within its training values once it is a float32.
+def features_in_range(
+    features: Sequence[Feature], profiles: Sequence[FeatureProfile]
+) -> tuple[Feature, ...]:
+    """The features, each limited to the float64 values that are in its training range as a float32.
 
-    Empty where they are not all numbers that become float32, of which alone a decoder can tell.
+    Empty unless all features are float32 numbers: a decoder can only compare those.
     """
     if not profiles or any((f.type, f.dtype) != ("number", "float32") for f in features):
         return ()
-    return tuple(map(_usual, features, profiles))
+    return tuple(map(_in_range, features, profiles))
 
 
-def _usual(feature: Feature, profile: FeatureProfile) -> Feature:
+def _in_range(feature: Feature, profile: FeatureProfile) -> Feature:
     if profile.minimum is None or profile.maximum is None:
         return feature
-    low, high = _last(profile.minimum, -np.inf), _last(profile.maximum, np.inf)
+    low, high = _outermost(profile.minimum, -np.inf), _outermost(profile.maximum, np.inf)
     return replace(feature, minimum=low, maximum=high)
 
 
-def _last(value: float, towards: float) -> float:
-    """The last float64, in this direction, that is the same float32 as `value`."""
+def _outermost(value: float, towards: float) -> float:
+    """The float64 farthest from `value`, towards -inf or inf, that rounds to the same float32."""
     single = np.float32(value)
     if abs(single) == _LARGEST and (single > 0) == (towards > 0):  # there is no float32 beyond it
         return float(single)
@@ -144,7 +144,7 @@ def _last(value: float, towards: float) -> float:
 
 
 class Ranges:
-    """The ranges of one version's features; without profiles, everything is within."""
+    """The training ranges of one version's features. Without profiles, no value is outside."""
 
     def __init__(self, signature: Signature, profiles: Sequence[FeatureProfile]) -> None:
         self._signature = signature
@@ -156,7 +156,7 @@ class Ranges:
             self._high = _bounds([each.maximum for each in profiles], np.inf)
 
     def outside(self, rows: Sequence[Row]) -> Warnings:
-        """What is outside, of those rows that have something outside."""
+        """A warning for each value that is outside its feature's range."""
         if not self._columns or not rows:
             return {}
         found: Warnings = {}
@@ -172,22 +172,18 @@ class Ranges:
     def _each(self, rows: Sequence[Row]) -> Iterator[tuple[int, int, Any]]:
         """As `_in_table`, for graphs that take columns of other types."""
         for column in self._columns:
-            profile, fed_as = self._profiles[column], self._signature.features[column].dtype
-            rounded = _ROUNDS.get(fed_as, _as_it_is)
+            profile, dtype = self._profiles[column], self._signature.features[column].dtype
+            rounded = _ROUND.get(dtype, lambda value: value)
             low, high = rounded(profile.minimum), rounded(profile.maximum)
             for number, row in enumerate(rows):
                 given: Any = row[column]
                 value = rounded(given)
-                if value < low or value > high:  # neither for a missing value, which is NaN
-                    yield number, column, given + 0  # of true, 1
+                if value < low or value > high:  # both are false for NaN, a missing value
+                    yield number, column, given + 0  # turns true into 1
 
 
-def _bounds(values: Sequence[float | None], none: float) -> NDArray[np.float32]:
-    return np.array([none if value is None else value for value in values], np.float32)
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
+def _bounds(values: Sequence[float | None], default: float) -> NDArray[np.float32]:
+    return np.array([default if value is None else value for value in values], np.float32)
 
 
 def _warning(profile: FeatureProfile, value: float) -> OutOfRange:

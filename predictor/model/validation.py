@@ -1,4 +1,4 @@
-"""Validation: read a body that the fast decoder refused, and report every error in it by name."""
+"""Validation: read a body that the fast decoder refused, and report every error by its feature."""
 
 import math
 import re
@@ -13,11 +13,11 @@ from predictor.errors import FieldError, InvalidRecord, MalformedBody, TooManyRo
 from predictor.model.json_text import JsonText
 from predictor.model.signature import Feature, Value
 
-_MAX_ERRORS = 100  # a longer list helps nobody
-_MAX_CELLS = 1 << 20  # of any body; a longer one may have as many as it has bytes
+_MAX_ERRORS = 100  # in one response
+_MAX_CELLS = 1 << 20  # rows times features; a longer body may have one per byte
 _MAX_ROWS = 1 << 16
-_MAX_NAME_LENGTH = 100  # a client's own text is not echoed at length
-_MAX_EXACT = 2**53  # above it, not every integer is a float
+_MAX_NAME_LENGTH = 100  # characters of a client's text that a response repeats
+_MAX_EXACT = 2**53  # above it, float64 cannot hold every integer
 _NOUNS = {
     "number": "a number",
     "integer": "an integer",
@@ -60,7 +60,7 @@ class Fields:
     def misspelt(self, unknown: Iterable[str], given: Container[Any]) -> list[tuple[str, str]]:
         """Pairs of an unknown name and a feature whose name differs only in case, spaces or punctuation.
 
-        Only features that are not among the `given` names count. A name may be like several features.
+        Features among the `given` names are left out. A name may be similar to several features.
         """
         return [
             (name, feature_name)
@@ -70,7 +70,7 @@ class Fields:
         ]
 
     def suspicious(self, unknown: Sequence[str], given: Collection[str]) -> list[str]:
-        """Unknown names to refuse even if unknown names are ignored: each may be a misspelt feature.
+        """The unknown names to refuse even if unknown names are ignored: they may be misspelt features.
 
         Otherwise the model would treat a misspelt optional feature as missing.
         """
@@ -82,7 +82,7 @@ class Fields:
 
 
 def _plain(name: str) -> str:
-    # Composed and decomposed letters look the same: keyboards write the one, file systems the other.
+    # Composed and decomposed letters look the same: keyboards write the former, file systems the latter.
     return _BETWEEN_WORDS.sub("", normalize("NFKC", name[:_MAX_NAME_LENGTH])).casefold()
 
 

@@ -1,4 +1,4 @@
-"""Warm-up: compute first rows, so that later ones are fast, and observe the graph's outputs in them."""
+"""Warm-up: compute first rows, so that later ones are fast, and observe the graph's outputs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,8 +16,8 @@ from predictor.model.servable import Servable
 from predictor.model.signature import Feature, Row, Signature, Value
 from predictor.model.training_ranges import FeatureProfile
 
-_MAX_ROWS = 3  # of an input example: they are much alike
-_MAX_GRAPH = 16 << 20  # bytes; a larger one takes too long to search for categories
+_MAX_ROWS = 3  # of an input example, whose rows are similar
+_MAX_GRAPH = 16 << 20  # bytes; the search for categories takes too long in larger graphs
 
 
 def first_rows(
@@ -27,21 +27,21 @@ def first_rows(
     graph: bytes,
     input_example: bytes | None,
 ) -> Iterator[Row]:
-    """Rows to try, one after the other, until the graph computes one."""
+    """Rows to try in this order until the graph computes one: example, medians, known categories, ones."""
     if input_example is not None:
         yield from example_rows(input_example, signature.features, decoder)
-    usual = [profile.median for profile in profiles] or [None] * len(signature.features)
-    yield _row(signature, usual, {})
+    medians = [profile.median for profile in profiles] or [None] * len(signature.features)
+    yield _row(signature, medians, {})
     if len(graph) <= _MAX_GRAPH and (known := known_categories(graph, signature.ports)):
-        yield _row(signature, usual, known)
+        yield _row(signature, medians, known)
     yield _row(signature, [1.0] * len(signature.features), {})
 
 
 def example_rows(content: bytes, features: Sequence[Feature], decoder: RowDecoder) -> Iterator[Row]:
-    """The first rows of MLflow's `input_example.json` that are records of this model.
+    """The first rows of MLflow's `input_example.json` that are valid records of this model.
 
-    The file has a frame (`columns` and `data`), rows as lists or objects, columns by name, or one of these
-    under `inputs` or `instances`, as older versions wrote arrays.
+    The file has a data frame (`columns` and `data`), a list of rows (lists or objects), or columns by name.
+    Older versions of MLflow wrote it as a member `inputs` or `instances`.
     """
     try:
         example = msgspec.json.decode(content)
@@ -81,11 +81,9 @@ def _only(value: Any) -> Any:
 
 
 def _row(signature: Signature, numbers: Sequence[float | None], known: Categories) -> Row:
-    """For each feature a known category, else the number if it fits the type, else a blank."""
-    row = []
-    for place, (feature, number) in enumerate(zip(signature.features, numbers, strict=True)):
-        row.append(_value(feature, number, known.get(place)))
-    return tuple(row)
+    """For each feature its known category; else its number, if it fits the type; else an empty value."""
+    columns = enumerate(zip(signature.features, numbers, strict=True))
+    return tuple(_value(feature, number, known.get(i)) for i, (feature, number) in columns)
 
 
 def _value(feature: Feature, number: float | None, category: Value | None) -> Value:
@@ -98,8 +96,9 @@ def _value(feature: Feature, number: float | None, category: Value | None) -> Va
 
 
 def first_computed(servable: Servable, rows: Iterable[Row]) -> tuple[Row, LoadError | None]:
-    """The first of these rows that the graph computes; if it computes none, the last and its error."""
-    row, failure = blank_row(servable.signature), None
+    """The first row that the graph computes, and None; if all rows fail, the last one and its error."""
+    row: Row = ()
+    failure = None
     for row in rows:
         try:
             _try(servable, [row])
@@ -113,9 +112,9 @@ def first_computed(servable: Servable, rows: Iterable[Row]) -> tuple[Row, LoadEr
 def warm_up(
     servable: Servable, recorded: Sequence[Row], row: Row, declared: GraphClaims
 ) -> Servable:
-    """The servable with its outputs as observed for the `recorded` rows or, without any, for `row`.
+    """The servable with the outputs observed for the `recorded` rows; if there are none, for `row`.
 
-    Raises LoadError, with stage `signature`, `warm_up` or `examples`.
+    Raises LoadError (stage `signature`, `warm_up` or `examples`).
     """
     single = [_try(servable, [each]) for each in recorded or [row]]
     runs = FirstRuns(single, _pair(servable, row), recorded=bool(recorded))
@@ -125,9 +124,9 @@ def warm_up(
 
 
 def without_first_row(servable: Servable, error: LoadError) -> Servable:
-    """The servable of a graph that refuses every made-up row: its categories may not include "" or 0.
+    """The servable of a graph that fails for every generated row, such as for unknown categories.
 
-    Raises `error` if later answers could not be read without an observed row.
+    Raises `error` if its outputs cannot be read without an observed row.
     """
     signature = with_boolean_classes(with_declared_extra(servable.signature))
     if signature.outputs.probabilities and not (signature.outputs.mapped or signature.class_labels):
@@ -143,11 +142,11 @@ def _answer_several(servable: Servable, rows: Sequence[Row]) -> None:
     except Exception as error:
         raise LoadError("warm_up", f"its outputs cannot be read: {one_line(error)}") from error
     if len(answers) != len(rows):
-        raise LoadError("warm_up", f"{len(rows)} rows get {len(answers)} answers")
+        raise LoadError("warm_up", f"the graph returns {len(answers)} answers for {len(rows)} rows")
 
 
 def _pair(servable: Servable, row: Row) -> Given | None:
-    """The outputs of two rows together; None if the graph takes one row at a time."""
+    """The outputs of two rows in one call; None if the graph takes one row at a time."""
     if servable.signature.one_row_at_a_time:
         return None
     try:
@@ -157,15 +156,10 @@ def _pair(servable: Servable, row: Row) -> Given | None:
 
 
 def _try(servable: Servable, rows: Sequence[Row]) -> Given:
-    """All outputs of the graph for these rows, by name."""
+    """All outputs of the graph for these rows, by name. Raises LoadError (stage `warm_up`)."""
     names = [port.name for port in servable.signature.results if is_served(port)]
     try:
         outputs = servable.compute(names, servable.signature.feed(rows))
     except Exception as error:
         raise LoadError("warm_up", f"ONNX Runtime cannot run it: {one_line(error)}") from error
     return dict(zip(names, outputs, strict=True))
-
-
-def blank_row(signature: Signature) -> Row:
-    """A row of blanks, for a graph without examples."""
-    return tuple(feature.blank for feature in signature.features)

@@ -206,7 +206,7 @@ class TestIgnoredColumns:
     def test_only_names_say_which_columns_are_taken(self, tmp_path):
         """One tensor without names of its own has as many columns as the signature, or none is guessed."""
         three = declared(id="long", a="double", b="double")
-        with pytest.raises(LoadError, match="takes 2 columns, the signature says 3"):
+        with pytest.raises(LoadError, match="takes 2 columns, the signature has 3"):
             servable_of(tmp_path, regressor(2), three)
         named = with_metadata(regressor(2), feature_names=["a", "b"])
         assert servable_of(tmp_path, named, three).signature.ignored == ("id",)

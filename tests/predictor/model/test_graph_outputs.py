@@ -537,7 +537,7 @@ class TestClassLabels:
         model = network(
             node, outputs=outputs, metadata={"class_labels": [0, 1]}, zero=np.float32(0)
         )
-        with pytest.raises(LoadError, match="several for a row"):
+        with pytest.raises(LoadError, match="several per row"):
             servable_of(tmp_path, model)
 
 

@@ -220,7 +220,7 @@ class TestOneInputPerColumn:
     @pytest.mark.parametrize("shape", [(None, None), ()])
     def test_an_input_of_unknown_width_is_refused(self, shape):
         """Nothing could say where one input's columns end and the next one's start."""
-        with pytest.raises(LoadError, match="how many columns input 'a' has"):
+        with pytest.raises(LoadError, match="number of columns of input 'a'"):
             read_features([port("a", shape=shape), port("b", shape=(None, 1))], None, NOTHING)
 
     def test_a_graph_without_inputs_is_refused(self):
@@ -317,5 +317,5 @@ class TestOutputs:
 
     def test_neither_is_refused(self):
         """A graph that gives sequences of tensors has no answer to a row."""
-        with pytest.raises(LoadError, match="neither a label nor a number"):
+        with pytest.raises(LoadError, match="no output that is a label or a number"):
             read_outputs([port("s", "seq(tensor(float))", ())])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from predictor.model.decoder import RowDecoder
 from predictor.model.signature import Feature, Outputs, Port, Signature
-from predictor.model.training_ranges import FeatureProfile, OutOfRange, Ranges, usual
+from predictor.model.training_ranges import FeatureProfile, OutOfRange, Ranges, features_in_range
 
 LARGEST = float(np.finfo(np.float32).max)
 singles = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -119,7 +119,7 @@ def test_columns_of_several_types():
         3: [("dose", 0.20000001), ("small", 0.25)],
         4: [("age", 2**62), ("small", 0.0)],
     }
-    assert usual(features, [NOTED] * 5) == ()
+    assert features_in_range(features, [NOTED] * 5) == ()
 
 
 @given(st.tuples(singles, singles).map(sorted), singles, st.sampled_from([-1e-9, 0.0, 1e-9]))
@@ -152,25 +152,25 @@ def agree(profile, sent):
     if abs(sent) > LARGEST:
         return
     signature, ranges = of_floats(profile)
-    narrow = usual(signature.features, [profile])
+    narrow = features_in_range(signature.features, [profile])
     decoder = RowDecoder(signature.features, signature.pack, narrow)
     body = msgspec.json.encode({"radius": sent})
-    within = decoder.within([body])
+    in_range = decoder.records_in_range([body])
     rows, _ = decoder.records([body])
-    assert (within is not None) == (ranges.outside(rows) == {}), (profile, sent)
-    assert within in (None, rows)
+    assert (in_range is not None) == (ranges.outside(rows) == {}), (profile, sent)
+    assert in_range in (None, rows)
 
 
 def test_what_a_decoder_cannot_tell_it_does_not_say():
     """A fault, a name given twice, a value outside: each is for `records` to find out."""
     signature, _ = of_floats(RADIUS, AREA)
     decoder = RowDecoder(
-        signature.features, signature.pack, usual(signature.features, [RADIUS, AREA])
+        signature.features, signature.pack, features_in_range(signature.features, [RADIUS, AREA])
     )
     good = json.dumps({"radius": 10, "area": 200}).encode()
-    assert decoder.within([good, good]) == packed((10, 200), (10, 200))
+    assert decoder.records_in_range([good, good]) == packed((10, 200), (10, 200))
     twice = good[:-1] + b', "area": 200}'
     outside = good.replace(b"10", b"30")
     for bad in (twice, outside, b"{", b"\xff", b"{}", b"[" * 100_000):
-        assert decoder.within([good, bad]) is None
-    assert RowDecoder(signature.features, signature.pack).within([good]) is None
+        assert decoder.records_in_range([good, bad]) is None
+    assert RowDecoder(signature.features, signature.pack).records_in_range([good]) is None
