@@ -131,7 +131,7 @@ BROKEN = {
         {"onnx_sha256": "0" * 64},
     ),
     "other inputs": of(linear(), "signature", "different columns", signed("age", "dose")),
-    "more inputs": of(linear(feature_names=None), "signature", "says 3", signed(*NAMES, "dose")),
+    "more inputs": of(linear(feature_names=None), "signature", "has 3", signed(*NAMES, "dose")),
     "inputs in another order": of(linear(), "signature", "different columns", signed(*NAMES[::-1])),
     "numbers where text is signed": of(
         regressor(), "signature", "text", signed(*NAMES, outputs=[{"type": "string"}])
@@ -207,7 +207,7 @@ BROKEN = {
     "MLmodel with merge keys": described(merge_bomb(2), "merge key"),
     "MLmodel without end": described(b"[" + b"[]," * 300_000, "nodes"),
     "MLmodel of brackets": described(b"a: " + b"[" * 100_000, "cannot be read"),
-    "a path of lists of lists": described(alias_bomb(2), "not a text"),
+    "a path of lists of lists": described(alias_bomb(2), "not text"),
     "MLmodel that grows by aliases": described(alias_bomb(30), "nodes"),
     "MLmodel without the flavour": described(b"flavors: {sklearn: {}}", "onnx flavour"),
 }  # fmt: skip
