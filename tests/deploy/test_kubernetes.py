@@ -102,7 +102,7 @@ def test_every_object_is_valid(manifests, validator):
                 validator.validate(each, version, strict=True)
 
 
-def test_a_misspelled_field_is_seen(hospital, validator):
+def test_a_misspelled_field_is_refused(hospital, validator):
     """The validation above can fail."""
     service = hospital.of("Service")
     wrong = {**service, "spec": {**service["spec"], "selectors": {}}}
@@ -174,7 +174,7 @@ def routes() -> set[str]:
     return set(re.findall(r'@router\.(?:get|post)\(\s*"([^"]+)"', text))
 
 
-def test_the_probes_ask_what_the_service_answers(manifests):
+def test_the_probes_use_routes_of_the_service(manifests):
     """A restart cannot repair the registry: only readiness depends on a serving version."""
     paths = {name: probe["httpGet"]["path"] for name, probe in probes(manifests).items()}
     assert paths == {

@@ -22,7 +22,7 @@ def test_the_workflow_runs_the_same_script_and_builds_wheel_and_images_on_a_tag(
 
 
 @pytest.mark.parametrize("file", [".github/workflows/ci.yml", ".pre-commit-config.yaml"])
-def test_every_command_of_ours_exists(file):
+def test_every_command_exists(file):
     """A target or a script that was renamed is renamed here, too."""
     text = (ROOT / file).read_text()
     for target in re.findall(r"(?:entry: |^ +)make ([a-z-]+)", text, re.MULTILINE):

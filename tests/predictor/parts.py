@@ -118,8 +118,8 @@ class FakeSource:
         self.written.append("none")
 
 
-class Heard:
-    """An observer that keeps what it heard."""
+class RecordedEvents:
+    """An observer that records events."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

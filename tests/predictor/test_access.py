@@ -356,7 +356,7 @@ async def test_the_document_says_which_key_each_route_needs(guarded):
     assert with_operations_key.json() == document
 
 
-async def test_without_keys_the_document_asks_for_none(tmp_path):
+async def test_without_keys_the_document_requires_none(tmp_path):
     live = Live(tmp_path)
     document = (await live.client.get("/openapi.json")).json()
     assert "securitySchemes" not in document["components"]

@@ -212,7 +212,7 @@ class TestErrors:
             "application/json; profile=x", "application/vnd.hospital+json",
         ],
     )  # fmt: skip
-    async def test_every_way_to_say_json_is_read(self, live, kind):
+    async def test_every_json_media_type_is_accepted(self, live, kind):
         """Also none at all."""
         headers = {} if kind is None else {"content-type": kind}
         response = await live.client.post("/predict", content=json.dumps(GOOD), headers=headers)
@@ -256,7 +256,7 @@ class TestErrors:
         detail = (await idle.client.get("/ready")).json()["detail"]
         assert "m version 1 could not be loaded (session)" in detail
 
-    async def test_a_fault_of_ours_is_500_in_the_same_shape(self, live):
+    async def test_a_bug_is_500_in_the_same_form(self, live):
         """Without its details, which are in the log."""
 
         class Broken:

@@ -76,7 +76,7 @@ def test_the_command_prints_a_key_and_its_line():
 
 
 @pytest.mark.parametrize("names", [[], ["a", "b"], ["a:b"], [""], ["a b"]])
-def test_the_command_refuses_what_is_no_name(names):
+def test_the_command_refuses_an_invalid_name(names):
     """In one line, with exit code 2."""
     done = made(*names)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

@@ -47,7 +47,7 @@ def test_the_next_process_of_a_block_continues_its_counts(block):
     assert dict(Counts(block).read()) == {("a",): [0, 42], ("b",): [1]}
 
 
-def test_half_a_record_is_no_record(block):
+def test_an_incomplete_record_is_ignored(block):
     """A process that ended while it appended leaves no bytes in the next values."""
     counts = Counts(block)
     counts.place("a")

@@ -62,7 +62,7 @@ def test_every_worker_renders_the_same_sums(service):
         assert samples["predictor_request_duration_seconds_bucket", "/predict", "0.1"] == 2
 
 
-def test_a_replaced_worker_goes_on_adding(service):
+def test_a_replacement_worker_continues_the_counts(service):
     """The previous process's state is cleared, its counts stay."""
     service.metrics[1].answered("/predict", 200, 0.1)
     service.metrics[1].observe(events.Swapped(None, version(7), "promoted", 0.1, "d"))
@@ -106,7 +106,7 @@ def test_the_gauges_show_a_worker_that_is_behind(service):
     }
 
 
-def test_a_worker_that_cannot_load_is_seen(service):
+def test_the_gauges_show_a_worker_that_cannot_load(service):
     """The start time is that of the shown worker; a failure may be any worker's."""
     for metrics in service.metrics:
         metrics.observe(events.RegistryAnswered(version(7), changed=True))
@@ -127,7 +127,7 @@ def test_a_worker_that_cannot_load_is_seen(service):
     assert samples[("predictor_serving_since_timestamp_seconds",)] > behind
 
 
-def test_a_start_is_no_swap(service):
+def test_a_start_does_not_count_as_a_swap(service):
     """Workers that load at different times when they start have no skew."""
     for metrics in service.metrics:
         metrics.observe(events.RegistryAnswered(version(7), changed=True))

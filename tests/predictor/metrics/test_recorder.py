@@ -339,7 +339,7 @@ def test_every_request_is_in_its_bucket(live):
     assert samples[f"{name}_sum", "/predict"] == pytest.approx(1.5061)
 
 
-def test_a_row_without_an_answer_is_in_the_batch_and_in_no_class(live, tmp_path):
+def test_a_row_without_a_prediction_counts_in_the_batch_only(live, tmp_path):
     """Computed rows and answered rows are separate counts."""
     fault = InvalidRecord([FieldError("", "not finite")])
     for servable, answers in (

@@ -221,7 +221,7 @@ PROFILES = [
 ]  # fmt: skip
 
 
-async def test_features_say_what_they_are(live):
+async def test_features_are_described(live):
     """Groups in order, descriptions, units, and training ranges, which are not limits."""
     metadata = {"feature_names": NAMES, "feature_profiles": PROFILES}
     await live.serve(1, classifier(metadata=metadata))

@@ -144,7 +144,7 @@ async def test_a_client_that_reconnects_gets_the_missed_events(live, service):
 
 
 @pytest.mark.parametrize("last", ["another-process", "deadbeef-1", "too-old"])
-async def test_a_client_that_missed_too_much_gets_the_state_anew(live, service, last):
+async def test_a_client_that_missed_too_much_gets_the_state_again(live, service, last):
     """So does a client with an id of another process."""
     if last == "too-old":
         last = live.journal.id_of(1)
@@ -158,7 +158,7 @@ def live_event(number):
     return LoadStarted(version(number))
 
 
-async def test_silence_is_broken_by_signs_of_life_and_no_timer_ends_it(live, service):
+async def test_heartbeats_fill_silence_and_no_timeout_ends_the_stream(live, service):
     """Comments, which clients ignore; for longer than the timeouts of connections and bodies."""
     async with stream(service) as reader:
         await reader.next()

@@ -87,7 +87,7 @@ async def test_closing_wakes_readers_and_refuses_new_ones():
         pass
 
 
-async def test_so_many_read_and_no_more():
+async def test_the_number_of_readers_is_limited():
     """A reader that ends, for any reason, makes room; each change is counted."""
     counted = []
     journal = Journal(1, count=counted.append)

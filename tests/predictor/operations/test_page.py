@@ -104,7 +104,7 @@ async def test_nothing_else_is_served(client, path):
     assert "import" not in answer.text
 
 
-async def test_the_page_is_no_part_of_the_api_document(client):
+async def test_the_page_is_not_in_the_api_document(client):
     paths = (await client.get("/openapi.json")).json()["paths"]
     assert not any(path == "/" or path.startswith("/web") for path in paths)
 

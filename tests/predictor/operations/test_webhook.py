@@ -101,7 +101,7 @@ def outcomes(live):
     return {k[1]: v for k, v in live.samples().items() if k[0] == family and v}
 
 
-async def test_a_signed_delivery_asks_the_registry_at_once(live):
+async def test_a_signed_delivery_causes_a_poll_at_once(live):
     """Whatever it contains, it only means that something changed."""
     body = notice()
     response = await deliver(live, body, signed(body))

@@ -18,7 +18,7 @@ from predictor.errors import (
 from predictor.model.builder import Builder
 from predictor.model.loader import load
 from predictor.reconcile.reconciler import Reconciler
-from tests.predictor.parts import FakeSource, Heard, until, version, write_artifact
+from tests.predictor.parts import FakeSource, RecordedEvents, until, version, write_artifact
 
 A, B, C = version(1), version(2), version(3)
 
@@ -28,7 +28,7 @@ class World:
 
     def __init__(self, folder, loader=load, **options):
         self.source = FakeSource(folder)
-        self.heard = Heard()
+        self.recorded = RecordedEvents()
         self.options = {"retry_seconds": 1000, **options}
         self.loader = loader
         self.restart()
@@ -36,9 +36,9 @@ class World:
     def restart(self):
         """A new process with the same disk and registry."""
         builder = Builder(self.source.fetch, self.loader, 300)
-        self.reconciler = Reconciler(self.source, builder, self.heard, **self.options)
+        self.reconciler = Reconciler(self.source, builder, self.recorded, **self.options)
 
-    async def told(self, says, *, settle=True):
+    async def registry_names(self, says, *, settle=True):
         self.source.down, self.source.says = False, says
         await self.reconciler.reconcile()
         if settle:
@@ -58,7 +58,7 @@ class World:
     def swaps(self):
         return [
             (e.serving.number if e.serving else None, e.reason)
-            for e in self.heard.of(events.Swapped)
+            for e in self.recorded.of(events.Swapped)
         ]
 
 
@@ -71,9 +71,9 @@ async def world(tmp_path):
 
 async def test_the_first_version_is_loaded(world):
     """The version is named, fetched, built, swapped in and saved."""
-    await world.told(A)
+    await world.registry_names(A)
     assert world.serving == 1
-    assert [type(e) for e in world.heard.events] == [
+    assert [type(e) for e in world.recorded.events] == [
         events.RegistryAnswered, events.LoadStarted, events.Swapped,
     ]  # fmt: skip
     assert world.source.verified[0] == A
@@ -81,9 +81,9 @@ async def test_the_first_version_is_loaded(world):
 
 async def test_another_version_is_swapped_in(world):
     """A promotion, and a rollback to a lower number."""
-    await world.told(A)
-    await world.told(B)
-    await world.told(A)
+    await world.registry_names(A)
+    await world.registry_names(B)
+    await world.registry_names(A)
     assert world.swaps == [(1, "promoted"), (2, "promoted"), (1, "rolled_back")]
     assert world.source.verified[0] == A
 
@@ -91,22 +91,22 @@ async def test_another_version_is_swapped_in(world):
 async def test_the_same_version_is_left_alone(world):
     """A poll without a change loads nothing and reports nothing."""
     for _ in range(3):
-        await world.told(A)
+        await world.registry_names(A)
     assert world.source.fetched == ["1"]
-    assert [e.changed for e in world.heard.of(events.RegistryAnswered)] == [True, False, False]
+    assert [e.changed for e in world.recorded.of(events.RegistryAnswered)] == [True, False, False]
 
 
-async def test_a_reused_number_is_loaded_anew(world):
+async def test_a_reused_number_is_loaded_again(world):
     """A version 1 that was deleted and created again is another model."""
-    await world.told(A)
-    await world.told(version(1, created=99))
+    await world.registry_names(A)
+    await world.registry_names(version(1, created=99))
     assert world.source.fetched == ["1", "1"]
 
 
 async def test_no_version_stops_serving(world):
     """Only an authorised model may serve; the error has the reason."""
-    await world.told(A)
-    await world.told(None)
+    await world.registry_names(A)
+    await world.registry_names(None)
     assert world.serving is None
     assert world.swaps[-1] == (None, "withdrawn")
     with pytest.raises(NothingServing, match="promote one"):
@@ -116,10 +116,10 @@ async def test_no_version_stops_serving(world):
 async def test_no_version_keeps_serving_where_that_was_chosen(tmp_path):
     """The setting `keep` chooses the other way."""
     world = World(tmp_path, when_none="keep")
-    await world.told(A)
-    await world.told(None)
+    await world.registry_names(A)
+    await world.registry_names(None)
     assert world.serving == 1
-    await world.told(B)
+    await world.registry_names(B)
     assert world.serving == 2
 
 
@@ -143,29 +143,29 @@ async def test_a_registry_that_fails_changes_nothing(tmp_path, error, outcome):
     world = World(tmp_path)
     world.source = Failing(tmp_path)
     world.restart()
-    await world.told(A)
+    await world.registry_names(A)
     answered_at = world.reconciler.registry_status.answered_at
     await world.unreachable()
     await world.unreachable()
     assert world.serving == 1
-    failures = world.heard.of(events.RegistryFailed)
+    failures = world.recorded.of(events.RegistryFailed)
     assert [(f.outcome, f.first, f.serving) for f in failures] == [
         (outcome, True, A), (outcome, False, A),
     ]  # fmt: skip
     assert world.reconciler.registry_status.answered_at == answered_at
     assert world.reconciler.registry_status.fault == str(error)
-    await world.told(A)
+    await world.registry_names(A)
     assert world.reconciler.registry_status.fault is None
-    assert world.heard.of(events.RegistryAnswered)[-1].changed
+    assert world.recorded.of(events.RegistryAnswered)[-1].changed
 
 
 async def test_a_version_that_cannot_be_loaded_changes_nothing(world):
     """A keeps serving; B's failure is reported with its stage."""
-    await world.told(A)
+    await world.registry_names(A)
     world.source.broken["2"] = "no such file"
-    await world.told(B)
+    await world.registry_names(B)
     assert world.serving == 1
-    failure = world.heard.of(events.LoadFailed)[0]
+    failure = world.recorded.of(events.LoadFailed)[0]
     assert (failure.version, failure.stage, failure.serving) == (B, "fetch", A)
     assert world.reconciler.failure.reason == "no such file"
     assert world.source.verified[0] == A
@@ -175,7 +175,7 @@ async def test_a_failed_version_is_not_tried_at_every_poll(world):
     """It waits for its delay."""
     world.source.broken["2"] = "no such file"
     for _ in range(5):
-        await world.told(B)
+        await world.registry_names(B)
     assert world.source.fetched == ["2"]
 
 
@@ -184,26 +184,26 @@ async def test_a_failed_version_is_tried_again_with_a_growing_delay(tmp_path):
     world = World(tmp_path, retry_seconds=0)
     world.source.broken["2"] = "no such file"
     for _ in range(3):
-        await world.told(B)
-    assert [f.attempts for f in world.heard.of(events.LoadFailed)] == [1, 2, 3]
+        await world.registry_names(B)
+    assert [f.attempts for f in world.recorded.of(events.LoadFailed)] == [1, 2, 3]
     world.source.broken.clear()
-    await world.told(B)
+    await world.registry_names(B)
     assert world.serving == 2
     assert world.reconciler.failure is None
 
     delays = World(tmp_path, retry_seconds=7)
     for updated in range(4):
         delays.source.broken["2"] = "no such file"
-        await delays.told(version(2, updated=updated))
-    assert [f.retry_seconds for f in delays.heard.of(events.LoadFailed)] == [7, 14, 28, 56]
+        await delays.registry_names(version(2, updated=updated))
+    assert [f.retry_seconds for f in delays.recorded.of(events.LoadFailed)] == [7, 14, 28, 56]
 
 
 async def test_a_failed_version_is_tried_at_once_when_the_registry_changes(world):
     """An edited tag is enough."""
     world.source.broken["2"] = "no such file"
-    await world.told(B)
+    await world.registry_names(B)
     world.source.broken.clear()
-    await world.told(version(2, updated=1))
+    await world.registry_names(version(2, updated=1))
     assert world.serving == 2
 
 
@@ -211,34 +211,34 @@ async def test_a_failed_version_is_tried_at_once_when_its_files_are_replaced(wor
     """Unchanged files wait for the delay."""
     world.source.broken["2"] = "no such file"
     world.source.listings["2"] = "MLmodel 100"
-    await world.told(B)
-    await world.told(B)
-    await world.told(B)
+    await world.registry_names(B)
+    await world.registry_names(B)
+    await world.registry_names(B)
     assert world.source.fetched == ["2"]
     world.source.listings["2"] = "MLmodel 100, model.onnx 5000"
     world.source.broken.clear()
-    await world.told(B)
+    await world.registry_names(B)
     assert world.serving == 2
 
 
 async def test_a_failure_is_forgotten_when_another_version_is_named(world):
     """Only a failure of the desired version is shown."""
     world.source.broken["2"] = "no such file"
-    await world.told(B)
-    await world.told(A)
+    await world.registry_names(B)
+    await world.registry_names(A)
     assert world.reconciler.failure is None
-    await world.told(B)
+    await world.registry_names(B)
     assert world.reconciler.failure.attempts == 1
 
 
-async def test_a_fault_of_ours_does_not_end_the_polls(tmp_path):
+async def test_a_bug_does_not_end_the_polls(tmp_path):
     """A bug in loading is a failed load like any other."""
 
     def buggy(version, fetched, interrupt):
         raise ZeroDivisionError("oops")
 
     world = World(tmp_path, buggy)
-    await world.told(A)
+    await world.registry_names(A)
     assert world.reconciler.failure.stage == "internal"
     assert "ZeroDivisionError: oops" in world.reconciler.failure.reason
 
@@ -246,33 +246,33 @@ async def test_a_fault_of_ours_does_not_end_the_polls(tmp_path):
 async def test_a_to_b_to_a_ends_at_a(world):
     """B, whose load was cancelled, never serves."""
     world.source.held["2"] = asyncio.Event()
-    await world.told(A)
-    await world.told(B, settle=False)
+    await world.registry_names(A)
+    await world.registry_names(B, settle=False)
     assert world.reconciler.loading == B
-    await world.told(A)
+    await world.registry_names(A)
     world.source.held["2"].set()
     await asyncio.sleep(0)
     assert world.swaps == [(1, "promoted")]
-    assert [e.version for e in world.heard.of(events.LoadSuperseded)] == [B]
+    assert [e.version for e in world.recorded.of(events.LoadSuperseded)] == [B]
 
 
 async def test_a_newer_promotion_supersedes_a_load(world):
     """The last response counts, even if the first load would have been faster."""
     world.source.held["2"] = asyncio.Event()
-    await world.told(A)
-    await world.told(B, settle=False)
-    await world.told(C)
+    await world.registry_names(A)
+    await world.registry_names(B, settle=False)
+    await world.registry_names(C)
     world.source.held["2"].set()
     await asyncio.sleep(0)
     assert world.swaps == [(1, "promoted"), (3, "promoted")]
     assert world.source.verified[0] == C
 
 
-async def test_a_load_that_goes_on_is_not_started_twice(world):
+async def test_a_running_load_is_not_started_again(world):
     """Polls are shorter than loads."""
     world.source.held["1"] = asyncio.Event()
     for _ in range(3):
-        await world.told(A, settle=False)
+        await world.registry_names(A, settle=False)
         await asyncio.sleep(0)
     world.source.held["1"].set()
     await world.reconciler.settled()
@@ -283,9 +283,9 @@ async def test_a_load_that_goes_on_is_not_started_twice(world):
 async def test_a_version_demoted_while_it_loads_never_serves(world):
     """No version is desired while B loads: A stops, and B's load is cancelled."""
     world.source.held["2"] = asyncio.Event()
-    await world.told(A)
-    await world.told(B, settle=False)
-    await world.told(None)
+    await world.registry_names(A)
+    await world.registry_names(B, settle=False)
+    await world.registry_names(None)
     world.source.held["2"].set()
     await asyncio.sleep(0)
     assert world.serving is None
@@ -305,19 +305,19 @@ async def test_a_build_that_was_given_up_does_not_swap(tmp_path):
         return load(version, fetched, interrupt)
 
     world = World(tmp_path, slow_for_two)
-    await world.told(A)
-    await world.told(B, settle=False)
+    await world.registry_names(A)
+    await world.registry_names(B, settle=False)
     await started.wait()
-    await world.told(A)
+    await world.registry_names(A)
     go_on.set()
-    await world.told(C)
+    await world.registry_names(C)
     assert world.swaps == [(1, "promoted"), (3, "promoted")]
 
 
 async def test_the_registry_failing_during_a_load_does_not_end_it(world):
     """Its last response counts."""
     world.source.held["1"] = asyncio.Event()
-    await world.told(A, settle=False)
+    await world.registry_names(A, settle=False)
     world.source.down = True
     await world.reconciler.reconcile()
     world.source.held["1"].set()
@@ -328,7 +328,7 @@ async def test_the_registry_failing_during_a_load_does_not_end_it(world):
 class TestStartWithoutTheRegistry:
     async def test_the_last_verified_version_serves(self, world):
         """The event has the reason."""
-        await world.told(A)
+        await world.registry_names(A)
         world.restart()
         await world.unreachable()
         assert world.serving == 1
@@ -343,7 +343,7 @@ class TestStartWithoutTheRegistry:
 
     async def test_it_is_restored_once(self, world):
         """Not at every failed poll."""
-        await world.told(A)
+        await world.registry_names(A)
         world.restart()
         await world.unreachable()
         await world.unreachable()
@@ -352,26 +352,26 @@ class TestStartWithoutTheRegistry:
     @pytest.mark.parametrize("says", [A, B, None])
     async def test_the_registrys_next_response_counts(self, world, says):
         """The same version stays without a load, another is swapped in, none stops it."""
-        await world.told(A)
+        await world.registry_names(A)
         world.restart()
         await world.unreachable()
-        await world.told(says)
+        await world.registry_names(says)
         assert world.serving == (says.number if says else None)
         assert world.source.fetched == (["1", "2"] if says == B else ["1"])
 
     async def test_a_demoted_version_does_not_come_back(self, world):
         """Withdrawn, restarted, registry down: no version is authorised."""
-        await world.told(A)
-        await world.told(None)
+        await world.registry_names(A)
+        await world.registry_names(None)
         world.restart()
         await world.unreachable()
         assert world.serving is None
 
     async def test_a_version_demoted_after_a_restart_does_not_come_back(self, world):
         """The second process saw the demotion; the third one must not serve the version."""
-        await world.told(A)
+        await world.registry_names(A)
         world.restart()
-        await world.told(None)
+        await world.registry_names(None)
         world.restart()
         await world.unreachable()
         assert world.serving is None
@@ -379,44 +379,44 @@ class TestStartWithoutTheRegistry:
     async def test_a_kept_version_comes_back(self, tmp_path):
         """With `keep`, the serving version is the saved one."""
         world = World(tmp_path, when_none="keep")
-        await world.told(A)
-        await world.told(None)
+        await world.registry_names(A)
+        await world.registry_names(None)
         world.restart()
         await world.unreachable()
         assert world.serving == 1
 
     async def test_the_registry_names_one_that_cannot_be_loaded(self, world):
         """A replica that starts during a bad promotion serves what the others still serve."""
-        await world.told(A)
+        await world.registry_names(A)
         world.restart()
         world.source.broken["2"] = "the store is away"
-        await world.told(B)
+        await world.registry_names(B)
         await until(lambda: world.serving == 1)
         assert world.swaps[-1] == (1, "restored")
         assert world.reconciler.failure.version == B
         world.source.broken.clear()
-        await world.told(replace(B, updated_ms=1))
+        await world.registry_names(replace(B, updated_ms=1))
         assert world.serving == 2
 
     async def test_the_registry_names_none_and_keep_was_chosen(self, tmp_path):
         """A replica that starts then serves what the others keep."""
         world = World(tmp_path, when_none="keep")
-        await world.told(A)
+        await world.registry_names(A)
         world.restart()
-        await world.told(None)
+        await world.registry_names(None)
         assert world.serving == 1
 
     @pytest.mark.parametrize("says", [C, None])
     async def test_the_registry_speaks_while_memory_is_read(self, world, says):
         """B failed and A is being restored: a response meanwhile counts, and A never serves."""
-        await world.told(A)
+        await world.registry_names(A)
         world.restart()
         world.source.broken["2"] = "the store is away"
         read = asyncio.Event()
         world.source.slow_reads = [read]
-        await world.told(B, settle=False)
+        await world.registry_names(B, settle=False)
         await until(lambda: not world.source.slow_reads)
-        await world.told(says, settle=False)
+        await world.registry_names(says, settle=False)
         read.set()
         await world.reconciler.settled()
         await asyncio.sleep(0.01)
@@ -431,12 +431,12 @@ class TestStartWithoutTheRegistry:
         world.source.verified = (A, broken)
         await world.unreachable()
         assert world.reconciler.failure.stage == "session"
-        await world.told(version(1, updated=1))
+        await world.registry_names(version(1, updated=1))
         assert world.serving == 1
 
     async def test_a_registry_that_spoke_is_not_replaced_by_memory(self, world):
         """After a response without a version, an outage does not bring an old version back."""
-        await world.told(None)
+        await world.registry_names(None)
         world.source.verified = (A, world.source.files(A))
         await world.unreachable()
         assert world.serving is None
@@ -457,7 +457,7 @@ class TestStartWithoutTheRegistry:
         world.source.down = True
         await world.reconciler.reconcile()
         await started.wait()
-        await world.told(B, settle=False)
+        await world.registry_names(B, settle=False)
         go_on.set()
         await world.reconciler.settled()
         assert world.swaps == [(2, "promoted")]
@@ -467,9 +467,9 @@ async def test_a_slow_write_of_an_older_version_does_not_outlive_a_newer_one(wor
     """The disk has the serving version at the end, in whatever order the writes finish."""
     first = asyncio.Event()
     world.source.slow_writes = [first]
-    await world.told(A, settle=False)
-    await until(lambda: world.heard.of(events.Swapped))
-    await world.told(B, settle=False)
+    await world.registry_names(A, settle=False)
+    await until(lambda: world.recorded.of(events.Swapped))
+    await world.registry_names(B, settle=False)
     await until(lambda: world.serving == 2)
     first.set()
     await until(lambda: world.source.written[-1:] == ["2"])
@@ -480,9 +480,9 @@ async def test_a_slow_write_does_not_outlive_a_withdrawal(world):
     """A restart without the registry must not serve what was demoted during the write."""
     first = asyncio.Event()
     world.source.slow_writes = [first]
-    await world.told(A, settle=False)
-    await until(lambda: world.heard.of(events.Swapped))
-    stopping = asyncio.create_task(world.told(None, settle=False))
+    await world.registry_names(A, settle=False)
+    await until(lambda: world.recorded.of(events.Swapped))
+    stopping = asyncio.create_task(world.registry_names(None, settle=False))
     await until(lambda: world.serving is None)
     first.set()
     await stopping
@@ -492,22 +492,22 @@ async def test_a_slow_write_does_not_outlive_a_withdrawal(world):
 async def test_a_cache_failure_is_reported_and_changes_nothing_else(world):
     """The version serves from memory; the next successful write ends the fault."""
     world.source.disk_full = True
-    await world.told(A)
+    await world.registry_names(A)
     await until(lambda: world.reconciler.cache_fault is not None)
     assert world.serving == 1
-    (failed,) = world.heard.of(events.CacheFailed)
+    (failed,) = world.recorded.of(events.CacheFailed)
     assert failed.serving == A
     assert "no space left" in failed.reason
     world.source.disk_full = False
-    await world.told(B)
+    await world.registry_names(B)
     await until(lambda: world.reconciler.cache_fault is None)
 
 
 async def test_closing_gives_up_a_load(world):
     """Without waiting for it; the serving version stays."""
     world.source.held["2"] = asyncio.Event()
-    await world.told(A)
-    await world.told(B, settle=False)
+    await world.registry_names(A)
+    await world.registry_names(B, settle=False)
     await world.reconciler.close()
     await world.reconciler.settled()
     assert world.serving == 1
@@ -516,14 +516,14 @@ async def test_closing_gives_up_a_load(world):
 
 async def test_an_old_servable_is_freed(world):
     """No reference keeps a version in memory after a swap."""
-    await world.told(A)
+    await world.registry_names(A)
     old = weakref.ref(world.reconciler.serving)
-    await world.told(B)
+    await world.registry_names(B)
     gc.collect()
     assert old() is None
 
 
-async def test_many_reconciles_at_once_ask_one_after_the_other(world):
+async def test_simultaneous_reconciles_poll_one_after_the_other(world):
     """Responses cannot overtake each other."""
     inside = most = 0
     asked = world.source.aspired
@@ -550,8 +550,8 @@ async def test_load_errors_carry_their_stage(tmp_path):
         raise LoadError("examples", "answers otherwise")
 
     world = World(tmp_path, refuse)
-    await world.told(A)
-    assert world.heard.of(events.LoadFailed)[0].stage == "examples"
+    await world.registry_names(A)
+    assert world.recorded.of(events.LoadFailed)[0].stage == "examples"
     with pytest.raises(NothingServing, match=r"m version 1 could not be loaded \(examples\)"):
         world.reconciler.require_serving()
 
@@ -559,7 +559,7 @@ async def test_load_errors_carry_their_stage(tmp_path):
 async def test_a_bug_in_a_poll_is_reported(tmp_path):
     """Counted, shown and logged (`registry_internal`), not lost in the scheduler; the version and the polls go on."""
     world = World(tmp_path)
-    await world.told(A)
+    await world.registry_names(A)
     asked = world.source.aspired
 
     async def fails():
@@ -568,7 +568,7 @@ async def test_a_bug_in_a_poll_is_reported(tmp_path):
     world.source.aspired = fails
     await world.reconciler.reconcile()
     await world.reconciler.reconcile()
-    failed = world.heard.of(events.RegistryFailed)
+    failed = world.recorded.of(events.RegistryFailed)
     assert [(each.outcome, each.first) for each in failed] == [
         ("internal", True),
         ("internal", False),
@@ -578,5 +578,5 @@ async def test_a_bug_in_a_poll_is_reported(tmp_path):
     assert "secrets" not in world.reconciler.registry_status.fault
     assert world.reconciler.serving is not None
     world.source.aspired = asked
-    await world.told(B)
+    await world.registry_names(B)
     assert world.reconciler.registry_status.fault is None

@@ -14,7 +14,7 @@ from predictor.model.loader import load
 from predictor.reconcile.reconciler import Reconciler
 from tests.predictor.graphs import regressor
 from tests.predictor.live import Live
-from tests.predictor.parts import FakeSource, Heard, version
+from tests.predictor.parts import FakeSource, RecordedEvents, version
 
 A, B = version(1), version(2)
 RECORD = b'{"feature_0": 1.5, "feature_1": 2}'
@@ -60,7 +60,7 @@ def builds():
 
 
 def _reconciler(source, load):
-    return Reconciler(source, Builder(source.fetch, load, 300), Heard())
+    return Reconciler(source, Builder(source.fetch, load, 300), RecordedEvents())
 
 
 @pytest.fixture
@@ -71,17 +71,17 @@ async def reconciler(tmp_path, builds):
     await made.close()
 
 
-async def told(reconciler, says):
+async def registry_names(reconciler, says):
     reconciler._source.says = says
     await reconciler.reconcile()
 
 
 async def test_builds_stand_in_a_queue_of_one(reconciler, builds):
     """However often the registry changes, one build runs and only the last one waits."""
-    await told(reconciler, B)
+    await registry_names(reconciler, B)
     await builds.begun(2)
     for number in (3, 4, 5, 6, 7):
-        await told(reconciler, version(number))
+        await registry_names(reconciler, version(number))
         await asyncio.sleep(0.01)
     assert builds.started == [2]
     builds.let_go.set()
@@ -93,11 +93,11 @@ async def test_builds_stand_in_a_queue_of_one(reconciler, builds):
 
 async def test_there_and_back_many_times_builds_nothing_beside(reconciler, builds):
     """A to B to A, again and again while the first build of B goes on."""
-    await told(reconciler, A)
+    await registry_names(reconciler, A)
     await reconciler.settled()
     for _ in range(20):
-        await told(reconciler, B)
-        await told(reconciler, A)
+        await registry_names(reconciler, B)
+        await registry_names(reconciler, A)
     builds.let_go.set()
     await reconciler.settled()
     assert builds.most == 1
@@ -108,10 +108,10 @@ async def test_there_and_back_many_times_builds_nothing_beside(reconciler, build
 
 async def test_polls_go_on_during_a_slow_build(reconciler, builds):
     """Each poll ends, and starts no second build."""
-    await told(reconciler, B)
+    await registry_names(reconciler, B)
     await builds.begun(2)
     for _ in range(3):
-        await told(reconciler, B)
+        await registry_names(reconciler, B)
     assert len(reconciler._observe.of(events.RegistryAnswered)) == 4
     assert reconciler.loading == B
     assert builds.started == [2]
@@ -119,9 +119,9 @@ async def test_polls_go_on_during_a_slow_build(reconciler, builds):
 
 async def test_closing_does_not_wait_for_a_slow_build(reconciler, builds):
     """The abandoned build does not swap afterwards."""
-    await told(reconciler, A)
+    await registry_names(reconciler, A)
     await reconciler.settled()
-    await told(reconciler, B)
+    await registry_names(reconciler, B)
     await builds.begun(2)
     await reconciler.close()
     await reconciler.settled()

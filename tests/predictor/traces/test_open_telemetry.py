@@ -16,7 +16,7 @@ from predictor.model.loader import load
 from predictor.reconcile.reconciler import Reconciler
 from predictor.traces.open_telemetry import OpenTelemetryTracer
 from tests.predictor.graphs import classifier
-from tests.predictor.parts import Counted, FakeSource, Heard, version, write_artifact
+from tests.predictor.parts import Counted, FakeSource, RecordedEvents, version, write_artifact
 
 
 @dataclass
@@ -48,7 +48,7 @@ def traced(tmp_path) -> Traced:
     tracer, source = OpenTelemetryTracer(exporter), FakeSource(tmp_path)
     traced_load = partial(load, during=tracer.span)
     builder = Builder(source.fetch, traced_load, 300, tracer=tracer)
-    reconciler = Reconciler(source, builder, Heard(), tracer=tracer)
+    reconciler = Reconciler(source, builder, RecordedEvents(), tracer=tracer)
     batcher = Batcher(reconciler.require_serving, Counted(), tracer=tracer)
     return Traced(source, reconciler, batcher, tracer, exporter)
 

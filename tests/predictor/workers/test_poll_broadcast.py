@@ -83,7 +83,7 @@ async def test_a_change_back_is_sent_too(workers):
     assert len(set(lines)) == 3
 
 
-async def test_a_registry_that_contradicts_itself_makes_no_storm(workers):
+async def test_frequent_changes_are_sent_with_pauses(workers):
     """Frequent changes are sent with pauses, and the last one is always sent."""
     first, second = workers
     for number in range(1, 100):
