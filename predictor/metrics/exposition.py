@@ -55,12 +55,8 @@ class ServiceCollector(Collector):
         full = any(block.full for block in self._blocks)
         gauges[families.COUNTS_FULL.name] = {(): [full]}
         for family in FAMILIES:
-            if family.kind == "gauge":
-                yield _gauge(family, gauges[family.name])
-            elif family.kind == "counter":
-                yield _counter(family, sums.get(family.name, {}))
-            else:
-                yield _histogram(family, sums.get(family.name, {}))
+            values = gauges if family.kind == "gauge" else sums
+            yield _metric(family, values.get(family.name, {}))
 
 
 def _sums(blocks: Iterable[Counts]) -> dict[str, _Series]:
@@ -97,15 +93,11 @@ def _wall(moment: float) -> float:
     return clock.wall(moment) if moment else 0.0
 
 
-def _gauge(family: Family, series: _Series) -> Metric:
-    metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
-    for labels, (value,) in series.items():
-        metric.add_metric(labels, value)
-    return metric
-
-
-def _counter(family: Family, series: _Series) -> Metric:
-    metric = CounterMetricFamily(family.name, family.help, labels=family.labels)
+def _metric(family: Family, series: _Series) -> Metric:
+    if family.kind == "histogram":
+        return _histogram(family, series)
+    kind = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
+    metric = kind(family.name, family.help, labels=family.labels)
     for labels, (value,) in series.items():
         metric.add_metric(labels, value)
     return metric
