@@ -1,6 +1,6 @@
-"""What an exported model promises to whoever serves it: names, metadata, examples, training data.
+"""Contract of an exported graph: names of inputs and outputs, and metadata.
 
-The predictor knows these names from the artifact alone; it never imports this package.
+The predictor reads these names from the artifact; it never imports this package.
 """
 
 import json
@@ -29,7 +29,7 @@ class LinearModel:
 
 @dataclass(frozen=True)
 class RecordedExample:
-    """One row with the answer that scikit-learn gave, for a server to replay before it serves."""
+    """One row with scikit-learn's prediction, which the predictor compares before it serves."""
 
     record: dict[str, float]
     prediction: str
@@ -39,7 +39,7 @@ class RecordedExample:
 def record_examples(
     pipeline: Any, rows: pd.DataFrame, positive_class: str, *, count: int = 5
 ) -> list[RecordedExample]:
-    """Rows spread from the surest negative to the surest positive, with scikit-learn's answers.
+    """Rows from the lowest to the highest probability of `positive_class`, with scikit-learn's predictions.
 
     Args:
         pipeline: a fitted classifier with `predict_proba`.
@@ -63,7 +63,7 @@ def record_examples(
 
 
 def linear_model(pipeline: Any, positive_class: str) -> LinearModel | None:
-    """The linear model that a pipeline is: a logistic regression of two classes, scaled or not; else None."""
+    """The linear model of a logistic regression of two classes, scaled or not; None for other pipelines."""
     *before, (_, final) = pipeline.steps
     if type(final) is not LogisticRegression or len(final.classes_) != 2:  # noqa: PLR2004
         return None
@@ -89,11 +89,10 @@ def metadata(
     training: TrainingData | None = None,
     linear: LinearModel | None = None,
 ) -> dict[str, str]:
-    """The graph's `metadata_props`: every value is JSON.
+    """The graph's `metadata_props`; every value is JSON.
 
-    With `training`, also `feature_profiles`, one object a feature, in order, and `background`, some
-    of the rows, each a list of values in the order of the features. With `linear`, also its
-    coefficients, so that the server explains predictions exactly.
+    `training` adds `feature_profiles`, one object per feature in order, and `background`, some of the rows
+    as lists of values. `linear` adds the coefficients, so that the predictor explains predictions exactly.
     """
     entries: dict[str, Any] = {
         "feature_names": feature_names,

@@ -1,8 +1,8 @@
-"""What can go wrong between a fitted pipeline and an ONNX model that may be served.
+"""Errors of an export.
 
 ExportError
-├── ConversionError   a pipeline step has no faithful ONNX form
-└── ParityError       the ONNX model answers otherwise than scikit-learn
+├── ConversionError   skl2onnx cannot convert a pipeline step
+└── ParityError       the ONNX model's predictions differ from scikit-learn's
 """
 
 from typing import TYPE_CHECKING
@@ -10,33 +10,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from exporters.parity import ParityReport
 
-LONGEST_CAUSE = 200
+_MAX_CAUSE = 200  # characters
 
 
 class ExportError(Exception):
-    """The pipeline could not become an ONNX model that may be served."""
+    """The pipeline cannot be exported as an ONNX model that is safe to serve."""
 
 
 class ConversionError(ExportError):
     """skl2onnx cannot convert one step of the pipeline."""
 
     def __init__(self, step: str, cause: Exception) -> None:
-        """Args: the step's name with its class, and what the converter said about it."""
+        """`step` is the step's name with its class, `cause` the converter's error."""
         self.step = step
-        said = " ".join(str(cause).split()) or type(cause).__name__
-        if len(said) > LONGEST_CAUSE:
-            said = f"{said[:LONGEST_CAUSE]}…"
+        detail = " ".join(str(cause).split()) or type(cause).__name__
+        if len(detail) > _MAX_CAUSE:
+            detail = f"{detail[:_MAX_CAUSE]}…"
         super().__init__(
-            f"The pipeline step {step} cannot be converted to ONNX ({said}). "
+            f"The pipeline step {step} cannot be converted to ONNX ({detail}). "
             "Replace that step by an estimator that skl2onnx supports, or register a converter for it."
         )
 
 
 class ParityError(ExportError):
-    """The ONNX model and scikit-learn disagree on rows that they must agree on."""
+    """The ONNX model's predictions differ from scikit-learn's."""
 
     def __init__(self, report: "ParityReport") -> None:
-        """Args: the whole comparison; its numbers are in the message."""
+        """`report` is the whole comparison; the message has its numbers."""
         self.report = report
         worst = report.worst
         super().__init__(

@@ -1,4 +1,4 @@
-"""Whether an ONNX model and the pipeline it came from give the same answers on the same rows."""
+"""Parity: compare the predictions of an ONNX model and its pipeline on the same rows."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -28,7 +28,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One row with both answers; `index` counts from 0 within the rows of its `kind`."""
+    """One row with both predictions; `index` counts from 0 within the rows of its `kind`."""
 
     kind: str
     index: int
@@ -40,7 +40,7 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """A comparison over `rows` rows; `mismatches` counts those that differ in label or probability."""
+    """A comparison of `rows` rows; `mismatches` is the number of rows with another label or probability."""
 
     rows: int
     rows_by_kind: dict[str, int]
@@ -78,15 +78,15 @@ def compare(
     *,
     tolerance: float = TOLERANCE,
 ) -> ParityReport:
-    """Ask both about every row: scikit-learn in float64, ONNX Runtime in float32.
+    """Compute every row with both: scikit-learn in float64, ONNX Runtime in float32.
 
-    Labels must agree except where scikit-learn's two best probabilities tie within `tolerance`;
-    probabilities must agree within `tolerance`, absolute. `rows` are float64 [N, F] by kind, with the
-    pipeline's columns, at least one in all; `content` is the serialised ONNX model.
+    Probabilities must agree within `tolerance` (absolute). Labels must be equal, unless scikit-learn's two
+    largest probabilities differ by at most `tolerance`. `rows` are float64 [N, F] by kind, with the
+    pipeline's columns and at least one row in total; `content` is the serialised ONNX model.
     """
     table = pd.concat(rows.values(), ignore_index=True)
     expected = _Answers(pipeline.predict(table), pipeline.predict_proba(table))
-    answered = _ask_onnx(content, table.to_numpy(np.float32))
+    answered = _run_onnx(content, table.to_numpy(np.float32))
     differences, relabelled = _differences(expected, answered, tolerance)
     worst = int(np.lexsort((differences, relabelled))[-1])
     counts = {kind: len(each) for kind, each in rows.items()}
@@ -110,14 +110,14 @@ def compare(
 
 
 def session(content: bytes) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session that runs on one thread of the caller's, in a fixed order."""
+    """An ONNX Runtime session that runs in the caller's thread, in a fixed order."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def _ask_onnx(content: bytes, rows: NDArray[np.float32]) -> _Answers:
+def _run_onnx(content: bytes, rows: NDArray[np.float32]) -> _Answers:
     labels, probabilities = session(content).run([LABEL, PROBABILITIES], {INPUT: rows})
     return _Answers(labels, probabilities.astype(np.float64))
 
@@ -129,13 +129,13 @@ def _differences(
     differences = np.abs(expected.probabilities - answered.probabilities).max(axis=1)
     best = np.sort(expected.probabilities, axis=1)
     tied = best[:, -1] - best[:, -2] <= tolerance
-    # NaN is larger than nothing; an answer that is no number is as wrong as can be.
+    # A comparison with NaN is false, so NaN would pass as equal.
     differences = np.nan_to_num(differences, nan=np.inf)
     return differences, (expected.labels != answered.labels) & ~tied
 
 
 def _place(row: int, counts: Mapping[str, int]) -> tuple[str, int]:
-    """The kind of the row that has this number in all rows together, and its number in that kind."""
+    """The kind of a row, and its index within the kind; `row` is the index among all rows."""
     for kind, count in counts.items():
         if row < count:
             return kind, row

@@ -1,4 +1,4 @@
-"""Rows that a parity check must ask about, beyond those of the dataset."""
+"""Rows for a parity check: the dataset, random rows, and rows at the splits of trees."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def generated_rows(
     """`count` random rows [count, F] across, beyond and near the rows of `training` [N, F].
 
     A third is uniform over the training ranges, a third over twice those ranges, a third are training
-    rows with each value moved by up to a tenth. Every value fits float32, as a server's values do.
+    rows with each value changed by up to a tenth. Every value is a float32, as in the predictor.
     """
     random = np.random.default_rng(seed)
     low, high = training.min(axis=0), training.max(axis=0)
@@ -47,11 +47,11 @@ def generated_rows(
 def threshold_rows(
     pipeline: Any, training: NDArray[np.float64], *, splits: int = 2000, seed: int = 0
 ) -> NDArray[np.float64]:
-    """For each tree split, two rows [2 * splits, F] at the neighbouring float32 values on both its sides.
+    """Two rows for each tree split [2 * splits, F]: the neighbouring float32 values on its two sides.
 
-    Each row comes from a training row that reaches the split, with only that feature moved. Empty when
-    the pipeline ends in no trees, or changes features before them, for then thresholds are not in the
-    features' units. More than `splits` are sampled.
+    Each row is a training row that reaches the split, with only that feature changed. If there are more
+    than `splits` splits, a sample is used. Empty for a pipeline that does not end in trees, and for one that
+    changes features before them, because its thresholds are not in the features' units.
     """
     rows = training.astype(np.float32)
     empty = np.empty((0, rows.shape[1]))

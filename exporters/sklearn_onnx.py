@@ -1,4 +1,4 @@
-"""A fitted scikit-learn pipeline as an ONNX model that carries what a server must know about it."""
+"""Export: convert a fitted scikit-learn pipeline to an ONNX model with the predictor's metadata."""
 
 import hashlib
 import warnings
@@ -39,11 +39,11 @@ def export(
         pipeline: fitted on named columns, with string labels and `predict_proba`.
         examples: float64 [N, F], real rows to choose the recorded examples from.
         positive_class: one of the pipeline's labels.
-        training: what the pipeline was fitted on, with the same columns; the model then says where
-            its training values lay, and carries some of the rows.
+        training: the training data, with the same columns; it adds each feature's range and some of the
+            rows to the metadata.
 
     Raises:
-        ConversionError: a step cannot be converted; it names the step.
+        ConversionError: a step cannot be converted; the error names the step.
     """
     try:
         proto = _convert(with_float32_thresholds(pipeline), examples.shape[1])
@@ -64,9 +64,9 @@ def _convert(estimator: Any, features: int) -> onnx.ModelProto:
     final = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
     options = {id(final): {"zipmap": False}} if hasattr(final, "predict_proba") else None
     with warnings.catch_warnings():
-        # The converter asks every SVC whether it has the attributes that scikit-learn is removing.
+        # The converter reads attributes of SVC that scikit-learn is removing.
         warnings.filterwarnings("ignore", "Attribute `prob[AB]_` was deprecated", FutureWarning)
-        # It writes booleans into integer fields, which protobuf 6 takes and 7, pinned out, does not.
+        # It writes booleans into integer fields; protobuf 6 accepts them, 7 (excluded by a pin) does not.
         warnings.filterwarnings("ignore", "Field onnx.AttributeProto", DeprecationWarning)
         proto = skl2onnx.convert_sklearn(
             estimator,
@@ -87,11 +87,11 @@ def _name_each_opset_once(proto: onnx.ModelProto) -> None:
 
 
 def _failing_step(pipeline: Any, error: Exception) -> str:
-    """The first step that does not convert on its own either, as `name (Class)`."""
+    """The first step that also fails to convert alone, as `name (Class)`; else the last step."""
     for name, step in pipeline.steps:
         try:
             _convert(step, getattr(step, "n_features_in_", 1))
-        except Exception as alone:  # noqa: BLE001 - converters raise what they like; any names the step
+        except Exception as alone:  # noqa: BLE001 - converters raise any type of error
             if type(alone) is type(error):
                 return f"{name} ({type(step).__name__})"
     name, step = pipeline.steps[-1]

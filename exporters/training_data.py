@@ -1,4 +1,4 @@
-"""What an artifact says about the rows it was trained on: a profile of each feature, and a few rows."""
+"""Training data in an artifact: a profile of each feature, and a few background rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ BACKGROUND_ROWS = 50
 
 @dataclass(frozen=True)
 class Description:
-    """What one feature is, for people; `unit` only where it is known."""
+    """A description of one feature for people; unknown parts are None."""
 
     group: str | None = None
     text: str | None = None
@@ -21,10 +21,10 @@ class Description:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The rows that a pipeline was fitted on, and what is known of its features.
+    """The rows that a pipeline was fitted on, and descriptions of its features.
 
     `features` is float64 [N, F] with named columns, all finite; `labels` is [N]; `descriptions` are
-    by the columns' names, and need not be complete.
+    by column name, and may be incomplete.
     """
 
     features: pd.DataFrame
@@ -34,7 +34,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class FeatureProfile:
-    """One feature: what it is, and where its training values lay."""
+    """One feature: its description and the range of its training values."""
 
     name: str
     group: str | None
@@ -63,13 +63,13 @@ def feature_profiles(training: TrainingData) -> list[FeatureProfile]:
 def background(
     training: TrainingData, *, count: int = BACKGROUND_ROWS, seed: int = 0
 ) -> list[list[float]]:
-    """`count` rows, fewer if there are fewer, of each label as large a share as it has of all rows.
+    """At most `count` rows, in which each label has the same share as in the data.
 
-    The same rows for the same data and seed, in the order of the data.
+    The same data and seed give the same rows, in the order of the data.
     """
     shuffled = np.random.default_rng(seed).permutation(len(training.labels))
     by_label = shuffled[np.argsort(training.labels[shuffled], kind="stable")]
-    # Evenly spaced over rows sorted by label: that many of each as it takes of the whole.
+    # Evenly spaced positions in rows that are sorted by label keep each label's share.
     places = np.unique(np.linspace(0, len(by_label) - 1, count).round().astype(int))
     picked = np.sort(by_label[places])
     rows: list[list[float]] = training.features.to_numpy(np.float64)[picked].tolist()

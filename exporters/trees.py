@@ -1,7 +1,7 @@
-"""Where trees split, and thresholds that mean the same in float32 as in float64.
+"""Tree splits, and thresholds that give the same comparisons in float32 as in float64.
 
-A served row is float32. scikit-learn compares it with float64 thresholds, ONNX with float32 ones, so a
-threshold rounded up sends the float32 value just above it the wrong way.
+A served row is float32. scikit-learn compares it with float64 thresholds, ONNX with float32 ones. If a
+threshold is rounded up, a float32 value just above it takes the wrong branch.
 """
 
 import copy
@@ -38,7 +38,7 @@ def trees(estimator: Any) -> Iterator[Tree]:
     """The trees of a fitted scikit-learn tree, forest or boosting; none for any other estimator."""
     if hasattr(estimator, "tree_"):
         yield _from_cython(estimator.tree_)
-    # A boosting keeps its trees in a 2-D array; an ensemble of something else has none.
+    # Gradient boosting keeps its trees in a 2-D array; members of other ensembles have no `tree_`.
     for member in np.ravel(np.asarray(getattr(estimator, "estimators_", []), dtype=object)):
         if hasattr(member, "tree_"):
             yield _from_cython(member.tree_)
@@ -52,10 +52,10 @@ def trees(estimator: Any) -> Iterator[Tree]:
 
 
 def boundaries(tree: Tree, rows: NDArray[np.float32]) -> Iterator[Boundary]:
-    """Each split of `tree` that some of `rows`, float32 [N, F], reaches.
+    """Each split of `tree` that some of `rows`, float32 [N, F], reach.
 
-    Moving the returned row's feature to the split's threshold keeps it on its way there: the threshold
-    lies inside the range that the splits above left open.
+    The returned row still reaches the split if its feature is set to the threshold, because the threshold
+    is inside the range of the splits above.
     """
     pending = [(0, np.arange(len(rows)))]
     while pending:
@@ -71,17 +71,17 @@ def boundaries(tree: Tree, rows: NDArray[np.float32]) -> Iterator[Boundary]:
 
 
 def round_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The largest float32 not above each value: a float32 is at most one exactly if at most the other."""
+    """The largest float32 that is not above each value. It compares with any float32 as the value does."""
     nearest = values.astype(np.float32)
     below = np.nextafter(nearest, np.float32(-np.inf))
     return np.where(nearest.astype(np.float64) > values, below, nearest)
 
 
 def with_float32_thresholds(pipeline: Any) -> Any:
-    """A copy of a fitted pipeline that treats every float32 row alike, with thresholds that fit float32.
+    """A copy of a fitted pipeline with float32 thresholds, and the same predictions for float32 rows.
 
-    Only histogram gradient boosting needs it: skl2onnx rounds the thresholds of other trees down
-    itself, and those of this one to the nearest float32. A pipeline without one is returned as it is.
+    Only histogram gradient boosting needs this: skl2onnx rounds its thresholds to the nearest float32, but
+    those of other trees down. Other pipelines are returned unchanged.
     """
     if not any(True for _ in _histogram_nodes(pipeline.steps[-1][1])):
         return pipeline

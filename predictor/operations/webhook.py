@@ -16,7 +16,7 @@ from predictor.openapi.responses import describe_request, describe_responses
 from predictor.openapi.schemas import doc
 from predictor.registry.webhooks import (
     HEADERS,
-    MOST_BYTES,
+    MAX_BODY_BYTES,
     WINDOW_SECONDS,
     Deliveries,
     Delivery,
@@ -42,7 +42,7 @@ _REFUSALS = (
     DeliveryNotSigned(),
     DeliveryStale(3600, WINDOW_SECONDS),
     DeliveryRepeated(),
-    BodyTooLarge(MOST_BYTES, setting=None),
+    BodyTooLarge(MAX_BODY_BYTES, setting=None),
     415,
 )
 
@@ -85,7 +85,7 @@ def routes(deliveries: Deliveries, metrics: Metrics, poll_now: Callable[[], None
         """
         try:
             delivery = Delivery.read(request.headers)
-            body = await read_json_body(request, MOST_BYTES, setting=None)
+            body = await read_json_body(request, MAX_BODY_BYTES, setting=None)
             ours = await deliveries.take(delivery, body)
         except RequestError as error:
             outcome, reason = _why(error)
@@ -105,7 +105,7 @@ def _why(error: RequestError) -> tuple[str, str]:
     """The outcome and its reason, for the log, without text of the client."""
     if isinstance(error, DeliveryRefused):
         return error.outcome, str(error)
-    return "malformed", f"the body is not JSON in UTF-8 of at most {MOST_BYTES} bytes"
+    return "malformed", f"the body is not JSON in UTF-8 of at most {MAX_BODY_BYTES} bytes"
 
 
 def _response(ours: bool) -> Response:

@@ -1,4 +1,4 @@
-"""Read a version's files: from the tracking server's artifact proxy, another HTTP host, a store or a folder."""
+"""ArtifactStores: read a version's files from the artifact proxy, an HTTP host, an object store or a folder."""
 
 import asyncio
 import contextlib
@@ -26,13 +26,13 @@ class Blocking:
     """Runs blocking work of one kind in threads, at most `max_threads` at a time."""
 
     def __init__(self, what: str, max_threads: int = 16) -> None:
-        """`what` names the work, in the plural, for errors."""
+        """`what` names the work in errors, in the plural."""
         self._what = what
         self._max_threads = max_threads
         self._places = threading.BoundedSemaphore(max_threads)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in a thread and return its result. Raises its error, or LoadError where too many hang."""
+        """Run `work` in a thread and return its result. Raises its error, or LoadError if too many hang."""
         if not self._places.acquire(blocking=False):
             raise LoadError(
                 "fetch", f"{self._max_threads} {self._what} have not ended; look at the store"
@@ -66,10 +66,10 @@ def _settle(future: "asyncio.Future[Any]", result: Any, error: BaseException | N
 
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _CHUNK = 1 << 20  # bytes
-_LISTING_SECONDS, _LISTING_BYTES = 2, 1_000_000  # it is read between two polls
+_LISTING_SECONDS, _LISTING_BYTES = 2, 1_000_000  # short, because it is read between two polls
 _STORES = Blocking("readings of artifact stores")
-# fsspec's driver for each scheme, and the extra that installs it. No other scheme is passed on to
-# fsspec, which knows dozens, some of which run programs or ask any host.
+# fsspec's driver for each scheme, and the extra that installs it. Other schemes are not passed to fsspec:
+# it has dozens, some of which run programs or send requests to any host.
 _DRIVERS = {
     "s3": ("s3", "s3"),
     "s3a": ("s3", "s3"),
@@ -88,12 +88,12 @@ class ArtifactFiles(Protocol):
     async def read(self, path: str, max_bytes: int) -> bytes:
         """The bytes of one file.
 
-        Raises LoadError (stage `fetch`) where it is missing, cannot be read or has more than
-        `max_bytes` bytes.
+        Raises LoadError (stage `fetch`) if it is missing, cannot be read or has more than `max_bytes`
+        bytes.
         """
 
     async def listing(self) -> str:
-        """A text that changes when a file is added, removed or replaced by one of another size.
+        """A text that changes when a file is added, removed or changes its size.
 
         Raises LoadError (stage `fetch`).
         """
@@ -101,10 +101,10 @@ class ArtifactFiles(Protocol):
 
 @dataclass(frozen=True)
 class ArtifactStores:
-    """All servers and stores that files may be read from.
+    """All servers and stores from which files may be read.
 
-    `others` are further hosts, which never get the registry's credentials. `s3` are options of fsspec's
-    driver of S3.
+    `others` are further hosts, which never get the registry's credentials. `s3` are the options of fsspec's
+    S3 driver.
     """
 
     registry: TrackingServer
@@ -124,7 +124,7 @@ class ArtifactStores:
             raise LoadError("fetch", f"the {scheme}: source is not an address") from None
         if scheme in _HTTP:
             return self._proxied(uri, parts)
-        # An abfss: container stands where a user would.
+        # In abfss: URIs, the container is written like a user name.
         if parts.password or ("@" in parts.netloc and scheme not in {"abfs", "abfss"}):
             raise LoadError("fetch", f"the {scheme}: source has credentials in its address")
         if scheme in _DRIVERS:
@@ -140,27 +140,25 @@ class ArtifactStores:
                 "fetch",
                 f"the {parts.scheme}: source has a query or a fragment, which no folder has",
             )
-        own, prefix = (
-            Origin.of(str(self.registry.base_url)),
-            self.registry.base_url.path.rstrip("/"),
-        )
+        own = Origin.of(str(self.registry.base_url))
+        prefix = self.registry.base_url.path.rstrip("/")
         path = unquote(parts.path)
         if parts.scheme.lower() == "mlflow-artifacts":
-            # As MLflow has it: the scheme and the path before the API are those of the tracking server.
+            # As in MLflow: the scheme, and the path before the API, are those of the tracking server.
             host = host_and_port(parts.netloc, own.scheme) if parts.netloc else (own.host, own.port)
-            asked, path = Origin(own.scheme, *host), f"{prefix}{_PROXY}/{path.strip('/')}"
+            origin, path = Origin(own.scheme, *host), f"{prefix}{_PROXY}/{path.strip('/')}"
         elif parts.hostname:
-            asked = Origin.of(uri)
+            origin = Origin.of(uri)
         else:
             raise LoadError("fetch", f"{uri} names no host")
-        server = self.others.get(asked)
-        if asked == own and path.startswith(f"{prefix}{_PROXY}/"):
+        server = self.others.get(origin)
+        if origin == own and path.startswith(f"{prefix}{_PROXY}/"):
             server, path = self.registry, path.removeprefix(prefix)
         if server is None:
             raise LoadError(
                 "fetch",
                 f"{uri} is on another server than MLFLOW_TRACKING_URI; "
-                f"PREDICTOR_ARTIFACT_HOSTS may list {asked}",
+                f"PREDICTOR_ARTIFACT_HOSTS may list {origin}",
             )
         service, found, root = path.rpartition(f"{_PROXY}/")
         return ProxiedFiles(
@@ -193,7 +191,7 @@ class ProxiedFiles:
         return content
 
     async def listing(self) -> str:
-        """As ArtifactFiles.listing: names and sizes, as the server has them."""
+        """As ArtifactFiles.listing: the server's listing, with names and sizes."""
         url = quote(self._service) or "/"
         try:
             status, content = await self._server.get(
@@ -236,7 +234,7 @@ class StoredFiles:
             return await _gather(self._chunks(file, path), path, max_bytes)
 
     async def listing(self) -> str:
-        """As ArtifactFiles.listing: all that the store knows of each file, times included."""
+        """As ArtifactFiles.listing: all the store's details of each file, including times."""
         try:
             async with asyncio.timeout(_LISTING_SECONDS):
                 return await _STORES.run(self._list)
@@ -259,11 +257,11 @@ class StoredFiles:
             raise self._fault(f"cannot read {self._uri}/{path}", error) from error
 
     def _store(self) -> tuple[Any, str]:
-        """The driver, and the folder in its form."""
-        # Only versions outside the tracking server's proxy need it.
+        """The driver, and the folder's path in the driver's form."""
+        # Imported here, because versions behind the artifact proxy do not need it.
         import fsspec
 
-        # Not fsspec.open: that takes `::` in an address for a chain of file systems.
+        # Not fsspec.open, which reads `::` in an address as a chain of file systems.
         kind = fsspec.get_filesystem_class(self._driver)
         options = {**kind._get_kwargs_from_urls(self._uri), **self._options}  # noqa: SLF001
         return kind(**options), kind._strip_protocol(self._uri).rstrip("/")  # noqa: SLF001
@@ -281,7 +279,7 @@ class StoredFiles:
             yield chunk
 
     def _fault(self, what: str, error: Exception) -> LoadError:
-        # ValueError: fsspec has heard of some drivers only once they are installed.
+        # ValueError: fsspec does not know some drivers until they are installed.
         missing = self._extra and isinstance(error, (ImportError, ValueError))
         hint = f"; install mlflow-hotswap[{self._extra}]" if missing else ""
         return LoadError("fetch", f"{what}: {_in_words(error)}{hint}")
@@ -298,7 +296,7 @@ def checked(path: str) -> str:
 
 
 def _local(uri: str, parts: SplitResult) -> str:
-    # MLflow quotes the spaces of a file: URI, and a path is as it is.
+    # MLflow quotes spaces in a file: URI, but not in a path.
     path = unquote(parts.path) if parts.scheme else uri
     if parts.netloc not in {"", "localhost"} or not path.startswith("/"):
         raise LoadError("fetch", f"{uri} is not an absolute path on this machine")
@@ -306,9 +304,9 @@ def _local(uri: str, parts: SplitResult) -> str:
 
 
 def _in_words(error: Exception) -> str:
-    """Describe a driver's error without its text, which may quote a request with its signature.
+    """Describe a driver's error without its message, which may quote a request with its signature.
 
-    S3's own code, such as `NoSuchKey`, is in it where the error or its cause has one.
+    The description includes S3's code, such as `NoSuchKey`, if the error or one of its causes has one.
     """
     kind = type(error).__name__
     if isinstance(error, OSError) and error.errno:

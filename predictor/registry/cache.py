@@ -1,6 +1,6 @@
-"""Verified versions on disk, by content digest, and the last known good one.
+"""Cache: verified versions on disk, by content digest, and the last known good version.
 
-Files are complete or absent, also after a crash: they are written beside, synced and renamed.
+A file is complete or absent, even after a crash: it is written under a temporary name, synced and renamed.
 """
 
 import contextlib
@@ -25,63 +25,63 @@ from predictor.registry.artifacts import checked
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write `content` to `path` in one step. Raises OSError and leaves the old file."""
+    """Write `content` to `path` atomically. Raises OSError, and then keeps the old file."""
     make_folder(path.parent)
-    descriptor, beside = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    descriptor, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             _write_and_sync(file.fileno(), content)
-        Path(beside).replace(path)
+        Path(temporary).replace(path)
     except OSError:
-        Path(beside).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 
 
 def write_folder(place: Path, contents: Mapping[str, bytes]) -> None:
-    """Write a folder with these files, by relative path, to `place` in one step.
+    """Write a folder with these files, by relative path, to `place` atomically.
 
-    A folder that another process wrote meanwhile stays: its name is its content's digest. Raises
-    OSError and leaves nothing.
+    If another process wrote the folder in the meantime, it stays: its name is the digest of its content.
+    Raises OSError, and then leaves no files.
     """
     make_folder(place.parent)
-    beside = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
     try:
         for path, content in contents.items():
-            _write_new(beside / path, content)
-        for folder in {(beside / path).parent for path in contents}:
+            _write_new(temporary / path, content)
+        for folder in {(temporary / path).parent for path in contents}:
             _sync_folder(folder)
         try:
-            beside.rename(place)
+            temporary.rename(place)
         except OSError:
             if not place.exists():
                 raise
     finally:
-        shutil.rmtree(beside, ignore_errors=True)  # gone already where it was renamed
+        shutil.rmtree(temporary, ignore_errors=True)  # does nothing after the rename
     _sync_folder(place.parent)
 
 
 def remove(place: Path) -> None:
-    """Remove a file or a folder: first its name, in one step, then its content. Raises OSError.
+    """Remove a file or a folder: rename it atomically, then delete it. Raises OSError.
 
-    Another process may be removing it, too.
+    Another process may remove it at the same time.
     """
-    beside = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
     with contextlib.suppress(FileNotFoundError):
-        place.rename(beside / place.name)
-    shutil.rmtree(beside, ignore_errors=True)
+        place.rename(temporary / place.name)
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, where they do not exist. Raises OSError."""
+    """Make a folder and its parents, if they do not exist. Raises OSError."""
     if not folder.is_dir():
         make_folder(folder.parent)
-        with contextlib.suppress(FileExistsError):  # made by another process meanwhile
+        with contextlib.suppress(FileExistsError):  # another process made it in the meantime
             folder.mkdir(mode=0o700)
 
 
 def check_own(folder: Path) -> None:
-    """Raise OSError where a folder is a link, another user's, or writable by others.
+    """Raise OSError if a folder is a link, belongs to another user, or is writable by others.
 
     A folder that does not exist is accepted.
     """
@@ -129,7 +129,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-_MAX_ARTIFACTS = 8  # besides those that a pointer in verified/ names
+_MAX_ARTIFACTS = 8  # besides the last known good ones
 _MAX_VERSIONS = 64
 _MANIFEST = "manifest.json"
 _ABANDONED_SECONDS = 86_400  # age at which a half-written entry is abandoned
@@ -163,16 +163,16 @@ class Cache:
         self._scope = scope
 
     def find(self, version: ModelVersion) -> Fetched | None:
-        """The files of a version, or None where they are absent or not intact. Raises OSError."""
+        """The files of a version; None if they are absent or damaged. Raises OSError."""
         self._check()
         pointer = _read(self._version_file(version), _Pointer)
         return self._fetched(pointer.digest) if pointer else None
 
     def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
-        """The last known good version, or None where there is none or it is not intact.
+        """The last known good version; None if there is none, or its files are damaged.
 
-        Raises OSError where the cache is not this user's own, and LoadError where the files are not
-        those that the version's tag names.
+        Raises OSError if another user could have written the cache, and LoadError if the graph does not
+        have the digest in the version's tag.
         """
         self._check()
         pointer = _read(self._verified_file, _Pointer)
@@ -189,7 +189,7 @@ class Cache:
     def remember(self, version: ModelVersion, fetched: Fetched) -> None:
         """Store the serving version as the last known good one; remove old ones. Raises OSError.
 
-        Where that fails, the version before is not left as the last known good one.
+        If that fails, there is no last known good version: the previous one must not serve again.
         """
         digest = fetched.artifact.digest
         pointer = _Pointer(
@@ -213,7 +213,7 @@ class Cache:
         self._verified_file.unlink(missing_ok=True)
 
     def _check(self) -> None:
-        """Raise OSError where another user could have written the cache."""
+        """Raise OSError if another user could have written the cache."""
         for folder in self._own:
             check_own(folder)
 
@@ -252,11 +252,11 @@ class Cache:
         artifact = fetched.artifact
         place = self._artifacts / artifact.digest
         if self._fetched(artifact.digest) is not None:
-            with contextlib.suppress(FileNotFoundError):  # pruned by another predictor
+            with contextlib.suppress(FileNotFoundError):  # another predictor pruned it
                 os.utime(place)
                 return
         elif place.exists():
-            remove(place)  # damaged since
+            remove(place)  # it is damaged
         manifest = _Manifest(artifact.onnx_path, dict(artifact.digests), dict(artifact.metrics))
         write_folder(place, {**fetched.contents, _MANIFEST: msgspec.json.encode(manifest)})
 
@@ -272,12 +272,12 @@ class Cache:
         for place, path in enumerate(versions):
             pointer = _read(path, _Pointer)
             lost = pointer is None or not (self._artifacts / pointer.digest).exists()
-            # The same files registered again and again are one artifact with many versions.
+            # One artifact has many versions if the same files are registered repeatedly.
             if lost or place >= _MAX_VERSIONS:
                 path.unlink(missing_ok=True)
 
     def _abandoned(self) -> Iterator[Path]:
-        # Files have the wall clock's time. A day forward costs another process what it is writing.
+        # Compares with the wall clock, as files do. If it jumps a day ahead, unfinished writes are lost.
         before = time.time() - _ABANDONED_SECONDS
         writing = (path for folder in self._own for path in folder.glob(".writing-*"))
         return (path for path in writing if _modified(path) < before)
@@ -290,15 +290,15 @@ def _key(*parts: str) -> str:
 def _modified(path: Path) -> float:
     try:
         return path.lstat().st_mtime
-    except FileNotFoundError:  # removed by another predictor
+    except FileNotFoundError:  # another predictor removed it
         return 0
 
 
 def _read_inside(folder: Path, path: str) -> bytes:
-    """A file of an artifact. Raises LoadError or OSError for a file outside its folder, also by a link."""
+    """A file of an artifact. Raises LoadError or OSError for a path or a link out of its folder."""
     place = folder / checked(path)
     if place.parent.resolve() != folder.resolve() / PurePosixPath(path).parent:
-        raise OSError(errno.ELOOP, "reached by a link", str(place))
+        raise OSError(errno.ELOOP, "its path has a link", str(place))
     return read_file(place)
 
 

@@ -85,8 +85,8 @@ class TrackingServer:
         """
         named = self.named(path)
         try:
-            # The client's own limits are for each step; a server that sends a byte a second
-            # keeps every one of them.
+            # The client's own limits are per step, so a server that sends one byte per second never
+            # exceeds them.
             async with asyncio.timeout(seconds):
                 return await self._get(named, path, query, max_bytes)
         except RegistryError:
@@ -109,9 +109,10 @@ class TrackingServer:
             encoding = response.headers.get("content-encoding", "").strip().lower()
             if encoding not in {"", "identity"}:
                 raise RegistryInvalidResponse(
-                    named, "it is compressed (Content-Encoding), which was not asked for"
+                    named,
+                    "it is compressed (Content-Encoding), but the request allows no compression",
                 )
-            # Raw: nothing is unpacked.
+            # Raw bytes are never decompressed.
             async for chunk in response.aiter_raw(_CHUNK):
                 content += chunk
                 if len(content) > max_bytes:
@@ -120,7 +121,7 @@ class TrackingServer:
 
 
 class TooLarge(RegistryInvalidResponse):
-    """A response of more bytes than the caller allows."""
+    """A response has more bytes than its caller allows."""
 
     def __init__(self, named: str, max_bytes: int) -> None:
         super().__init__(named, f"it is larger than {max_bytes:,} bytes")

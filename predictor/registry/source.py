@@ -1,4 +1,4 @@
-"""RegistrySource: versions from the registry; their files from the cache or from where the registry has them."""
+"""RegistrySource: versions from MLflow's registry, and their files from the cache or an artifact store."""
 
 import asyncio
 import contextlib
@@ -16,14 +16,14 @@ from predictor.registry.artifacts import ArtifactStores, Blocking, checked
 from predictor.registry.cache import Cache
 from predictor.registry.versions import RegistryClient, RunBody
 
-_MAX_STEPS = 5  # a copy of a copy of a run's model takes three
+_MAX_STEPS = 5  # the copy of a copy of a run's model needs three
 _MAX_MODELS = 10  # of one run
 
 
 async def locate(registry: RegistryClient, version: ModelVersion) -> str:
-    """The URI of a version's files: a store's, the artifact proxy's, or a local path.
+    """The URI of a version's files, after following `runs:` and `models:` sources.
 
-    Raises RegistryError, and LoadError (stage `fetch`) for a source that leads nowhere.
+    Raises RegistryError, and LoadError (stage `fetch`) for a source that cannot be resolved.
     """
     uri = first = await registry.download_uri(version.name, version.version)
     for _ in range(_MAX_STEPS):
@@ -34,7 +34,7 @@ async def locate(registry: RegistryClient, version: ModelVersion) -> str:
             uri = await _of_model(registry, uri)
         else:
             return uri
-    raise LoadError("fetch", f"{first} leads from one version to another without an end")
+    raise LoadError("fetch", f"{first} refers to other versions more than {_MAX_STEPS} times")
 
 
 async def _of_run(registry: RegistryClient, uri: str) -> str:
@@ -128,19 +128,19 @@ class RegistrySource:
             fetched = await self._files.run(self._cache.find, version)
         except OSError:
             fetched = None  # the later write reports why
-        # Another digest in the tag means another file, which may be in the store by now.
+        # If the tag has another digest, the file may have been replaced in the store.
         if fetched is None or version.expected_sha256 not in (None, fetched.artifact.onnx_sha256):
             fetched = await self._download(version)
             fetched.artifact.check(version.expected_sha256)
         return fetched
 
     async def fingerprint(self, version: ModelVersion) -> str | None:
-        """A text of the names and sizes of a version's files; None where they cannot be listed."""
+        """A text with the names and sizes of a version's files; None if they cannot be listed."""
         try:
             uri = await locate(self._registry, version)
             return await self._stores.open(uri).listing()
         except (LoadError, RegistryError):
-            # It only brings the next try forward; that try reports the error.
+            # The fingerprint only decides when to try again; the next try reports the error.
             return None
 
     async def last_verified(self) -> tuple[ModelVersion, Fetched] | None:
@@ -200,7 +200,7 @@ class RegistrySource:
         try:
             return dict(await self._registry.run_metrics(version.run_id))
         except RegistryError as error:
-            # Only people read them; a version serves without them.
+            # Metrics are only shown; a version serves without them.
             RUN_NOT_READ.log(model_version=version.version, reason=str(error))
             return {}
 

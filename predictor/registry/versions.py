@@ -1,7 +1,7 @@
 """RegistryClient: read MLflow's registry over its REST API, https://mlflow.org/docs/latest/rest-api.html.
 
-All requests to the registry are here. A read that finds nothing is an answer (None); a read that fails
-is a RegistryError. The two must never be mixed up: the first stops serving, the second must not.
+A read that finds nothing returns None; a read that fails raises RegistryError. They must never be confused:
+the first stops serving, the second must not.
 """
 
 import math
@@ -23,13 +23,13 @@ from predictor.registry.client import TrackingServer
 
 _API = "/api/2.0/mlflow"
 _MAX_SECONDS = 10
-# Decoding a response blocks the event loop: 4 ms for any megabyte, 2 ms for 2,000 tags. A version
-# has a few tags of a few hundred bytes; a run may have thousands of parameters, and is read once a load.
+# Decoding a response blocks the event loop: 4 ms per megabyte, 2 ms for 2,000 tags. A version has a few
+# tags of a few hundred bytes. A run may have thousands of parameters, but is read once per load.
 _MAX_VERSION_BYTES = 1_000_000
 _MAX_RUN_BYTES = 2_000_000
 _MAX_OBJECTS = 2_000
 _UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
-# At most 18 digits: every one fits into a signed integer of 64 bits, as MLflow's database keeps it.
+# At most 18 digits, which fit the signed 64-bit integer in MLflow's database.
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class _Metric(msgspec.Struct):
 
 
 class _RunData(msgspec.Struct):
-    # Its parameters are skipped, and need no object each.
+    # Raw, so that the parameters beside it are skipped without creating objects.
     metrics: msgspec.Raw = msgspec.Raw(b"[]")
 
 
@@ -129,15 +129,15 @@ class RegistryClient:
     def __init__(
         self, server: TrackingServer, uri: ModelUri, *, seconds: float = _MAX_SECONDS
     ) -> None:
-        """The whole response to a request may take `seconds`."""
+        """`seconds` limits each whole response."""
         self._server = server
         self._uri = uri
         self._seconds = seconds
-        #: Why the last answer named no version: MLflow's message, or ours for a stage.
+        #: Why the last response named no version: MLflow's message, or ours for a stage.
         self.none_reason = ""
 
     async def aspired(self) -> ModelVersion | None:
-        """The version that should serve, or None where the registry names none. Raises RegistryError."""
+        """The version that should serve; None if the registry names none. Raises RegistryError."""
         match self._uri.kind:
             case "stage":
                 return await self._latest_in_stage()
@@ -157,21 +157,21 @@ class RegistryClient:
         return self._printable(path, found.artifact_uri)
 
     async def run(self, run_id: str) -> RunBody | None:
-        """A run, or None where there is no such run. Raises RegistryError."""
+        """A run; None if it does not exist. Raises RegistryError."""
         found = await self._get("/runs/get", _Run, run_id=run_id)
         return found.run if found else None
 
     async def logged_model(self, model_id: str) -> LoggedModel | None:
-        """A logged model of MLflow 3, or None where there is no such model. Raises RegistryError."""
+        """A logged model of MLflow 3; None if it does not exist. Raises RegistryError."""
         if not re.fullmatch(r"m-[A-Za-z0-9]{1,64}", model_id, re.ASCII):
             return None
         found = await self._get(f"/logged-models/{model_id}", _LoggedModel)
         return found.model.info if found else None
 
     async def run_metrics(self, run_id: str) -> Mapping[str, float]:
-        """The finite metrics of a run; empty where there is no such run. Raises RegistryError.
+        """The finite metrics of a run; empty if the run does not exist. Raises RegistryError.
 
-        Others are left out: JSON has no NaN, neither in the cache nor in a response.
+        NaN and infinity are left out, because JSON has neither.
         """
         found = await self.run(run_id) if run_id else None
         if found is None:
@@ -198,7 +198,7 @@ class RegistryClient:
         return self._read(path, found.model_version) if found else None
 
     def _read(self, path: str, version: _Version) -> ModelVersion:
-        # A valid answer about another model would load the wrong model.
+        # A valid response about another model would load the wrong model.
         pinned = self._uri.kind == "version" and version.version != self._uri.pointer
         if version.name != self._uri.name or not _NUMBER.fullmatch(version.version) or pinned:
             other = f"{version.name[:100]!r} version {version.version[:100]!r}"
@@ -223,7 +223,7 @@ class RegistryClient:
         return None if reply is None else _decoded(self._url(path), reply, kind)
 
     async def _reply(self, path: str, **query: str) -> bytes | None:
-        """The body of a response 200; None where MLflow says that there is no such thing."""
+        """The body of a 200 response; None if MLflow says that the resource does not exist."""
         max_bytes = _MAX_RUN_BYTES if path == "/runs/get" else _MAX_VERSION_BYTES
         status, content = await self._server.get(
             _API + path, query, max_bytes=max_bytes, seconds=self._seconds
@@ -234,18 +234,18 @@ class RegistryClient:
         return None
 
     def _none_reason(self, path: str, status: int, content: bytes) -> str:
-        """MLflow's message that there is no such thing; raises RegistryError for any other response."""
+        """MLflow's message that the resource does not exist. Raises RegistryError for other responses."""
         url, shown = self._url(path), self._server.shown
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             raise RegistryRefused(url, status, self._permission(path))
         try:
             fault = msgspec.json.decode(content, type=_Fault)
         except _UNREADABLE:
-            # A proxy's own 404, or a page: it is not the registry's.
+            # The response is not MLflow's, such as a proxy's 404 page.
             fault = _Fault("", "")
         if status == HTTPStatus.NOT_FOUND and fault.error_code == "RESOURCE_DOES_NOT_EXIST":
             return shown(fault.message)
-        # MLflow answers 400, not 404, for an alias that is not set.
+        # For an alias that is not set, MLflow's status is 400, not 404.
         alias = "alias" in fault.message and "not found" in fault.message
         if fault.error_code == "INVALID_PARAMETER_VALUE" and alias:
             return shown(fault.message)
@@ -259,7 +259,7 @@ class RegistryClient:
         raise kind(url, message)
 
     def _permission(self, path: str) -> str:
-        """Which user needs which permission, where the registry knows the user and refuses."""
+        """Which user needs which permission."""
         on = {
             "/runs/get": "the experiment of the run",
             "/logged-models": "the experiment of the logged model",
@@ -271,7 +271,7 @@ class RegistryClient:
 
 
 def _decoded(url: str, content: bytes | msgspec.Raw, kind: type[T]) -> T:
-    # Every object has this character; in texts it is rare.
+    # Counts objects; the character is rare in text.
     if kind is not _Run and bytes(content).count(b"{") > _MAX_OBJECTS:
         raise RegistryInvalidResponse(
             url, f"it has more than {_MAX_OBJECTS:,} objects, such as tags"
@@ -283,6 +283,6 @@ def _decoded(url: str, content: bytes | msgspec.Raw, kind: type[T]) -> T:
 
 
 def _reason(error: BaseException) -> str:
-    """The fault of the JSON; msgspec quotes names of members, and nothing else."""
+    """The error in the JSON; msgspec's messages quote names of members, but no values."""
     message = str(error) if isinstance(error, msgspec.MsgspecError) else type(error).__name__
     return "".join(each if each.isprintable() else "?" for each in message[:200])

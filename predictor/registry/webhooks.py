@@ -1,4 +1,4 @@
-"""Check deliveries of MLflow's webhooks: signed, new, and about the model of this service."""
+"""Deliveries: check that a webhook of MLflow is signed, new, and about the model of this service."""
 
 import base64
 import hashlib
@@ -40,8 +40,8 @@ class DeliveryNotSigned(DeliveryRefused, Forbidden):
 
     def __init__(self) -> None:
         super().__init__(
-            "X-MLflow-Signature is not that of this delivery; see that the webhook has the secret "
-            "that is in the file of PREDICTOR_WEBHOOK_SECRET_FILE"
+            "X-MLflow-Signature does not match this delivery; check that the webhook has the secret in "
+            "the file of PREDICTOR_WEBHOOK_SECRET_FILE"
         )
 
 
@@ -52,27 +52,27 @@ class DeliveryStale(DeliveryRefused, Forbidden):
 
     def __init__(self, age: float, limit: float) -> None:
         super().__init__(
-            f"signed {age:.0f} s ago by its timestamp, and {limit:.0f} s are allowed either way; "
-            "see that the clocks of MLflow's server and of this one agree"
+            f"signed {age:.0f} s ago by its timestamp, but at most {limit:.0f} s are allowed; check that "
+            "the clocks of MLflow's server and of this one agree"
         )
 
 
 class DeliveryRepeated(DeliveryRefused, Conflict):
-    """A delivery of the same id was taken."""
+    """A delivery with the same id was accepted before."""
 
     outcome = "repeated"
 
     def __init__(self) -> None:
         super().__init__(
-            "a delivery of this id was taken already; there is no need to send it again"
+            "a delivery with this id was accepted before; there is no need to send it again"
         )
 
 
 class SeenDeliveries:
     """The ids of recent deliveries with their timestamps, in seconds since the epoch.
 
-    Beyond `max_ids` the oldest is forgotten, and every delivery that is not newer is refused from then on:
-    a forgotten delivery can never be repeated.
+    Beyond `max_ids`, the oldest id is removed. From then on, every delivery that is not newer is refused,
+    so a removed delivery cannot be repeated.
     """
 
     def __init__(self, window_seconds: int, max_ids: int = 10_000) -> None:
@@ -112,14 +112,14 @@ class WebhookSecrets:
     """The secrets of a file, one a line: the old and the new one during a rotation."""
 
     def __init__(self, path: Path) -> None:
-        """Raises SettingsError for a file that cannot be read, or that has no secret."""
+        """Raises SettingsError for a file that cannot be read or has no secret."""
         self._file = SmallFile(path, _MAX_FILE_BYTES)
         self._fault: str | None = None
         self._reread_after = 0.0
         self._secrets = _read_secrets(path)
 
     async def latest(self) -> tuple[bytes, ...]:
-        """The secrets in the file now, at least one; the previous ones where it cannot be read."""
+        """The secrets in the file now, at least one; the previous ones if it cannot be read."""
         if time.monotonic() >= self._reread_after:
             self._reread_after = time.monotonic() + _REREAD_SECONDS
             try:
@@ -141,7 +141,7 @@ class WebhookSecrets:
 
 
 def check_webhook_secret(path: Path | None) -> None:
-    """Raise SettingsError where there is a file of secrets that cannot be used."""
+    """Raise SettingsError for a file of secrets that cannot be used."""
     if path is not None:
         _read_secrets(path)
 
@@ -158,8 +158,10 @@ def _secrets(path: Path, content: bytes) -> tuple[bytes, ...]:
     if not secrets:
         raise _fault(path, "holds no secret; write one on a line of its own")
     if any(secret.startswith(b"#") for secret in secrets):
-        # Taken for a secret, a comment would be one that anybody can guess.
-        raise _fault(path, "a line begins with #; here are no comments, every line is a secret")
+        # A comment would be used as a secret, and be easy to guess.
+        raise _fault(
+            path, "a line begins with #, but comments are not supported: each line is a secret"
+        )
     return secrets
 
 
@@ -168,7 +170,7 @@ def _fault(path: Path, reason: str) -> SettingsError:
 
 
 HEADERS = ("X-MLflow-Delivery-Id", "X-MLflow-Timestamp", "X-MLflow-Signature")
-MOST_BYTES = 65_536
+MAX_BODY_BYTES = 65_536
 WINDOW_SECONDS = 300  # between MLflow's clock and ours
 
 _VERSION = "v1"
@@ -205,7 +207,7 @@ class Delivery:
         if not _ID.fullmatch(identity):
             raise DeliveryMalformed("X-MLflow-Delivery-Id is missing, or is not an id")
         if not _TIMESTAMP.fullmatch(timestamp):
-            raise DeliveryMalformed("X-MLflow-Timestamp is missing, or is no number of seconds")
+            raise DeliveryMalformed("X-MLflow-Timestamp is missing or not a number of seconds")
         return cls(identity, timestamp, signature)
 
     def is_signed(self, body: bytes, secrets: tuple[bytes, ...]) -> bool:
@@ -214,8 +216,8 @@ class Delivery:
         found = False
         for secret in secrets:
             mac = base64.b64encode(hmac.digest(secret, content, hashlib.sha256)).decode()
-            right = f"{_VERSION},{mac}".encode()
-            found |= hmac.compare_digest(right, self.signature.encode(errors="replace"))
+            expected = f"{_VERSION},{mac}".encode()
+            found |= hmac.compare_digest(expected, self.signature.encode(errors="replace"))
         return found
 
 
@@ -241,5 +243,5 @@ class Deliveries:
         try:
             notice = msgspec.json.decode(body, type=Notice)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise DeliveryMalformed("the body is not that of an MLflow webhook") from None
+            raise DeliveryMalformed("the body is not a webhook of MLflow") from None
         return notice.entity in _ENTITIES and notice.data.name == self._model_name

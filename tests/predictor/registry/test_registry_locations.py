@@ -62,7 +62,7 @@ async def test_a_source_is_followed_to_where_the_files_are(source, found):
         ("runs:/gone/x", "no such run"), ("runs:/", "not of the form"), ("runs://host/r/x", "not of the form"),
         ("runs:/r/../../x", "outside its folder"), ("runs:/r/%2e%2e/x", "outside its folder"), ("runs:/r/x?y", "not of the form"),
         ("models:/m-9", "no such logged model"), ("models:/m/Production", "names no version"), ("models:/m@a", "names no version"),
-        ("models:/m/2", "without an end"), ("models:/", "not of the form"), ("models:/m-1/../x", "outside its folder"),
+        ("models:/m/2", "more than 5 times"), ("models:/", "not of the form"), ("models:/m-1/../x", "outside its folder"),
     ],
 )  # fmt: skip
 async def test_a_source_that_leads_nowhere_is_a_failed_load(source, words):
