@@ -102,9 +102,9 @@ def _train_and_promote(guard: Guard) -> list[str]:
     # Importing MLflow takes a second, in which nothing would be on the screen yet.
     from trainer.beginning import is_empty, ranked
     from trainer.pointer import StagePointer
-    from trainer.registry import Registry, connect
+    from trainer.registry import RegisteredModel, connect
 
-    registry = Registry(connect(), MODEL)
+    registry = RegisteredModel(connect(), MODEL)
     if is_empty(registry):
         _step("Training five candidates, quickly; each becomes a run and a registered version")
         _trainer(guard, "train", "--quick")

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection as Pipe
 
 from stress.asks import Ask, Connection, asks
-from stress.tally import Seen, Tally
+from stress.tally import ClientCounts, Tally
 from stress.truth import Truth, WrongAnswerError
 
 _LONGEST_SECONDS = 60  # so wide that only a hang reaches it
@@ -43,7 +43,7 @@ class Clients:
         self._pipe.send(name)
 
     def stop(self) -> Tally:
-        """Let every request that is on its way end, and tell what was seen."""
+        """Let every request that is on its way end, and return the counts."""
         self._pipe.send(None)
         tally: Tally = self._pipe.recv()
         self._process.join()
@@ -61,14 +61,14 @@ def _main(pipe: Pipe, url: str, truth: Truth, load: Load) -> None:
 
 
 async def _ask_all(pipe: Pipe, url: str, truth: Truth, load: Load) -> Tally:
-    seen, started, done = Seen("starting"), asyncio.Event(), asyncio.Event()
+    counts, started, done = ClientCounts("starting"), asyncio.Event(), asyncio.Event()
 
-    def told() -> None:
+    def on_command() -> None:
         name = pipe.recv()
         if name is None:
             done.set()
         else:
-            seen.phase = name
+            counts.phase = name
 
     async def one(seed: int) -> None:
         choices = random.Random(seed)  # noqa: S311  the same choices in every run
@@ -76,37 +76,37 @@ async def _ask_all(pipe: Pipe, url: str, truth: Truth, load: Load) -> Tally:
         shares = [ask.share for ask in mine]
         with Connection(url) as connection:
             while not done.is_set():
-                await _ask(connection, choices.choices(mine, shares)[0], seen)
+                await _ask(connection, choices.choices(mine, shares)[0], counts)
                 started.set()
                 await asyncio.sleep(choices.random() * load.pause_seconds)
 
-    asyncio.get_running_loop().add_reader(pipe.fileno(), told)
+    asyncio.get_running_loop().add_reader(pipe.fileno(), on_command)
     tasks = [asyncio.create_task(one(seed)) for seed in range(load.clients)]
     await started.wait()
     pipe.send("started")
     await asyncio.gather(*tasks)
-    return seen.tally()
+    return counts.tally()
 
 
-async def _ask(connection: Connection, ask: Ask, seen: Seen) -> None:
-    phase, started = seen.phase, time.perf_counter()
-    seen.requests[ask.endpoint] += 1
+async def _ask(connection: Connection, ask: Ask, counts: ClientCounts) -> None:
+    phase, started = counts.phase, time.perf_counter()
+    counts.requests[ask.endpoint] += 1
     try:
         async with asyncio.timeout(_LONGEST_SECONDS):
             status, body = await connection.exchange(ask.request)
     except (OSError, EOFError, asyncio.LimitOverrunError) as error:  # TimeoutError is an OSError
         connection.close()
-        seen.note_lost(f"{ask.endpoint}: {type(error).__name__} {error}")
+        counts.note_lost(f"{ask.endpoint}: {type(error).__name__} {error}")
         await asyncio.sleep(0.05)  # a service that is gone must not be asked a million times
         return
-    seen.took(phase, time.perf_counter() - started)
+    counts.took(phase, time.perf_counter() - started)
     if status != _OK:
-        seen.note_lost(f"{ask.endpoint}: {status} {body[:200]!r}")
+        counts.note_lost(f"{ask.endpoint}: {status} {body[:200]!r}")
         return
     try:
         version = ask.check(body, ask.records)
     except WrongAnswerError as error:
-        seen.note_wrong(f"{ask.endpoint}: {error}")
+        counts.note_wrong(f"{ask.endpoint}: {error}")
     else:
         if version is not None:
-            seen.versions[version] += 1
+            counts.versions[version] += 1

@@ -50,8 +50,8 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the log says: loads that were given up, loads that failed, and lines that no log should have."""
+class LogSummary:
+    """Counts of superseded and failed loads, and the log lines of errors that are not expected."""
 
     superseded: int
     failed: int
@@ -100,8 +100,8 @@ class Predictor:
         kilobytes = {line.split()[0]: line.split()[1] for line in text.splitlines()[1:]}
         return Memory(int(kilobytes["Rss:"]) / 1024, int(kilobytes["Pss:"]) / 1024)
 
-    def told(self) -> Told:
-        """Read its log."""
+    def log_summary(self) -> LogSummary:
+        """Count the events of the log."""
         superseded, failed, faults = 0, 0, []
         for line in self._child.log.read_text().splitlines():
             event = _event(line)
@@ -112,7 +112,7 @@ class Predictor:
             expected = name == "load_failed" and event.get("stage") == "fetch"
             if level not in {"debug", "info", "warning"} and not expected:
                 faults.append(line)
-        return Told(superseded, failed, tuple(faults))
+        return LogSummary(superseded, failed, tuple(faults))
 
     def cached(self) -> int:
         """How many files and folders lie at the second level of the cache: one for each thing kept."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stress.observed import Memory, Settling, Told
+from stress.observed import LogSummary, Memory, Settling
 from stress.tally import Latencies, Tally
 
 MEMORY_BAR = 1.10
@@ -22,7 +22,7 @@ class Report:
     seconds: float
     tally: Tally
     swaps: int
-    told: Told
+    log: LogSummary
     settling: tuple[Settling, ...]
     memory: tuple[tuple[int, Memory], ...]
     cached: int
@@ -47,7 +47,7 @@ class Report:
     @property
     def good(self) -> bool:
         """Nothing lost, nothing wrong, and after a restart the version that served before."""
-        return not (self.tally.wrong or self.tally.lost or self.told.faults) and (
+        return not (self.tally.wrong or self.tally.lost or self.log.faults) and (
             self.restarted == self.settled
         )
 
@@ -63,8 +63,8 @@ class Report:
             ),
             "wrong, lost": f"{self.tally.wrong}, {self.tally.lost}",
             "swaps": f"{self.swaps:,}",
-            "loads superseded, failed": f"{self.told.superseded}, {self.told.failed}",
-            "faults in the log": str(len(self.told.faults)),
+            "loads superseded, failed": f"{self.log.superseded}, {self.log.failed}",
+            "faults in the log": str(len(self.log.faults)),
             "settled": _settled(self.settling),
             "quiet": _latency(self.quiet),
             "swapping": _latency(self.swapping),
@@ -77,7 +77,7 @@ class Report:
         }
         width = max(map(len, rows))
         return [f"by {self.pointer}", *(f"  {k:<{width}}  {v}" for k, v in rows.items()),
-                *(f"  {fault}" for fault in (*self.tally.faults, *self.told.faults[:20]))]  # fmt: skip
+                *(f"  {fault}" for fault in (*self.tally.faults, *self.log.faults[:20]))]  # fmt: skip
 
 
 def _settled(settling: tuple[Settling, ...]) -> str:

@@ -99,7 +99,7 @@ def _under_load(child: Child, stage: Stage, truth: Truth, kind: str, plan: Plan)
         clients.kill()
     return Report(
         pointer=kind, clients=plan.load.clients, seconds=time.monotonic() - started, tally=tally,
-        swaps=played.swaps, told=stage.predictor.told(), settling=played.settling,
+        swaps=played.swaps, log=stage.predictor.log_summary(), settling=played.settling,
         memory=played.memory, cached=stage.predictor.cached(), settled=played.settled,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What the clients saw: requests, answers that were wrong or lost, and how long answers took."""
+"""Counts of the clients: requests, wrong and lost responses, and latencies."""
 
 from array import array
 from collections import Counter
@@ -10,7 +10,7 @@ _KEPT_FAULTS = 20  # different ones; all are counted
 
 @dataclass(frozen=True)
 class Latencies:
-    """Seconds from a request's first byte to its answer's last."""
+    """Seconds from a request's first byte to its response's last."""
 
     count: int
     median: float
@@ -19,7 +19,7 @@ class Latencies:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Latencies":
-        """Those of at least one request."""
+        """The latencies of at least one request."""
         ordered = sorted(seconds)
         count = len(ordered)
         return cls(count, ordered[count // 2], ordered[count * 99 // 100], ordered[-1])
@@ -27,9 +27,9 @@ class Latencies:
 
 @dataclass(frozen=True)
 class Tally:
-    """The sum: requests by endpoint, right answers by the version that they name.
+    """The final counts: requests by endpoint, correct responses by the version that they name.
 
-    `phases` are the latencies of each phase; `faults` describe wrong and lost answers.
+    `phases` are the latencies of each phase; `faults` describe wrong and lost responses.
     """
 
     requests: Counter[str]
@@ -41,8 +41,8 @@ class Tally:
 
 
 @dataclass
-class Seen:
-    """The sum so far."""
+class ClientCounts:
+    """The counts while the clients run."""
 
     phase: str
     requests: Counter[str] = field(default_factory=Counter)
@@ -53,21 +53,21 @@ class Seen:
     seconds: dict[str, "array[float]"] = field(default_factory=dict)
 
     def took(self, phase: str, seconds: float) -> None:
-        """Note one answer's time, in the phase in which it was asked for."""
+        """Note one response's seconds, in the phase in which its request was sent."""
         self.seconds.setdefault(phase, array("d")).append(seconds)
 
     def note_lost(self, text: str) -> None:
-        """Count a request that got no answer, or another one than 200."""
+        """Count a request without a response, or with a status other than 200."""
         self.lost += 1
         self._describe(f"lost: {text}")
 
     def note_wrong(self, text: str) -> None:
-        """Count an answer that is not right for the version that it names."""
+        """Count a response that is not the one of the version that it names."""
         self.wrong += 1
         self._describe(f"wrong: {text}")
 
     def tally(self) -> Tally:
-        """The sum, as a value."""
+        """The counts as a frozen value."""
         phases = {name: Latencies.of(seconds) for name, seconds in self.seconds.items() if seconds}
         faults = tuple(f"{count} times {text}" for text, count in self.faults.items())
         return Tally(self.requests, self.versions, self.wrong, self.lost, faults, phases)

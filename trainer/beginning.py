@@ -1,10 +1,10 @@
 """A first version, trained where a registry has none, and which of several to begin with."""
 
 from trainer.errors import ModelNotFoundError
-from trainer.registry import Registry
+from trainer.registry import RegisteredModel
 
 
-def ranked(registry: Registry) -> list[str]:
+def ranked(registry: RegisteredModel) -> list[str]:
     """The number of every version, the best in cross-validation first. Raises RegistryError."""
     # Not by the test rows: they are for judging what was chosen, not for choosing.
     merit = {
@@ -14,7 +14,7 @@ def ranked(registry: Registry) -> list[str]:
     return sorted(merit, key=lambda number: merit[number], reverse=True)
 
 
-def is_empty(registry: Registry) -> bool:
+def is_empty(registry: RegisteredModel) -> bool:
     """Whether the registered model has no version, or is not there. Raises RegistryError."""
     try:
         registry.versions()

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trainer.mlflow_server import mlflow_border
-from trainer.registry import Registry, Version
+from trainer.registry import RegisteredModel, Version
 from trainer.reports import Row
 
 ARTIFACT = "evaluation/permutation_importance.csv"
 
 
-def shares(registry: Registry, version: Version) -> Mapping[str, float]:
+def shares(registry: RegisteredModel, version: Version) -> Mapping[str, float]:
     """Each feature's share of a version's importance, between 0 and 1.
 
     Importance is how much the Brier score on the held-out rows grows when the feature's values
@@ -32,7 +32,7 @@ def shares(registry: Registry, version: Version) -> Mapping[str, float]:
     return {feature: mean / whole for feature, mean in means.items()}
 
 
-def table(registry: Registry, number: str | None, top: int) -> tuple[Row, list[Row]]:
+def table(registry: RegisteredModel, number: str | None, top: int) -> tuple[Row, list[Row]]:
     """The features with the largest mean share over one version, or over all: headings and rows.
 
     Raises RegistryError.

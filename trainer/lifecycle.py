@@ -13,8 +13,8 @@ from trainer.history import (
     one_line,
 )
 from trainer.pointer import Pointer, Standing
-from trainer.promotion import Decision, Facts, Policy, decide
-from trainer.registry import Registry, register, version_not_found
+from trainer.promotion import Decision, Facts, Policy, judge_promotion
+from trainer.registry import RegisteredModel, register, version_not_found
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Lifecycle:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: RegisteredModel,
         pointer: Pointer,
         who: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -138,7 +138,7 @@ class Lifecycle:
             return Facts.read(number, found.tags, self._registry.metrics(found))
 
         champion = standing.champion
-        return decide(facts(version), facts(champion) if champion else None, policy)
+        return judge_promotion(facts(version), facts(champion) if champion else None, policy)
 
     def _move(self, version: str, target: Place, why: str, standing: Standing) -> Outcome:
         record = self._record(version, target, why, standing)

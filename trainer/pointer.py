@@ -6,7 +6,7 @@ from typing import Protocol
 
 from trainer.errors import TransitionError
 from trainer.history import Place, Transition, in_time_order, recorded, succession
-from trainer.registry import Registry, Version
+from trainer.registry import RegisteredModel, Version
 
 STAGING_ALIAS = "staging"
 
@@ -95,7 +95,7 @@ class StagePointer:
     name = "stage"
     retired = Place.ARCHIVED
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: RegisteredModel) -> None:
         self._registry = registry
 
     def standing(self) -> Standing:
@@ -123,7 +123,7 @@ class AliasPointer:
 
     retired = Place.NONE
 
-    def __init__(self, registry: Registry, alias: str) -> None:
+    def __init__(self, registry: RegisteredModel, alias: str) -> None:
         if alias == STAGING_ALIAS:
             raise TransitionError(
                 f"alias {alias!r} means Staging, so it cannot mean Production too; "

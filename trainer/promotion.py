@@ -67,7 +67,7 @@ class Decision:
         return tuple(finding.reason for finding in self.findings if not finding.passed)
 
 
-def decide(challenger: Facts, champion: Facts | None, policy: Policy) -> Decision:
+def judge_promotion(challenger: Facts, champion: Facts | None, policy: Policy) -> Decision:
     """Judge `challenger` against `champion`; without a champion only its own facts count.
 
     A fact that is missing is a refusal: what cannot be compared is not known to be as good.

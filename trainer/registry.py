@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from trainer.errors import ModelNotFoundError, RefusedByMlflowError, RegistryError
 from trainer.mlflow_server import connect, mlflow_border
 
-__all__ = ["Registry", "Version", "connect", "register", "version_not_found"]
+__all__ = ["RegisteredModel", "Version", "connect", "register", "version_not_found"]
 
 REGISTRATION_TAG = "registration"
 
@@ -66,7 +66,7 @@ def register(
     return str(version.version)
 
 
-class Registry:
+class RegisteredModel:
     """The versions of one registered model. Every method raises RegistryError."""
 
     def __init__(self, client: MlflowClient, model_name: str) -> None:
@@ -187,7 +187,7 @@ def _remove_leftovers(
 ) -> None:
     # What failed first is what gets reported: a server that is gone cannot be tidied anyway.
     with contextlib.suppress(RegistryError, MlflowException):
-        registry = Registry(client, model_name)
+        registry = RegisteredModel(client, model_name)
         try:
             versions = registry.versions()
         except ModelNotFoundError:

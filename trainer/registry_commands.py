@@ -14,7 +14,7 @@ from trainer.lifecycle import Lifecycle, Outcome
 from trainer.mlflow_server import connect
 from trainer.pointer import AliasPointer, Pointer, StagePointer, Standing
 from trainer.promotion import Policy
-from trainer.registry import Registry
+from trainer.registry import RegisteredModel
 
 
 class RegistryCommands:
@@ -26,7 +26,7 @@ class RegistryCommands:
     def __init__(self, model_name: str, alias: str | None) -> None:
         self._model_name = model_name
         self._with_stages = alias is None
-        self._registry = Registry(connect(), model_name)
+        self._registry = RegisteredModel(connect(), model_name)
         self._pointer: Pointer = (
             StagePointer(self._registry) if alias is None else AliasPointer(self._registry, alias)
         )

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from trainer.history import Place, Transition, in_time_order
 from trainer.pointer import Standing
-from trainer.registry import Registry, Version
+from trainer.registry import RegisteredModel, Version
 
 METRICS = ("test_roc_auc", "test_sensitivity", "test_specificity", "test_accuracy")
 UNKNOWN = "-"
@@ -53,7 +53,7 @@ def role(version: str, standing: Standing) -> str:
 
 
 def leaderboard(
-    registry: Registry, standing: Standing, *, with_stages: bool
+    registry: RegisteredModel, standing: Standing, *, with_stages: bool
 ) -> tuple[Row, list[Row]]:
     """Every version with its metrics, the best ROC-AUC first. Raises RegistryError."""
     names: dict[str, list[str]] = {}

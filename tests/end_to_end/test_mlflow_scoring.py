@@ -75,7 +75,7 @@ def check_same(theirs: httpx.Response, ours: httpx.Response) -> None:
         assert ours.json()["message"]
 
 
-def test_what_mlflow_answers_and_refuses(beside: Beside) -> None:
+def test_the_responses_and_errors_are_those_of_mlflow(beside: Beside) -> None:
     """Form by form; where the two differ, both sides are pinned, and why."""
     faults, kinds = [], Counter()
     for case in table(beside.names, beside.rows):

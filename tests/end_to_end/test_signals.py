@@ -129,7 +129,7 @@ def test_an_end_in_the_first_moments(start: Start, number: signal.Signals, worke
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_a_log_rotation_sends_is_ignored(start: Start, workers: int) -> None:
+def test_signals_of_a_log_rotation_are_ignored(start: Start, workers: int) -> None:
     """SIGUSR1 and SIGUSR2, to every process: the same ones go on answering."""
     child = start(workers)
     pids = of_group(child.process.pid)

@@ -15,7 +15,7 @@ from trainer.history import Place
 from trainer.lifecycle import Lifecycle
 from trainer.pointer import AliasPointer, StagePointer, Standing
 from trainer.promotion import Policy
-from trainer.registry import Registry as TrainerRegistry
+from trainer.registry import RegisteredModel
 from trainer.webhooks import Webhooks, read_secret
 
 NEVER = "3600"  # seconds between polls, the most that can be set
@@ -88,7 +88,7 @@ class FirstAnswers:
 
 
 def lifecycle(registry: Registry) -> tuple[Lifecycle, Timed]:
-    shelf = TrainerRegistry(registry.client, registry.name)
+    shelf = RegisteredModel(registry.client, registry.name)
     pointer = Timed(shelf)
     return Lifecycle(shelf, pointer, "tester@here"), pointer
 
@@ -176,7 +176,7 @@ def test_an_alias_answers_at_once(
     told(service)
     registry.client.set_registered_model_alias(registry.name, "production", "2")
     both_serve("2")
-    shelf = TrainerRegistry(registry.client, registry.name)
+    shelf = RegisteredModel(registry.client, registry.name)
     force(Lifecycle(shelf, AliasPointer(shelf, "production"), "tester@here"), "3")
     both_serve("3")
     registry.client.delete_registered_model_alias(registry.name, "production")

@@ -265,7 +265,7 @@ def test_a_promotion_reaches_all_workers(shared: Target, shared_registry: Regist
     print(f"two workers asked the registry {asked:.0f} times in 2 s; one asks 10 times")
 
 
-def test_what_one_worker_hears_the_others_look_for(
+def test_a_restarted_worker_makes_the_others_poll(
     registry: Registry, serve: Callable[..., Service]
 ) -> None:
     """Without waiting for their turn, which here comes once in two hours."""

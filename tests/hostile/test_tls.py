@@ -135,7 +135,7 @@ def test_without_a_good_pair_it_does_not_start(pairs: tuple[Pair, Pair], tmp_pat
     assert not (tmp_path / "cache").exists()
 
 
-def test_what_is_wrong_with_a_pair_is_said(pairs: tuple[Pair, Pair], tmp_path: Path) -> None:
+def test_an_invalid_certificate_or_key_is_named(pairs: tuple[Pair, Pair], tmp_path: Path) -> None:
     """By the variable's name; nobody is asked for a password."""
     one, other = pairs
     nonsense, missing = tmp_path / "nonsense.pem", tmp_path / "missing.pem"

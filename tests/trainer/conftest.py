@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from tests.shared import Server
 from trainer.lifecycle import Lifecycle
 from trainer.pointer import AliasPointer, StagePointer
-from trainer.registry import Registry, connect, register
+from trainer.registry import RegisteredModel, connect, register
 
 GOOD = {
     "test_roc_auc": 0.99,
@@ -33,10 +33,10 @@ class Shelf:
     client: MlflowClient
     name: str
     new_run: Callable[[dict[str, float]], tuple[str, str]]
-    registry: Registry = field(init=False)
+    registry: RegisteredModel = field(init=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "registry", Registry(self.client, self.name))
+        object.__setattr__(self, "registry", RegisteredModel(self.client, self.name))
 
     def add(self, metrics=None, tags=None):
         """Register one more version; return its number."""

@@ -34,7 +34,7 @@ def test_the_best_in_cross_validation_is_promoted_once(begin, shelf):
     assert shelf.latest() == best
 
 
-def test_what_was_demoted_stays_demoted(begin, shelf):
+def test_a_demoted_version_stays_demoted(begin, shelf):
     """Starting the stack again is no promotion: only a person authorises a version."""
     version = shelf.add()
     assert begin().exit_code == 0

@@ -217,7 +217,7 @@ def test_tolerances_and_different_data(shelf, run):
     assert shelf.latest() == "2"
 
 
-def test_what_is_so_already_is_said_and_is_no_error(shelf, run):
+def test_a_repeated_command_changes_nothing_and_says_so(shelf, run):
     shelf.add()
     run("promote", "1", "--to", "Staging")
     assert "is in Staging already" in run("promote", "1", "--to", "Staging").stdout

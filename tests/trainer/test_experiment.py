@@ -23,7 +23,7 @@ from trainer.errors import TrainerError
 from trainer.evaluation import METRICS
 from trainer.experiment import Experiment
 from trainer.importance import shares, table
-from trainer.registry import Registry
+from trainer.registry import RegisteredModel
 from trainer.search import QUICK
 from trainer.tracking import Run
 from trainer.train_command import train, train_all
@@ -177,7 +177,7 @@ def test_every_flavour_loads_the_version_and_they_agree(registered):
 
 def test_importance_is_read_back_as_shares_of_one(trained, client):
     results, _ = trained
-    registry = Registry(client, MODEL)
+    registry = RegisteredModel(client, MODEL)
     both = [shares(registry, registry.version(each.version)) for each in results.values()]
     for each in both:
         assert set(each) == set(FEATURES)

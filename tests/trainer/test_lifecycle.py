@@ -125,7 +125,7 @@ def test_demoting_to_staging(shelf, alias):
 
 
 @POINTERS
-def test_what_is_so_already_is_not_done_again(shelf, alias):
+def test_a_repeated_transition_changes_nothing(shelf, alias):
     one, two = shelf.add(), shelf.add()
     lifecycle = shelf.lifecycle(alias)
     lifecycle.promote(one, Policy())

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from trainer.promotion import Facts, Policy, decide
+from trainer.promotion import Facts, Policy, judge_promotion
 
 CHAMPION = Facts("1", "passed", 0.990, 0.950, "d1")
 EQUAL = replace(CHAMPION, version="2")
@@ -143,7 +143,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("asked", ALLOWED.values(), ids=ALLOWED.keys())
 def test_allowed(asked):
-    decision = decide(*asked)
+    decision = judge_promotion(*asked)
     assert decision.allowed
     assert decision.refusals == ()
     assert len(decision.findings) >= 3
@@ -151,7 +151,7 @@ def test_allowed(asked):
 
 @pytest.mark.parametrize(("asked", "reasons"), REFUSED.values(), ids=REFUSED.keys())
 def test_refused_with_every_reason(asked, reasons):
-    decision = decide(*asked)
+    decision = judge_promotion(*asked)
     assert not decision.allowed
     assert list(decision.refusals) == reasons
 

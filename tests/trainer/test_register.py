@@ -4,7 +4,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from trainer.errors import ModelNotFoundError, RefusedByMlflowError, RegistryError
-from trainer.registry import Registry, register
+from trainer.registry import RegisteredModel, register
 
 
 def test_a_version_carries_its_description_and_tags(shelf):
@@ -56,7 +56,7 @@ def test_a_version_whose_answer_was_lost_is_deleted(shelf, versions_before):
     with pytest.raises(RegistryError, match="timed out"):
         register_at(shelf, LosesTheAnswer(shelf.client), source)
     if versions_before:
-        assert list(Registry(shelf.client, shelf.name).versions()) == ["1"]
+        assert list(RegisteredModel(shelf.client, shelf.name).versions()) == ["1"]
     else:
         with pytest.raises(MlflowException, match="not found"):
             shelf.client.get_registered_model(shelf.name)

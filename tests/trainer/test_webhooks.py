@@ -73,7 +73,7 @@ def test_set_twice_is_set_once(run, webhooks, mlflow_client, secret):
     assert "mlflow-hotswap  ACTIVE  http://c:1/x" in listed
 
 
-def test_one_that_was_switched_off_is_on_again(run, webhooks, mlflow_client, secret):
+def test_a_disabled_webhook_is_enabled_again(run, webhooks, mlflow_client, secret):
     """As it is when it is new."""
     run("set", "http://a:1/x", "--secret-file", secret)
     (made,) = webhooks.all()
