@@ -1,5 +1,6 @@
 """What several test modules share: real MLflow servers, trained versions, predictors that follow them."""
 
+import gc
 import os
 import shutil
 import sys
@@ -20,10 +21,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 # How long an example takes says how busy the machine is, and nothing of what is tested.
-settings.register_profile(
-    "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("unhurried")
+UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("test", settings(), **UNHURRIED, max_examples=40)
+settings.register_profile("test-all", settings(), **UNHURRIED, max_examples=300)
 
 # Of several workers, one takes all of these: they attack one predictor, which has to bear them all.
 ATTACKS = {f"tests/hostile/test_{name}.py" for name in ("attacks", "document", "fuzz")}
@@ -34,6 +34,17 @@ FIRST = (
     "exporters/test_sklearn_onnx.py", "end_to_end", "faults", "compatibility", "deploy", "benchmarks",
     "hostile", "page", "trainer",
 )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """`make test` tries fewer examples of each property than `make test-all`."""
+    settings.load_profile("test" if config.option.markexpr == "not whole" else "test-all")
+
+
+def pytest_collection_finish() -> None:
+    """Leave all modules and tests out of later garbage collections, which would take half a second."""
+    gc.collect()
+    gc.freeze()
 
 
 class ByFile(LoadFileScheduling):

@@ -19,7 +19,7 @@ from trainer.registry import RegisteredModel
 from trainer.webhooks import Webhooks, read_secret
 
 NEVER = "3600"  # seconds between polls, the most that can be set
-PROMOTIONS = 8
+PROMOTIONS = 4
 
 
 @pytest.fixture

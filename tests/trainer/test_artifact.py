@@ -20,7 +20,17 @@ def rows():
     return split(load())
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+# Of these, test_experiment.py loads versions with every flavour.
+ALSO_ELSEWHERE = ("logistic_regression", "hist_gradient_boosting")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.whole] if name in ALSO_ELSEWHERE else [])
+        for name in CATALOGUE
+    ],
+)
 def test_three_flavours_load_the_folder_and_agree(name, rows, tmp_path):
     pipeline = CATALOGUE[name].build(0).fit(rows.train.features, rows.train.diagnosis)
     features = rows.test.features

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from predictor.errors import InvalidRecord, MalformedBody, RequestError
@@ -300,7 +300,6 @@ def same(a, b):
     return repr(a) == repr(b)
 
 
-@settings(max_examples=300)
 @given(near_misses | almost | values.map(json.dumps))
 def test_the_fast_way_and_the_slow_way_agree(text):
     """Whatever the fast decoder takes the slow one reads as well, and the other way round."""
@@ -310,7 +309,6 @@ def test_the_fast_way_and_the_slow_way_agree(text):
         assert same(outcome(RowDecoder(features, None, (), ignored).record, body), slow)
 
 
-@settings(max_examples=300)
 @given(st.data())
 def test_a_damaged_body_is_taken_or_refused_and_nothing_else(data):
     """Any byte changed, added or removed: a row, or one of our two errors."""

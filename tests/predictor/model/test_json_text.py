@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from predictor.model import json_text
@@ -39,7 +39,6 @@ def at_once(text):
     return json.loads(text, object_pairs_hook=list)
 
 
-@settings(max_examples=150)
 @given(
     values, st.sampled_from([None, 1]), st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : ")])
 )
@@ -49,7 +48,6 @@ def test_values_are_read(value, indent, separators):
     assert outcome(in_pieces, text) == outcome(at_once, text)
 
 
-@settings(max_examples=200)
 @given(values, st.data())
 def test_damaged_texts_are_refused_alike(value, data):
     """Any character added, changed or removed."""

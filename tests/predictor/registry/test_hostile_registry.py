@@ -11,7 +11,7 @@ import time
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from predictor.errors import LoadError, RegistryError, RegistryInvalidResponse
@@ -198,7 +198,6 @@ JSON = st.recursive(
 STATUS = st.integers(100, 699) | st.sampled_from([200, 200, 200, 400, 401, 403, 404, 500])
 
 
-@settings(max_examples=100)
 @given(body=JSON | st.binary(max_size=50), status=STATUS, wrong=st.sampled_from([0, 0, 0, -1, 5]))
 def test_nothing_but_a_registry_error_leaves_the_registry(body, status, wrong):
     """Whatever is answered to any question, with any status and length."""

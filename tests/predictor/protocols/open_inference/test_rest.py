@@ -6,7 +6,7 @@ from struct import pack
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from predictor.protocols.open_inference.body import read
@@ -278,7 +278,7 @@ async def test_a_version_is_answered_by_itself_or_not_at_all(live):
     large = {"inputs": [{**X, "shape": [2000, 2], "data": [1.0, 0.0] * 2000}]}
     path = "/v2/models/m/versions/7/infer"
     for number in (8, 9):
-        asked = [asyncio.create_task(ask(live, b, path=path)) for b in (small, large) * 20]
+        asked = [asyncio.create_task(ask(live, b, path=path)) for b in (small, large) * 5]
         await live.serve(number, classifier((-1.0, 1.0)))
         for answer in await asyncio.gather(*asked):
             assert answer.status_code in (200, 404)
@@ -356,7 +356,6 @@ _REQUEST = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None, database=None, derandomize=True)
 @given(
     st.binary(max_size=60) | _REQUEST.map(lambda body: json.dumps(body).encode()),
     st.binary(max_size=20),
