@@ -45,7 +45,7 @@ def test_maps_are_read_by_their_keys():
         ([np.array([-np.inf])], signature(Outputs(value="y"))),
     ],
 )
-def test_what_cannot_be_said_is_an_error(outputs, kind):
+def test_a_label_or_score_that_json_cannot_hold_is_an_error(outputs, kind):
     """Never null, NaN, or an exception."""
     assert isinstance(read_answers(kind, outputs)[0], InvalidRecord)
 
@@ -64,7 +64,7 @@ def test_labels_alone(labels, expected):
     assert [a.prediction for a in read_answers(signature(Outputs("l")), [labels])] == expected
 
 
-def test_only_the_rows_that_are_wrong_are():
+def test_an_invalid_row_leaves_the_other_answers():
     """The others have their answers."""
     scores = np.array([[np.nan, 0.5], [0.25, 0.75], [0.5, 0.5], [0.5, 0.5]])
     answers = read_answers(TENSOR, [np.array(["M", "B", "M", "X"]), scores])
@@ -92,7 +92,7 @@ def test_rounding_does_not_lead_out_of_0_to_1(rows, dtype):
 
 
 @pytest.mark.parametrize("scores", [[-0.01, 1.01], [0.5, 0.75], [1.5, 0.5], [1e308, 1e308]])
-def test_what_rounding_does_not_explain_is_an_error_of_its_row(scores):
+def test_a_score_outside_0_to_1_by_more_than_rounding_is_an_error(scores):
     """It is no probability, whatever the model calls it. What adds up wrong within [0, 1] is not looked for."""
     table = np.array([[0.5, 0.5], scores])
     first, second = read_answers(TENSOR, [np.array(["B", "B"]), table])
@@ -102,7 +102,7 @@ def test_what_rounding_does_not_explain_is_an_error_of_its_row(scores):
     assert within or "outside [0, 1]" in str(second)
 
 
-def test_a_row_is_refused_for_its_own_scores_alone():
+def test_the_scores_of_other_rows_do_not_matter():
     """Scores that add up to more than one within [0, 1] are answered beside a row that is refused, too."""
     table = np.array([[0.5, 0.7], [1.5, 0.5]])
     first, second = read_answers(TENSOR, [np.array(["B", "B"]), table])
@@ -143,7 +143,7 @@ def test_an_index_is_the_class_at_its_place():
 EXTRA = tuple(map(ExtraOutput, ("scalar", "column", "table", "cube", "text", "map")))
 
 
-def test_other_outputs_are_told_by_their_names():
+def test_answers_have_other_outputs_by_name():
     """A row's share: a value, a list, or lists of them; one column is a value."""
     kind = signature(Outputs("l", extra=EXTRA))
     given = [
@@ -162,7 +162,7 @@ def test_other_outputs_are_told_by_their_names():
     assert math.isnan(second.outputs["scalar"])
 
 
-def test_outputs_by_target_are_told_by_row():
+def test_outputs_by_target_become_outputs_by_row():
     """[T, N, C], or a sequence of T tables, whose targets may have different numbers of classes."""
     extra = (ExtraOutput("cube", 1), ExtraOutput("sequence", 1))
     cube = np.arange(12.0).reshape(2, 3, 2)

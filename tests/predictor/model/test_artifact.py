@@ -26,7 +26,7 @@ def test_a_files_digest_is_its_sha256():
     assert sha256(b"abc").startswith("ba7816bf8f01cfea")
 
 
-def test_external_data_is_told_from_the_graph_and_its_description():
+def test_external_data_excludes_the_graph_and_mlmodel():
     """By the path that the graph uses: relative to its own folder."""
     contents = {"MLmodel": b"m", "onnx/model.onnx": b"g", "onnx/w/1.bin": b"w"}
     fetched = Fetched.of("onnx/model.onnx", contents, {})

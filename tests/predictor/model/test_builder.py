@@ -80,7 +80,7 @@ async def test_a_build_that_is_given_up_ends_its_thread(builder_of):
     await until(lambda: not threads_of(builder))
 
 
-async def test_what_serves_is_not_interrupted_later(builder_of):
+async def test_a_servable_is_not_interrupted_after_its_build(builder_of):
     """The options that end a build are not those that answer requests."""
     servable, fetched = await builder_of(60).build(version(1))
     interrupt = Interrupt()
@@ -89,7 +89,7 @@ async def test_what_serves_is_not_interrupted_later(builder_of):
     assert again.answer([(1.0, 0.0)])[0].prediction == servable.answer([(1.0, 0.0)])[0].prediction
 
 
-def test_a_message_that_comes_before_anybody_listens_is_heard():
+def test_an_interrupt_before_registration_runs_the_action():
     """Giving up and starting to work can happen at the same time."""
     heard = []
     interrupt = Interrupt()

@@ -117,7 +117,7 @@ class TestWholeNumbers:
          ("2147483648.0", None), ("9007199254740993.0", None), ("9007199254740993", 9007199254740993)],
     )  # fmt: skip
     @pytest.mark.parametrize("element", ["int32", "int64"])
-    async def test_what_is_exactly_whole_is_an_integer(self, live, element, text, right):
+    async def test_a_float_without_a_fraction_is_an_integer(self, live, element, text, right):
         """A frame with a gap makes floats of a column; what may have been rounded is no integer."""
         if element == "int64" and text == "2147483648.0":
             right = 2147483648
@@ -170,7 +170,7 @@ class TestIgnoredColumns:
         [('"PassengerId": {}', "PassengerId"), ('"note": [1]', "note"), ('"other": 1', "other"),
          ('"note": 1, "note": 1', "note"), ('"note": null, "age": 2', "age")],
     )  # fmt: skip
-    async def test_what_is_still_refused(self, live, more, field):
+    async def test_other_values_are_refused(self, live, more, field):
         """What is no value, other names, and names given twice."""
         await live.serve(1, one_input_per_column(), self.SIGNATURE)
         body = f"{{{more}, {json.dumps(self.RECORD)[1:]}"
@@ -192,7 +192,7 @@ class TestIgnoredColumns:
         answer = await live.client.post(INFER, json={"inputs": inputs[:1]})
         assert "`age` is missing" in answer.json()["error"]
 
-    async def test_it_is_said(self, live):
+    async def test_documents_list_the_ignored_columns(self, live):
         """In OpenAPI, at `/model` and in the protocol's metadata."""
         await live.serve(1, one_input_per_column(), self.SIGNATURE)
         record = (await live.client.get("/openapi.json")).json()["components"]["schemas"]["Record"]

@@ -53,7 +53,7 @@ def test_a_cost_is_measured(noise):
     assert cost.row == pytest.approx(2e-6)
 
 
-def test_what_is_slow_is_not_tried_with_many_rows():
+def test_a_slow_model_is_measured_with_one_row():
     """One row has said enough."""
     clock = Clock(0.1, 0.2)
     assert measure(clock.run, (1.0,), clock).rows_on_loop(30) == 0

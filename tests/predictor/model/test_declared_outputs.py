@@ -41,7 +41,7 @@ def declared(*outputs):
         ([{"type": "datetime"}], [SCORES]),
     ],
 )
-def test_what_both_can_be_true(outputs, ports):
+def test_compatible_outputs_are_accepted(outputs, ports):
     """MLflow's signature often says less than the graph gives, and of it only a part."""
     declared(*outputs).check(Signature((), (), Outputs(), results=tuple(ports)))
 
@@ -55,7 +55,7 @@ def test_what_both_can_be_true(outputs, ports):
         ([tensor("float32", -1, 3)], [LABEL, SCORES], "3 columns of output, the graph gives 1, 2"),
     ],
 )
-def test_what_cannot_both_be_true_is_refused(outputs, ports, words):
+def test_contradicting_outputs_are_refused(outputs, ports, words):
     """The reason names both."""
     with pytest.raises(LoadError, match=words) as caught:
         declared(*outputs).check(Signature((), (), Outputs(), results=tuple(ports)))
@@ -63,13 +63,13 @@ def test_what_cannot_both_be_true_is_refused(outputs, ports, words):
 
 
 @pytest.mark.parametrize("outputs", ["{", "[1]", '[{"name": "y"}]', '[{"type": "tensor"}]', 5])
-def test_what_is_there_but_cannot_be_read_is_refused(outputs):
+def test_an_unreadable_signature_is_refused(outputs):
     """As for inputs."""
     with pytest.raises(LoadError, match="not readable"):
         DeclaredOutputs.read({"signature": {"outputs": outputs}})
 
 
 @pytest.mark.parametrize("mlmodel", [{}, {"signature": None}, {"signature": {"outputs": None}}])
-def test_no_signature_says_nothing(mlmodel):
+def test_the_signature_is_optional(mlmodel):
     """It need not be there."""
     assert DeclaredOutputs.read(mlmodel) == DeclaredOutputs()

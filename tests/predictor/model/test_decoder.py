@@ -159,7 +159,7 @@ def test_a_duplicate_is_refused_however_it_is_written(name, last):
     assert refused(body.encode()) == {"mean_radius": "given twice"}
 
 
-def test_every_fault_of_a_record_is_told_at_once():
+def test_every_error_of_a_record_is_reported_at_once():
     """Nobody has to send it four times to find four mistakes."""
     found = refused(b'{"mean_radius": "x", "age": 1, "age": 2, "extra": 0, "smoker": null}')
     assert list(found) == ["mean_radius", "age", "smoker", "note", "extra"]
@@ -178,7 +178,7 @@ def test_every_fault_of_a_record_is_told_at_once():
         json.dumps(GOOD).encode() + b"\x00",
     ],
 )  # fmt: skip
-def test_what_is_not_json_is_malformed(body):
+def test_a_body_that_is_not_json_is_malformed(body):
     """Truncated, in another encoding, or nested 100,000 deep: one error, for one record or many."""
     for features in (MIXED, NUMBERS):
         with pytest.raises(MalformedBody):

@@ -138,7 +138,7 @@ def test_the_likeliest_row_comes_first():
 class TestLoading:
     @pytest.mark.parametrize("dtype", [np.float32, np.int64])
     @pytest.mark.parametrize("last", [LogisticRegression(), LinearRegression()])
-    def test_codes_that_zero_is_none_of(self, tmp_path, dtype, last):
+    def test_codes_without_zero(self, tmp_path, dtype, last):
         """The row that proves the version has codes that its encoder knows."""
         frame, target = codes(dtype), (np.arange(30) % 2)
         pipeline, model = encoded(frame, OneHotEncoder(sparse_output=False), target, last)

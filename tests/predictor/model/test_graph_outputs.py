@@ -149,7 +149,7 @@ async def predicted(live: Live, rows: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_predict_tells_what_the_prediction_does_not(live, name):
+async def test_predict_returns_the_other_outputs(live, name):
     """By the graph's names; and one prediction per target."""
     model = exported(name)
     await live.serve(1, model)
@@ -169,7 +169,7 @@ async def test_predict_tells_what_the_prediction_does_not(live, name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("count", [1, 3])
-async def test_tensors_are_those_of_onnx_runtime(live, name, count):
+async def test_tensors_equal_those_of_onnx_runtime(live, name, count):
     """In JSON, as bytes and over gRPC: names, datatypes and shapes as the metadata have them."""
     model = exported(name)
     await live.serve(1, model)
@@ -212,7 +212,7 @@ async def test_tensors_are_those_of_onnx_runtime(live, name, count):
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_the_documents_tell_of_them(live, name):
+async def test_documents_list_the_outputs(live, name):
     """`/model` lists each output with its role; the document's schema has every member of an answer."""
     model = exported(name)
     await live.serve(1, model)
@@ -272,7 +272,7 @@ class TestRows:
 
     @pytest.mark.parametrize("targets", [1, 2, 3])
     @pytest.mark.parametrize("declared", [(None, 1), (2, None), (None, None)])
-    async def test_values_by_target_are_told_by_row(self, live, targets, declared):
+    async def test_values_by_target_become_values_by_row(self, live, targets, declared):
         """[T, N], also where there are as many rows as targets; tensors stay as the graph has them."""
         weights = np.arange(3.0 * targets, dtype=np.float32).reshape(targets, 3)
         model = network(*BY_TARGET, outputs=[tensor("y", shape=declared)], w=weights)
@@ -297,7 +297,7 @@ class TestRows:
         assert [a["prediction"] for a in answers] == near(ROWS[:, :2].tolist())
         assert [a["outputs"]["sum"] for a in answers] == near(ROWS.sum(axis=1).tolist())
 
-    async def test_what_rows_are_to_each_other_is_told_to_none_of_them(self, live):
+    async def test_an_output_that_compares_rows_is_omitted(self, live):
         """A covariance [N, N] is of records that others sent."""
         nodes = SOFTMAX, BY_TARGET[0], helper.make_node("MatMul", ["X", "columns"], ["covariance"])
         outputs = [tensor("y", shape=(None, 3)), tensor("covariance", shape=(None, None))]
@@ -339,14 +339,14 @@ class TestSeveralOutputsThatAddUpToOne:
             *nodes, outputs=outputs, metadata={"class_labels": ["a", "b", "c"], **metadata}
         )
 
-    async def test_the_one_that_is_called_so_is_the_probabilities(self, live):
+    async def test_the_output_named_probabilities_is_used(self, live):
         """Wherever it stands."""
         await live.serve(1, self.served("class_probs"))
         for answer in await predicted(live, ROWS):
             assert answer["probability"] == max(answer["probabilities"].values())
             assert answer["outputs"].keys() == {"attention"}
 
-    async def test_the_one_whose_largest_is_the_label_is_the_probabilities(self, live):
+    async def test_the_output_whose_maximum_is_the_label_is_used(self, live):
         """As recorded rows show it."""
         record = {f"feature_{i}": value for i, value in enumerate((0.0, 1.0, 2.0))}
         recorded = [{"record": record, "prediction": "c"}]
@@ -355,7 +355,7 @@ class TestSeveralOutputsThatAddUpToOne:
             assert answer["probability"] == max(answer["probabilities"].values())
             assert answer["outputs"].keys() == {"attention"}
 
-    async def test_otherwise_none_is(self, live):
+    async def test_equally_likely_outputs_are_not_used(self, live):
         """Both are told by their names, and `/model` says what would tell them apart."""
         await live.serve(1, self.served("scores"))
         for answer, row in zip(await predicted(live, ROWS), ROWS, strict=True):
@@ -422,7 +422,7 @@ class TestNetworks:
             ([SOFTMAX], ["a", "b", "c", "d"]),
         ],
     )
-    def test_class_labels_of_what_is_no_probabilities_are_refused(self, tmp_path, nodes, labels):
+    def test_class_labels_without_probabilities_are_refused(self, tmp_path, nodes, labels):
         """Margins, several labels, or another number of classes: not guessed."""
         with pytest.raises(LoadError, match="does not hold their probabilities") as caught:
             servable_of(tmp_path, network(*nodes, metadata={"class_labels": labels}))
@@ -464,7 +464,7 @@ class TestNetworks:
         answers = await predicted(live, ROWS)
         assert [answer["outputs"]["cube"] for answer in answers] == near(ROWS[:, :, None].tolist())
 
-    async def test_what_has_no_entry_for_each_row_is_left_out_and_said(self, live):
+    async def test_an_output_without_an_entry_per_row_is_omitted_with_its_reason(self, live):
         """A constant, a sum over all rows, a scalar."""
         nodes = [
             SOFTMAX, helper.make_node("Identity", ["table"], ["constant"]),
@@ -490,7 +490,7 @@ class TestNetworks:
             [{"type": "double", "name": "y1"}, {"type": "double", "name": "y2", "required": False}],
         ],
     )
-    def test_the_shape_that_counts_is_that_of_a_run(self, declared):
+    def test_the_observed_shape_replaces_the_declared_one(self, declared):
         """Exporters write one column where there are several targets; MLflow's signature has them all."""
         node = helper.make_node(
             "LinearRegressor", ["X"], ["y"], domain="ai.onnx.ml", targets=2,
@@ -500,7 +500,7 @@ class TestNetworks:
         assert servable.signature.results[0].shape == (None, 2)
         assert servable.answer([(1.0, 2.0, 3.0)])[0].prediction == [1.0, 2.0]
 
-    def test_what_a_run_contradicts_is_refused(self):
+    def test_class_labels_that_a_run_contradicts_are_refused(self):
         """Two columns, and three said."""
         declared = [{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 2]}}]
         with pytest.raises(LoadError, match="says 2 columns of output, the graph gives 3"):
@@ -570,7 +570,7 @@ async def test_rounding_is_clipped_on_every_door_and_more_is_refused(live, score
 
 
 @pytest.mark.parametrize("listed", [None, [0, 1], ["no", "yes"]])
-async def test_a_label_that_is_a_boolean_is_told_alike_everywhere(live, listed):
+async def test_a_boolean_label_is_the_same_in_every_protocol(live, listed):
     """`true`, not 1, beside a row that has no answer too; or the text that stands for it."""
     nodes = [
         helper.make_node("Softmax", ["X"], ["probabilities"], axis=1),

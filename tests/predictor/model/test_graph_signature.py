@@ -43,7 +43,7 @@ class TestOneTensor:
         """Two sources that agree are one."""
         assert names([port()], ["b", "a"], columns("b", "a")) == ["b", "a"]
 
-    def test_nobody_names_them(self):
+    def test_columns_without_names_are_numbered(self):
         """A graph without names gets numbered ones; a single column is called as its input."""
         assert names([port()], None, NOTHING) == ["feature_0", "feature_1"]
         assert names([port("age", shape=(None, 1))], None, NOTHING) == ["age"]
@@ -55,7 +55,7 @@ class TestOneTensor:
         assert names([port(shape=shape)], None, columns("a", "b", "c")) == ["a", "b", "c"]
         assert len(names([port(shape=shape)], None, MlflowSignature(width=4))) == 4
 
-    def test_nobody_says_how_wide_it_is(self):
+    def test_an_unknown_width_is_refused(self):
         """Guessing is refused, with what to do."""
         with pytest.raises(LoadError, match="log the model with a signature"):
             read_features([port(shape=(None, None))], None, NOTHING)
@@ -267,7 +267,7 @@ class TestMlflowSignature:
             ),
         ],
     )
-    def test_what_mlflow_writes_is_read(self, inputs, expected):
+    def test_signatures_of_mlflow_are_read(self, inputs, expected):
         """Columns, tensors with a name or without, several tensors, nothing at all."""
         signature = None if inputs is None else {"inputs": json.dumps(inputs)}
         assert MlflowSignature.read({"signature": signature}) == expected

@@ -64,7 +64,7 @@ def test_damaged_texts_are_refused_alike(value, data):
     "text",
     ["[1,]", "[,1]", '{"a":1,}', "{,}", "[1,2,3,4,5,6,7,8,9,]", "", "[1 2]", '{"a" 1}', "[1]x"],
 )
-def test_what_is_no_json_is_refused(text):
+def test_a_text_that_is_not_json_is_refused(text):
     """Also at the cuts between two pieces."""
     for read in (in_pieces, at_once):
         with pytest.raises(ValueError, match=r"[a-z]"):

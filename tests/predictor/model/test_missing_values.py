@@ -200,7 +200,7 @@ async def test_a_column_that_is_not_there(live):
         ('{"age": 1, "Dose": 2}', "Dose", "unknown feature"),
     ],
 )
-async def test_what_is_still_refused(live, body, field, message):
+async def test_other_values_are_refused(live, body, field, message):
     """By its name, alone and in a batch."""
     for path, text, place in (
         ("/predict", body, ""),
@@ -223,7 +223,7 @@ async def test_infinity_is_no_missing_value(live):
         assert (await live.client.post("/invocations", content=body)).status_code == 400
 
 
-async def test_it_is_said_everywhere(live):
+async def test_documents_list_the_optional_features(live):
     """OpenAPI, `/model` and the protocol's metadata."""
     schema = (await live.client.get("/openapi.json")).json()["components"]["schemas"]["Record"]
     assert schema["required"] == ["age"]
@@ -235,7 +235,7 @@ async def test_it_is_said_everywhere(live):
     assert metadata["parameters"] == {"may_be_missing": OPTIONAL}
 
 
-def test_who_says_what_may_be_missing(tmp_path):
+def test_mlflow_or_the_metadata_makes_a_feature_optional(tmp_path):
     """MLflow's signature as well as the metadata; but nothing is NaN where the graph takes no floats."""
     plain = converted(BOOSTED, 3, zipmap=False)
     assert servable_of(tmp_path, plain, COLUMNS).signature.may_be_missing == tuple(OPTIONAL)

@@ -117,7 +117,7 @@ def test_one_thing_that_is_named_twice():
         ("'<<'", "<<"), ("model.onnx", "model.onnx"),
     ],
 )  # fmt: skip
-def test_what_a_scalar_means(text, value):
+def test_scalars_are_converted(text, value):
     """Null, a truth, a short number; whatever else YAML would make of it is its text."""
     read = read_mlmodel(f"a: {text}\n".encode())["a"]
     assert (read, type(read)) == (value, type(value))

@@ -34,7 +34,7 @@ def test_the_place_in_the_source_is_dropped():
     )
 
 
-def test_what_has_no_place_is_whole():
+def test_a_message_without_a_source_place_is_unchanged():
     """A message that is short already."""
     gather = helper.make_node("Gather", ["X", "to"], ["y"], axis=1)
     said = one_line(failed_run(gather, {"to": np.array([1, 7])}))
@@ -43,7 +43,7 @@ def test_what_has_no_place_is_whole():
     )
 
 
-def test_what_is_too_long_keeps_both_ends():
+def test_a_long_message_keeps_both_ends():
     """The node, and the reason."""
     error = RuntimeError(f"while running node {'n' * 50_000} \n status: it is too short")
     said = one_line(error)

@@ -93,7 +93,7 @@ def test_profiles_that_contradict_the_features_are_refused(tmp_path, profiles, s
     assert said in refused(tmp_path, ours(feature_profiles=profiles))
 
 
-def test_numbers_for_what_is_no_number_are_refused(tmp_path):
+def test_ranges_of_booleans_and_strings_are_refused(tmp_path):
     """A yes or no has no median."""
     profiles = [{"name": name} for name in ("age", "smoker", "dose", "code")]
     profiles[1]["median"] = 1.0

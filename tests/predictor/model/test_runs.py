@@ -122,7 +122,7 @@ async def test_a_batch_with_such_a_record_is_refused(servable):
     assert len(timed_out) == 1
 
 
-async def test_a_call_that_cannot_be_stopped_is_told(servable_of):
+async def test_a_stuck_call_is_reported(servable_of):
     """On the event loop: then whoever watches ends the process."""
     stuck = threading.Event()
     servable = servable_of(one_long_node(), WatchedRuns(1, stuck.set, 0.5))

@@ -68,7 +68,7 @@ def test_a_warning_names_the_feature_the_value_and_the_range():
     }  # fmt: skip
 
 
-def test_the_value_that_the_training_data_had_is_within():
+def test_a_training_value_has_no_warning():
     """6.981 and 28.11 are no float32: what is fed is what is compared."""
     assert RANGES.outside(packed((6.981, 0, 200), (28.11, 0, 200))) == {}
     beyond = RANGES.outside(packed((above(28.11), 0, 200)))
@@ -123,7 +123,7 @@ def test_columns_of_several_types():
 
 
 @given(st.tuples(singles, singles).map(sorted), singles, st.sampled_from([-1e-9, 0.0, 1e-9]))
-def test_a_decoder_lets_pass_at_once_what_is_within_and_nothing_else(range_, value, moved):
+def test_a_decoder_accepts_exactly_the_values_in_range(range_, value, moved):
     """It sees the float64 that was sent, and decides as if it were the float32 that is fed."""
     profile = FeatureProfile("radius", minimum=range_[0], maximum=range_[1])
     for sent in (value, *range_, *map(math.nextafter, range_, (-math.inf, math.inf))):
@@ -161,7 +161,7 @@ def agree(profile, sent):
     assert in_range in (None, rows)
 
 
-def test_what_a_decoder_cannot_tell_it_does_not_say():
+def test_a_decoder_rejects_values_outside_and_invalid_records():
     """A fault, a name given twice, a value outside: each is for `records` to find out."""
     signature, _ = of_floats(RADIUS, AREA)
     decoder = RowDecoder(

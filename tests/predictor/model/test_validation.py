@@ -78,7 +78,7 @@ NAMES = Fields(
         ([1, 2], "/invocations"),
     ],
 )
-def test_one_sentence_says_what_was_probably_meant(record, hint):
+def test_a_hint_names_the_probable_mistake(record, hint):
     """Beside the faults, each of which has its field."""
     assert hint in refused(json.dumps(record).encode(), NAMES).hint
 
@@ -87,7 +87,7 @@ def test_one_sentence_says_what_was_probably_meant(record, hint):
     "record",
     [{"mean_radius": 1}, {"mean_radius": 1, "worst-area": 1, "mean radius": 1}, {"x": 1}, 5],
 )
-def test_nothing_is_guessed(record):
+def test_unrelated_names_have_no_hint(record):
     """A name that is given is not misspelt; a number is no list."""
     assert refused(json.dumps(record).encode(), NAMES).hint == ""
 

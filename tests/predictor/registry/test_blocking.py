@@ -17,7 +17,7 @@ def hangs():
     ends.set()
 
 
-async def test_what_it_returns_and_raises():
+async def test_results_and_errors_are_passed_on():
     """As if it were called here."""
     blocking = Blocking("readings", 1)
     assert await blocking.run(divmod, 7, 2) == (3, 1)
@@ -25,7 +25,7 @@ async def test_what_it_returns_and_raises():
         await blocking.run(divmod, 7, 0)
 
 
-async def test_one_that_hangs_holds_up_no_other(hangs):
+async def test_a_hanging_call_does_not_block_the_others(hangs):
     """Each has a thread of its own."""
     blocking = Blocking("readings", 3)
     stuck = [asyncio.create_task(blocking.run(hangs)) for _ in range(2)]
@@ -36,7 +36,7 @@ async def test_one_that_hangs_holds_up_no_other(hangs):
         each.cancel()
 
 
-async def test_those_that_were_given_up_are_counted_until_they_end(hangs):
+async def test_abandoned_calls_count_until_they_end(hangs):
     """A store that hangs does not cost a thread for each try; the reason says so."""
     blocking = Blocking("readings", 2)
     for _ in range(2):

@@ -43,7 +43,7 @@ def place(tmp_path):
     return of
 
 
-def test_what_was_verified_is_found(cache, files, place):
+def test_a_verified_version_is_found(cache, files, place):
     """With every file where it was, by the digest of its content."""
     fetched = files()
     cache.remember(A, fetched)
@@ -166,7 +166,7 @@ def test_old_artifacts_are_pruned(cache, tmp_path, files, place):
     assert cache.find(version(4)) is not None
 
 
-def test_what_a_crash_left_is_pruned_after_a_day(cache, files, tmp_path):
+def test_unfinished_writes_are_pruned_after_a_day(cache, files, tmp_path):
     """A write that goes on elsewhere is not disturbed."""
     cache.remember(A, files())
     old = tmp_path / "cache" / "artifacts" / ".writing-old"
@@ -296,7 +296,7 @@ def test_a_folder_that_is_not_our_own_is_left_alone(cache, files, tmp_path, fold
     assert sorted(path.name for path in elsewhere.rglob("*")) == before
 
 
-def test_what_is_pruned_is_in_its_own_folders(cache, files, tmp_path):
+def test_only_the_caches_own_folders_are_pruned(cache, files, tmp_path):
     """A link beside them is not followed, nor one among the artifacts."""
     cache.remember(A, files())
     elsewhere = tmp_path / "elsewhere"

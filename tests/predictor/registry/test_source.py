@@ -86,7 +86,7 @@ async def test_a_version_in_the_real_registry(mlflow_server, registered, source_
 
 
 @pytest.mark.parametrize("signed", ["no signature", "an array", "a named array", "a data frame"])
-async def test_what_mlflow_itself_logs(tracked, source_of, signed):
+async def test_models_logged_by_mlflow_are_served(tracked, source_of, signed):
     """`mlflow.onnx.log_model` with any signature or none, and nothing else, is enough to serve."""
     rows = np.array([[1.0, 2.0]], np.float32)
     inputs = {

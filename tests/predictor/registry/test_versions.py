@@ -165,7 +165,7 @@ NO_ALIAS = {
         (b"", RegistryUnreachable),
     ],
 )  # fmt: skip
-async def test_what_is_no_answer_is_an_error(uri, reply, kind):
+async def test_an_invalid_response_is_an_error(uri, reply, kind):
     """Never None: a proxy's page must not stop the service."""
     async with raw_server(reply) as address:
         with pytest.raises(RegistryError) as caught:
@@ -220,7 +220,7 @@ async def test_an_answer_that_is_too_large():
             await ask(address, STAGE)
 
 
-async def test_nobody_listens():
+async def test_a_closed_port_is_an_error():
     """The address is in the error."""
     async with raw_server(b"") as address:
         pass
