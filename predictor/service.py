@@ -18,6 +18,7 @@ from predictor.access import Access
 from predictor.events import Event, Observe
 from predictor.http import problems, server
 from predictor.http.fast_lane import FastLane
+from predictor.http.inference_routes import InferenceRoutes, add_route
 from predictor.http.middleware import (
     App,
     CorsMiddleware,
@@ -88,6 +89,7 @@ class Service:
     reconciler: Reconciler
     poller: Poller
     batcher: Batcher
+    inference: InferenceRoutes
     access: Access
     tracer: Tracer
     deliveries: Deliveries | None  # None without a webhook secret
@@ -129,7 +131,8 @@ def compose(
         tracer=tracer,
     )
     access = Access.of(settings, observe)
-    lane = _fast_lane(settings, batcher, metrics, access)
+    inference = _inference_routes(settings)
+    lane = _fast_lane(settings, inference, batcher, metrics, access)
     if lane:
         observers.append(lane.observe)
     return Service(
@@ -141,6 +144,7 @@ def compose(
         reconciler=reconciler,
         poller=Poller(reconciler.reconcile, settings.poll_seconds, worker.schedule),
         batcher=batcher,
+        inference=inference,
         access=access,
         tracer=tracer,
         deliveries=_deliveries(settings, model_name),
@@ -192,13 +196,24 @@ def _reconciler(
     )
 
 
+def _inference_routes(settings: Settings) -> InferenceRoutes:
+    """The routes of all inference protocols, which the fast lane and FastAPI share."""
+    return InferenceRoutes(
+        [
+            *predict.inference_routes(settings),
+            *open_inference.inference_routes(settings),
+            *mlflow_scoring.inference_routes(settings),
+        ]
+    )
+
+
 def _fast_lane(
-    settings: Settings, batcher: Batcher, metrics: Metrics, access: Access
+    settings: Settings, inference: InferenceRoutes, batcher: Batcher, metrics: Metrics, access: Access
 ) -> FastLane | None:
     # Spans begin and end in the ASGI application, which the fast lane does not call.
     if not settings.fast_lane or settings.traces_exporter != "none":
         return None
-    return FastLane(batcher, metrics, access, settings)
+    return FastLane(inference, batcher, metrics, access, settings)
 
 
 def _deliveries(settings: Settings, model_name: str) -> Deliveries | None:
@@ -229,10 +244,11 @@ def create_api(service: Service) -> FastAPI:
         redirect_slashes=False,
         dependencies=[Depends(guard(access))] if access.has_keys else [],
     )
-    api.include_router(predict.routes(batcher, settings))
+    for route in service.inference:
+        add_route(api, route, batcher, settings.max_body_bytes)
     api.include_router(explain.routes(batcher, settings))
-    api.include_router(open_inference.routes(batcher, reconciler, settings))
-    api.include_router(mlflow_scoring.routes(batcher, reconciler, settings))
+    api.include_router(open_inference.routes(reconciler, settings))
+    api.include_router(mlflow_scoring.routes(reconciler))
     api.include_router(model.routes(reconciler, settings))
     api.include_router(health.routes(reconciler, service.exposition))
     api.include_router(events.routes(service.journal, access, reconciler, settings))

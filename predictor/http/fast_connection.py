@@ -1,11 +1,11 @@
-"""The fast lane: `POST /predict` answered without ASGI, where a request is plain.
+"""The fast lane: inference without ASGI, where a request is plain.
 
 A request is plain if nothing else is under way on its connection and no header field changes its
 meaning. Its head is not parsed but looked up: equal bytes mean equal requests. The request id, which
 differs each time, is cut out before. The body joins the batch of this tick, as every body does, and
 the response has the same bytes as the one of the ASGI route. All else goes to `Connection`, unchanged:
-another method, path, query or version of HTTP, a head that `FastLane` does not call plain, a large
-body, a pipelined request, a client that does not read its responses, a full queue.
+another method, path or version of HTTP, a head that `FastLane` does not call plain, a pipelined
+request, a client that does not read its responses.
 
 Promises of `Connection`, and where they are kept here:
 
@@ -23,11 +23,10 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from predictor.errors import Overloaded
 from predictor.http.connection import Connection
-from predictor.http.fast_lane import END, PLAIN, FastLane
+from predictor.http.fast_lane import END, POST, FastLane, PlainHead
 from predictor.http.limits import Limits
-from predictor.inference.compute import Result
+from predictor.inference.protocol import Result
 
 
 class FastConnection(Connection):
@@ -39,10 +38,13 @@ class FastConnection(Connection):
         super().__init__(limits, refused, **uvicorn)
         self._lane = lane
         self._free = False  # nothing is under way: the next request may be plain
-        self._partial = b""  # a plain request whose body is not complete
+        self._partial = bytearray()  # a plain request whose body is not complete
         self._pending = False  # a plain request waits for its result
         self._interrupted = False  # and other work waits for it
-        self._head, self._length, self._size = b"", 0, -1  # of the last plain request
+        # The latest plain request: its head, parsed; the head's bytes (b"" for one that may hold a key);
+        # and the size of the whole request in bytes.
+        self._plain: Any = None
+        self._head, self._size = b"", -1
         self._request_id = b""
         self._started = 0.0  # perf_counter() when the request came
         self._idle_since = 0.0
@@ -56,25 +58,26 @@ class FastConnection(Connection):
         """Take a plain request; give all else to `Connection`."""
         if self._free:
             if self._partial:
-                data = self._partial + data
-            if len(data) == self._size and data.startswith(self._head):  # the same head as before
-                body, length = data[len(self._head) :], self._length
-            else:
-                body, length = self._look_up(data)
-            if length and len(body) == length:
-                try:
-                    self._lane.submit(body, self._reply)
-                except Overloaded:
-                    pass  # `Connection` answers 503
-                else:
-                    self._take()
+                self._partial += data
+                if len(self._partial) < self._size:
                     return
-            if len(body) < length:
-                self._await_body(data)
-                return
+                data = bytes(self._partial)
+            if self._head and len(data) == self._size and data.startswith(self._head):
+                # The same head as before.
+                body, plain = data[len(self._head) :], self._plain
+            else:
+                body, plain = self._look_up(data)
+            if plain is not None:
+                if len(body) == plain.length:
+                    self._take()
+                    self._lane.submit(plain.protocol, body, self._reply)
+                    return
+                if len(body) < plain.length:
+                    self._await_body(data)
+                    return
             self._free = False
             if self._partial:
-                self._partial = b""
+                self._partial = bytearray()
                 self._arrival.clear()
         elif self._pending:
             self._interrupt()
@@ -84,29 +87,28 @@ class FastConnection(Connection):
             return
         super().data_received(data)
 
-    def _look_up(self, data: bytes) -> tuple[bytes, int]:
-        """The part of the body that is here, and its full length; 0 if the request is not plain."""
-        if not data.startswith(PLAIN):
-            return b"", 0
+    def _look_up(self, data: bytes) -> tuple[bytes, PlainHead | None]:
+        """The part of the body that is here, and the head; None if the request is not plain."""
+        if not data.startswith(POST):
+            return b"", None
         head, end, body = data.partition(END)
         # Half a head may look complete: cut within its Content-Length.
         if not end:
-            return body, 0
-        length, request_id = self._lane.lengths.get(head, 0), b""
-        if not length:
-            length, request_id = self._lane.read(head, self.limits)
-        if length:
-            self._request_id = request_id
-            if not self._lane.holds_keys:
-                self._head, self._length = head + end, length
-                self._size = len(self._head) + length
-        return body, length
+            return body, None
+        plain, request_id = self._lane.heads.get(head), b""
+        if plain is None:
+            plain, request_id = self._lane.read(head, self.limits)
+        if plain is not None:
+            self._plain, self._request_id = plain, request_id
+            self._head = b"" if self._lane.holds_keys else head + end
+            self._size = len(head) + len(end) + plain.length
+        return body, plain
 
     def _take(self) -> None:
         self._free = False
         self._pending = True
         if self._partial:
-            self._partial = b""
+            self._partial = bytearray()
             self._arrival.clear()
         else:
             self._started = perf_counter()
@@ -119,7 +121,7 @@ class FastConnection(Connection):
             self._started = perf_counter()
             self._arrival.clear()
             self._arrival.set(self, self.limits.body_seconds, self._late_body)
-        self._partial = data
+            self._partial += data
 
     def _late_body(self) -> None:
         self._interrupt()
@@ -128,7 +130,7 @@ class FastConnection(Connection):
     def _reply(self, result: Result) -> None:
         state = self.server_state
         response = self._lane.response(
-            result, state.default_headers, self._started, self._request_id
+            self._plain, result, state.default_headers, self._started, self._request_id
         )
         self._pending = False
         if self._interrupted:
@@ -155,7 +157,7 @@ class FastConnection(Connection):
         """
         self._free = False
         if self._partial:
-            data, self._partial = self._partial, b""
+            data, self._partial = bytes(self._partial), bytearray()
             self._arrival.clear()
             super().data_received(data)
         if self._pending and not self._interrupted:
@@ -208,7 +210,7 @@ class FastConnection(Connection):
 
     def arriving(self) -> bool:
         """Whether a request has begun and is not answered or handed on."""
-        return self._pending or self._partial != b"" or super().arriving()
+        return self._pending or bool(self._partial) or super().arriving()
 
     def _is_free(self) -> bool:
         return not (

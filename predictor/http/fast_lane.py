@@ -1,23 +1,29 @@
-"""FastLane: which heads are plain, and the responses to plain requests; shared by all connections."""
+"""FastLane: which heads are plain, and the responses to plain requests; shared by all connections.
+
+Every route of inference has it. A head is plain if no header field changes the meaning of the request.
+"""
 
 import asyncio
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import httptools
 from structlog.contextvars import bound_contextvars
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from predictor.access import Access
-from predictor.errors import UnsupportedMedia
+from predictor.errors import RequestError
 from predictor.events import Event, KeysRead
 from predictor.http import problems
-from predictor.http.body import check_json
+from predictor.http.inference_routes import InferenceRoutes
 from predictor.http.limits import Limits, Refused, check_head
+from predictor.http.problems import ErrorFormat
 from predictor.http.request_id import (
     HEADER,
     ID,
@@ -27,13 +33,12 @@ from predictor.http.request_id import (
     new_id,
     received_id,
 )
-from predictor.inference.batcher import LARGE, Batcher
-from predictor.inference.compute import Result
+from predictor.inference.batcher import Batcher
+from predictor.inference.protocol import InferenceProtocol, Reply, Result
 from predictor.settings import Settings
 
 END = b"\r\n\r\n"
-PLAIN = b"POST /predict HTTP/1.1\r\n"
-_PATH = "/predict"
+POST = b"POST /"
 _MAX_HEAD = 4096  # bytes of a remembered head
 _MAX_HEADS = 512
 # Lines that differ in each request and do not change its meaning. A match is a whole line: the lines
@@ -63,103 +68,145 @@ class RequestObserver(Protocol):
         """Several requests were answered, each in its seconds."""
 
 
+class Endpoint:
+    """The successful responses of one route that are not counted yet: when each request began."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.began: list[float] = []
+
+
+@dataclass(frozen=True, slots=True)
+class PlainHead:
+    """A plain head without its varying lines: the length of the body in bytes, and where it goes."""
+
+    length: int
+    protocol: InferenceProtocol
+    endpoint: Endpoint
+    error_format: ErrorFormat | None
+
+
 class FastLane:
     """The fast lane of one process."""
 
     def __init__(
-        self, batcher: Batcher, observer: RequestObserver, access: Access, settings: Settings
-    ) -> None:
+        self, routes: InferenceRoutes, batcher: Batcher, observer: RequestObserver, access: Access,
+        settings: Settings,
+    ) -> None:  # fmt: skip
+        self._routes = routes
+        self._endpoints = {each.path: Endpoint(each.path) for each in routes}
         self._access = access
         # The response to a page of another origin has CORS header fields.
         self._special = _SPECIAL | ({b"origin"} if settings.cors_origins else set())
-        self.holds_keys = access.guards(_PATH)
+        self.holds_keys = any(access.guards(each.path) for each in routes)
         """Whether heads have API keys: connections must not compare them, which takes time by the key."""
         self.submit = batcher.submit
         self._observer = observer
-        self._largest = min(settings.max_body_bytes, LARGE)
-        self.lengths: dict[bytes, int] = {}
-        """The length of the body in bytes, by plain head without its varying lines."""
-        self._began: list[float] = []
+        self._max_body_bytes = settings.max_body_bytes
+        self.heads: dict[bytes, PlainHead] = {}
+        """Plain heads by their bytes without the varying lines."""
+        self._to_count: list[Endpoint] = []
         self._server_headers: Headers | None = None
         self._start = b""
 
-    def read(self, head: bytes, limits: Limits) -> tuple[int, bytes]:
-        """The length of the body, and the client's request id, of a head that begins with PLAIN.
+    def read(self, head: bytes, limits: Limits) -> tuple[PlainHead | None, bytes]:
+        """The head that begins with POST, and the client's request id, b"" for none.
 
-        0 for a head that is not plain, and b"" for no id.
+        None for a head that is not plain.
         """
         # Every field may take a byte more than it does here.
         if len(head) > min(_MAX_HEAD, limits.header_bytes - limits.headers):
-            return 0, b""
+            return None, b""
         parts = _VARYING.split(head)
         if len(parts) > 1 + 3 * _MAX_VARYING:
-            return 0, b""
+            return None, b""
         rest = b"".join(parts[::3])
-        length = self.lengths.get(rest) or self._learn(rest, limits)
+        plain = self.heads.get(rest) or self._learn(rest, limits)
         ids, parents = parts[1::3], parts[2::3]
-        return length, received_id([*filter(None, ids)], [*filter(None, parents)])
+        return plain, received_id([*filter(None, ids)], [*filter(None, parents)])
 
-    def _learn(self, head: bytes, limits: Limits) -> int:
-        found = _fields(head, limits)
-        if found is None or found.keys() & self._special:
-            return 0
-        if not self._access.allows(_PATH, [*found.items()]):
-            return 0
+    def _learn(self, head: bytes, limits: Limits) -> PlainHead | None:
+        found = _parse(head, limits)
+        if found is None or found.fields.keys() & self._special:
+            return None
+        length = int(found.fields.get(b"content-length", b"0"))
+        if not 0 < length <= self._max_body_bytes:
+            return None
+        fields = [*found.fields.items()]
         try:
-            check_json(found.get(b"content-type", b"").decode("latin-1"), None)
-        except UnsupportedMedia:
-            return 0
-        length = int(found.get(b"content-length", b"0"))
-        if not 0 < length <= self._largest:
-            return 0
-        if len(self.lengths) >= _MAX_HEADS:
-            self.lengths.clear()
-        self.lengths[head] = length
-        return length
+            match = self._routes.find(found.target.path, found.target.query or b"", fields)
+        except RequestError:
+            return None  # the ASGI route raises it again
+        if match is None:
+            return None
+        route, protocol = match
+        if not self._access.allows(route.path, fields):
+            return None
+        if len(self.heads) >= _MAX_HEADS:
+            self.heads.clear()
+        plain = PlainHead(length, protocol, self._endpoints[route.path], route.error_format)
+        self.heads[head] = plain
+        return plain
 
     def observe(self, event: Event) -> None:
         """Forget all heads when the keys change: a head may have a key that is no longer valid."""
         if isinstance(event, KeysRead):
-            self.lengths.clear()
+            self.heads.clear()
 
     def response(
-        self, result: Result, server_headers: Headers, began: float, request_id: bytes
-    ) -> bytes:
+        self, head: PlainHead, result: Result, server_headers: Headers, began: float, request_id: bytes
+    ) -> bytes:  # fmt: skip
         """The bytes of a response, which is counted.
 
         The request came at `began` by `perf_counter()`; `request_id` is b"" if it has none.
         """
         if isinstance(result, Exception):
-            return self._problem(result, server_headers, began, request_id or new_id())
-        if not self._began:
-            asyncio.get_running_loop().call_soon(self._count)
-        self._began.append(began)
+            return self._problem(head, result, server_headers, began, request_id or new_id())
+        endpoint = head.endpoint
+        if not endpoint.began:
+            if not self._to_count:
+                asyncio.get_running_loop().call_soon(self._count)
+            self._to_count.append(endpoint)
+        endpoint.began.append(began)
         if server_headers is not self._server_headers:  # a new list each second, for the date
             self._server_headers = server_headers
             self._start = b"%b%b: " % (_head(HTTPStatus.OK, server_headers), HEADER)
+        if isinstance(result, Reply):
+            return b"%b%b\r\ncache-control: no-store\r\n%bcontent-length: %d\r\ncontent-type: %b\r\n\r\n%b" % (
+                self._start, request_id or new_id(), _lines(result.headers), len(result.body),
+                result.media_type.encode(), result.body,
+            )  # fmt: skip
         return b"%b%b\r\ncache-control: no-store\r\ncontent-length: %d\r\ncontent-type: application/json\r\n\r\n%b" % (
             self._start, request_id or new_id(), len(result), result,
         )  # fmt: skip
 
     def _problem(
-        self, error: Exception, server_headers: Headers, began: float, request_id: bytes
-    ) -> bytes:
-        """The bytes of a response with a problem document."""
+        self, head: PlainHead, error: Exception, server_headers: Headers, began: float, request_id: bytes
+    ) -> bytes:  # fmt: skip
+        """The bytes of a response with an error."""
+        path = head.endpoint.path
         # The log context may be the one of another request in this tick.
         with bound_contextvars(request_id=request_id.decode()):
-            problem = problems.error_response(error, _PATH)
+            problem = problems.error_response(error, path, head.error_format)
             if problem.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
                 _log.error("Exception in the fast lane", exc_info=error)
-        self._observer.answered(_PATH, problem.status_code, perf_counter() - began)
+        self._observer.answered(path, problem.status_code, perf_counter() - began)
         headers = [*server_headers, (HEADER, request_id), *problem.raw_headers]
-        head = _head(problem.status_code, headers)
-        return b"%b\r\n%b" % (head, bytes(problem.body))
+        return b"%b\r\n%b" % (_head(problem.status_code, headers), bytes(problem.body))
 
     def _count(self) -> None:
         """Count the successful responses of a tick."""
-        began, self._began = self._began, []
+        endpoints, self._to_count = self._to_count, []
         now = perf_counter()
-        self._observer.answered_all(_PATH, HTTPStatus.OK, [now - each for each in began])
+        for endpoint in endpoints:
+            began, endpoint.began = endpoint.began, []
+            seconds = [now - each for each in began]
+            self._observer.answered_all(endpoint.path, HTTPStatus.OK, seconds)
+
+
+@lru_cache(maxsize=256)
+def _lines(headers: tuple[tuple[str, str], ...]) -> bytes:
+    return "".join(f"{name.lower()}: {value}\r\n" for name, value in headers).encode("latin-1")
 
 
 def _head(code: int, headers: Headers) -> bytes:
@@ -171,34 +218,46 @@ class _Head:
     """The parts of one head, as the parser finds them."""
 
     def __init__(self) -> None:
-        self.url = b""
-        self.fields: list[tuple[bytes, bytes]] = []
+        self._url = b""
+        self._fields: list[tuple[bytes, bytes]] = []
         self.complete = False
 
     def on_url(self, url: bytes) -> None:
-        self.url += url
+        self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name.lower(), value))
+        self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self.complete = True
 
+    def check(self, limits: Limits) -> bool:
+        """Whether the head is plain, but for the meaning of its fields. Raises Refused."""
+        check_head("1.1", b"POST", self._url, self._fields, limits)
+        repeated = len(self.fields) < len(self._fields)
+        connection = self.fields.get(b"connection", b"keep-alive").lower()
+        # With the varying lines, there must not be too many.
+        too_many = len(self.fields) + _MAX_VARYING > limits.headers
+        return self.complete and not (repeated or too_many or connection != b"keep-alive")
 
-def _fields(head: bytes, limits: Limits) -> dict[bytes, bytes] | None:
-    """The fields of a head, by name in lower case; None if it is not plain, as with a repeated field."""
+    @cached_property
+    def fields(self) -> dict[bytes, bytes]:
+        """The header fields, by name in lower case."""
+        return dict(self._fields)
+
+    @cached_property
+    def target(self) -> Any:
+        """The target's parts."""
+        return httptools.parse_url(self._url)
+
+
+def _parse(head: bytes, limits: Limits) -> _Head | None:
+    """Parse a head; None if it is not plain, as with a repeated field."""
     found = _Head()
     parser = httptools.HttpRequestParser(found)
     try:
         parser.feed_data(head + END)
-        check_head("1.1", b"POST", found.url, found.fields, limits)
+        plain = parser.get_http_version() == "1.1" and found.check(limits)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, Refused):
         return None
-    fields = dict(found.fields)
-    repeated = len(fields) < len(found.fields)
-    connection = fields.get(b"connection", b"keep-alive").lower()
-    # With the varying lines, there must not be too many.
-    too_many = len(fields) + _MAX_VARYING > limits.headers
-    if repeated or too_many or connection != b"keep-alive" or not found.complete:
-        return None
-    return fields
+    return found if plain else None

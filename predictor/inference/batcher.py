@@ -2,26 +2,25 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
-from predictor.errors import InferenceTimeout, Overloaded
+from predictor.errors import InferenceTimeout, Overloaded, PredictorError
 from predictor.inference.compute import (
     Computed,
-    Result,
-    RowRequest,
     Work,
+    compute_one,
     compute_tick,
-    predict_many,
-    predict_one,
+    read_and_compute,
+    read_tick,
     run_in_calls,
 )
+from predictor.inference.protocol import InferenceProtocol, Read, Result
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
-from predictor.model.signature import Row
 from predictor.traces.tracer import TRACES_OFF, Span, Tracer
 
 T = TypeVar("T")
@@ -63,10 +62,11 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-Reply = Callable[[Result], None]
+Callback = Callable[[Result], None]
 
 LARGE = 16_384
-"""Bytes of a record's body that are read on the loop; larger ones are read in a thread."""
+"""Bytes of a body that are read on the loop; larger ones are read in a thread."""
+_MAX_BYTES = 4 * LARGE  # of all bodies that one tick reads on the loop
 
 
 class BatchObserver(Protocol):
@@ -76,11 +76,34 @@ class BatchObserver(Protocol):
         """One ONNX Runtime call ended: its answers in order, and its seconds."""
 
 
-class Batcher:
-    """Takes request bodies and gives response bodies; each names the version that computed it.
+class _Queue:
+    """Requests that wait for their tick, as columns; `size` is that of their bodies in bytes."""
 
-    Other protocols submit a `RowRequest`, which is computed with all others of the tick, or give
-    `compute` their work on many rows, which is done in a thread.
+    def __init__(self) -> None:
+        self.protocols: list[InferenceProtocol] = []
+        self.bodies: list[Any] = []
+        self.callbacks: list[Callback] = []
+        self.size = 0
+
+    def append(self, protocol: InferenceProtocol, body: Any, callback: Callback) -> None:
+        self.protocols.append(protocol)
+        self.bodies.append(body)
+        self.callbacks.append(callback)
+        self.size += len(body)
+
+    def extend(self, requests: Iterable[tuple[InferenceProtocol, Any, Callback]]) -> None:
+        for request in requests:
+            self.append(*request)
+
+    def requests(self) -> Iterator[tuple[InferenceProtocol, Any, Callback]]:
+        return zip(self.protocols, self.bodies, self.callbacks, strict=True)
+
+
+class Batcher:
+    """Takes the bodies of requests and gives their results; one version computes each of them.
+
+    Small requests are computed in the tick in which they came, in one call for all protocols; as many as
+    the event loop can afford. Larger ones are computed in threads.
     """
 
     def __init__(
@@ -95,7 +118,7 @@ class Batcher:
     ) -> None:
         """`serving` gives the serving servable, or raises NothingServing.
 
-        At most `max_rows` wait for their tick, and `max_batches` wait for a thread or run in one.
+        At most `max_rows` wait for their tick, and `max_batches` large requests for a thread or its end.
         `timed_out` is called on the event loop for each call that was stopped at its time limit.
         """
         self._serving = serving
@@ -103,84 +126,79 @@ class Batcher:
         self._max_rows = max_rows
         self._timed_out = timed_out
         self._tracer = tracer
-        self._alone: WeakSet[Servable] = WeakSet()
-        self._any_alone = False  # a look into a WeakSet takes time, and it is nearly always empty
-        self._waiting: list[bytes | RowRequest] = []
-        self._replies: list[Reply] = []
-        self._slow = Threads("rows")
-        self._batches = Threads("batch", max_batches)
+        self._stopped: WeakSet[Servable] = WeakSet()  # a call was stopped: each row runs alone
+        self._any_stopped = False  # a look into a WeakSet takes time, and it is nearly always empty
+        self._queue = _Queue()
+        self._row_threads = Threads("rows")
+        self._batch_threads = Threads("batch", max_batches)
 
-    def submit(self, request: bytes | RowRequest, reply: Reply) -> None:
-        """Compute one record of at most `LARGE` bytes in the next tick, and call `reply` once with its result.
-
-        Raises Overloaded; then `reply` is not called.
-        """
-        waiting = self._waiting
+    def submit(self, protocol: InferenceProtocol, body: Any, callback: Callback) -> None:
+        """Compute one request, in the next tick if it is small, and call `callback` once with the result."""
+        if len(body) > LARGE:
+            self._submit_large(protocol, body, callback)
+            return
+        queue = self._queue
+        waiting = len(queue.bodies)
         if not waiting:
             asyncio.get_running_loop().call_soon(self._flush)
-        elif len(waiting) >= self._max_rows:
-            raise Overloaded(len(waiting), "records")
-        waiting.append(request)
-        self._replies.append(reply)
+        elif waiting >= self._max_rows:
+            asyncio.get_running_loop().call_soon(callback, Overloaded(waiting, "records"))
+            return
+        queue.append(protocol, body, callback)
 
-    async def predict(self, body: bytes) -> bytes:
-        """Predict one record. Raises RequestError, NothingServing or Overloaded."""
+    async def infer(self, protocol: InferenceProtocol, body: Any) -> Result:
+        """The result of one request. Raises RequestError, NothingServing or Overloaded."""
         with self._tracer.span("predict", server=True) as span:
-            if len(body) > LARGE:
-                response = await self._in_thread(partial(predict_one, body), span)
-            else:
-                response = await self._in_tick(body)
-            span.set_response(response)
-            return response
+            future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+            protocol = _Traced(protocol, span) if span.records else protocol
+            self.submit(protocol, body, partial(_settle, future))
+            return await future
 
-    async def predict_batch(self, body: bytes, *, warn: bool = False) -> bytes:
-        """Predict `{"instances": [record, …]}`, all on one servable; with warnings if requested.
-
-        Raises RequestError, which names the row, NothingServing or Overloaded.
-        """
-        with self._tracer.span("predict", server=True) as span:
-            response = await self._in_thread(partial(predict_many, body, warn=warn), span)
-            span.set_response(response)
-            return response
-
-    async def predict_row(self, request: RowRequest) -> Result:
-        """What `request.response` returned. Raises RequestError, NothingServing or Overloaded."""
-        with self._tracer.span("predict", server=True) as span:
-            span.set(rows=1)
-            return await self._in_tick(_Traced(request, span) if span.records else request)
-
-    async def compute(self, work: Work[T], *, yields: bool = False) -> T:
+    async def compute(self, work: Work[T], *, low_priority: bool = False) -> T:
         """Call `work` in a thread with the serving servable; return what it returned.
 
-        Work that `yields` takes at most half of the places, and leaves the others to other work.
+        Work of low priority takes at most half of the places, and leaves the others to other work.
         Raises what `work` raises, NothingServing or Overloaded.
         """
         with self._tracer.span("predict", server=True) as span:
-            return await self._in_thread(work, span, yields=yields)
+            servable = self._serving()
+            span.set_version(servable.model_version)
+            try:
+                return await self._in_thread(servable, work, low_priority=low_priority)
+            except InferenceTimeout:
+                self._timed_out(servable)
+                raise
 
-    async def _in_tick(self, request: bytes | RowRequest) -> Result:
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self.submit(request, partial(_settle, future))
-        return await future
+    def _submit_large(self, protocol: InferenceProtocol, body: Any, callback: Callback) -> None:
+        """Compute one request in a thread, from its body to its result."""
 
-    async def _in_thread(self, work: Work[T], span: Span, *, yields: bool = False) -> T:
-        """Decode, run and encode in a thread: a thousand rows must not delay single rows."""
-        servable = self._serving()
-        span.set_version(servable.model_version)
-        if self._batches.free <= (self._batches.max_used // 2 if yields else 0):
-            raise Overloaded(self._batches.used, "batches")
+        def ended(future: "asyncio.Future[Result]") -> None:
+            error = future.exception()
+            if isinstance(error, InferenceTimeout):
+                self._timed_out(servable)
+            callback(error or future.result())
+
+        try:
+            servable = self._serving()
+            future = self._in_thread(servable, partial(compute_one, protocol, body))
+        except PredictorError as error:
+            asyncio.get_running_loop().call_soon(callback, error)
+        else:
+            future.add_done_callback(ended)
+
+    def _in_thread(
+        self, servable: Servable, work: Work[T], *, low_priority: bool = False
+    ) -> "asyncio.Future[T]":
+        """Start work in a thread: a thousand rows must not delay single rows. Raises Overloaded."""
+        threads = self._batch_threads
+        if threads.free <= (threads.max_used // 2 if low_priority else 0):
+            raise Overloaded(threads.used, "batches")
         on_loop = asyncio.get_running_loop().call_soon_threadsafe
 
         def count(answers: Answers, seconds: float) -> None:
             on_loop(self._observer.ran, servable, answers, seconds)
 
-        try:
-            return await self._batches.submit(
-                partial(work, servable, partial(run_in_calls, servable, count))
-            )
-        except InferenceTimeout:
-            self._timed_out(servable)
-            raise
+        return threads.submit(partial(work, servable, partial(run_in_calls, servable, count)))
 
     def _flush(self) -> None:
         """Compute the waiting requests on one servable: on the loop as many as it can afford, else in threads."""
@@ -188,70 +206,90 @@ class Batcher:
             servable = self._serving()
             max_rows = servable.rows_on_loop
         except Exception as error:  # noqa: BLE001  every request needs a result
-            for reply in self._take(len(self._waiting))[1]:
-                reply(error)
+            queue, self._queue = self._queue, _Queue()
+            for callback in queue.callbacks:
+                callback(error)
             return
-        if not max_rows or (self._any_alone and servable in self._alone):
+        if not max_rows or self._runs_alone(servable):
             self._flush_aside(servable)
             return
-        requests, replies = self._take(max_rows)
-        if self._waiting:
+        queue = self._take(max_rows)
+        if self._queue.bodies:
             asyncio.get_running_loop().call_soon(self._flush)
         try:
-            computed = compute_tick(servable, requests)
-        except InferenceTimeout:
-            self._compute_alone(servable, requests, replies)
+            tick = read_tick(servable, queue.protocols, queue.bodies)
+            if len(tick.rows) > max_rows:  # some requests have several
+                self._compute_aside(servable, queue, partial(compute_tick, servable, tick))
+                return
+            computed = compute_tick(servable, tick)
+        except Exception as error:  # noqa: BLE001  every request needs a result
+            self._fail(servable, queue, error)
         else:
-            self._reply_all(servable, replies, computed)
+            self._call_back(servable, queue, computed)
 
-    def _take(self, count: int) -> tuple[list[bytes | RowRequest], list[Reply]]:
-        requests, replies = self._waiting, self._replies
-        if len(requests) <= count:
-            self._waiting, self._replies = [], []
-            return requests, replies
-        self._waiting, self._replies = requests[count:], replies[count:]
-        return requests[:count], replies[:count]
+    def _runs_alone(self, servable: Servable) -> bool:
+        return self._any_stopped and servable in self._stopped
+
+    def _take(self, count: int) -> _Queue:
+        """So many requests from the front of the queue, or fewer where their bodies are large."""
+        queue = self._queue
+        if len(queue.bodies) <= count and queue.size <= _MAX_BYTES:
+            self._queue = _Queue()
+            return queue
+        taken, self._queue = _Queue(), _Queue()
+        for protocol, body, callback in queue.requests():
+            fits = len(taken.bodies) < count and taken.size + len(body) <= _MAX_BYTES
+            into = taken if fits and not self._queue.bodies else self._queue
+            into.append(protocol, body, callback)
+        return taken
 
     def _flush_aside(self, servable: Servable) -> None:
         """Share the waiting requests among the threads; each thread that ends its part flushes again."""
-        alone = self._any_alone and servable in self._alone
-        share = (
-            1 if alone else min(servable.rows_a_call, -(-len(self._waiting) // self._slow.max_used))
+        threads, waiting = self._row_threads, len(self._queue.bodies)
+        share = min(servable.rows_a_call, -(-waiting // threads.max_used))
+        if self._runs_alone(servable):
+            share = 1
+        while self._queue.bodies and threads.free:
+            queue = self._take(share)
+            work = partial(read_and_compute, servable, queue.protocols, queue.bodies)
+            self._compute_aside(servable, queue, work)
+
+    def _compute_aside(
+        self, servable: Servable, queue: _Queue, compute: Callable[[], Computed]
+    ) -> None:
+        self._row_threads.submit(compute).add_done_callback(
+            partial(self._computed, servable, queue)
         )
-        while self._waiting and self._slow.free:
-            requests, replies = self._take(share)
-            computed = self._slow.submit(partial(compute_tick, servable, requests))
-            computed.add_done_callback(partial(self._computed, servable, requests, replies))
 
     def _computed(
-        self, servable: Servable, requests: list[bytes | RowRequest], replies: list[Reply],
-        computed: "asyncio.Future[Computed]",
-    ) -> None:  # fmt: skip
-        if self._waiting:
+        self, servable: Servable, queue: _Queue, computed: "asyncio.Future[Computed]"
+    ) -> None:
+        if self._queue.bodies:
             self._flush()
         error = computed.exception()
         if error is None:
-            self._reply_all(servable, replies, computed.result())
-        elif len(replies) > 1:
-            self._compute_alone(servable, requests, replies)
+            self._call_back(servable, queue, computed.result())
         else:
+            self._fail(servable, queue, error)
+
+    def _fail(self, servable: Servable, queue: _Queue, error: BaseException) -> None:
+        """Give the error to the requests; after a stopped call of several, compute each once more, alone."""
+        if isinstance(error, InferenceTimeout):
             self._timed_out(servable)
-            replies[0](error)
+            self._stopped.add(servable)
+            self._any_stopped = True
+            if len(queue.bodies) > 1:
+                queue.extend(self._queue.requests())
+                self._queue = queue
+                asyncio.get_running_loop().call_soon(self._flush)
+                return
+        for callback in queue.callbacks:
+            callback(error)
 
-    def _compute_alone(
-        self, servable: Servable, requests: list[bytes | RowRequest], replies: list[Reply]
-    ) -> None:
-        """Compute each request of a call that was stopped once more, by itself."""
-        self._timed_out(servable)
-        self._alone.add(servable)
-        self._any_alone = True
-        self._waiting[:0], self._replies[:0] = requests, replies
-        asyncio.get_running_loop().call_soon(self._flush)
-
-    def _reply_all(self, servable: Servable, replies: list[Reply], computed: Computed) -> None:
+    def _call_back(self, servable: Servable, queue: _Queue, computed: Computed) -> None:
         results, answers, seconds = computed
-        for reply, result in zip(replies, results, strict=True):
-            reply(result)
+        for callback, result in zip(queue.callbacks, results, strict=True):
+            callback(result)
         if answers is not None:
             # Later: the loop sends the responses first.
             count = self._observer.ran
@@ -259,19 +297,21 @@ class Batcher:
 
 
 class _Traced:
-    """A row request whose span names the version that computes it."""
+    """A protocol whose span names the version and the number of rows."""
 
-    def __init__(self, request: RowRequest, span: Span) -> None:
-        self._request = request
+    def __init__(self, protocol: InferenceProtocol, span: Span) -> None:
+        self._protocol = protocol
         self._span = span
-        self.response = request.response
+        self.write = protocol.write
 
-    def row(self, servable: Servable) -> Row:
+    def read(self, servable: Servable, bodies: Sequence[Any]) -> Read:
         self._span.set_version(servable.model_version)
-        return self._request.row(servable)
+        read = self._protocol.read(servable, bodies)
+        self._span.set(rows=len(read.rows) or None)
+        return read
 
 
-def _settle(future: "asyncio.Future[bytes]", result: Result) -> None:
+def _settle(future: "asyncio.Future[Result]", result: Result) -> None:
     if future.done():  # a client that left has cancelled it
         return
     if isinstance(result, Exception):

@@ -1,22 +1,19 @@
-"""From requests to responses, on one servable. Pure, but for the clock.
+"""From requests to results, on one servable. Pure, but for the clock.
 
-The requests of one event-loop tick become one call; the many rows of a batch become a few calls.
+The requests of one event-loop tick become one call; the many rows of a large request become a few calls.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from predictor.errors import InferenceTimeout, RequestError
-from predictor.model.answers import Answer, Answers
+from predictor.inference.protocol import InferenceProtocol, Read, Result
+from predictor.model.answers import Answers
 from predictor.model.servable import Servable
 from predictor.model.signature import Row
-from predictor.model.training_ranges import Warnings
 
 T = TypeVar("T")
-Result = Any
-"""The body of a response, or what a `RowRequest` made; or the exception that prevents it."""
 Run = Callable[[Sequence[Row]], Iterator[tuple[int, Answers]]]
 """Computes rows in calls of a few hundred: yields the number of a call's first row, and its answers."""
 Work = Callable[[Servable, Run], T]
@@ -25,121 +22,96 @@ Count = Callable[[Answers, float], None]
 Computed = tuple[list[Result], Answers | None, float]
 """The result of each request, the answers of the call, and the seconds that it took."""
 
-_BODIES = frozenset([bytes])
+
+@dataclass(slots=True)
+class Tick:
+    """The requests of one tick, read: those of each protocol, with their positions."""
+
+    requests: int
+    groups: list[tuple[Sequence[int], InferenceProtocol, Read]]
+    rows: Sequence[Row]
 
 
-class RowRequest(Protocol):
-    """A request for one row, by another protocol than `/predict`."""
+def read_tick(
+    servable: Servable, protocols: Sequence[InferenceProtocol], bodies: Sequence[Any]
+) -> Tick:
+    """Read all bodies, protocol by protocol."""
+    count = len(bodies)
+    if protocols.count(first := protocols[0]) == count:
+        read = first.read(servable, bodies)
+        return Tick(count, [(range(count), first, read)], read.rows)
+    positions: dict[int, list[int]] = {}
+    for number, protocol in enumerate(protocols):
+        positions.setdefault(id(protocol), []).append(number)
+    groups: list[tuple[Sequence[int], InferenceProtocol, Read]] = []
+    for places in positions.values():
+        protocol = protocols[places[0]]
+        groups.append((places, protocol, protocol.read(servable, [bodies[n] for n in places])))
+    return Tick(count, groups, [row for _, _, read in groups for row in read.rows])
 
-    def row(self, servable: Servable) -> Row:
-        """Decode the row for this servable. It runs on the event loop: be quick. Raises RequestError."""
 
-    def response(self, servable: Servable, answer: Answer) -> Result:
-        """Turn this servable's answer into the response. Raises RequestError."""
-
-
-def compute_tick(servable: Servable, requests: list[Any]) -> Computed:
-    """Decode, run and encode. Errors are returned per row, but for InferenceTimeout, which is raised."""
-    try:
-        bodies_only = _BODIES.issuperset(map(type, requests))
-        rows, faults, warnings = _read(servable, requests, bodies_only=bodies_only)
-        for fault in faults.values():
-            # Their frames refer to this one, and so to every client of the tick: a reference cycle.
-            fault.__traceback__ = fault.__context__ = None
-        if not rows:
-            return [faults[number] for number in range(len(requests))], None, 0.0
-        answers, seconds = _timed_call(servable, rows)
-        results: list[Result] = [*servable.encoder.each(answers, warnings)]
-    except InferenceTimeout:
-        raise
-    except Exception as error:  # noqa: BLE001  every request needs a result
-        return [error] * len(requests), None, 0.0
-    if not bodies_only:
-        valid = [each for number, each in enumerate(requests) if number not in faults]
-        results = [*map(partial(_result, servable), valid, answers, results)]
-    for number, fault in faults.items():
-        results.insert(number, fault)
+def compute_tick(servable: Servable, tick: Tick) -> Computed:
+    """Run and write. Errors of requests are among the results; raises InferenceTimeout."""
+    answers: Answers | None = None
+    seconds = 0.0
+    if tick.rows:
+        calls = [*_calls(servable, tick.rows)]
+        answers = Answers.joined([each for each, _ in calls])
+        seconds = sum(each for _, each in calls)
+    results: list[Result] = [None] * tick.requests
+    start = 0
+    for places, protocol, read in tick.groups:
+        written: list[Result] = []
+        if read.rows and answers is not None:
+            stop = start + len(read.rows)
+            written = protocol.write(servable, read, answers.part(start, stop))
+            start = stop
+        for number, error in read.errors.items():
+            # Its frames refer to the caller's, and so to all requests of the tick: a reference cycle.
+            error.__traceback__ = error.__context__ = None
+            written.insert(number, error)
+        for place, result in zip(places, written, strict=True):
+            results[place] = result
     return results, answers, seconds
 
 
-def _read(
-    servable: Servable, requests: list[Any], *, bodies_only: bool
-) -> tuple[Sequence[Row], dict[int, RequestError], Warnings]:
-    """The rows; the errors of the other requests, by their position; and the warnings."""
-    if not bodies_only:
-        # Other protocols look up the warnings themselves, if they have a place for them.
-        rows, faults = _rows(servable, requests)
-        any_body = any(isinstance(each, bytes) for each in requests)
-        return rows, faults, servable.ranges.outside(rows if any_body else ())
-    if (within := servable.decoder.records_in_range(requests)) is not None:
-        return within, {}, {}
-    rows, faults = servable.decoder.records(requests)
-    return rows, faults, servable.ranges.outside(rows)
+def read_and_compute(
+    servable: Servable, protocols: Sequence[InferenceProtocol], bodies: Sequence[Any]
+) -> Computed:
+    """Both, for a thread."""
+    return compute_tick(servable, read_tick(servable, protocols, bodies))
 
 
-def _rows(
-    servable: Servable, requests: list[bytes | RowRequest]
-) -> tuple[list[Row], dict[int, RequestError]]:
-    """As `RowDecoder.records`, where some requests decode their row themselves."""
-    rows, faults = [], {}
-    for number, each in enumerate(requests):
-        try:
-            rows.append(
-                servable.decoder.record(each) if isinstance(each, bytes) else each.row(servable)
-            )
-        except RequestError as error:
-            faults[number] = error
-    return rows, faults
-
-
-def _result(
-    servable: Servable, request: bytes | RowRequest, answer: Answer | RequestError, body: Result
-) -> Result:
-    """Turn one row's result into its caller's response."""
-    if isinstance(request, bytes) or isinstance(answer, RequestError):
-        return body
-    try:
-        return request.response(servable, answer)
-    except Exception as error:  # noqa: BLE001  only this request fails
-        return error
-
-
-def _timed_call(servable: Servable, rows: Sequence[Row]) -> tuple[Answers, float]:
-    started = perf_counter()
-    answers = servable.answer(rows)
-    if len(answers) != len(rows):
-        raise ValueError(f"{len(rows)} rows got {len(answers)} answers")
-    return answers, perf_counter() - started
+def _calls(servable: Servable, rows: Sequence[Row]) -> Iterator[tuple[Answers, float]]:
+    """The answers of each ONNX Runtime call, and its seconds."""
+    max_rows = servable.rows_a_call
+    for start in range(0, len(rows), max_rows):
+        part = rows if len(rows) <= max_rows else rows[start : start + max_rows]
+        started = perf_counter()
+        answers = servable.answer(part)
+        if len(answers) != len(part):
+            raise ValueError(f"{len(part)} rows got {len(answers)} answers")
+        yield answers, perf_counter() - started
 
 
 def run_in_calls(
     servable: Servable, count: Count, rows: Sequence[Row]
 ) -> Iterator[tuple[int, Answers]]:
     """Compute the rows and count each call: a `Run`, by `partial`."""
-    max_rows = servable.rows_a_call
-    for start in range(0, len(rows), max_rows):
-        answers, seconds = _timed_call(servable, rows[start : start + max_rows])
+    start = 0
+    for answers, seconds in _calls(servable, rows):
         count(answers, seconds)
         yield start, answers
+        start += len(answers)
 
 
-def predict_one(body: bytes, servable: Servable, run: Run) -> bytes:
-    """The response to one record. Raises RequestError."""
-    rows = [servable.decoder.record(body)]
-    ((_, answers),) = run(rows)
-    (result,) = servable.encoder.each(answers, servable.ranges.outside(rows))
+def compute_one(protocol: InferenceProtocol, body: Any, servable: Servable, run: Run) -> Result:
+    """The result of one request of any size: a `Work`, by `partial`. Raises RequestError."""
+    read = protocol.read(servable, [body])
+    for error in read.errors.values():
+        raise error
+    parts = [answers for _, answers in run(read.rows)]
+    (result,) = protocol.write(servable, read, Answers.joined(parts))
     if isinstance(result, Exception):
         raise result
     return result
-
-
-def predict_many(body: bytes, servable: Servable, run: Run, *, warn: bool = False) -> bytes:
-    """The response to a batch, with warnings if requested. Raises RequestError, which names the row."""
-    encoded = []
-    rows = servable.decoder.instances(body)
-    for start, answers in run(rows):
-        for number, fault in sorted(answers.errors.items()):
-            raise fault.at(f"instances[{start + number}]")
-        theirs = rows[start : start + len(answers)] if warn else ()
-        encoded.append(servable.encoder.rows(answers, servable.ranges.outside(theirs)))
-    return servable.encoder.batch(encoded)

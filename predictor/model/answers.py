@@ -1,6 +1,7 @@
 """Answers: turn the graph's outputs into predictions, probabilities by class, and other outputs by name."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain
 from math import isfinite, prod
 from typing import Any
 
@@ -80,12 +81,52 @@ class Answers(msgspec.Struct, frozen=True):
         column = self.signature.label_columns[prediction]  # type: ignore[index]
         return Answer(prediction, scores[column], dict(zip(names, scores, strict=True)))
 
+    def part(self, start: int, stop: int) -> "Answers":
+        """The answers to some of the rows."""
+        if start == 0 and stop >= len(self):
+            return self
+        return Answers(
+            self.signature,
+            self.predictions[start:stop],
+            None if self.scores is None else self.scores[start:stop],
+            None if self.answers is None else self.answers[start:stop],
+            {row - start: e for row, e in self.errors.items() if start <= row < stop},
+            {name: values[start:stop] for name, values in self.outputs.items()},
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Answers"]) -> "Answers":
+        """The answers of several calls, of one servable, as one."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        if any(part.answers is not None for part in parts):
+            return cls.of(first.signature, [answer for part in parts for answer in part])
+        starts = accumulate((len(part) for part in parts), initial=0)
+        return cls(
+            first.signature,
+            _chained(part.predictions for part in parts),
+            None if first.scores is None else _chained(part.scores or () for part in parts),
+            errors={
+                start + row: error
+                for start, part in zip(starts, parts, strict=False)
+                for row, error in part.errors.items()
+            },
+            outputs={
+                name: _chained(part.outputs[name] for part in parts) for name in first.outputs
+            },
+        )
+
     @classmethod
     def of(cls, signature: Signature, each: Sequence[Answer | RequestError]) -> "Answers":
         """From the answer or error of each row."""
         errors = {i: answer for i, answer in enumerate(each) if isinstance(answer, RequestError)}
         answers = [Answer("") if isinstance(a, RequestError) else a for a in each]
         return cls(signature, [a.prediction for a in answers], answers=answers, errors=errors)
+
+
+def _chained(parts: Iterable[Sequence[Any]]) -> list[Any]:
+    return [*chain.from_iterable(parts)]
 
 
 def read_answers(signature: Signature, outputs: Sequence[Any]) -> Answers:

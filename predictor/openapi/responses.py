@@ -77,6 +77,17 @@ def describe_request(body: type | str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
+def describe_path(name: str, description: str) -> dict[str, Any]:
+    """A parameter of a route's path, for FastAPI's `openapi_extra`."""
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": {"type": "string"},
+    }
+
+
 def describe_responses(
     body: type | str | Schema,
     *refusals: int | PredictorError,

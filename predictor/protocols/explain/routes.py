@@ -50,7 +50,7 @@ def routes(batcher: Batcher, settings: Settings) -> APIRouter:
         background: training rows in the version's artifact. They describe the model, not causes.
         """
         body = await read_json_body(request, max_bytes)
-        explained = await batcher.compute(partial(explainer.explain, body), yields=True)
+        explained = await batcher.compute(partial(explainer.explain, body), low_priority=True)
         return Response(explained, headers=NO_STORE, media_type="application/json")
 
     return router

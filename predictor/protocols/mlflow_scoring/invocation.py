@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from msgspec import UNSET
 
-from predictor.errors import RequestError
-from predictor.inference.compute import Run
-from predictor.model.answers import Answer, graph_row
+from predictor.inference.protocol import Read, Reply, Result, read_each, write_each
+from predictor.model.answers import Answer, Answers, graph_row
 from predictor.model.mlmodel import Param
 from predictor.model.servable import Servable
 from predictor.model.signature import Row
@@ -115,72 +116,48 @@ class Scored(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Result:
-    """An encoded `Scored`, and the version that computed it."""
+class Invocations:
+    """The protocol of `/invocations`, for JSON or CSV."""
 
-    version: ModelVersion
-    body: bytes
+    media: Media
 
+    def read(self, servable: Servable, bodies: Sequence[bytes]) -> Read:
+        """The rows; the note of each request is its form, None for CSV."""
+        return read_each(partial(self.read_one, servable), bodies)
 
-class Invocation:
-    """One body, read once; its rows depend on the servable. With one row, it is a `RowRequest`."""
+    def read_one(self, servable: Servable, body: bytes) -> tuple[list[Row], Form | None]:
+        """The rows of one body, and its form. Raises InvalidInput or SchemaNotMet."""
+        if self.media == "csv":
+            table = read_csv(body, len(servable.signature.features))
+            return rows_of(table, servable, len(body)), None
+        form = read_json(body)
+        rows = rows_of(_table(form, servable), servable, len(body))
+        check_params(form.params, servable.python_function.params)
+        return rows, form
 
-    def __init__(self, media: Media, body: bytes) -> None:
-        self._media = media
-        self._body = body
-        self._form: Form | None = None
-        self._rows: tuple[Servable, list[Row]] | None = None
+    def write(self, servable: Servable, read: Read, answers: Answers) -> list[Result]:
+        """The body of each response; its header fields name the version."""
 
-    def rows(self, servable: Servable) -> list[Row]:
-        """The rows, for this servable. Raises InvalidInput or SchemaNotMet."""
-        if self._rows is None or self._rows[0] is not servable:
-            self._rows = servable, self._read(servable)
-        return self._rows[1]
+        def write_one(part: Answers, form: Form | None) -> Reply:
+            for row, error in sorted(part.errors.items()):
+                raise InvalidInput(f"row {row}: {error}")
+            tensors = _are_tensors(form, servable)
+            found: Any = predictions(servable, part, tensors=tensors)  # type: ignore[arg-type]
+            return Reply(msgspec.json.encode(Scored(found)), _headers(servable.model_version))
 
-    def row(self, servable: Servable) -> Row:
-        """The only row."""
-        rows = self.rows(servable)
-        if len(rows) != 1:  # as only a version that has taken over since can read it
-            raise InvalidInput("another version has taken over; send the request again")
-        return rows[0]
-
-    def response(self, servable: Servable, answer: Answer) -> Result:
-        """The answer to the only row."""
-        return self._scored(servable, [answer])
-
-    def work(self, servable: Servable, run: Run) -> Result:
-        """The answers to all rows, from one servable."""
-        answers: list[Answer] = []
-        for start, each in run(self.rows(servable)):
-            for row, answer in enumerate(each, start):
-                if isinstance(answer, RequestError):
-                    raise failed(row, answer)
-                answers.append(answer)
-        return self._scored(servable, answers)
-
-    def _read(self, servable: Servable) -> list[Row]:
-        if self._media == "csv":
-            table = read_csv(self._body, len(servable.signature.features))
-            return rows_of(table, servable, len(self._body))
-        if self._form is None:
-            self._form = read_json(self._body)
-        rows = rows_of(_table(self._form, servable), servable, len(self._body))
-        check_params(self._form.params, servable.python_function.params)
-        return rows
-
-    def _scored(self, servable: Servable, answers: list[Answer]) -> Result:
-        given: Any = predictions(servable, answers, tensors=self._tensors(servable))
-        return Result(servable.model_version, msgspec.json.encode(Scored(given)))
-
-    def _tensors(self, servable: Servable) -> bool:
-        declared = servable.python_function.inputs
-        by_value = self._form is not None and self._form.form in {"instances", "inputs"}
-        return declared in {"tensor", "tensors"} or (declared == "none" and by_value)
+        return write_each(write_one, read, answers)
 
 
-def failed(row: int, fault: RequestError) -> InvalidInput:
-    """The error for a row that the model cannot compute."""
-    return InvalidInput(f"row {row}: {fault}")
+@lru_cache(maxsize=16)
+def _headers(version: ModelVersion) -> tuple[tuple[str, str], ...]:
+    return ("X-Model-Name", quote(version.name)), ("X-Model-Version", version.version)
+
+
+def _are_tensors(form: Form | None, servable: Servable) -> bool:
+    """Whether MLflow would make tensors of the body, not a DataFrame."""
+    declared = servable.python_function.inputs
+    by_value = form is not None and form.form in {"instances", "inputs"}
+    return declared in {"tensor", "tensors"} or (declared == "none" and by_value)
 
 
 def _table(form: Form, servable: Servable) -> Table:

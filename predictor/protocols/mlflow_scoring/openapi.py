@@ -16,7 +16,7 @@ from predictor.openapi.examples import Examples
 from predictor.openapi.schemas import Part, Schema, an_object, components, ref
 from predictor.protocols.mlflow_scoring.errors import ScoringError
 from predictor.protocols.mlflow_scoring.forms import Media
-from predictor.protocols.mlflow_scoring.invocation import Invocation, Scored
+from predictor.protocols.mlflow_scoring.invocation import Invocations, Scored
 
 _TEXT = {"type": "string"}
 _CELLS = {
@@ -77,7 +77,7 @@ def _readable(
     for form, body in bodies.items():
         content = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
         try:
-            read = Invocation(media, content).rows(servable)
+            read, _ = Invocations(media).read_one(servable, content)
         except RequestError:
             continue
         if repr([*map(list, read)]) == repr(expected):  # NaN, a missing value, equals nothing

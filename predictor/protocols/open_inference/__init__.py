@@ -2,6 +2,6 @@
 
 from predictor.protocols.open_inference.errors import ERROR_FORMATS
 from predictor.protocols.open_inference.openapi import describe
-from predictor.protocols.open_inference.rest import routes
+from predictor.protocols.open_inference.rest import inference_routes, routes
 
-__all__ = ["ERROR_FORMATS", "describe", "routes"]
+__all__ = ["ERROR_FORMATS", "describe", "inference_routes", "routes"]

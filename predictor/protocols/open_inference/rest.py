@@ -3,32 +3,33 @@
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from predictor.errors import BodyTooLarge
-from predictor.http.body import (
-    MediaType,
-    check_encoding,
-    check_json,
-    content_type,
-    encoding,
-    read_body,
-)
+from predictor.http.body import MediaType, check_encoding, check_json
 from predictor.http.conditional import NO_STORE
-from predictor.inference.batcher import LARGE, Batcher
-from predictor.inference.compute import Run
+from predictor.http.inference_routes import InferenceRoute, RequestHead
+from predictor.inference.protocol import Read, Reply, Result, read_each, write_each
+from predictor.model.answers import Answers
 from predictor.model.servable import Servable
+from predictor.model.signature import Row
 from predictor.model_version import ModelUri
-from predictor.openapi.responses import NOTHING_SERVING, describe_request, describe_responses
+from predictor.openapi.responses import (
+    NOTHING_SERVING,
+    describe_path,
+    describe_request,
+    describe_responses,
+)
 from predictor.protocols.open_inference import body
 from predictor.protocols.open_inference.body import V2Request, V2Response
 from predictor.protocols.open_inference.errors import ERROR_FORMAT, InvalidInference, UnknownModel
-from predictor.protocols.open_inference.inference import Target, infer
+from predictor.protocols.open_inference.inference import Target
 from predictor.protocols.open_inference.outputs import (
     EXTENSIONS,
     V2Health,
@@ -41,14 +42,19 @@ from predictor.settings import Settings
 
 _BYTES = "application/octet-stream"
 _LENGTH = "Inference-Header-Content-Length"
-_ModelName = Annotated[str, Path(description="The registered model's name.")]
-_Version = Annotated[str, Path(description="Its version, which must serve.")]
+_MODEL_NAME = "The registered model's name."
+_VERSION = "Its version, which must serve."
+_ModelName = Annotated[str, Path(description=_MODEL_NAME)]
+_Version = Annotated[str, Path(description=_VERSION)]
+_DESCRIPTION = """Rows as tensors: the graph's own inputs, or one tensor per feature by its name.
+
+Tensors may follow the JSON as bytes, with `Inference-Header-Content-Length`."""
 _INVALID = InvalidInference("inputs[0].data: missing, for input `mean_radius`")
 _UNKNOWN = UnknownModel("model `other` is not served here; `breast-cancer` is")
 
 
-def routes(batcher: Batcher, reconciler: Reconciler, settings: Settings) -> APIRouter:
-    """The routes of the protocol. Each route of a model exists with a version, and without."""
+def routes(reconciler: Reconciler, settings: Settings) -> APIRouter:
+    """The routes of the protocol, but `/infer`. Each route of a model exists with a version, and without."""
     router = APIRouter(tags=["open inference"])
     _add_server(router, reconciler)
     own = ModelUri.parse(settings.model_uri).name
@@ -70,7 +76,6 @@ def routes(batcher: Batcher, reconciler: Reconciler, settings: Settings) -> APIR
         ("/v2/models/{model}/versions/{version}", "_version", versioned),
     ):
         _add_model(router, reconciler, path, suffix, target)
-        _add_infer(router, batcher, settings.max_body_bytes, path, suffix, target_of=target)
     return router
 
 
@@ -141,70 +146,77 @@ def _add_model(
         return _json(V2Ready(serving(target).model_version.name, ready=True))
 
 
-def _add_infer(
-    router: APIRouter,
-    batcher: Batcher,
-    max_bytes: int,
-    path: str,
-    suffix: str,
-    *,
-    target_of: _TargetOf,
-) -> None:
+@dataclass(frozen=True)
+class Infer:
+    """The protocol of `/infer`; `json_length` as in `body.read`."""
+
+    target: Target
+    json_length: str | None = None
+
+    def read(self, servable: Servable, bodies: Sequence[bytes]) -> Read:
+        """The rows; the note of each request is what `body.read` found, and its rows."""
+
+        def read_one(content: bytes) -> tuple[list[Row], tuple[body.Request, list[Row]]]:
+            request = body.read(content, self.json_length, self.target)
+            rows = request.inference.rows(servable)
+            return rows, (request, rows)
+
+        return read_each(read_one, bodies)
+
+    def write(self, servable: Servable, read: Read, answers: Answers) -> list[Result]:
+        """The body of each response, with tensors as bytes behind the JSON if they were requested."""
+
+        def write_one(part: Answers, note: tuple[body.Request, list[Row]]) -> Result:
+            request, rows = note
+            content, length = body.write(request, request.inference.inferred(servable, rows, part))
+            if length is None:
+                return content
+            return Reply(content, ((_LENGTH, str(length)),), _BYTES)
+
+        return write_each(write_one, read, answers)
+
+
+_infer = lru_cache(maxsize=256)(Infer)
+
+
+def inference_routes(settings: Settings) -> list[InferenceRoute]:
+    """`/infer` of the model, and of one of its versions."""
+    own = ModelUri.parse(settings.model_uri).name
     responses = describe_responses(
-        V2Response, _INVALID, _UNKNOWN, BodyTooLarge(max_bytes), 415, 503, error_format=ERROR_FORMAT
-    )
+        V2Response, _INVALID, _UNKNOWN, BodyTooLarge(settings.max_body_bytes), 415, 503,
+        error_format=ERROR_FORMAT,
+    )  # fmt: skip
     responses[200]["content"][_BYTES] = {"schema": {"type": "string", "format": "binary"}}
 
-    @router.post(
-        f"{path}/infer",
-        operation_id=f"v2_infer{suffix}",
-        summary="Infer, from tensors",
-        openapi_extra=describe_request(V2Request),
-        responses=responses,
-    )
-    async def infer_rows(
-        request: Request, target: Annotated[Target, Depends(target_of)]
-    ) -> Response:
-        """Rows as tensors: the graph's own inputs, or one tensor per feature by its name.
+    def choose(head: RequestHead) -> Infer:
+        target = Target(head.path_params["model"], head.path_params.get("version"))
+        target.check_name(own)
+        json_length = head.field(_LENGTH)
+        kind, encoding = head.field("content-type"), head.field("content-encoding")
+        # Triton's client sends no type.
+        if kind and MediaType.parse(kind).essence == _BYTES:
+            check_encoding(encoding)
+        else:
+            check_json(kind, encoding)
+        return _infer(target, json_length)
 
-        Tensors may follow the JSON as bytes, with `Inference-Header-Content-Length`.
-        """
-        length = _json_length(request)
-        _check_type(request)
-        content = await read_body(request, max_bytes)
-        if len(content) > LARGE:
-            work = partial(_in_thread, content, length, target)
-            return _response(*await batcher.compute(work))
-        read = body.read(content, length, target)
-        return _response(*body.write(read, await infer(batcher, read.inference)))
+    def route(path: str, suffix: str, *parameters: Any) -> InferenceRoute:
+        description = {
+            "tags": ["open inference"],
+            "operation_id": f"v2_infer{suffix}",
+            "summary": "Infer, from tensors",
+            "description": _DESCRIPTION,
+            "openapi_extra": {**describe_request(V2Request), "parameters": [*parameters]},
+            "responses": responses,
+        }
+        return InferenceRoute(path, choose, ERROR_FORMAT, description)
 
-
-def _in_thread(
-    content: bytes, length: str | None, target: Target, servable: Servable, run: Run
-) -> tuple[bytes, int | None]:
-    """Read, compute and write: for a large body, all of it takes too long for the event loop."""
-    read = body.read(content, length, target)
-    return body.write(read, read.inference.compute(servable, run))
-
-
-def _json_length(request: Request) -> str | None:
-    """The header field's value; given twice, it is not a number (RFC 9110, section 5.3)."""
-    return ", ".join(request.headers.getlist(_LENGTH)) if _LENGTH in request.headers else None
-
-
-def _check_type(request: Request) -> None:
-    """Raise UnsupportedMedia unless the body is JSON, plain bytes, or (as Triton's client sends) of no type."""
-    kind = content_type(request)
-    if kind and MediaType.parse(kind).essence == _BYTES:
-        check_encoding(encoding(request))
-    else:
-        check_json(kind, encoding(request))
-
-
-def _response(content: bytes, json_length: int | None) -> Response:
-    if json_length is None:
-        return Response(content, headers=NO_STORE, media_type="application/json")
-    return Response(content, headers={**NO_STORE, _LENGTH: str(json_length)}, media_type=_BYTES)
+    model = describe_path("model", _MODEL_NAME)
+    version = describe_path("version", _VERSION)
+    return [
+        route("/v2/models/{model}/infer", "", model),
+        route("/v2/models/{model}/versions/{version}/infer", "_version", model, version),
+    ]
 
 
 def _json(content: msgspec.Struct) -> Response:

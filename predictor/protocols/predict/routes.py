@@ -1,12 +1,10 @@
 """`POST /predict` and `POST /predict/batch`: records in, predictions out."""
 
-from fastapi import APIRouter, Request, Response
-
 from predictor.errors import BodyTooLarge, FieldError, InferenceTimeout, InvalidRecord, Overloaded
-from predictor.http.body import read_json_body
-from predictor.http.conditional import NO_STORE
-from predictor.inference.batcher import Batcher
+from predictor.http.body import check_json
+from predictor.http.inference_routes import InferenceRoute, RequestHead
 from predictor.openapi.responses import NOTHING_SERVING, describe_request, describe_responses
+from predictor.protocols.predict.records import OneRecord, Records
 from predictor.settings import Settings
 
 _WARNINGS = {
@@ -17,69 +15,74 @@ _WARNINGS = {
 }
 
 
-def routes(batcher: Batcher, settings: Settings) -> APIRouter:
-    """The routes of our own prediction protocol."""
-    router = APIRouter(tags=["predictions"])
-    max_bytes = settings.max_body_bytes
-    too_large = BodyTooLarge(max_bytes)
+_ONE, _MANY, _MANY_WITH_WARNINGS = OneRecord(), Records(), Records(warn=True)
+
+
+def inference_routes(settings: Settings) -> list[InferenceRoute]:
+    """`/predict` and `/predict/batch`."""
+    too_large = BodyTooLarge(settings.max_body_bytes)
     too_long = InferenceTimeout(settings.inference_seconds)
-
-    @router.post(
-        "/predict",
-        operation_id="predict",
-        summary="Predict one record",
-        openapi_extra=describe_request("Record"),
-        responses=describe_responses(
-            "Prediction",
-            400,
-            too_large,
-            415,
-            422,
-            NOTHING_SERVING,
-            Overloaded(settings.max_queued_rows, "records"),
-            too_long,
-            description="The prediction for the record.",
+    return [
+        InferenceRoute(
+            "/predict",
+            _choose_one,
+            description={
+                "tags": ["predictions"],
+                "operation_id": "predict",
+                "summary": "Predict one record",
+                "description": "One record with every feature by name; the answer names the version "
+                "that computed it.",
+                "openapi_extra": describe_request("Record"),
+                "responses": describe_responses(
+                    "Prediction",
+                    400,
+                    too_large,
+                    415,
+                    422,
+                    NOTHING_SERVING,
+                    Overloaded(settings.max_queued_rows, "records"),
+                    too_long,
+                    description="The prediction for the record.",
+                ),
+            },
         ),
-    )
-    async def predict(request: Request) -> Response:
-        """One record with every feature by name; the answer names the version that computed it."""
-        return _json(await batcher.predict(await read_json_body(request, max_bytes)))
-
-    @router.post(
-        "/predict/batch",
-        operation_id="predict_batch",
-        summary="Predict several records",
-        openapi_extra={**describe_request("Records"), "parameters": [_WARNINGS]},
-        responses=describe_responses(
-            "Predictions",
-            400,
-            too_large,
-            415,
-            422,
-            NOTHING_SERVING,
-            Overloaded(settings.max_queued_batches, "batches"),
-            too_long,
-            description="The predictions, one for each record, in their order.",
+        InferenceRoute(
+            "/predict/batch",
+            _choose_many,
+            description={
+                "tags": ["predictions"],
+                "operation_id": "predict_batch",
+                "summary": "Predict several records",
+                "description": "Several records; all answers are from one version, in the order of the "
+                "records.",
+                "openapi_extra": {**describe_request("Records"), "parameters": [_WARNINGS]},
+                "responses": describe_responses(
+                    "Predictions",
+                    400,
+                    too_large,
+                    415,
+                    422,
+                    NOTHING_SERVING,
+                    Overloaded(settings.max_queued_batches, "batches"),
+                    too_long,
+                    description="The predictions, one for each record, in their order.",
+                ),
+            },
         ),
-    )
-    async def predict_batch(request: Request) -> Response:
-        """Several records; all answers are from one version, in the order of the records."""
-        warn = _warn(request)
-        body = await read_json_body(request, max_bytes)
-        return _json(await batcher.predict_batch(body, warn=warn))
-
-    return router
+    ]
 
 
-def _warn(request: Request) -> bool:
-    """Whether the query asks for warnings. Raises InvalidRecord for neither yes nor no."""
-    given = request.query_params.getlist("warnings")
+def _choose_one(head: RequestHead) -> OneRecord:
+    check_json(head.field("content-type"), head.field("content-encoding"))
+    return _ONE
+
+
+def _choose_many(head: RequestHead) -> Records:
+    """Raises InvalidRecord for a query that is neither `warnings=true` nor `warnings=false`."""
+    given = head.query.getlist("warnings")
     if len(given) > 1:
         raise InvalidRecord([FieldError("warnings", "given twice in the query")])
     if given and given[0] not in {"true", "false"}:
         raise InvalidRecord([FieldError("warnings", "expected true or false in the query")])
-    return given == ["true"]
-
-
-def _json(body: bytes) -> Response:
-    return Response(body, headers=NO_STORE, media_type="application/json")
+    check_json(head.field("content-type"), head.field("content-encoding"))
+    return _MANY_WITH_WARNINGS if given == ["true"] else _MANY

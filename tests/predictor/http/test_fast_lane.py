@@ -16,6 +16,7 @@ from tests.predictor.parts import version
 from tests.predictor.sockets import listening
 
 BODY = json.dumps(GOOD).encode()
+INFER = {"inputs": [{"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [1.0, 1.5]}]}
 PLAIN = post(BODY)
 
 
@@ -145,7 +146,6 @@ async def test_a_plain_request_does_not_pass_through_asgi(lane):
 @pytest.mark.parametrize(
     "sent",
     [
-        post(BODY, path="/predict?x=1"),
         post(BODY, "Content-Encoding: identity"),
         post(BODY, "Expect: 100-continue"),
         post(BODY, "Connection: close"),
@@ -154,12 +154,14 @@ async def test_a_plain_request_does_not_pass_through_asgi(lane):
         post(BODY, "Upgrade: h2c"),
         post(BODY, "Cookie: a", "Cookie: b"),
         post(BODY, "X-Long: " + "x" * 5000),
-        post(BODY + b" " * 20_000),
         PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0"),
         request("POST", "/predict", "Transfer-Encoding: chunked")
         + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY),
         post(BODY, "Content-Type: text/plain").replace(b"Content-Type: application/json\r\n", b""),
-        post(BODY).replace(b"/predict ", b"/predict/batch "),
+        post(BODY).replace(b"/predict ", b"/predict/explain "),
+        post(BODY, path="/predict/batch?warnings=yes"),
+        post(BODY, path="/v2/models/other/infer"),
+        post(BODY, "Content-Type: text/plain", path="/invocations").replace(b"Content-Type: application/json\r\n", b""),
         post(b""),
     ],
 )  # fmt: skip
@@ -177,6 +179,15 @@ async def test_what_is_not_plain_goes_to_the_stock_path(lane, sent):
     "sent",
     [
         PLAIN,
+        post(BODY, path="/predict?x=1"),
+        post(BODY + b" " * 200_000),
+        post(BODY, path="/predict/batch"),
+        post(b'{"instances": [%b, %b]}' % (BODY, BODY), path="/predict/batch?warnings=true"),
+        post(json.dumps(INFER).encode(), path="/v2/models/m/infer"),
+        post(json.dumps(INFER).encode(), path="/v2/models/m/versions/7/infer"),
+        post(json.dumps(INFER).encode(), path="/v2/models/%6D/versions/8/infer"),
+        post(b'{"dataframe_records": [%b]}' % BODY, path="/invocations"),
+        post(BODY, path="/invocations"),
         post(BODY, "Connection: Keep-Alive"),
         post(BODY, "X-Request-ID: 7", "Accept: */*", "User-Agent: x", "Cookie: a=b"),
         post(b" " + BODY),
@@ -444,7 +455,7 @@ async def test_every_answer_is_counted(lane):
 
 
 async def test_a_full_queue_is_503(open_lane):
-    """As by ASGI, which answers it."""
+    """Which takes little time: the request does not pass through ASGI."""
     lane = await open_lane(max_queued_rows=1)
     gate = await lane.gate()
     clients = [await lane.connect() for _ in range(40)]  # more than there are threads
@@ -454,7 +465,7 @@ async def test_a_full_queue_is_503(open_lane):
     gate.may_go_on.set()
     statuses = Counter([(await client.answers())[0].status for client in clients])
     assert statuses.keys() == {200, 503}
-    assert lane.by_asgi == ["/predict"] * statuses[503]
+    assert lane.by_asgi == []
 
 
 async def test_heads_that_never_come_again_take_no_memory(lane):
@@ -463,7 +474,7 @@ async def test_heads_that_never_come_again_take_no_memory(lane):
     for number in range(600):
         client.writer.write(post(BODY, f"X-Number: {number}"))
         assert [answer.status for answer in await client.answers()] == [200]
-    assert 0 < len(lane.live.service.lane.lengths) <= 512
+    assert 0 < len(lane.live.service.lane.heads) <= 512
     assert lane.by_asgi == []
 
 
@@ -478,7 +489,7 @@ async def test_an_id_is_no_part_of_what_is_remembered(lane):
             name = answer.headers["x-request-id"]
             assert name == (f"{number}" if lines[0] in some else name)
             assert name == (f"{number + 1:032x}" if some == lines[1:] else name)
-    assert len(lane.live.service.lane.lengths) == 1
+    assert len(lane.live.service.lane.heads) == 1
     assert lane.by_asgi == []
 
 

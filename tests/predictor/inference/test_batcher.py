@@ -2,14 +2,19 @@
 
 import asyncio
 import json
+from functools import partial
 
 import pytest
 
 from predictor.errors import FieldError, InvalidRecord, MalformedBody, NothingServing
 from predictor.inference.batcher import Batcher
+from predictor.inference.protocol import read_each, write_each
 from predictor.model.answers import Answer
+from predictor.protocols.predict.records import OneRecord, Records
 from tests.predictor.graphs import regressor, with_metadata
 from tests.predictor.parts import Counted, servable_of
+
+ONE, MANY = OneRecord(), Records()
 
 
 def body(*values):
@@ -33,7 +38,7 @@ def batcher(tmp_path, observer):
 
 async def test_requests_of_one_tick_are_one_call(batcher, observer):
     """And each gets the answer to its own row."""
-    asked = await asyncio.gather(*(batcher.predict(body(2**i, 0)) for i in range(50)))
+    asked = await asyncio.gather(*(batcher.infer(ONE, body(2**i, 0)) for i in range(50)))
     assert observer.calls == [50]
     assert [json.loads(a)["prediction"] for a in asked] == pytest.approx(
         [i * 0.693147 for i in range(50)], rel=1e-4
@@ -43,7 +48,7 @@ async def test_requests_of_one_tick_are_one_call(batcher, observer):
 async def test_a_lone_request_waits_for_nobody(batcher, observer):
     """One after the other is one call each."""
     for _ in range(3):
-        await batcher.predict(body(1, 0))
+        await batcher.infer(ONE, body(1, 0))
     await asyncio.sleep(0)  # what was answered is counted after
     assert observer.calls == [1, 1, 1]
 
@@ -51,7 +56,7 @@ async def test_a_lone_request_waits_for_nobody(batcher, observer):
 async def test_one_bad_request_does_not_hurt_the_others(batcher, observer):
     """Not JSON, a wrong field, no finite answer: each hears of its own, the rest are answered."""
     bodies = [body(1, 0), b"{", b'{"feature_0": 1}', body(-1, 0), body(1, 0)]
-    asked = await asyncio.gather(*map(batcher.predict, bodies), return_exceptions=True)
+    asked = await asyncio.gather(*map(partial(batcher.infer, ONE), bodies), return_exceptions=True)
     kinds = [type(a) if isinstance(a, Exception) else json.loads(a)["prediction"] for a in asked]
     assert kinds == [0.0, MalformedBody, InvalidRecord, InvalidRecord, 0.0]
     assert observer.calls == [3]
@@ -60,13 +65,13 @@ async def test_one_bad_request_does_not_hurt_the_others(batcher, observer):
 async def test_only_bad_requests_run_nothing(batcher, observer):
     """No empty batch is computed."""
     with pytest.raises(MalformedBody):
-        await batcher.predict(b"")
+        await batcher.infer(ONE, b"")
     assert observer.calls == []
 
 
 async def test_a_client_that_leaves_does_not_hurt_the_others(batcher):
     """Its row is computed for nobody."""
-    tasks = [asyncio.create_task(batcher.predict(body(1, 0))) for _ in range(3)]
+    tasks = [asyncio.create_task(batcher.infer(ONE, body(1, 0))) for _ in range(3)]
     await asyncio.sleep(0)
     tasks[1].cancel()
     left = await asyncio.gather(*tasks, return_exceptions=True)
@@ -81,11 +86,11 @@ async def test_everybody_hears_that_nothing_serves():
 
     batcher = Batcher(nothing, Counted())
     asked = await asyncio.gather(
-        *(batcher.predict(b"{}") for _ in range(3)), return_exceptions=True
+        *(batcher.infer(ONE, b"{}") for _ in range(3)), return_exceptions=True
     )
     assert [str(a) for a in asked] == ["promote one"] * 3
     with pytest.raises(NothingServing):
-        await batcher.predict_batch(b"{}")
+        await batcher.infer(MANY, b"{}")
 
 
 @pytest.mark.parametrize("answers", [[], [Answer(1.0)] * 5])
@@ -93,10 +98,8 @@ async def test_a_servable_that_answers_another_number_of_rows_leaves_nobody_wait
     """A fault of ours is an error, not a request that hangs."""
 
     class Wrong:
-        rows_on_loop = 99
-        decoder = type(
-            "Anything", (), {"records_in_range": staticmethod(lambda b: [(1.0,)] * len(b))}
-        )
+        rows_on_loop = rows_a_call = 99
+        decoder = type("Anything", (), {"records_in_range": staticmethod(lambda b: [(1.0,)] * len(b))})
 
         @staticmethod
         def answer(rows):
@@ -104,7 +107,7 @@ async def test_a_servable_that_answers_another_number_of_rows_leaves_nobody_wait
 
     batcher = Batcher(Wrong, Counted())
     asked = await asyncio.wait_for(
-        asyncio.gather(*(batcher.predict(b"") for _ in range(3)), return_exceptions=True), 5
+        asyncio.gather(*(batcher.infer(ONE, b"") for _ in range(3)), return_exceptions=True), 5
     )
     assert [type(a) for a in asked] == [ValueError] * 3
 
@@ -115,7 +118,7 @@ async def test_a_tick_is_answered_by_one_servable(tmp_path):
     given = iter(servables)
     batcher = Batcher(lambda: next(given), Counted())
     for expected in servables:
-        asked = await asyncio.gather(*(batcher.predict(body(1, 2)) for _ in range(5)))
+        asked = await asyncio.gather(*(batcher.infer(ONE, body(1, 2)) for _ in range(5)))
         named = {json.loads(answer)["model_version"] for answer in asked}
         assert named == {expected.model_version.version}
 
@@ -123,8 +126,9 @@ async def test_a_tick_is_answered_by_one_servable(tmp_path):
 async def test_a_batch_is_one_call_and_keeps_its_order(batcher, observer):
     """All of its rows from one servable."""
     rows = [{"feature_0": 1, "feature_1": i} for i in range(3)]
-    answer = await batcher.predict_batch(json.dumps({"instances": rows}).encode())
+    answer = await batcher.infer(MANY, json.dumps({"instances": rows}).encode())
     assert predictions(answer) == pytest.approx([0.0, 0.693147, 1.098612])
+    await asyncio.sleep(0)
     assert observer.calls == [3]
 
 
@@ -132,38 +136,49 @@ async def test_a_batch_names_the_row_that_has_no_answer(batcher):
     """As `instances[1]`."""
     rows = [{"feature_0": 1, "feature_1": 0}, {"feature_0": -1, "feature_1": 0}]
     with pytest.raises(InvalidRecord) as caught:
-        await batcher.predict_batch(json.dumps({"instances": rows}).encode())
+        await batcher.infer(MANY, json.dumps({"instances": rows}).encode())
     assert [error.field for error in caught.value.errors] == ["instances[1]"]
 
 
 class Doubled:
-    """A question about one row, told twice the answer; `fails` says where."""
+    """A protocol whose bodies are numbers, and whose results are twice the answers; `fails` says where."""
 
-    def __init__(self, value, fails=""):
-        self._value = value
+    def __init__(self, fails=""):
         self._fails = fails
 
-    def row(self, servable):
-        if self._fails == "row":
-            raise InvalidRecord([FieldError("x", "is wrong")])
-        return servable.signature.pack(self._value, 0.0)
+    def read(self, servable, bodies):
+        def read_one(body):
+            if self._fails == "read":
+                raise InvalidRecord([FieldError("x", "is wrong")])
+            return [servable.signature.pack(float(body), 0.0)], servable.model_version.version
 
-    def response(self, servable, answer):
-        if self._fails == "told":
-            raise InvalidRecord([FieldError("x", "cannot be told")])
-        return servable.model_version.version, 2 * answer.prediction
+        return read_each(read_one, bodies)
+
+    def write(self, servable, read, answers):
+        def write_one(part, version):
+            if self._fails == "write":
+                raise InvalidRecord([FieldError("x", "cannot be told")])
+            (answer,) = part
+            if isinstance(answer, Exception):
+                raise answer
+            return version, 2 * answer.prediction
+
+        return write_each(write_one, read, answers)
 
 
-async def test_questions_and_bodies_of_one_tick_are_one_call(batcher, observer):
+DOUBLED = Doubled()
+
+
+async def test_requests_of_several_protocols_in_one_tick_are_one_call(batcher, observer):
     """Whatever protocol they came by; each is told in its own way, and hears of its own fault."""
     asked = await asyncio.gather(
-        batcher.predict(body(2, 0)),
-        batcher.predict_row(Doubled(4.0)),
-        batcher.predict_row(Doubled(4.0, fails="row")),
-        batcher.predict(b"{"),
-        batcher.predict_row(Doubled(-1.0)),
-        batcher.predict_row(Doubled(8.0, fails="told")),
-        batcher.predict(body(8, 0)),
+        batcher.infer(ONE, body(2, 0)),
+        batcher.infer(DOUBLED, b"4.0"),
+        batcher.infer(Doubled(fails="read"), b"4"),
+        batcher.infer(ONE, b"{"),
+        batcher.infer(DOUBLED, b"-1.0"),
+        batcher.infer(Doubled(fails="write"), b"8"),
+        batcher.infer(ONE, body(8, 0)),
         return_exceptions=True,
     )
     assert observer.calls == [5]
@@ -195,16 +210,16 @@ async def test_work_on_many_rows_is_computed_in_calls_that_are_counted(batcher, 
         await batcher.compute(wrong)
 
 
-async def test_a_body_has_its_warnings_beside_questions(tmp_path, observer):
+async def test_a_record_has_its_warnings_beside_other_protocols(tmp_path, observer):
     """Whoever shares its tick."""
     profiles = [{"name": "a", "minimum": 0, "maximum": 5}, {"name": "b"}]
     model = with_metadata(regressor(), feature_names=["a", "b"], feature_profiles=profiles)
     servable = servable_of(tmp_path, model)
     batcher = Batcher(lambda: servable, observer)
     within, question, outside = await asyncio.gather(
-        batcher.predict(b'{"a": 5, "b": 9}'),
-        batcher.predict_row(Doubled(7.0)),
-        batcher.predict(b'{"a": 6, "b": 9}'),
+        batcher.infer(ONE, b'{"a": 5, "b": 9}'),
+        batcher.infer(DOUBLED, b"7.0"),
+        batcher.infer(ONE, b'{"a": 6, "b": 9}'),
     )
     assert observer.calls == [3]
     assert "warnings" not in json.loads(within)

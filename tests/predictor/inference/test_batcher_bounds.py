@@ -3,13 +3,17 @@
 import asyncio
 import json
 import threading
+from functools import partial
 
 import pytest
 
 from predictor.errors import InvalidRecord, MalformedBody, Overloaded
-from predictor.inference.batcher import Batcher
+from predictor.inference.batcher import LARGE, Batcher
+from predictor.protocols.predict.records import OneRecord, Records
 from tests.predictor.graphs import regressor
 from tests.predictor.parts import Counted, servable_of, version
+
+ONE, MANY = OneRecord(), Records()
 
 
 def body(*values):
@@ -26,7 +30,7 @@ async def test_records_beyond_the_bound_are_refused(servable):
     batcher = Batcher(lambda: servable, Counted(), max_rows=3)
     for _ in range(2):
         asked = await asyncio.gather(
-            *(batcher.predict(body(1, 2)) for _ in range(5)), return_exceptions=True
+            *(batcher.infer(ONE, body(1, 2)) for _ in range(5)), return_exceptions=True
         )
         assert [isinstance(each, Overloaded) for each in asked] == [False] * 3 + [True] * 2
     assert "3 records" in str(asked[-1])
@@ -58,18 +62,18 @@ async def test_batches_beyond_the_bound_are_refused(servable):
     """At once, while those within it wait; afterwards there is room again."""
     slow = Slow(servable)
     batcher = Batcher(lambda: slow, Counted(), max_batches=2)
-    batch = b'{"instances": [%s]}' % body(1, 2)
-    within = [asyncio.create_task(batcher.predict_batch(batch)) for _ in range(2)]
+    batch = b'{"instances": [%s]}' % body(1, 2) + b" " * LARGE
+    within = [asyncio.create_task(batcher.infer(MANY, batch)) for _ in range(2)]
     await asyncio.sleep(0)
     for refused in (
-        batcher.predict_batch(batch),
-        batcher.predict(body(1, 2) + b" " * 20_000),
+        batcher.infer(MANY, batch),
+        batcher.infer(ONE, body(1, 2) + b" " * LARGE),
     ):
         with pytest.raises(Overloaded, match="2 batches"):
             await refused
     slow.may_go_on.set()
     (one,) = {*await asyncio.gather(*within)}
-    assert await batcher.predict_batch(batch) == one
+    assert await batcher.infer(MANY, batch) == one
 
 
 async def test_a_bad_batch_leaves_its_place(servable):
@@ -77,8 +81,8 @@ async def test_a_bad_batch_leaves_its_place(servable):
     batcher = Batcher(lambda: servable, Counted(), max_batches=1)
     for _ in range(3):
         with pytest.raises(MalformedBody):
-            await batcher.predict_batch(b"{")
-    answer = await batcher.predict_batch(b'{"instances": [%s]}' % body(1, 2))
+            await batcher.infer(MANY, b"{")
+    answer = await batcher.infer(MANY, b'{"instances": [%s]}' % body(1, 2))
     assert len(json.loads(answer)["predictions"]) == 1
 
 
@@ -86,11 +90,11 @@ async def test_a_large_record_is_answered_as_a_small_one_is(servable):
     """Also with its faults."""
     batcher = Batcher(lambda: servable, Counted())
     blanks = b" " * 20_000
-    assert await batcher.predict(body(1, 2) + blanks) == await batcher.predict(body(1, 2))
+    assert await batcher.infer(ONE, body(1, 2) + blanks) == await batcher.infer(ONE, body(1, 2))
     with pytest.raises(MalformedBody):
-        await batcher.predict(blanks)
+        await batcher.infer(ONE, blanks)
     with pytest.raises(InvalidRecord) as caught:
-        await batcher.predict(b'{"feature_0": 1}' + blanks)
+        await batcher.infer(ONE, b'{"feature_0": 1}' + blanks)
     assert [error.field for error in caught.value.errors] == ["feature_1"]
 
 
@@ -99,17 +103,17 @@ async def test_a_slow_model_does_not_hold_up_the_loop(servable):
     slow = Slow(servable, rows_on_loop=0)
     observer = Counted()
     batcher = Batcher(lambda: slow, observer)
-    first = [asyncio.create_task(batcher.predict(body(1, i))) for i in range(4)]
+    first = [asyncio.create_task(batcher.infer(ONE, body(1, i))) for i in range(4)]
     assert await asyncio.to_thread(slow.reached.wait, 60)
-    later = [asyncio.create_task(batcher.predict(body(1, i))) for i in range(4, 40)]
+    later = [asyncio.create_task(batcher.infer(ONE, body(1, i))) for i in range(4, 40)]
     for _ in range(5):
         await asyncio.sleep(0)
     assert not any(task.done() for task in (*first, *later))
     slow.may_go_on.set()
     answers = [json.loads(each)["prediction"] for each in await asyncio.gather(*first, *later)]
     assert sum(observer.calls) == 40
-    assert max(observer.calls) <= -(-36 // batcher._slow.max_used)
-    alone = [json.loads(await batcher.predict(body(1, i)))["prediction"] for i in range(40)]
+    assert max(observer.calls) <= -(-36 // batcher._row_threads.max_used)
+    alone = [json.loads(await batcher.infer(ONE, body(1, i)))["prediction"] for i in range(40)]
     assert answers == alone
 
 
@@ -119,11 +123,11 @@ async def test_what_a_slow_model_refuses_its_clients_hear(servable):
     slow.may_go_on.set()
     batcher = Batcher(lambda: slow, Counted())
     asked = await asyncio.gather(
-        *map(batcher.predict, [b"{", body(1, 2), b"{}"]), return_exceptions=True
+        *map(partial(batcher.infer, ONE), [b"{", body(1, 2), b"{}"]), return_exceptions=True
     )
     assert [type(each) for each in asked] == [MalformedBody, bytes, InvalidRecord]
     slow.answer = None
-    asked = await asyncio.gather(*[batcher.predict(body(1, 2))] * 1, return_exceptions=True)
+    asked = await asyncio.gather(*[batcher.infer(ONE, body(1, 2))] * 1, return_exceptions=True)
     assert [type(each) for each in asked] == [TypeError]
 
 
@@ -133,7 +137,7 @@ async def test_more_rows_than_the_loop_can_afford_take_turns(servable):
     few.may_go_on.set()
     observer = Counted()
     batcher = Batcher(lambda: few, observer)
-    answers = await asyncio.gather(*(batcher.predict(body(1, i)) for i in range(10)))
+    answers = await asyncio.gather(*(batcher.infer(ONE, body(1, i)) for i in range(10)))
     assert observer.calls == [3, 3, 3, 1]
     assert len({*answers}) == 10
 
@@ -143,10 +147,10 @@ async def test_a_large_batch_is_computed_in_parts(servable):
     observer = Counted()
     batcher = Batcher(lambda: servable, observer)
     rows = b", ".join(body(1, i) for i in range(1200))
-    answer = json.loads(await batcher.predict_batch(b'{"instances": [%s]}' % rows))
+    answer = json.loads(await batcher.infer(MANY, b'{"instances": [%s]}' % rows))
     assert observer.calls == [512, 512, 176]
-    alone = [json.loads(await batcher.predict(body(1, i)))["prediction"] for i in (0, 600, 1199)]
+    alone = [json.loads(await batcher.infer(ONE, body(1, i)))["prediction"] for i in (0, 600, 1199)]
     assert [answer["predictions"][i]["prediction"] for i in (0, 600, 1199)] == alone
     with pytest.raises(InvalidRecord) as caught:
-        await batcher.predict_batch(b'{"instances": [%s, {"feature_0": 1}]}' % rows)
+        await batcher.infer(MANY, b'{"instances": [%s, {"feature_0": 1}]}' % rows)
     assert [error.field for error in caught.value.errors] == ["instances[1200].feature_1"]

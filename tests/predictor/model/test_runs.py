@@ -18,10 +18,13 @@ from predictor.inference.batcher import Batcher
 from predictor.model.loader import load
 from predictor.model.runs import WatchedRuns
 from predictor.model.servable import Cost, Interrupt
+from predictor.protocols.predict.records import OneRecord, Records
 from tests.predictor.graphs import counting, one_long_node
 from tests.predictor.parts import Counted, version, write_artifact
 
 FOREVER = 1e15
+
+ONE, MANY = OneRecord(), Records()
 
 
 def body(largest):
@@ -102,7 +105,7 @@ async def test_of_the_records_of_a_tick_only_the_one_to_blame_is_refused(servabl
     for _ in range(2):
         asked = [3, 4, FOREVER, 5, 6, 7, 8]
         answered = await asyncio.gather(
-            *(batcher.predict(body(each)) for each in asked), return_exceptions=True
+            *(batcher.infer(ONE, body(each)) for each in asked), return_exceptions=True
         )
         assert isinstance(answered.pop(2), InferenceTimeout)
         assert [value(each) for each in answered] == [4, 5, 6, 7, 8, 9]
@@ -116,8 +119,8 @@ async def test_a_batch_with_such_a_record_is_refused(servable):
     batcher = Batcher(lambda: servable, Counted(), timed_out=timed_out.append)
     good, bad = ([body(1), body(each)] for each in (2, FOREVER))
     with pytest.raises(InferenceTimeout):
-        await batcher.predict_batch(b'{"instances": [%s]}' % b",".join(bad))
-    told = json.loads(await batcher.predict_batch(b'{"instances": [%s]}' % b",".join(good)))
+        await batcher.infer(MANY, b'{"instances": [%s]}' % b",".join(bad))
+    told = json.loads(await batcher.infer(MANY, b'{"instances": [%s]}' % b",".join(good)))
     assert [each["prediction"] for each in told["predictions"]] == [2, 3]
     assert len(timed_out) == 1
 

@@ -13,10 +13,13 @@ from predictor.errors import InvalidRecord, NothingServing
 from predictor.inference.batcher import Batcher
 from predictor.model.builder import Builder
 from predictor.model.loader import load
+from predictor.protocols.predict.records import OneRecord, Records
 from predictor.reconcile.reconciler import Reconciler
 from predictor.traces.open_telemetry import OpenTelemetryTracer
 from tests.predictor.graphs import classifier
 from tests.predictor.parts import Counted, FakeSource, RecordedEvents, version, write_artifact
+
+ONE, MANY = OneRecord(), Records()
 
 
 @dataclass
@@ -91,11 +94,11 @@ async def test_a_stage_that_fails_is_the_last_one(traced):
 async def test_a_prediction_that_cannot_be_made_fails_without_its_values(traced):
     """Nothing serving is an error of the service; a wrong record is not, and is not quoted."""
     with pytest.raises(NothingServing):
-        await traced.batcher.predict(b'{"x0": 1}')
+        await traced.batcher.infer(ONE, b'{"x0": 1}')
     traced.source.files = lambda each: write_artifact(traced.source._folder, classifier())
     await traced.promote(1)
     with pytest.raises(InvalidRecord):
-        await traced.batcher.predict(b'{"x0": "marked-value"}')
+        await traced.batcher.infer(ONE, b'{"x0": "marked-value"}')
     nothing, wrong = traced.spans("predict")
     assert failed(nothing)
     assert not failed(wrong)
@@ -109,18 +112,9 @@ async def test_other_protocols_are_traced_too(traced):
     traced.source.files = lambda each: write_artifact(traced.source._folder, classifier())
     await traced.promote(1)
 
-    class Asked:
-        def row(self, servable):
-            return servable.decoder.record(servable_record(servable))
-
-        def response(self, servable, answer):
-            return answer.prediction
-
-    def servable_record(servable):
-        return json.dumps({f.name: f.blank for f in servable.signature.features}).encode()
-
-    await traced.batcher.predict_row(Asked())
-    await traced.batcher.compute(lambda servable, run: None, yields=True)
+    record = {f.name: f.blank for f in traced.reconciler.serving.signature.features}
+    await traced.batcher.infer(MANY, json.dumps({"instances": [record]}).encode())
+    await traced.batcher.compute(lambda servable, run: None, low_priority=True)
     for span in traced.spans("predict"):
         assert span.attributes["model_name"] == "m"
         assert span.attributes["model_version"] == "1"

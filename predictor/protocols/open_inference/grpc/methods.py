@@ -1,16 +1,17 @@
 """The methods of `inference.GRPCInferenceService`: bytes of a request in, bytes of its response out."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from predictor import __version__
 from predictor.errors import MalformedBody, NothingServing
-from predictor.inference.batcher import LARGE, Batcher
-from predictor.inference.compute import Run
+from predictor.inference.batcher import Batcher
+from predictor.inference.protocol import Read, Result, read_each, write_each
+from predictor.model.answers import Answers
 from predictor.model.servable import Servable
+from predictor.model.signature import Row
 from predictor.protocols.open_inference import outputs as metadata
 from predictor.protocols.open_inference.datatypes import to_bytes
 from predictor.protocols.open_inference.errors import InvalidInference, check_supported, quoted
@@ -98,6 +99,32 @@ def _typed(tensor: Any) -> list[Any]:
     return list(getattr(tensor.contents, taken)) if taken else []
 
 
+class Infer:
+    """The protocol of `ModelInfer`."""
+
+    def read(self, servable: Servable, bodies: Sequence[bytes]) -> Read:
+        """The rows; the note of each request is its message and what it says."""
+
+        def read_one(body: bytes) -> tuple[list[Row], tuple[ModelInferRequest, Inference]]:
+            request = read(ModelInferRequest, body)
+            found = inference(request)
+            return found.rows(servable), (request, found)
+
+        return read_each(read_one, bodies)
+
+    def write(self, servable: Servable, read: Read, answers: Answers) -> list[Result]:
+        """The message of each response."""
+
+        def write_one(part: Answers, note: tuple[ModelInferRequest, Inference]) -> bytes:
+            request, found = note
+            return response(request, found.inferred(servable, (), part))
+
+        return write_each(write_one, read, answers)
+
+
+_INFER = Infer()
+
+
 def response(request: ModelInferRequest, inferred: Inferred) -> bytes:
     """The response to a request, with its id. Contents are raw if its inputs were (as in Triton), or for FP16."""
     version = inferred.version
@@ -181,21 +208,9 @@ class _Methods:
         ).SerializeToString()
 
     async def model_infer(self, body: bytes) -> bytes:
-        """One row joins the tick's batch; more rows, or a large message, are processed in a thread.
-
-        Raises InvalidInference, UnknownModel, MalformedBody, NothingServing or Overloaded.
-        """
-        if len(body) <= LARGE:
-            request = read(pb.ModelInferRequest, body)
-            read_request = inference(request)
-            if read_request.has_one_row:
-                return response(request, await self._batcher.predict_row(read_request))
-        return await self._batcher.compute(partial(_infer, body))
-
-
-def _infer(body: bytes, servable: Servable, run: Run) -> bytes:
-    request = read(pb.ModelInferRequest, body)
-    return response(request, inference(request).compute(servable, run))
+        """Raises InvalidInference, UnknownModel, MalformedBody, NothingServing or Overloaded."""
+        response: bytes = await self._batcher.infer(_INFER, body)
+        return response
 
 
 def _described(tensor: metadata.V2Tensor) -> pb.ModelMetadataResponse.TensorMetadata:

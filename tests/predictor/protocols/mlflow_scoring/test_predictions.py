@@ -1,15 +1,16 @@
 """Answers as MLflow's `python_function` has them, which depends on who loads the version."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from predictor.errors import LoadError
-from predictor.inference.compute import run_in_calls
+from predictor.inference.compute import compute_one, run_in_calls
 from predictor.model.mlmodel import PythonFunction
-from predictor.protocols.mlflow_scoring.invocation import Invocation
+from predictor.protocols.mlflow_scoring.invocation import Invocations
 from tests.predictor.graphs import NAMES, OURS, classifier, converted, regressor
 from tests.predictor.protocols.mlflow_scoring.parts import COLUMNS, servable, tensor
 
@@ -21,10 +22,10 @@ SPLIT = {"dataframe_split": {"columns": NAMES, "data": ROWS}}
 
 def answered(of: Any, body: Any) -> Any:
     """What stands under `predictions`."""
-    asked = Invocation("json", json.dumps(body).encode())
-    scored = asked.work(of, lambda rows: run_in_calls(of, lambda *_: None, rows))
-    assert scored.version is of.model_version
-    whole = json.loads(scored.body)
+    run = partial(run_in_calls, of, lambda *_: None)
+    reply = compute_one(Invocations("json"), json.dumps(body).encode(), of, run)
+    assert ("X-Model-Version", of.model_version.version) in reply.headers
+    whole = json.loads(reply.body)
     assert list(whole) == ["predictions"]
     return whole["predictions"]
 

@@ -12,7 +12,7 @@ import pytest
 from predictor.errors import RequestError, TooManyRows
 from predictor.protocols.mlflow_scoring import tables
 from predictor.protocols.mlflow_scoring.errors import InvalidInput, SchemaNotMet
-from predictor.protocols.mlflow_scoring.invocation import Invocation
+from predictor.protocols.mlflow_scoring.invocation import Invocations
 from tests.predictor.graphs import OURS, classifier, one_input_per_column, regressor, with_metadata
 from tests.predictor.protocols.mlflow_scoring.parts import COLUMNS, servable, tensor
 
@@ -26,7 +26,7 @@ PATIENT = {"age": 50, "smoker": True, "dose": 1.5, "code": "A"}
 
 def rows(servable, body, media="json"):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Invocation(media, content).rows(servable)
+    return Invocations(media).read_one(servable, content)[0]
 
 
 def refused(servable, body, media="json", kind=InvalidInput):

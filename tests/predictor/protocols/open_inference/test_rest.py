@@ -366,7 +366,7 @@ def test_no_body_makes_reading_fail(servable, body, raw, off):
     length = None if off is None else str(len(body) + min(0, off))
     try:
         asked = read(body + (b"" if off is None else raw), length, Target("m"))
-        rows = asked.inference._rows(servable)
+        rows = asked.inference.rows(servable)
     except InvalidInference:
         return
     assert len(servable.answer(rows)) == len(rows)

@@ -198,7 +198,7 @@ async def test_a_client_that_leaves_is_counted_as_over_http(tmp_path, caplog):
 class Broken:
     """A batcher with a fault of ours."""
 
-    async def predict_row(self, _):
+    async def infer(self, *_):
         raise ValueError("a feature of 17.99")
 
 

@@ -1,0 +1,94 @@
+"""Inference protocols: how the bodies of one kind of request become rows, and answers become results.
+
+A protocol knows nothing of connections, and a connection nothing of protocols: between them are bytes.
+The requests of one event-loop tick are read and written together, protocol by protocol, and computed in
+one call, whichever protocols they came by.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from predictor.errors import RequestError
+from predictor.model.answers import Answers
+from predictor.model.servable import Servable
+from predictor.model.signature import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The body of a response that is not plain JSON, or has header fields of its own."""
+
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    media_type: str = "application/json"
+
+
+Result = Any
+"""The body of a JSON response, a `Reply`, a message of gRPC; or the exception that prevents it."""
+
+
+@dataclass(slots=True)
+class Read:
+    """The rows of some requests of one protocol.
+
+    `counts` are the numbers of rows of the requests without an error, in their order; None stands for one
+    row each. `errors` are those of the other requests, by position. `notes` are what the protocol needs
+    in order to write the results.
+    """
+
+    rows: Sequence[Row]
+    counts: Sequence[int] | None = None
+    errors: Mapping[int, RequestError] = field(default_factory=dict)
+    notes: Any = None
+
+    def split(self, answers: Answers) -> Iterator[Answers]:
+        """The answers of each request without an error."""
+        start = 0
+        for count in self.counts or [1] * len(self.rows):
+            yield answers.part(start, start + count)
+            start += count
+
+
+class InferenceProtocol(Protocol):
+    """Reads and writes one kind of request. It keeps nothing of a request, so one object serves all."""
+
+    def read(self, servable: Servable, bodies: Sequence[Any]) -> Read:
+        """The rows of these bodies for this version; errors are part of what is returned."""
+
+    def write(self, servable: Servable, read: Read, answers: Answers) -> list[Result]:
+        """The results of the requests without an error, in their order."""
+
+
+def read_each(read_one: Callable[[Any], tuple[Sequence[Row], Any]], bodies: Sequence[Any]) -> Read:
+    """Read the bodies one by one; `read_one` gives the rows of a body and a note, or raises RequestError."""
+    rows: list[Row] = []
+    counts: list[int] = []
+    notes: list[Any] = []
+    errors: dict[int, RequestError] = {}
+    for number, body in enumerate(bodies):
+        try:
+            found, note = read_one(body)
+        except RequestError as error:
+            # Its frames refer to this one, and so to all requests of the tick: a reference cycle.
+            error.__traceback__ = error.__context__ = None
+            errors[number] = error
+        else:
+            rows += found
+            counts.append(len(found))
+            notes.append(note)
+    return Read(rows, counts, errors, notes)
+
+
+def write_each(
+    write_one: Callable[[Answers, Any], Result], read: Read, answers: Answers
+) -> list[Result]:
+    """Write the results one by one; `write_one` may raise RequestError, which is the result of that request."""
+    results: list[Result] = []
+    for part, note in zip(read.split(answers), read.notes, strict=True):
+        try:
+            results.append(write_one(part, note))
+        except RequestError as error:
+            error.__traceback__ = error.__context__ = None
+            results.append(error)
+    return results
