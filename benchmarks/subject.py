@@ -1,8 +1,8 @@
 """A running server under measure, whose answers are checked before and after."""
 
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import process, wrk
@@ -29,6 +29,7 @@ class Subject:
     check: Callable[[bytes], object]
     path: str = "/predict"
     tries: int = 3
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
     @property
     def url(self) -> str:
@@ -37,9 +38,7 @@ class Subject:
 
     def verify(self) -> None:
         """Ask once. Raises BenchError where the answer is none, or wrong."""
-        request = urllib.request.Request(
-            self.url, self.body.read_bytes(), {"Content-Type": "application/json"}
-        )
+        request = urllib.request.Request(self.url, self.body.read_bytes(), dict(self.headers))
         try:
             with urllib.request.urlopen(request, timeout=_LONGEST_SECONDS) as response:
                 self.check(response.read())
@@ -66,7 +65,9 @@ class Subject:
         self.verify()
         waiting = Waiting(self.child.process.pid)
         before = process.cpu_nanoseconds(self.child.process.pid)
-        counted = wrk.post(self.url, self.body, connections=connections, seconds=seconds)
+        counted = wrk.post(
+            self.url, self.body, connections=connections, seconds=seconds, headers=self.headers
+        )
         spent = process.cpu_nanoseconds(self.child.process.pid) - before
         waited = max(waiting.share(), counted.waited)
         self.verify()

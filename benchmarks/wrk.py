@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,15 +41,23 @@ def require() -> None:
         raise BenchError("wrk is not installed (Debian's package wrk)")
 
 
-def post(url: str, body: Path, *, connections: int, seconds: int) -> Counted:
-    """Send `body` to `url` for so long. Raises BenchError where an answer was none, or not 200."""
+def post(
+    url: str,
+    body: Path,
+    *,
+    connections: int,
+    seconds: int,
+    headers: Mapping[str, str] | None = None,
+) -> Counted:
+    """Send `body` to `url` for so long, as JSON unless `headers` name another type. Raises BenchError where an answer was none, or not 200."""
     command = [
         "wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
         f"--timeout={_LONGEST_SECONDS}s", "--latency", "-s", str(_SCRIPT), url,
     ]  # fmt: skip
+    fields = "\n".join(f"{name}: {value}" for name, value in (headers or {}).items())
     with subprocess.Popen(
         command,
-        env={**os.environ, "BENCH_BODY": str(body)},
+        env={**os.environ, "BENCH_BODY": str(body), "BENCH_HEADERS": fields},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -61,13 +61,13 @@ class RowDecoder:
         self._features = tuple(features)
         self.fields = Fields(self._features, frozenset(ignored), ignore_unknown)
         """The names and features that a record may have."""
-        plain = all(_is_plain(feature.name) for feature in self._features)
+        plain = all(is_plain(feature.name) for feature in self._features)
         self._structs: list[_Strict] = [_Strict(self._features)] if plain else []
         lenient = bool(ignored) or any(map(_has_several_types, self._features))
-        if plain and lenient and all(map(_is_plain, ignored)):
+        if plain and lenient and all(map(is_plain, ignored)):
             self._structs.append(_Lenient(self._features, ignored))
         self._in_range: msgspec.json.Decoder[Any] | None = (
-            msgspec.json.Decoder(_strict_struct(in_range)) if plain and in_range else None
+            msgspec.json.Decoder(strict_struct(in_range)) if plain and in_range else None
         )
 
     def record(self, body: bytes) -> Row:
@@ -91,7 +91,7 @@ class RowDecoder:
         except _REFUSED:
             return None
         # Every body has at least one colon per feature; see `_Strict.values`.
-        exact = _colons(b"".join(bodies)) == len(bodies) * len(self._features)
+        exact = count_colons(b"".join(bodies)) == len(bodies) * len(self._features)
         return rows if exact else None
 
     def records(self, bodies: Sequence[bytes]) -> tuple[list[Row], dict[int, RequestError]]:
@@ -147,7 +147,7 @@ class RowDecoder:
                 rows = self._packed(values)
             except _REFUSED:
                 continue
-            if _colons(text) == colons + (not part):
+            if count_colons(text) == colons + (not part):
                 return rows
         raise InvalidValue("no struct accepts it")
 
@@ -155,7 +155,7 @@ class RowDecoder:
         """The rows of bodies of one record each. Raises one of _REFUSED."""
         values, colons = struct.values(map(struct.record.decode, bodies), len(bodies))
         rows = self._packed(values)
-        if _colons(b"".join(bodies)) != colons:
+        if count_colons(b"".join(bodies)) != colons:
             raise InvalidValue("a name may be given twice")
         return rows
 
@@ -171,7 +171,7 @@ class _Strict:
     def __init__(self, features: Sequence[Feature], record: Any = None) -> None:
         """`record` is another struct of the features."""
         self._width = len(features)
-        record = record or _strict_struct(features)
+        record = record or strict_struct(features)
         several: Any = Annotated[list[record], msgspec.Meta(min_length=1)]
         many = msgspec.defstruct("Instances", [("instances", several)], forbid_unknown_fields=True)
         self.record: msgspec.json.Decoder[Any] = msgspec.json.Decoder(record)
@@ -216,14 +216,15 @@ class _Lenient(_Strict):
         return rows, colons
 
 
-def _colons(text: bytes) -> int:
+def count_colons(text: bytes) -> int:
+    """The number of colons in a text."""
     # NumPy counts faster than bytes.count, but a call of it takes longer.
     if len(text) < _SHORT:
         return text.count(b":")
     return int(np.count_nonzero(np.frombuffer(text, np.uint8) == _COLON))
 
 
-def _strict_struct(features: Sequence[Feature]) -> type[msgspec.Struct]:
+def strict_struct(features: Sequence[Feature]) -> type[msgspec.Struct]:
     """A msgspec struct of one record: every feature required, no other name allowed."""
     return msgspec.defstruct(
         "Record",
@@ -252,7 +253,8 @@ def _lenient_struct(features: Sequence[Feature], ignored: Sequence[str]) -> type
     )
 
 
-def _is_plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
+    """Whether a msgspec field can have this name, and no colon is in it."""
     # A colon in a name would spoil the count that finds duplicates.
     return ":" not in name and not _UNNAMEABLE.search(name)
 

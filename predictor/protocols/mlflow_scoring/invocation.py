@@ -1,6 +1,6 @@
 """One request to `/invocations`: its rows, its `params`, and the predictions as MLflow writes them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from predictor.inference.protocol import Read, Reply, Result, read_each, write_each
+from predictor.inference.templates import PerServable, Templates
 from predictor.model.answers import Answer, Answers, graph_row
 from predictor.model.mlmodel import Param
 from predictor.model.servable import Servable
@@ -18,6 +19,7 @@ from predictor.model_version import ModelVersion
 from predictor.protocols.mlflow_scoring import tables
 from predictor.protocols.mlflow_scoring.errors import InvalidInput, SchemaNotMet
 from predictor.protocols.mlflow_scoring.forms import Form, Media, read_csv, read_json
+from predictor.protocols.mlflow_scoring.plain import PLAIN
 from predictor.protocols.mlflow_scoring.rows import rows_of
 from predictor.protocols.mlflow_scoring.tables import Table
 
@@ -122,11 +124,15 @@ class Invocations:
     media: Media
 
     def read(self, servable: Servable, bodies: Sequence[bytes]) -> Read:
-        """The rows; the note of each request is its form, None for CSV."""
+        """The rows; the note of each request is its form, None for a table that is plain or CSV."""
         return read_each(partial(self.read_one, servable), bodies)
 
     def read_one(self, servable: Servable, body: bytes) -> tuple[list[Row], Form | None]:
         """The rows of one body, and its form. Raises InvalidInput or SchemaNotMet."""
+        if (plain := PLAIN.of(servable)) is not None:
+            rows = plain.read_csv(body) if self.media == "csv" else plain.read_json(body)
+            if rows is not None:
+                return rows, None
         if self.media == "csv":
             table = read_csv(body, len(servable.signature.features))
             return rows_of(table, servable, len(body)), None
@@ -137,15 +143,44 @@ class Invocations:
 
     def write(self, servable: Servable, read: Read, answers: Answers) -> list[Result]:
         """The body of each response; its header fields name the version."""
+        headers = _headers(servable.model_version)
+        written = None
+        if not any(read.notes) and not _are_tensors(None, servable):
+            written = _TEMPLATES.of(servable).fill(answers)
+        if written is not None:
+            return [Reply(body, headers) for body in _joined(written, read.counts or ())]
 
         def write_one(part: Answers, form: Form | None) -> Reply:
             for row, error in sorted(part.errors.items()):
                 raise InvalidInput(f"row {row}: {error}")
             tensors = _are_tensors(form, servable)
             found: Any = predictions(servable, part, tensors=tensors)  # type: ignore[arg-type]
-            return Reply(msgspec.json.encode(Scored(found)), _headers(servable.model_version))
+            return Reply(msgspec.json.encode(Scored(found)), headers)
 
         return write_each(write_one, read, answers)
+
+
+def _templates(servable: Servable) -> Templates:
+    def write(answers: Answers) -> bytes:
+        return msgspec.json.encode(Scored(predictions(servable, answers, tensors=False)))  # type: ignore[arg-type]
+
+    return Templates(servable.signature, write)
+
+
+_TEMPLATES = PerServable(_templates)
+_START, _END = b'{"predictions":[', b"]}"
+
+
+def _joined(rows: Sequence[bytes], counts: Sequence[int]) -> Iterator[bytes]:
+    """One response for each request, from the responses to its rows."""
+    if len(rows) == len(counts):
+        yield from rows
+        return
+    start = 0
+    for count in counts:
+        each = [row[len(_START) : -len(_END)] for row in rows[start : start + count]]
+        yield b"%b%b%b" % (_START, b",".join(each), _END)
+        start += count
 
 
 @lru_cache(maxsize=16)

@@ -37,6 +37,7 @@ from predictor.protocols.open_inference.outputs import (
     V2Ready,
     V2Server,
 )
+from predictor.protocols.open_inference.plain import PLAIN, Note
 from predictor.reconcile.reconciler import Reconciler
 from predictor.settings import Settings
 
@@ -154,9 +155,13 @@ class Infer:
     json_length: str | None = None
 
     def read(self, servable: Servable, bodies: Sequence[bytes]) -> Read:
-        """The rows; the note of each request is what `body.read` found, and its rows."""
+        """The rows; the note of each request is what was read besides, and its rows."""
+        reader = PLAIN.of(servable)
 
-        def read_one(content: bytes) -> tuple[list[Row], tuple[body.Request, list[Row]]]:
+        def read_one(content: bytes) -> tuple[Sequence[Row], Note]:
+            found = reader.read(content, self.json_length, self.target) if reader else None
+            if found is not None:
+                return found
             request = body.read(content, self.json_length, self.target)
             rows = request.inference.rows(servable)
             return rows, (request, rows)
@@ -165,8 +170,11 @@ class Infer:
 
     def write(self, servable: Servable, read: Read, answers: Answers) -> list[Result]:
         """The body of each response, with tensors as bytes behind the JSON if they were requested."""
+        reader = PLAIN.of(servable)
+        if reader and (written := reader.write(read, answers)) is not None:
+            return written
 
-        def write_one(part: Answers, note: tuple[body.Request, list[Row]]) -> Result:
+        def write_one(part: Answers, note: Note) -> Result:
             request, rows = note
             content, length = body.write(request, request.inference.inferred(servable, rows, part))
             if length is None:
