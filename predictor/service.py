@@ -21,6 +21,7 @@ from predictor.http.fast_lane import FastLane
 from predictor.http.inference_routes import InferenceRoutes, add_route
 from predictor.http.middleware import (
     App,
+    CorsHeaders,
     CorsMiddleware,
     HeadMiddleware,
     MetricsMiddleware,
@@ -132,8 +133,10 @@ def compose(
     )
     access = Access.of(settings, observe)
     inference = _inference_routes(settings)
-    lane = _fast_lane(settings, inference, batcher, metrics, access)
-    if lane:
+    lane = None
+    if settings.fast_lane:
+        cors = CorsHeaders(origins.parse(settings.cors_origins))
+        lane = FastLane(inference, batcher, metrics, access, settings=settings, cors=cors)
         observers.append(lane.observe)
     return Service(
         settings=settings,
@@ -205,15 +208,6 @@ def _inference_routes(settings: Settings) -> InferenceRoutes:
             *mlflow_scoring.inference_routes(settings),
         ]
     )
-
-
-def _fast_lane(
-    settings: Settings, inference: InferenceRoutes, batcher: Batcher, metrics: Metrics, access: Access
-) -> FastLane | None:
-    # Spans begin and end in the ASGI application, which the fast lane does not call.
-    if not settings.fast_lane or settings.traces_exporter != "none":
-        return None
-    return FastLane(inference, batcher, metrics, access, settings)
 
 
 def _deliveries(settings: Settings, model_name: str) -> Deliveries | None:

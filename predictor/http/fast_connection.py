@@ -24,7 +24,7 @@ from time import perf_counter
 from typing import Any
 
 from predictor.http.connection import Connection
-from predictor.http.fast_lane import END, POST, FastLane, PlainHead
+from predictor.http.fast_lane import END, POST, FastLane, Headers, PlainHead
 from predictor.http.limits import Limits
 from predictor.inference.protocol import Result
 
@@ -46,6 +46,7 @@ class FastConnection(Connection):
         self._plain: Any = None
         self._head, self._size = b"", -1
         self._request_id = b""
+        self._trace: Headers = ()
         self._started = 0.0  # perf_counter() when the request came
         self._idle_since = 0.0
 
@@ -70,7 +71,7 @@ class FastConnection(Connection):
             if plain is not None:
                 if len(body) == plain.length:
                     self._take()
-                    self._lane.submit(plain.protocol, body, self._reply)
+                    self._lane.submit(plain.protocol, body, self._reply, self._trace)
                     return
                 if len(body) < plain.length:
                     self._await_body(data)
@@ -100,6 +101,7 @@ class FastConnection(Connection):
             plain, request_id = self._lane.read(head, self.limits)
         if plain is not None:
             self._plain, self._request_id = plain, request_id
+            self._trace = self._lane.trace_of(head)
             self._head = b"" if self._lane.holds_keys else head + end
             self._size = len(head) + len(end) + plain.length
         return body, plain

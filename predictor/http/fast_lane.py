@@ -23,6 +23,7 @@ from predictor.events import Event, KeysRead
 from predictor.http import problems
 from predictor.http.inference_routes import InferenceRoutes
 from predictor.http.limits import Limits, Refused, check_head
+from predictor.http.middleware import CorsHeaders
 from predictor.http.problems import ErrorFormat
 from predictor.http.request_id import (
     HEADER,
@@ -41,6 +42,10 @@ END = b"\r\n\r\n"
 POST = b"POST /"
 _MAX_HEAD = 4096  # bytes of a remembered head
 _MAX_HEADS = 512
+# The parent of a request's span.
+_TRACE = re.compile(
+    rb"\r\n(?i:(%b|%b)): ([!-~]+(?: +[!-~]+)*)(?=\r\n|\Z)" % (TRACE_PARENT, TRACE_STATE)
+)
 # Lines that differ in each request and do not change its meaning. A match is a whole line: the lines
 # around it mean the same without it.
 _VARYING = re.compile(
@@ -84,6 +89,7 @@ class PlainHead:
     protocol: InferenceProtocol
     endpoint: Endpoint
     error_format: ErrorFormat | None
+    cors: Headers
 
 
 class FastLane:
@@ -91,16 +97,16 @@ class FastLane:
 
     def __init__(
         self, routes: InferenceRoutes, batcher: Batcher, observer: RequestObserver, access: Access,
-        settings: Settings,
+        *, settings: Settings, cors: CorsHeaders,
     ) -> None:  # fmt: skip
         self._routes = routes
         self._endpoints = {each.path: Endpoint(each.path) for each in routes}
         self._access = access
-        # The response to a page of another origin has CORS header fields.
-        self._special = _SPECIAL | ({b"origin"} if settings.cors_origins else set())
+        self._cors = cors
         self.holds_keys = any(access.guards(each.path) for each in routes)
         """Whether heads have API keys: connections must not compare them, which takes time by the key."""
         self.submit = batcher.submit
+        self._traces = settings.traces_exporter != "none"
         self._observer = observer
         self._max_body_bytes = settings.max_body_bytes
         self.heads: dict[bytes, PlainHead] = {}
@@ -108,6 +114,12 @@ class FastLane:
         self._to_count: list[Endpoint] = []
         self._server_headers: Headers | None = None
         self._start = b""
+
+    def trace_of(self, head: bytes) -> Headers:
+        """The header fields with the parent of a request's span, while traces are on."""
+        if not self._traces:
+            return ()
+        return [(name.lower(), value) for name, value in _TRACE.findall(head)]
 
     def read(self, head: bytes, limits: Limits) -> tuple[PlainHead | None, bytes]:
         """The head that begins with POST, and the client's request id, b"" for none.
@@ -127,7 +139,7 @@ class FastLane:
 
     def _learn(self, head: bytes, limits: Limits) -> PlainHead | None:
         found = _parse(head, limits)
-        if found is None or found.fields.keys() & self._special:
+        if found is None or found.fields.keys() & _SPECIAL:
             return None
         length = int(found.fields.get(b"content-length", b"0"))
         if not 0 < length <= self._max_body_bytes:
@@ -144,7 +156,13 @@ class FastLane:
             return None
         if len(self.heads) >= _MAX_HEADS:
             self.heads.clear()
-        plain = PlainHead(length, protocol, self._endpoints[route.path], route.error_format)
+        plain = PlainHead(
+            length,
+            protocol,
+            self._endpoints[route.path],
+            route.error_format,
+            self._cors.of(fields),
+        )
         self.heads[head] = plain
         return plain
 
@@ -171,13 +189,12 @@ class FastLane:
         if server_headers is not self._server_headers:  # a new list each second, for the date
             self._server_headers = server_headers
             self._start = b"%b%b: " % (_head(HTTPStatus.OK, server_headers), HEADER)
+        own, media_type, body = b"", b"application/json", result
         if isinstance(result, Reply):
-            return b"%b%b\r\ncache-control: no-store\r\n%bcontent-length: %d\r\ncontent-type: %b\r\n\r\n%b" % (
-                self._start, request_id or new_id(), _lines(result.headers), len(result.body),
-                result.media_type.encode(), result.body,
-            )  # fmt: skip
-        return b"%b%b\r\ncache-control: no-store\r\ncontent-length: %d\r\ncontent-type: application/json\r\n\r\n%b" % (
-            self._start, request_id or new_id(), len(result), result,
+            own, media_type, body = _lines(result.headers), result.media_type.encode(), result.body
+        cors = _lines_of(head.cors) if head.cors else b""
+        return b"%b%b\r\ncache-control: no-store\r\n%bcontent-length: %d\r\ncontent-type: %b\r\n%b\r\n%b" % (
+            self._start, request_id or new_id(), own, len(body), media_type, cors, body,
         )  # fmt: skip
 
     def _problem(
@@ -192,6 +209,8 @@ class FastLane:
                 _log.error("Exception in the fast lane", exc_info=error)
         self._observer.answered(path, problem.status_code, perf_counter() - began)
         headers = [*server_headers, (HEADER, request_id), *problem.raw_headers]
+        if problem.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
+            headers += head.cors
         return b"%b\r\n%b" % (_head(problem.status_code, headers), bytes(problem.body))
 
     def _count(self) -> None:
@@ -211,7 +230,11 @@ def _lines(headers: tuple[tuple[str, str], ...]) -> bytes:
 
 def _head(code: int, headers: Headers) -> bytes:
     """The status line and header fields."""
-    return b"".join([STATUS_LINE[code], *(b"%b: %b\r\n" % field for field in headers)])
+    return STATUS_LINE[code] + _lines_of(headers)
+
+
+def _lines_of(headers: Headers) -> bytes:
+    return b"".join([b"%b: %b\r\n" % field for field in headers])
 
 
 class _Head:

@@ -4,7 +4,8 @@ Pure ASGI: Starlette's `BaseHTTPMiddleware`, which wraps responses, halves throu
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from http import HTTPStatus
 from time import perf_counter
 from types import SimpleNamespace
@@ -187,6 +188,34 @@ class CorsMiddleware(CORSMiddleware):
             f"{bytes(response.body).decode()}; PREDICTOR_CORS_ORIGINS lists the allowed origins"
         )
         return problems.problem(HTTPStatus.BAD_REQUEST, detail, headers)
+
+
+class CorsHeaders:
+    """The header fields that CorsMiddleware adds to a response; none without allowed origins."""
+
+    def __init__(self, origins: tuple[str, ...]) -> None:
+        self._middleware = CorsMiddleware(_no_app, origins) if origins else None
+
+    def of(self, fields: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """For a request with these header fields, whose names are in lower case."""
+        if self._middleware is None:
+            return []
+        sent: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            sent.append(message)
+
+        adding = self._middleware.send(
+            {"type": "http.response.start"}, keep, Headers(raw=[*fields])
+        )
+        with contextlib.suppress(StopIteration):
+            adding.send(None)  # it waits for nothing
+        headers: list[tuple[bytes, bytes]] = sent[0]["headers"]
+        return headers
+
+
+async def _no_app(_: Scope, __: Receive, ___: Send) -> None:
+    raise AssertionError("this middleware handles no requests")
 
 
 def guard(access: Access) -> Callable[[Request], Awaitable[None]]:

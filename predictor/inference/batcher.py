@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -21,7 +21,7 @@ from predictor.inference.compute import (
 from predictor.inference.protocol import InferenceProtocol, Read, Result
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
-from predictor.traces.tracer import TRACES_OFF, Span, Tracer
+from predictor.traces.tracer import TRACES_OFF, Headers, Span, Tracer
 
 T = TypeVar("T")
 
@@ -132,8 +132,15 @@ class Batcher:
         self._row_threads = Threads("rows")
         self._batch_threads = Threads("batch", max_batches)
 
-    def submit(self, protocol: InferenceProtocol, body: Any, callback: Callback) -> None:
-        """Compute one request, in the next tick if it is small, and call `callback` once with the result."""
+    def submit(
+        self, protocol: InferenceProtocol, body: Any, callback: Callback, trace: Headers | None = ()
+    ) -> None:
+        """Compute one request, in the next tick if it is small, and call `callback` once with the result.
+
+        `trace` are header fields with the parent of its span; None stands for the enclosing span.
+        """
+        if self._tracer.on and (span := self._tracer.start_request(trace)):
+            protocol, callback = _Traced(protocol, span), partial(_end, span, callback)
         if len(body) > LARGE:
             self._submit_large(protocol, body, callback)
             return
@@ -148,11 +155,9 @@ class Batcher:
 
     async def infer(self, protocol: InferenceProtocol, body: Any) -> Result:
         """The result of one request. Raises RequestError, NothingServing or Overloaded."""
-        with self._tracer.span("predict", server=True) as span:
-            future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-            protocol = _Traced(protocol, span) if span.records else protocol
-            self.submit(protocol, body, partial(_settle, future))
-            return await future
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.submit(protocol, body, partial(_settle, future), trace=None)
+        return await future
 
     async def compute(self, work: Work[T], *, low_priority: bool = False) -> T:
         """Call `work` in a thread with the serving servable; return what it returned.
@@ -297,18 +302,22 @@ class Batcher:
 
 
 class _Traced:
-    """A protocol whose span names the version and the number of rows."""
+    """A protocol for one request, whose span names the version and the number of rows."""
 
     def __init__(self, protocol: InferenceProtocol, span: Span) -> None:
         self._protocol = protocol
         self._span = span
-        self.write = protocol.write
+        self.read = protocol.read
 
-    def read(self, servable: Servable, bodies: Sequence[Any]) -> Read:
+    def write(self, servable: Servable, read: Read, answers: Answers) -> list[Result]:
         self._span.set_version(servable.model_version)
-        read = self._protocol.read(servable, bodies)
-        self._span.set(rows=len(read.rows) or None)
-        return read
+        self._span.set(rows=len(read.rows))
+        return self._protocol.write(servable, read, answers)
+
+
+def _end(span: Span, callback: Callback, result: Result) -> None:
+    span.end(result)
+    callback(result)
 
 
 def _settle(future: "asyncio.Future[Result]", result: Result) -> None:

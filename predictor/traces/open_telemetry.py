@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import msgspec
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Attributes, OTELResourceDetector, Resource
@@ -36,17 +35,7 @@ _FLUSH_SECONDS = 1.0  # at the end, for unsent spans; the process is ended after
 _HEADERS = {b"traceparent", b"tracestate"}
 
 
-class _Response(msgspec.Struct):
-    """The model version and the rows in a prediction's body. A body without `predictions` has one row."""
-
-    model_name: str
-    model_version: str
-    predictions: list[msgspec.Raw] = msgspec.field(default_factory=lambda: [msgspec.Raw(b"{}")])
-
-
 class _Span(Span):
-    records = True
-
     def __init__(self, span: trace.Span) -> None:
         self._span = span
 
@@ -58,17 +47,25 @@ class _Span(Span):
     def set_version(self, version: ModelVersion) -> None:
         self.set(model_name=version.name, model_version=version.version)
 
-    def set_response(self, body: bytes) -> None:
-        found = msgspec.json.decode(body, type=_Response)
-        rows = len(found.predictions)
-        self.set(model_name=found.model_name, model_version=found.model_version, rows=rows)
-
     def fail(self, reason: str) -> None:
         self._span.set_status(trace.Status(trace.StatusCode.ERROR, reason or None))
+
+    def end(self, result: object) -> None:
+        if isinstance(result, Exception):
+            self.record(result)
+        self._span.end()
+
+    def record(self, error: Exception) -> None:
+        """Set the type of an exception; its message only if that cannot quote a record."""
+        self.set(**{"error.type": type(error).__name__})
+        if not isinstance(error, RequestError):  # a mistake of the client
+            self.fail(str(error) if isinstance(error, LoadError | RegistryError) else "")
 
 
 class OpenTelemetryTracer(Tracer):
     """Sends spans in its own thread; drops spans that cannot be sent."""
+
+    on = True
 
     def __init__(self, exporter: SpanExporter) -> None:
         """Raises SettingsError for a wrong variable of OpenTelemetry."""
@@ -99,10 +96,7 @@ class OpenTelemetryTracer(Tracer):
 
     @contextmanager
     def span(self, name: str, *, server: bool = False) -> Iterator[Span]:
-        """As Tracer.span. Log lines within it have the trace's id.
-
-        A span has the type of an exception. It has the message only if that cannot quote a record.
-        """
+        """As Tracer.span. Log lines within it have the trace's id."""
         kind = trace.SpanKind.SERVER if server else trace.SpanKind.INTERNAL
         with (
             self._tracer.start_as_current_span(
@@ -114,16 +108,19 @@ class OpenTelemetryTracer(Tracer):
             try:
                 yield span
             except Exception as error:
-                started.set_attribute("error.type", type(error).__name__)
-                if not isinstance(error, RequestError):  # a mistake of the client
-                    span.fail(str(error) if isinstance(error, LoadError | RegistryError) else "")
+                span.record(error)
                 raise
+
+    def start_request(self, headers: Headers | None) -> Span | None:
+        """As Tracer.start_request."""
+        parent = None if headers is None else _parent(headers)
+        span = self._tracer.start_span("predict", parent, trace.SpanKind.SERVER)
+        return _Span(span) if span.is_recording() else None
 
     @contextmanager
     def below(self, headers: Headers) -> Iterator[None]:
         """As Tracer.below."""
-        carrier = {k.decode(): v.decode("latin-1") for k, v in headers if k in _HEADERS}
-        token = context.attach(TraceContextTextMapPropagator().extract(carrier))
+        token = context.attach(_parent(headers))
         try:
             yield
         finally:
@@ -171,6 +168,12 @@ class _LoggingExporter(SpanExporter):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Send waiting spans."""
         return self._exporter.force_flush(timeout_millis)
+
+
+def _parent(headers: Headers) -> context.Context:
+    """The context of the span that the header fields name; an empty one if they name none."""
+    carrier = {k.decode(): v.decode("latin-1") for k, v in headers if k in _HEADERS}
+    return TraceContextTextMapPropagator().extract(carrier) if carrier else context.Context()
 
 
 def _log_fields(span: trace.Span) -> dict[str, str]:

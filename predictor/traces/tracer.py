@@ -12,20 +12,17 @@ Headers = Sequence[tuple[bytes, bytes]]
 class Span:
     """A piece of work in a trace. No attribute may contain the value of a feature."""
 
-    records = False
-    """Whether attributes are stored."""
-
     def set(self, **attributes: str | int | None) -> None:
         """Set attributes. None is ignored."""
 
     def set_version(self, version: ModelVersion) -> None:
         """Set the name and number of a model version."""
 
-    def set_response(self, body: bytes) -> None:
-        """Set the model version and the number of rows, from the body of a prediction."""
-
     def fail(self, reason: str) -> None:
         """Mark the work as failed."""
+
+    def end(self, result: object) -> None:
+        """End a span of `start_request`; an exception as the result is its error."""
 
 
 _NOTHING = nullcontext(Span())
@@ -33,6 +30,16 @@ _NOTHING = nullcontext(Span())
 
 class Tracer:
     """The tracer while traces are off: its spans do nothing."""
+
+    on = False
+
+    def start_request(self, headers: Headers | None) -> Span | None:
+        """Start the span of a request for predictions; None if it is not sampled.
+
+        It is below the span of the header field `traceparent`, or if `headers` is None, below the enclosing span.
+        """
+        del headers
+        return None
 
     def span(self, name: str, *, server: bool = False) -> AbstractContextManager[Span]:
         """A span for a `with` block, below the enclosing span. `server` marks a client's request."""

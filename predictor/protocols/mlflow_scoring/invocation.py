@@ -137,7 +137,7 @@ class Invocations:
             table = read_csv(body, len(servable.signature.features))
             return rows_of(table, servable, len(body)), None
         form = read_json(body)
-        rows = rows_of(_table(form, servable), servable, len(body))
+        rows = rows_of(table_of(form, servable), servable, len(body))
         check_params(form.params, servable.python_function.params)
         return rows, form
 
@@ -195,7 +195,7 @@ def _are_tensors(form: Form | None, servable: Servable) -> bool:
     return declared in {"tensor", "tensors"} or (declared == "none" and by_value)
 
 
-def _table(form: Form, servable: Servable) -> Table:
+def table_of(form: Form, servable: Servable) -> Table:
     features, declared = servable.signature.features, servable.python_function.inputs
     content = form.content
     if form.form == "dataframe_split":

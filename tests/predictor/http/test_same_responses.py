@@ -4,8 +4,11 @@ So each other test of the API needs one way only.
 """
 
 import json
+import math
 import re
+import struct
 from dataclasses import replace
+from itertools import chain
 
 import httpx
 import pytest
@@ -61,8 +64,7 @@ def requests():
             yield "POST", path, JSON, body
     yield "POST", "/predict", JSON, rb'{"\ud800": 1}'
     yield "POST", "/predict", JSON, BODY.replace(b"{", b'{"mean_radius": 1, ')
-    yield "POST", "/invocations", JSON, json.dumps({"dataframe_records": [GOOD]}).encode()
-    yield "POST", "/v2/models/m/infer", JSON, json.dumps(INFER).encode()
+    yield from inferences()
     for kind in TYPES:
         yield "POST", "/predict", {"content-type": kind}, BODY
     for name in ("gzip", "br", "identity"):
@@ -72,6 +74,41 @@ def requests():
         yield "GET", path, {}, b""
     for method, path in METHODS:
         yield method, path, {}, b""
+
+
+def inferences():
+    """Each protocol in each of its forms, with one row and with several, right and wrong."""
+    names, row = list(GOOD), list(GOOD.values())
+    for rows in ([row], [row, row, row], [[*row, 1.0]], [["x", *row[1:]]], []):
+        records = [dict(zip(names, each, strict=False)) for each in rows]
+        for body in (
+            {"dataframe_records": records},
+            {"dataframe_split": {"columns": names, "data": rows}},
+            {"dataframe_split": {"columns": names[::-1], "data": rows}},
+            {"inputs": rows},
+            {"instances": records, "params": {}},
+        ):
+            yield "POST", "/invocations", JSON, json.dumps(body).encode()
+        lines = [names, *rows]
+        text = "".join(",".join(map(str, line)) + "\n" for line in lines).encode()
+        yield "POST", "/invocations", {"content-type": "text/csv"}, text
+        tensor = {"name": "X", "shape": [len(rows), 2], "datatype": "FP32", "data": [*chain(*rows)]}
+        for path in ("/v2/models/m", "/v2/models/m/versions/7", "/v2/models/m/versions/8"):
+            yield "POST", f"{path}/infer", JSON, json.dumps({"inputs": [tensor]}).encode()
+        yield (
+            "POST",
+            "/v2/models/m/infer",
+            JSON,
+            json.dumps({"id": "a", "inputs": [tensor]}).encode(),
+        )
+    for values in ([1.0, 1.5], [1.0, math.nan], [1.0, 1.5] * 2):
+        raw = struct.pack(f"<{len(values)}f", *values)
+        for parameters in ({}, {"binary_data_output": True}):
+            tensor = {"name": "X", "shape": [1, 2], "datatype": "FP32"}
+            tensor["parameters"] = {"binary_data_size": len(raw)}
+            head = json.dumps({"inputs": [tensor], "parameters": parameters}).encode()
+            fields = {"inference-header-content-length": str(len(head))}
+            yield "POST", "/v2/models/m/infer", fields, head + raw
 
 
 def keyed():
@@ -132,6 +169,25 @@ async def test_the_api(tmp_path, serves):
         assert one == other == third
     assert len(all_paths) == 2 * len(listed)
     assert all_paths.count("/predict") > slow_paths.count("/predict") > 0
+    await live.reconciler.close()
+
+
+async def test_pages_of_other_origins(tmp_path):
+    """An origin that is allowed and one that is not, with and without a cookie."""
+    live = Live(tmp_path, cors_origins="https://app.example,https://b.example")
+    await live.serve(7, OURS)
+    listed = [
+        ("POST", path, {**JSON, **fields, **origin}, body)
+        for path in ("/predict", "/invocations")
+        for fields in ({}, {"cookie": "a=b"})
+        for origin in ({}, {"origin": "https://app.example"}, {"origin": "null"})
+        for body in (BODY, b'{"dataframe_records": [%b]}' % BODY, b"{")
+    ]
+    (asgi, stock, fast), (all_paths, slow_paths) = await by_every_way(live, listed)
+    for one, other, third in zip(asgi, stock, fast, strict=True):
+        assert one == other == third
+    assert len(all_paths) == 2 * len(listed)
+    assert slow_paths == []
     await live.reconciler.close()
 
 

@@ -1,0 +1,121 @@
+"""The usual requests have the same rows and the same responses whether they are read quickly or not."""
+
+import json
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from predictor.inference.protocol import Read, write_each
+from predictor.protocols.open_inference import body
+from predictor.protocols.open_inference.errors import InvalidInference
+from predictor.protocols.open_inference.inference import Inference, Target
+from predictor.protocols.open_inference.plain import PLAIN, PlainRequests
+from tests.predictor.graphs import OURS, classifier, one_input_per_column, regressor
+from tests.predictor.parts import servable_of
+
+TARGET = Target("m")
+FLOATS = st.floats(width=64) | st.integers(-(10**40), 10**40)
+
+
+@pytest.fixture(scope="module")
+def servable(tmp_path_factory):
+    return servable_of(tmp_path_factory.mktemp("plain"), OURS)
+
+
+def slowly(servable, content, length=None):
+    """The rows by `body.py`; None where it refuses the request."""
+    try:
+        return body.read(content, length, TARGET).inference.rows(servable)
+    except InvalidInference:
+        return None
+
+
+@settings(max_examples=200)
+@given(
+    data=st.lists(FLOATS | st.sampled_from([None, True, "1", [1.0]]), max_size=3),
+    shape=st.sampled_from([[1, 2], [2, 1], [2], [1, 2, 1], [True, 2], [1.0, 2]]),
+    datatype=st.sampled_from(["FP32", "FP32", "FP64", "INT64", "fp32"]),
+    name=st.sampled_from(["X", "X", "Y", "mean_radius"]),
+    extra=st.sampled_from(["", "", ' "id": "a:b",', ' "id": 1,', ' "parameters": {},', ' "inputs": [],']),
+)  # fmt: skip
+def test_json_has_the_same_row(servable, extra, **tensor):
+    """Or is refused: what is read quickly is never more, and never something else."""
+    content = json.dumps({"inputs": [tensor]}).replace("{", "{" + extra, 1).encode()
+    found = PlainRequests(servable).read(content, None, TARGET)
+    if found is not None:
+        assert slowly(servable, content) == found[0]
+
+
+def test_a_plain_request_is_read_quickly(servable):
+    """Else the other tests would compare nothing."""
+    tensor = {"datatype": "FP32", "data": [1, 1.5], "shape": [1, 2], "name": "X"}
+    rows, _ = PlainRequests(servable).read(json.dumps({"inputs": [tensor]}).encode(), None, TARGET)
+    assert rows == [struct.pack("<2f", 1.0, 1.5)]
+
+
+@settings(max_examples=200)
+@given(
+    values=st.lists(st.floats(width=32), min_size=1, max_size=3),
+    shape=st.sampled_from([[1, 2], [2, 1], [2], [1, 3]]),
+    datatype=st.sampled_from(["FP32", "FP32", "INT32", "FP16"]),
+    off=st.sampled_from([0, 0, 1, -1]),
+    size=st.sampled_from([None, None, 4, 12]),
+)
+def test_bytes_have_the_same_row(servable, values, off, size, **tensor):
+    """Also NaN, infinity, and lengths that are wrong."""
+    raw = struct.pack(f"<{len(values)}f", *values)
+    tensor["name"] = "X"
+    tensor["parameters"] = {"binary_data_size": len(raw) if size is None else size}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    content, length = head + raw, str(len(head) + off)
+    reader = PlainRequests(servable)
+    for _ in range(2):  # the second time, its layout is known
+        found = reader.read(content, length, TARGET)
+        if found is not None:
+            assert slowly(servable, content, length) == found[0]
+
+
+def test_a_layout_is_of_one_target_and_one_servable(servable):
+    """The same text names another version's model in another path."""
+    raw = struct.pack("<2f", 1.0, 1.5)
+    tensor = {
+        "name": "X",
+        "shape": [1, 2],
+        "datatype": "FP32",
+        "parameters": {"binary_data_size": 8},
+    }
+    head = json.dumps({"inputs": [tensor]}).encode()
+    reader = PlainRequests(servable)
+    assert reader.read(head + raw, str(len(head)), TARGET) is not None
+    assert reader.read(head + raw, str(len(head)), Target("m", "99")) is None
+    assert reader.read(head + raw, str(len(head)), Target("other")) is None
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [OURS, classifier(labels=(0, 1)), classifier(labels=("a%b", 'q",[]{}')), regressor(), regressor(targets=2)],
+    ids=["ours", "integers", "odd texts", "regressor", "two targets"],
+)  # fmt: skip
+def test_responses_have_the_same_bytes(tmp_path, graph):
+    """Of every label, and of numbers with many digits."""
+    servable = servable_of(tmp_path, graph)
+    width = len(servable.signature.features)
+    request = body.Request(Inference(TARGET, ()), None, {}, all_binary=False)
+    for values in ([-1.0, 0.3], [1.0, 1e-9], [5e3, -7.25], [0.0, 0.0]):
+        rows = [servable.signature.pack(*values[:width])] * 3
+        answers = servable.answer(rows)
+        read = Read(rows, [1] * 3, {}, [(request, ())] * 3)
+        written = PlainRequests(servable).write(read, answers)
+
+        def slow(part, _):
+            return body.write(request, request.inference.inferred(servable, (), part))[0]
+
+        assert written in (None, write_each(slow, read, answers))
+        assert (written is None) == ("targets" in str(graph) or servable.signature.outputs.several
+                                     or isinstance(answers.predictions[0], list))  # fmt: skip
+
+
+def test_a_model_of_several_inputs_has_no_plain_requests(tmp_path):
+    assert PLAIN.of(servable_of(tmp_path, one_input_per_column())) is None
