@@ -87,7 +87,7 @@ class Settings(TrackingSettings):
     fast_lane: Annotated[
         bool,
         Field(
-            description="answer plain requests to `/predict` below ASGI; `false`: FastAPI answers all"
+            description="answer plain requests for predictions below ASGI; `false`: FastAPI answers all"
         ),
     ] = True
     header_seconds: Annotated[
