@@ -7,6 +7,7 @@ from benchmarks.grid import Grid
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth
 from benchmarks.parts.http import Http
+from benchmarks.parts.protocols import PREDICT, Protocols
 from benchmarks.parts.swap import POLL_SECONDS, Swap
 from benchmarks.parts.traces import OFF, Traces
 from benchmarks.results import Results
@@ -24,6 +25,8 @@ def grids(results: Results) -> Iterator[Grid]:
         yield Grid("Targets", ("figure", "measured", "target", ""), rows, texts=4)
     if https := [http for http in (results.http, *results.models) if http is not None]:
         yield _http(https)
+    if results.protocols is not None:
+        yield _protocols(results.protocols)
     if results.swap is not None:
         yield _swap(results.swap)
     if results.batch:
@@ -45,6 +48,16 @@ def _http(https: list[Http]) -> Grid:
     ]
     columns = ("model", "connections", "server", *_LOAD, f"requests/s to the {EMPTY}'s")
     return Grid("One record a request", columns, rows, texts=3)
+
+
+def _protocols(protocols: Protocols) -> Grid:
+    rows = [
+        (str(connections), name, *_load(samples), _times(samples, rounds[PREDICT]))
+        for connections, rounds in protocols.loads.items()
+        for name, samples in rounds.items()
+    ]
+    columns = ("connections", "protocol", *_LOAD, f"requests/s to {PREDICT}'s")
+    return Grid("Protocols", columns, rows, texts=2)
 
 
 def _swap(swap: Swap) -> Grid:

@@ -7,6 +7,7 @@ from benchmarks.machine import Machine
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth
 from benchmarks.parts.http import Http
+from benchmarks.parts.protocols import Protocols
 from benchmarks.parts.start import Starts
 from benchmarks.parts.swap import Swap
 from benchmarks.parts.traces import Traces
@@ -27,6 +28,7 @@ class Results:
     machine: Machine
     http: Http | None = None
     models: list[Http] = field(default_factory=list)
+    protocols: Protocols | None = None
     swap: Swap | None = None
     batch: list[Batch] = field(default_factory=list)
     start: Starts = field(default_factory=dict)

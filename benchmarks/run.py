@@ -8,12 +8,13 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.machine import Machine
-from benchmarks.parts import batch, growth, http, start, swap, traces
+from benchmarks.parts import batch, growth, http, protocols, start, swap, traces
 from benchmarks.results import Results
 from benchmarks.stage import Plan, Stage, open_stage
 
 PARTS: Mapping[str, Callable[[Stage], Any]] = {
     "http": http.run,
+    "protocols": protocols.run,
     "swap": swap.run,
     "models": http.run_models,
     "batch": batch.run,

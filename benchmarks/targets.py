@@ -6,12 +6,13 @@ from statistics import median
 
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.http import Http
+from benchmarks.parts.protocols import LIMITS, PREDICT, Protocols
 from benchmarks.parts.swap import Swap
 from benchmarks.results import Results
 from benchmarks.sample import cpu, middle, p50, p99, rate, ratio
 from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR
 
-_MIN_ROWS = 100  # batches of more than this have a target
+_MIN_ROWS = 100  # batches of this many have a target
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ def targets(results: Results) -> list[Target]:
     found: list[Target] = []
     if results.http is not None:
         found += _http(results.http)
+    if results.protocols is not None:
+        found += _protocols(results.protocols)
     if results.swap is not None:
         found.append(_swap(results.swap))
-    found += [_batch(batch) for batch in results.batch if batch.rows > _MIN_ROWS]
+    found += [_batch(batch) for batch in results.batch if batch.rows >= _MIN_ROWS]
     if results.http is not None:
         memory = results.http.pss_megabytes[PREDICTOR]
         found.append(Target("memory (PSS) after the load", memory, "MB", 110))
@@ -77,6 +80,13 @@ def _http(http: Http) -> Iterator[Target]:
     yield Target("32 connections, p99", ratio(ours, empty, p99), to_empty, 1)
 
 
+def _protocols(protocols: Protocols) -> Iterator[Target]:
+    many = protocols.loads[32]
+    for name, limit in LIMITS.items():
+        share = ratio(many[name], many[PREDICT], rate)
+        yield Target(f"{name}, requests/s", share, f"times {PREDICT}", limit, at_least=True)
+
+
 def _swap(swap: Swap) -> Target:
     worse = ratio(swap.swapping, swap.quiet, p99)
     return Target("a swap every second, p99", worse, "times the quiet one", 1.5)
@@ -85,4 +95,4 @@ def _swap(swap: Swap) -> Target:
 def _batch(batch: Batch) -> Target:
     what = f"batches of {batch.rows:,} rows, rows/s"
     share = median(batch.shares)
-    return Target(what, share, "times decoding and ONNX Runtime alone", 0.5, at_least=True)
+    return Target(what, share, "times decoding and ONNX Runtime alone", 0.6, at_least=True)

@@ -6,6 +6,7 @@ from benchmarks.machine import Machine
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth, Point
 from benchmarks.parts.http import Http, Rounds
+from benchmarks.parts.protocols import LIMITS, PREDICT, Protocols
 from benchmarks.parts.swap import Swap
 from benchmarks.parts.traces import OFF, ON, Traces
 from benchmarks.peers.run import Peer, Peers
@@ -34,6 +35,10 @@ def fast() -> Results:
         {1: rounds(one), 32: rounds(many, by_hand)},
         {EMPTY: 20, BY_HAND: 60, PREDICTOR: 110},
     )
+    slower = {
+        name: [replace(SAMPLE, requests_per_second=1000 * limit)] * 3
+        for name, limit in LIMITS.items()
+    }
     return Results(
         date="2026-11-23 12:00 UTC",
         command="make bench",
@@ -41,8 +46,9 @@ def fast() -> Results:
         machine=MACHINE,
         http=http,
         models=[replace(http, model="MLP")],
+        protocols=Protocols({32: {PREDICT: [SAMPLE] * 3, **slower}}),
         swap=Swap([SAMPLE] * 3, [replace(SAMPLE, p99_us=300)] * 3, [4, 4, 4]),
-        batch=[Batch(rows, [SAMPLE] * 3, [2000 * rows] * 3) for rows in (1, 10_000)],
+        batch=[Batch(rows, [SAMPLE] * 3, [1000 * rows / 0.6] * 3) for rows in (1, 10_000)],
         start={BY_HAND: [1.0, 2.0, 1.5], PREDICTOR: [1.5, 9.0, 1.0]},
         growth=[Growth("features", [Point(30, rounds(many)), Point(300, rounds(one))])],
         traces=Traces({32: {OFF: [many] * 3, ON: [SAMPLE] * 3}}),

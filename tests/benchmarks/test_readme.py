@@ -46,7 +46,7 @@ def test_the_text_says_when_on_what_and_how():
     assert "core, or wrk's, for 0 % of a sample's time at the median and 0 % at most" in text
     assert "A processor, 2 cores, Linux 6; Python 3.11, wrk 4.1" in text
     assert "| memory (PSS) after the load | 110 MB | at most 110 | met |" in text
-    assert "| 10,000 | 32 | 10,000,000 | 20,000,000 | 0.50 | 100 |" in text
+    assert "| 10,000 | 32 | 10,000,000 | 16,666,667 | 0.60 | 100 |" in text
     assert "| 32 | all traces to a local collector | 1,000 | 30.0 | 100 | 200 | 0.40 |" in text
 
 
