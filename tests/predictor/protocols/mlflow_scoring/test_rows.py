@@ -7,6 +7,7 @@ that its table has not.
 import json
 from functools import partial
 
+import numpy as np
 import pytest
 
 from predictor.errors import RequestError, TooManyRows
@@ -26,7 +27,10 @@ PATIENT = {"age": 50, "smoker": True, "dose": 1.5, "code": "A"}
 
 def rows(servable, body, media="json"):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Invocations(media).read_one(servable, content)[0]
+    found, _ = Invocations(media).read_one(servable, content)
+    return [
+        tuple(np.frombuffer(r, np.float32).tolist()) if isinstance(r, bytes) else r for r in found
+    ]
 
 
 def refused(servable, body, media="json", kind=InvalidInput):
