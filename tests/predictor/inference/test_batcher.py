@@ -99,7 +99,9 @@ async def test_a_servable_that_answers_another_number_of_rows_leaves_nobody_wait
 
     class Wrong:
         rows_on_loop = rows_a_call = 99
-        decoder = type("Anything", (), {"records_in_range": staticmethod(lambda b: [(1.0,)] * len(b))})
+        decoder = type(
+            "Anything", (), {"records_in_range": staticmethod(lambda b: [(1.0,)] * len(b))}
+        )
 
         @staticmethod
         def answer(rows):
