@@ -81,11 +81,20 @@ def read_each(read_one: Callable[[Any], tuple[Sequence[Row], Any]], bodies: Sequ
 
 
 def write_each(
-    write_one: Callable[[Answers, Any], Result], read: Read, answers: Answers
+    write_one: Callable[[Answers, Any], Result],
+    read: Read,
+    answers: Answers,
+    written: Sequence[Result] | None = None,
 ) -> list[Result]:
-    """Write the results one by one; `write_one` may raise RequestError, which is the result of that request."""
+    """Write the results one by one; `write_one` may raise RequestError, which is the result of that request.
+
+    `written` are results that are known already, and None for the others.
+    """
     results: list[Result] = []
-    for part, note in zip(read.split(answers), read.notes, strict=True):
+    for number, (part, note) in enumerate(zip(read.split(answers), read.notes, strict=True)):
+        if written is not None and written[number] is not None:
+            results.append(written[number])
+            continue
         try:
             results.append(write_one(part, note))
         except RequestError as error:

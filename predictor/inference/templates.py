@@ -4,11 +4,12 @@ A template is made from what the protocol writes for a made-up answer, one for e
 same bytes as the protocol's own response, and a protocol that cannot be written like that is found out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import msgspec
+import numpy as np
 
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
@@ -35,12 +36,32 @@ class PerServable(Generic[T]):
             return self._made.setdefault(servable, self._make(servable))
 
 
-class Templates:
-    """The templates of one protocol for one signature; `write` writes the response to one row."""
+Numbers = Callable[[Any], list[bytes]]
 
-    def __init__(self, signature: Signature, write: Callable[[Answers], bytes]) -> None:
+
+def as_json(rows: Any) -> list[bytes]:
+    """The numbers of each row as JSON, without brackets, from a list of lists."""
+    # [[0.25,0.75],[0.5,0.5]] -> 0.25,0.75 and 0.5,0.5
+    return _encode(rows)[2:-2].split(b"],[")
+
+
+def as_float32(rows: Any) -> list[bytes]:
+    """The numbers of each row as little-endian float32."""
+    return [row.tobytes() for row in np.array(rows, "<f4")]
+
+
+class Templates:
+    """The templates of one protocol for one signature.
+
+    `write` writes the response to one row, with the numbers as `numbers` writes them.
+    """
+
+    def __init__(
+        self, signature: Signature, write: Callable[[Answers], bytes], numbers: Numbers = as_json
+    ) -> None:
         self._signature = signature
         self._write = write
+        self._numbers = numbers
         self._frames: dict[Any, bytes] = {}
         self._usable = True
 
@@ -48,41 +69,33 @@ class Templates:
         """The response to each row; None where templates cannot say it."""
         if not self._usable or answers.errors or answers.outputs or answers.answers is not None:
             return None
-        if answers.scores is None:
-            return self._fill_values(answers)
-        frames, labels = self._frames, answers.predictions
-        # [[0.25,0.75],[0.5,0.5]] -> 0.25,0.75 and 0.5,0.5
-        texts = _encode(answers.scores)[2:-2].split(b"],[")
+        labels: Sequence[Any] = answers.predictions
+        rows: Sequence[Sequence[float]] | None = answers.scores
+        if rows is None:  # of a regressor: a value stands for both
+            if any(type(value) is not float for value in labels):
+                return None
+            rows, labels = [[value] for value in labels], [None] * len(labels)
+        frames = self._frames
         try:
-            return [frames[label] % text for label, text in zip(labels, texts, strict=True)]
-        except (KeyError, TypeError):  # a label is new; a prediction is a list
-            return self._learn(answers)
-
-    def _fill_values(self, answers: Answers) -> list[bytes] | None:
-        if not all(type(value) is float for value in answers.predictions):
+            return [
+                frames[label] % text
+                for label, text in zip(labels, self._numbers(rows), strict=True)
+            ]
+        except KeyError:
+            for label in {*labels} - frames.keys():
+                self._learn(label, len(rows[0]))
+            return self.fill(answers)
+        except TypeError:  # a prediction is a list
+            self._usable = False
             return None
-        frame = self._frames.get(float)
-        if frame is None:
-            return self._learn(answers)
-        return [frame % text for text in _encode(answers.predictions)[1:-1].split(b",")]
 
-    def _learn(self, answers: Answers) -> list[bytes] | None:
-        """Make the templates that are missing, and fill them."""
-        if answers.scores is None:
-            made_up = Answers(self._signature, [_MADE_UP])
-            self._frames[float] = self._frame(made_up, _encode(_MADE_UP))
-        else:
-            scores = [_MADE_UP + place * _STEP for place in range(len(answers.scores[0]))]
-            text = _encode(scores)[1:-1]
-            for label in answers.predictions:
-                if isinstance(label, list):
-                    self._usable = False
-                elif label not in self._frames:
-                    made_up = Answers(self._signature, [label], [scores])
-                    self._frames[label] = self._frame(made_up, text)
-        return self.fill(answers)
-
-    def _frame(self, answers: Answers, text: bytes) -> bytes:
-        written = self._write(answers)
+    def _learn(self, label: Any, width: int) -> None:
+        """Make the template of a label; None is that of a regressor."""
+        numbers = [_MADE_UP + place * _STEP for place in range(width)]
+        made_up = Answers(self._signature, [label], [numbers])
+        if label is None:
+            made_up = Answers(self._signature, numbers)
+        (text,) = self._numbers([numbers])
+        written = self._write(made_up)
         self._usable = self._usable and written.count(text) == 1
-        return written.replace(b"%", b"%%").replace(text, b"%b")
+        self._frames[label] = written.replace(b"%", b"%%").replace(text.replace(b"%", b"%%"), b"%b")

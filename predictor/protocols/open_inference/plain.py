@@ -6,6 +6,8 @@ is the same for many requests, so what it says is remembered.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from math import isfinite
 from struct import Struct, error
 from typing import Any
@@ -15,8 +17,8 @@ from msgspec import UNSET, UnsetType
 
 from predictor.errors import RequestError
 from predictor.inference.batcher import LARGE
-from predictor.inference.protocol import Read, Result
-from predictor.inference.templates import PerServable, Templates
+from predictor.inference.protocol import Read, Reply, Result
+from predictor.inference.templates import PerServable, Templates, as_float32
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
 from predictor.model.signature import Row
@@ -24,11 +26,14 @@ from predictor.protocols.open_inference import body
 from predictor.protocols.open_inference.inference import Inference, Target
 from predictor.protocols.open_inference.tensors import port_width
 
+BYTES = "application/octet-stream"
+LENGTH = "Inference-Header-Content-Length"
+"""The header field with the length of the JSON, before tensors in bytes."""
 Note = tuple[body.Request, Sequence[Row]]
 """What `write` needs of a request: what was read besides its rows, and its rows."""
 
 _MAX_LAYOUTS = 256
-_MAX_LENGTH_DIGITS = 6  # of the JSON before tensors in bytes
+_MAX_LAYOUT_BYTES = 4096
 _MEMBERS = 5  # of a plain request: inputs, name, shape, datatype, data
 _REFUSED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowError, error)
 
@@ -46,6 +51,7 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decode = msgspec.json.Decoder(_Request).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class PlainRequests:
@@ -60,7 +66,12 @@ class PlainRequests:
         self._values = Struct(f"<{self._width}f")
         self._layouts: dict[tuple[bytes, Target], body.Request] = {}
         self._requests: dict[Target, body.Request] = {}
-        self._templates = Templates(signature, self._written)
+        version = servable.model_version
+        named = {"model_name": version.name, "model_version": version.version}
+        self._id_at = len(_encode(named)) - 1  # in a response
+        self._bytes_after_json: dict[Any, int] = {}  # by label
+        self._json = Templates(signature, partial(self._write, all_binary=False))
+        self._bytes = Templates(signature, partial(self._write, all_binary=True), as_float32)
 
     def read(
         self, content: bytes, json_length: str | None, target: Target
@@ -76,15 +87,17 @@ class PlainRequests:
             packed = self._values.pack(*given.data)
         except (*_REFUSED, ValueError):
             return None
+        members = _MEMBERS if request.id is UNSET else _MEMBERS + 1
         plain = (
             given.name == self._name
             and given.datatype == "FP32"
             and given.shape == [1, self._width]
-            and request.id is UNSET
-            and content.count(b":") == _MEMBERS  # no name twice
+            and content.count(b":") == members  # no name twice
         )
-        note = self._requests.get(target) or self._learn(target)
-        return ([packed], (note, ())) if plain and note else None
+        found = self._requests.get(target) or self._learn(target)
+        if not plain or found is None:
+            return None
+        return [packed], (replace(found, id=request.id) if request.id else found, ())
 
     def _learn(self, target: Target) -> body.Request | None:
         if not _names(target, self._servable):
@@ -96,9 +109,11 @@ class PlainRequests:
     def _read_bytes(
         self, content: bytes, json_length: str, target: Target
     ) -> tuple[list[Row], Note] | None:
-        if not json_length.isdecimal() or len(json_length) > _MAX_LENGTH_DIGITS:
+        if not json_length.isdecimal() or len(json_length) > len(str(_MAX_LAYOUT_BYTES)):
             return None
         end = int(json_length)
+        if end > _MAX_LAYOUT_BYTES:
+            return None
         packed = content[end:]
         if len(packed) != self._values.size or not isfinite(sum(self._values.unpack(packed))):
             return None
@@ -122,30 +137,57 @@ class PlainRequests:
         plain = not others and given.name == self._name and given.datatype == "FP32"
         if not plain or inference.warn or not isinstance(given.data, bytes):
             return None
-        if len(self._layouts) >= _MAX_LAYOUTS:
-            self._layouts.clear()
-        found = body.Request(
-            Inference(target, (), inference.outputs), request.id, request.binary, request.all_binary
-        )
-        self._layouts[text, target] = found
+        found = replace(request, inference=Inference(target, (), inference.outputs))
+        if not request.id:  # else the next text is another one
+            if len(self._layouts) >= _MAX_LAYOUTS:
+                self._layouts.clear()
+            self._layouts[text, target] = found
         return found
 
     def write(self, read: Read, answers: Answers) -> list[Result] | None:
-        """The responses, if all requests of the tick are plain and want all outputs as JSON."""
-        if not all(_is_plain(request) and rows == () for request, rows in read.notes):
+        """The responses to plain requests, and None for the others; None if none is plain."""
+        requests = [request for request, _ in read.notes]
+        if len(requests) != len(read.rows):  # some have several rows
             return None
-        return self._templates.fill(answers)
+        as_json = as_bytes = None
+        if not all(request.all_binary for request in requests):
+            as_json = self._json.fill(answers)
+        if any(request.all_binary for request in requests):
+            as_bytes = self._bytes.fill(answers)
+        results: list[Result] = []
+        for number, (request, rows) in enumerate(read.notes):
+            written = as_bytes if request.all_binary else as_json
+            if rows or request.binary or request.inference.outputs or written is None:
+                results.append(None)
+            else:
+                label = None if answers.scores is None else answers.predictions[number]
+                results.append(self._finish(request, written[number], label))
+        return results
 
-    def _written(self, answers: Answers) -> bytes:
+    def _finish(self, request: body.Request, content: bytes, label: Any) -> Result:
+        if request.id:
+            member = b',"id":' + _encode(request.id)
+            content = content[: self._id_at] + member + content[self._id_at :]
+        if request.all_binary:
+            return with_bytes(content, len(content) - self._bytes_after_json[label])
+        return content
+
+    def _write(self, answers: Answers, *, all_binary: bool) -> bytes:
         """The response to one row, by `body.py`."""
         target = Target(self._servable.model_version.name)
-        request = body.Request(Inference(target, ()), None, {}, all_binary=False)
-        content, _ = body.write(request, request.inference.inferred(self._servable, (), answers))
+        request = body.Request(Inference(target, ()), None, {}, all_binary)
+        content, length = body.write(
+            request, request.inference.inferred(self._servable, (), answers)
+        )
+        if length is not None:
+            label = None if answers.scores is None else answers.predictions[0]
+            self._bytes_after_json[label] = len(content) - length
         return content
 
 
-def _is_plain(request: body.Request) -> bool:
-    return not (request.id or request.all_binary or request.binary or request.inference.outputs)
+def with_bytes(content: bytes, json_length: int) -> Reply:
+    """A response with tensors in bytes behind the JSON."""
+    return Reply(content, ((LENGTH, str(json_length)),), BYTES)
 
 
 def _names(target: Target, servable: Servable) -> bool:

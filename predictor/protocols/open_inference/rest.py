@@ -15,7 +15,7 @@ from predictor.errors import BodyTooLarge
 from predictor.http.body import MediaType, check_encoding, check_json
 from predictor.http.conditional import NO_STORE
 from predictor.http.inference_routes import InferenceRoute, RequestHead
-from predictor.inference.protocol import Read, Reply, Result, read_each, write_each
+from predictor.inference.protocol import Read, Result, read_each, write_each
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
 from predictor.model.signature import Row
@@ -37,12 +37,10 @@ from predictor.protocols.open_inference.outputs import (
     V2Ready,
     V2Server,
 )
-from predictor.protocols.open_inference.plain import PLAIN, Note
+from predictor.protocols.open_inference.plain import BYTES, LENGTH, PLAIN, Note, with_bytes
 from predictor.reconcile.reconciler import Reconciler
 from predictor.settings import Settings
 
-_BYTES = "application/octet-stream"
-_LENGTH = "Inference-Header-Content-Length"
 _MODEL_NAME = "The registered model's name."
 _VERSION = "Its version, which must serve."
 _ModelName = Annotated[str, Path(description=_MODEL_NAME)]
@@ -156,10 +154,10 @@ class Infer:
 
     def read(self, servable: Servable, bodies: Sequence[bytes]) -> Read:
         """The rows; the note of each request is what was read besides, and its rows."""
-        reader = PLAIN.of(servable)
+        plain = PLAIN.of(servable)
 
         def read_one(content: bytes) -> tuple[Sequence[Row], Note]:
-            found = reader.read(content, self.json_length, self.target) if reader else None
+            found = plain.read(content, self.json_length, self.target) if plain else None
             if found is not None:
                 return found
             request = body.read(content, self.json_length, self.target)
@@ -170,8 +168,9 @@ class Infer:
 
     def write(self, servable: Servable, read: Read, answers: Answers) -> list[Result]:
         """The body of each response, with tensors as bytes behind the JSON if they were requested."""
-        reader = PLAIN.of(servable)
-        if reader and (written := reader.write(read, answers)) is not None:
+        plain = PLAIN.of(servable)
+        written = plain.write(read, answers) if plain else None
+        if written is not None and None not in written:
             return written
 
         def write_one(part: Answers, note: Note) -> Result:
@@ -179,9 +178,9 @@ class Infer:
             content, length = body.write(request, request.inference.inferred(servable, rows, part))
             if length is None:
                 return content
-            return Reply(content, ((_LENGTH, str(length)),), _BYTES)
+            return with_bytes(content, length)
 
-        return write_each(write_one, read, answers)
+        return write_each(write_one, read, answers, written)
 
 
 _infer = lru_cache(maxsize=256)(Infer)
@@ -194,15 +193,15 @@ def inference_routes(settings: Settings) -> list[InferenceRoute]:
         V2Response, _INVALID, _UNKNOWN, BodyTooLarge(settings.max_body_bytes), 415, 503,
         error_format=ERROR_FORMAT,
     )  # fmt: skip
-    responses[200]["content"][_BYTES] = {"schema": {"type": "string", "format": "binary"}}
+    responses[200]["content"][BYTES] = {"schema": {"type": "string", "format": "binary"}}
 
     def choose(head: RequestHead) -> Infer:
         target = Target(head.path_params["model"], head.path_params.get("version"))
         target.check_name(own)
-        json_length = head.field(_LENGTH)
+        json_length = head.field(LENGTH)
         kind, encoding = head.field("content-type"), head.field("content-encoding")
         # Triton's client sends no type.
-        if kind and MediaType.parse(kind).essence == _BYTES:
+        if kind and MediaType.parse(kind).essence == BYTES:
             check_encoding(encoding)
         else:
             check_json(kind, encoding)

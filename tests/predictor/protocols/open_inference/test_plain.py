@@ -2,16 +2,19 @@
 
 import json
 import struct
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from predictor.inference.compute import compute_one, compute_tick, read_tick, run_in_calls
 from predictor.inference.protocol import Read, write_each
 from predictor.protocols.open_inference import body
 from predictor.protocols.open_inference.errors import InvalidInference
 from predictor.protocols.open_inference.inference import Inference, Target
-from predictor.protocols.open_inference.plain import PLAIN, PlainRequests
+from predictor.protocols.open_inference.plain import PLAIN, PlainRequests, with_bytes
+from predictor.protocols.open_inference.rest import Infer
 from tests.predictor.graphs import OURS, classifier, one_input_per_column, regressor
 from tests.predictor.parts import servable_of
 
@@ -93,16 +96,21 @@ def test_a_layout_is_of_one_target_and_one_servable(servable):
     assert reader.read(head + raw, str(len(head)), Target("other")) is None
 
 
+@pytest.mark.parametrize("name", [None, 'a":1]}'], ids=["no id", "id"])
+@pytest.mark.parametrize("all_binary", [False, True], ids=["json", "bytes"])
 @pytest.mark.parametrize(
-    "graph",
-    [OURS, classifier(labels=(0, 1)), classifier(labels=("a%b", 'q",[]{}')), regressor(), regressor(targets=2)],
+    ("graph", "quick"),
+    [
+        (OURS, True), (classifier(labels=(0, 1)), True), (classifier(labels=("a%b", 'q",[]{}')), True),
+        (regressor(), True), (regressor(targets=2), False),
+    ],
     ids=["ours", "integers", "odd texts", "regressor", "two targets"],
 )  # fmt: skip
-def test_responses_have_the_same_bytes(tmp_path, graph):
-    """Of every label, and of numbers with many digits."""
+def test_responses_have_the_same_bytes(tmp_path, graph, quick, all_binary, name):
+    """Of every label, of numbers with many digits, with an id, and with outputs as bytes."""
     servable = servable_of(tmp_path, graph)
     width = len(servable.signature.features)
-    request = body.Request(Inference(TARGET, ()), None, {}, all_binary=False)
+    request = body.Request(Inference(TARGET, ()), name, {}, all_binary)
     for values in ([-1.0, 0.3], [1.0, 1e-9], [5e3, -7.25], [0.0, 0.0]):
         rows = [servable.signature.pack(*values[:width])] * 3
         answers = servable.answer(rows)
@@ -110,11 +118,35 @@ def test_responses_have_the_same_bytes(tmp_path, graph):
         written = PlainRequests(servable).write(read, answers)
 
         def slow(part, _):
-            return body.write(request, request.inference.inferred(servable, (), part))[0]
+            content, length = body.write(request, request.inference.inferred(servable, (), part))
+            return content if length is None else with_bytes(content, length)
 
-        assert written in (None, write_each(slow, read, answers))
-        assert (written is None) == ("targets" in str(graph) or servable.signature.outputs.several
-                                     or isinstance(answers.predictions[0], list))  # fmt: skip
+        assert written == (write_each(slow, read, answers) if quick else [None] * 3)
+
+
+def test_requests_of_every_kind_share_a_tick(servable):
+    """Each gets its own response: with an id, with bytes, with several rows, or with an error."""
+    protocol = Infer(TARGET)
+    tensor = {"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [1, 1.5]}
+    several = {**tensor, "shape": [2, 2], "data": [1, 1.5] * 2}
+    wrong = {**tensor, "data": [1]}
+    bodies = [
+        {"inputs": [tensor]}, {"id": "a", "inputs": [tensor]}, {"inputs": [several]}, {"inputs": [wrong]},
+        {"inputs": [tensor], "outputs": [{"name": "label"}]},
+        {"inputs": [tensor], "parameters": {"binary_data_output": True}},
+    ]  # fmt: skip
+    run = partial(run_in_calls, servable, lambda *_: None)
+    for some in (bodies, [each for each in bodies if each["inputs"] != [several]]):
+        contents = [json.dumps(each).encode() for each in some]
+        tick = read_tick(servable, [protocol] * len(some), contents)
+        results, _, _ = compute_tick(servable, tick)
+        for content, result in zip(contents, results, strict=True):
+            if isinstance(result, InvalidInference):
+                with pytest.raises(InvalidInference):
+                    compute_one(protocol, content, servable, run)
+            else:
+                assert result == compute_one(protocol, content, servable, run)
+        assert sum(isinstance(each, InvalidInference) for each in results) == 1
 
 
 def test_a_model_of_several_inputs_has_no_plain_requests(tmp_path):
