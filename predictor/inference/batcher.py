@@ -254,7 +254,7 @@ class Batcher:
         share = min(servable.rows_a_call, -(-waiting // threads.max_used))
         if self._runs_alone(servable):
             share = 1
-        while self._queue.bodies and threads.free:
+        while self._queue.bodies and threads.free > 0:
             queue = self._take(share)
             work = partial(read_and_compute, servable, queue.protocols, queue.bodies)
             self._compute_aside(servable, queue, work)
