@@ -1,1 +1,1 @@
-"""The predictor beside an empty ASGI application and FastAPI by hand, in one run: `make bench`."""
+"""Benchmarks of the predictor, an empty ASGI application and a hand-written FastAPI service: `make bench`."""

@@ -1,4 +1,4 @@
-"""Measure the predictor beside its references: `python -m benchmarks`, or `make bench`."""
+"""Measure the predictor and its references: `python -m benchmarks`, or `make bench`."""
 
 import argparse
 import sys
@@ -6,21 +6,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import kept, picture, readme, results
+from benchmarks import picture, readme, results
+from benchmarks.context import Plan
 from benchmarks.errors import BenchError
 from benchmarks.grids import grids
 from benchmarks.peers import report as peers_report
 from benchmarks.peers import run as peers
 from benchmarks.report import show
 from benchmarks.run import PARTS, QUICK, run
-from benchmarks.stage import Plan
 from demo.processes import ROOT, StartError
 
-_PIPE_WIDTH = 150  # of tables that go to no terminal
+_PIPE_WIDTH = 150  # columns, if the output is not a terminal
 
 
 def main() -> int:
-    """Run, print and keep; return 0 where the figures mean what they say, whatever they are."""
+    """Run the command; return 0, or 1 if no valid figures could be measured."""
     options = _options()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     try:
@@ -36,7 +36,9 @@ def _run(options: argparse.Namespace, console: Console) -> None:
     found = run(_plan(options, seconds=4, rounds=5), parts, _command(options), console)
     show(console, grids(found))
     whole = set(parts) == set(PARTS) and not options.quick
-    _keep(found, options.output or (results.FILE if whole else _aside(results.FILE)), console)
+    _save(
+        found, options.output or (results.FILE if whole else _scratch_file(results.FILE)), console
+    )
     if whole:
         picture.draw(found, picture.FILE)
         console.print(
@@ -47,14 +49,14 @@ def _run(options: argparse.Namespace, console: Console) -> None:
 def _peers(options: argparse.Namespace, console: Console) -> None:
     found = peers.run(_plan(options, seconds=4, rounds=3), _command(options), console)
     show(console, [peers_report.grid(found)])
-    file = _aside(Path("peers.json")) if options.quick else peers_report.FILE
-    _keep(found, options.output or file, console)
+    file = _scratch_file(Path("peers.json")) if options.quick else peers_report.FILE
+    _save(found, options.output or file, console)
 
 
 def _readme(_: argparse.Namespace, __: Console) -> None:
-    found = kept.read(results.FILE, results.Results)
+    found = results.read(results.FILE, results.Results)
     beside = peers_report.FILE
-    measured = kept.read(beside, peers.Peers) if beside.exists() else None
+    measured = results.read(beside, peers.Peers) if beside.exists() else None
     readme.rewrite(ROOT, found, measured)
 
 
@@ -67,18 +69,20 @@ def _plan(options: argparse.Namespace, *, seconds: int, rounds: int) -> Plan:
     return Plan(options.seconds or seconds, options.rounds or rounds, options.lock, options.tries)
 
 
-def _aside(file: Path) -> Path:
-    """Where results go that are not to be kept in the repository."""
+def _scratch_file(file: Path) -> Path:
+    """The path, outside version control, for results of a partial run."""
     return ROOT / ".bench" / file.name
 
 
-def _keep(found: object, file: Path, console: Console) -> None:
-    kept.write(found, file)
-    console.print(f"Kept in {file.relative_to(ROOT) if file.is_relative_to(ROOT) else file}")
+def _save(found: object, file: Path, console: Console) -> None:
+    results.write(found, file)
+    console.print(
+        f"Results saved in {file.relative_to(ROOT) if file.is_relative_to(ROOT) else file}"
+    )
 
 
 def _command(options: argparse.Namespace) -> str:
-    """How to do the same again."""
+    """The command line that repeats this run."""
     given = [
         *(["--quick"] if options.quick else []),
         *(["--only", *options.only] if options.only else []),
@@ -97,15 +101,20 @@ def _options() -> argparse.Namespace:
         nargs="?",
         choices=_COMMANDS,
         default="run",
-        help="peers: other servers with the same model; readme: write the figures of README and docs/speed.md anew",
+        help="peers: other servers with the same model; readme: update the figures in README and docs/speed.md",
     )
-    add("--quick", action="store_true", help=f"a minute: short rounds of {', '.join(QUICK)}")
+    add("--quick", action="store_true", help=f"one minute: short rounds of {', '.join(QUICK)}")
     add("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
-    add("--seconds", type=int, help="of each sample (4)")
-    add("--rounds", type=int, help="of samples in turn (5; of peers 3)")
-    add("--tries", type=int, default=3, help="of a sample at most, where others had its core (3)")
+    add("--seconds", type=int, help="duration of each sample (4)")
+    add("--rounds", type=int, help="samples of each server (5; 3 for peers)")
+    add(
+        "--tries",
+        type=int,
+        default=3,
+        help="maximum attempts for a sample that other programs disturb (3)",
+    )
     add("--output", type=Path, help="file for the results")
-    add("--lock", type=Path, help="file to hold a lock on while samples are taken")
+    add("--lock", type=Path, help="file to lock while a sample is measured")
     return parser.parse_args()  # fmt: skip
 
 

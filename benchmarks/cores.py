@@ -1,4 +1,4 @@
-"""Which core the measured server has, and which one wrk, MLflow and the bench itself share."""
+"""Core assignment: one for the measured server, one for wrk, MLflow and the benchmark itself."""
 
 import os
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from benchmarks.errors import BenchError
 
 @dataclass(frozen=True)
 class Cores:
-    """Two cores of this machine, by number."""
+    """The numbers of two cores of this machine."""
 
     server: int
     clients: int
 
     @classmethod
     def take(cls) -> "Cores":
-        """The first two that this process may use; it moves to the clients' core itself.
+        """Take the first two allowed cores, and move this process to the clients' core.
 
-        Raises BenchError where there is but one.
+        Raises BenchError if only one core is allowed.
         """
         allowed = sorted(os.sched_getaffinity(0))
         if len(allowed) < 2:  # noqa: PLR2004
@@ -29,8 +29,8 @@ class Cores:
         return cores
 
     @contextmanager
-    def of_the_server(self) -> Iterator[None]:
-        """What is started meanwhile runs on the server's core, with every thread it makes."""
+    def pin_children_to_server(self) -> Iterator[None]:
+        """Run child processes that start in this block on the server's core."""
         os.sched_setaffinity(0, {self.server})
         try:
             yield

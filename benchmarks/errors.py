@@ -1,5 +1,5 @@
-"""What ends a run: a figure that would not mean what it says."""
+"""The error that ends a run without figures."""
 
 
 class BenchError(RuntimeError):
-    """A run that cannot be done, or an answer that is wrong."""
+    """The run is not possible here, or a response was wrong."""

@@ -1,4 +1,4 @@
-"""A table, before it is known where it is shown."""
+"""A table of text, independent of its output format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Grid:
-    """A heading, the names of the columns, and rows; the first `texts` columns are words."""
+    """A title, column names and rows; the first `texts` columns are left-aligned text."""
 
     title: str
     columns: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What a run found as grids of text, for a terminal and for docs/speed.md alike."""
+"""Convert the results of a run to tables, for the terminal and docs/speed.md."""
 
 from collections.abc import Iterator
 from statistics import median
@@ -19,9 +19,9 @@ _LOAD = ("requests/s", "CPU µs per request", "p50 µs", "p99 µs")
 
 
 def grids(results: Results) -> Iterator[Grid]:
-    """One for each part that was run."""
+    """One table for each part that ran."""
     if found := targets(results):
-        rows = [(each.what, each.measured, each.wanted, each.verdict) for each in found]
+        rows = [(each.name, each.measured, each.wanted, each.verdict) for each in found]
         yield Grid("Targets", ("figure", "measured", "target", ""), rows, texts=4)
     if https := [http for http in (results.http, *results.models) if http is not None]:
         yield _http(https)
@@ -117,7 +117,7 @@ def _growth(axes: list[Growth]) -> Grid:
         for ours in [point.rounds[PREDICTOR]]
     ]
     columns = ("what grows", "size", *_LOAD, f"requests/s to the {EMPTY}'s")
-    return Grid("Growth, 32 connections where not said otherwise", columns, rows)
+    return Grid("Growth, 32 connections unless stated otherwise", columns, rows)
 
 
 def _traces(traces: Traces) -> Grid:

@@ -1,4 +1,4 @@
-"""What the figures were measured on, and with."""
+"""The machine and software versions of a measurement."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from demo.processes import ROOT, predictor_python
 
-# Of the predictor's environment, which the references run in too.
+# Installed in the predictor's environment, which also runs the references.
 _PACKAGES = (
     "uvicorn", "uvloop", "httptools", "onnxruntime", "numpy", "msgspec", "fastapi", "pydantic",
 )  # fmt: skip
-_ASK = """
+_PRINT_VERSIONS = """
 import json, platform, sys
 from importlib.metadata import version
 print(json.dumps({"Python": platform.python_version(), **{n: version(n) for n in sys.argv[1:]}}))
@@ -24,7 +24,7 @@ print(json.dumps({"Python": platform.python_version(), **{n: version(n) for n in
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine and the software; `load` is its load average of a minute when the run began."""
+    """The machine and its software; `load` is the one-minute load average at the start of the run."""
 
     processor: str
     cores: int
@@ -35,7 +35,7 @@ class Machine:
 
     @classmethod
     def here(cls) -> "Machine":
-        """This one, now."""
+        """Describe this machine now."""
         return cls(
             processor=_processor(),
             cores=os.cpu_count() or 0,
@@ -52,13 +52,15 @@ def _processor() -> str:
 
 
 def _versions() -> dict[str, str]:
-    told: dict[str, str] = json.loads(_output(predictor_python(), "-c", _ASK, *_PACKAGES))
+    versions: dict[str, str] = json.loads(
+        _output(predictor_python(), "-c", _PRINT_VERSIONS, *_PACKAGES)
+    )
     wrk = re.search(r"wrk \S*?(\d[\w.]*)", _output("wrk", "-v") if shutil.which("wrk") else "")
-    return {**told, "wrk": wrk[1] if wrk else "unknown"}
+    return {**versions, "wrk": wrk[1] if wrk else "unknown"}
 
 
 def _commit() -> str:
-    """The commit that was measured, with a plus where files that it has were changed since."""
+    """The measured commit; "+" marks uncommitted changes."""
     commit = _output("git", "rev-parse", "--short", "HEAD").strip()
     changed = _output(
         "git", "status", "--porcelain", "--", "predictor", "benchmarks", "requirements"
@@ -67,5 +69,5 @@ def _commit() -> str:
 
 
 def _output(*command: str) -> str:
-    """What a command prints; wrk and, outside a clone, git end with an error."""
+    """A command's output. Exit codes are ignored: `wrk -v`, and git outside a clone, fail."""
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout

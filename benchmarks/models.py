@@ -1,4 +1,4 @@
-"""The models to serve: fitted, and exported to ONNX as the trainer does it."""
+"""Models for the benchmarks, fitted and exported to ONNX like the trainer's."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted classifier, its export, and records to ask it for: feature name to value."""
+    """A fitted classifier, its export, and request records (feature name to value)."""
 
     pipeline: Pipeline
     export: OnnxExport
@@ -35,7 +35,7 @@ class Model:
 
 
 def diagnosis(kind: str, **parameters: Any) -> Model:
-    """A classifier of the 30 measurements; `parameters` are those of its last step."""
+    """A classifier of the 30 measurements; `parameters` configure its last pipeline step."""
     rows = data.load()
     candidate, known = _KINDS[kind]
     pipeline = _build(candidate, {**known, **parameters}).fit(rows.features, rows.diagnosis)
@@ -43,7 +43,7 @@ def diagnosis(kind: str, **parameters: Any) -> Model:
 
 
 def synthetic(features: int) -> Model:
-    """A logistic regression over this many features, from made-up rows."""
+    """A logistic regression with this many features, fitted on random rows."""
     values, classes = make_classification(400, features, random_state=_SEED)
     names = [f"feature_{number}" for number in range(features)]
     frame = pd.DataFrame(values.astype(np.float32).astype(np.float64), columns=names)
@@ -57,10 +57,10 @@ def _build(candidate: str, parameters: dict[str, Any]) -> Pipeline:
 
 
 def _model(pipeline: Pipeline, rows: pd.DataFrame) -> Model:
-    """The first record is the least sure one: a wrong answer to it shows."""
-    doubt = np.argsort(pipeline.predict_proba(rows).max(axis=1), kind="stable")
+    """Sort the records by confidence, the lowest first: it shows a wrong answer best."""
+    by_confidence = np.argsort(pipeline.predict_proba(rows).max(axis=1), kind="stable")
     records = tuple(
         {str(name): float(value) for name, value in row.items()}
-        for _, row in rows.iloc[doubt].iterrows()
+        for _, row in rows.iloc[by_confidence].iterrows()
     )
     return Model(pipeline, export(pipeline, rows, data.POSITIVE), records)

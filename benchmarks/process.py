@@ -1,15 +1,15 @@
-"""A started server as the kernel accounts for it: processor time and memory of all its processes."""
+"""CPU time, memory and priority of a process and its descendants."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
 
-_PARENT = 1  # of the fields behind a process's name in /proc/PID/stat
-_GONE = (FileNotFoundError, ProcessLookupError)  # it ended while it was looked at
+_PARENT = 1  # index of the parent among the fields after the name in /proc/PID/stat
+_GONE = (FileNotFoundError, ProcessLookupError)  # the process ended during the measurement
 
 
 def cpu_nanoseconds(first: int) -> int:
-    """Time on a core, in ns, of every thread that lives in a process and those that it started."""
+    """CPU time, in ns, of all live threads of a process and its descendants."""
     total = 0
     for task in _tasks(first):
         with suppress(*_GONE):
@@ -18,12 +18,12 @@ def cpu_nanoseconds(first: int) -> int:
 
 
 def pss_megabytes(first: int) -> float:
-    """Memory of these processes in MB (10^6 bytes); what they share with others counts in part."""
+    """Proportional set size of a process and its descendants, in MB (10^6 bytes)."""
     return sum(_pss_kilobytes(process) for process in _family(first)) * 1024 / 1e6
 
 
-def step_back(first: int) -> None:
-    """Let every thread of these processes give way to this one's children, without starving."""
+def lower_priority(first: int) -> None:
+    """Lower the scheduling priority of a process and its descendants below this process's."""
     niceness = min(os.nice(0) + 5, 19)
     for task in _tasks(first):
         with suppress(*_GONE):
@@ -46,14 +46,14 @@ def _pss_kilobytes(process: Path) -> int:
 
 
 def _family(first: int) -> list[Path]:
-    """A process and its descendants; some servers start their workers in sessions of their own."""
+    """A process and its descendants, also those in other sessions."""
     parents = {}
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(*_GONE):
             fields = (process / "stat").read_text().rpartition(")")[2].split()
             parents[int(process.name)] = int(fields[_PARENT])
     family = {first}
-    # A parent can have a higher number than its child, so one pass is not enough.
+    # A parent can have a higher PID than its child, so repeat until nothing is added.
     while found := {pid for pid, parent in parents.items() if parent in family} - family:
         family |= found
     return [Path("/proc") / str(pid) for pid in family]

@@ -1,4 +1,4 @@
-"""The figures of the README and of docs/speed.md, written from the results alone."""
+"""Write the figures of the README and docs/speed.md from the results."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,18 +16,18 @@ _BEGIN = (
     "<!-- speed: `python -m benchmarks readme` writes what follows from benchmarks/results.json -->"
 )
 _END = "<!-- /speed -->"
-_CONNECTIONS = 32  # of the loads, the one that keeps the server busy
+_CONNECTIONS = 32  # this load keeps the server busy
 
 
 def rewrite(root: Path, results: Results, peers: Peers | None) -> None:
-    """Put the results between the markers of each page."""
+    """Replace the text between the markers of each page by the results."""
     for name, page in PAGES.items():
         file = root / name
         file.write_text(rewritten(file.read_text(), page(results, peers)))
 
 
 def rewritten(text: str, figures: str) -> str:
-    """The same text with these figures between the markers. Raises ValueError without markers."""
+    """The text with these figures between its markers. Raises ValueError without markers."""
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
@@ -36,7 +36,7 @@ def rewritten(text: str, figures: str) -> str:
 
 
 def headline(results: Results, _: Peers | None) -> str:
-    """One sentence. Raises ValueError where the part with the figures was not run."""
+    """One sentence for the README. Raises ValueError if the part `http` did not run."""
     if results.http is None:
         raise ValueError("the results have no requests of one record")
     one, many = (results.http.loads[connections] for connections in (1, _CONNECTIONS))
@@ -51,8 +51,8 @@ def headline(results: Results, _: Peers | None) -> str:
 
 
 def tables(results: Results, peers: Peers | None) -> str:
-    """Where and when, then every table; the peers were a run of their own."""
-    parts = [_circumstances(results), *_waiting(results), *_tables(grids(results))]
+    """Machine and date, then every table; peers are measured in a separate run."""
+    parts = [_circumstances(results), *_core_wait_line(results), *_tables(grids(results))]
     if peers is not None:
         parts += [_circumstances(peers), *_tables([peers_report.grid(peers)])]
     return "\n".join(parts)
@@ -70,8 +70,8 @@ def _circumstances(run: Results | Peers) -> str:
     )
 
 
-def _waiting(results: Results) -> Iterable[str]:
-    """How busy the machine was, as the servers of the main part felt it."""
+def _core_wait_line(results: Results) -> Iterable[str]:
+    """How long servers and wrk of the part `http` waited for their cores."""
     loads = results.http.loads.values() if results.http else ()
     waited = [each.waited for rounds in loads for samples in rounds.values() for each in samples]
     if waited:

@@ -1,4 +1,4 @@
-"""A registered model on a real MLflow server, and what each of its versions must answer."""
+"""A registered model on a real MLflow server, with the expected answers of each version."""
 
 import logging
 import re
@@ -17,14 +17,14 @@ from stress.reference import reference_of
 from stress.truth import Truth
 
 _ALIAS = "production"
-_TOLERANCE = 1e-6  # ONNX Runtime adds several rows up in another order than one, in float32
+_TOLERANCE = 1e-6  # ONNX Runtime sums in another order for several rows than for one (float32)
 
 
 @dataclass(frozen=True)
 class Published:
     """Versions 1, 2, … of one registered model; `files` are their ONNX files.
 
-    `truth` has the records, and what each version answers to them.
+    `truth` has the records and each version's expected answers.
     """
 
     url: str
@@ -33,31 +33,31 @@ class Published:
 
     @property
     def name(self) -> str:
-        """The registered model's."""
+        """The registered model's name."""
         return self.truth.model_name
 
     @property
     def settings(self) -> dict[str, str]:
-        """What makes a predictor follow it."""
+        """Environment variables for a predictor that follows this model."""
         return {
             "MLFLOW_TRACKING_URI": self.url,
             "PREDICTOR_MODEL_URI": f"models:/{self.name}@{_ALIAS}",
         }
 
     def promote(self, version: int) -> None:
-        """Have the registry name this version."""
+        """Set the alias to this version."""
         client = MlflowClient(self.url, self.url)
         client.set_registered_model_alias(self.name, _ALIAS, str(version))
 
 
 def publish(url: str, folder: Path, title: str, models: Sequence[Model]) -> Published:
-    """Register these as the versions of one model, and promote the first.
+    """Register models as versions of one registered model, and promote the first.
 
     Args:
         url: the MLflow server's address.
-        folder: where their ONNX files go too.
-        title: what the model is called; its registered name is made from it.
-        models: at least one; all take the same records.
+        folder: gets a copy of the ONNX files.
+        title: the registered name is derived from it.
+        models: at least one; all have the same features.
     """
     name = re.sub(r"\W+", "-", title.lower())
     files = [_log(url, folder, name, model) for model in models]
@@ -78,7 +78,7 @@ def _run() -> Iterator[None]:
 
 def _log(url: str, folder: Path, name: str, model: Model) -> Path:
     mlflow.set_tracking_uri(url)
-    # It tells of every step, on both.
+    # MLflow prints each step to stdout and stderr.
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()), _run():
         mlflow.onnx.log_model(
             onnx.load_from_string(model.export.content), name="model",

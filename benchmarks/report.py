@@ -1,4 +1,4 @@
-"""Grids on a terminal."""
+"""Print tables to a terminal."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from benchmarks.grid import Grid
 
 
 def show(console: Console, grids: Iterable[Grid]) -> None:
-    """Print each as a table."""
+    """Print each table."""
     for grid in grids:
         table = Table(title=grid.title, title_justify="left")
         for number, column in enumerate(grid.columns):

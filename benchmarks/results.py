@@ -1,7 +1,10 @@
-"""Everything that a run found."""
+"""The results of a run, and the files that store them."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from benchmarks.machine import Machine
 from benchmarks.parts.batch import Batch
@@ -13,13 +16,14 @@ from benchmarks.parts.swap import Swap
 from benchmarks.parts.traces import Traces
 
 FILE = Path(__file__).with_name("results.json")
+Stored = TypeVar("Stored")
 
 
 @dataclass(frozen=True)
 class Results:
-    """One run: when, how, on what, and what each part saw; a part that was not run is empty.
+    """The results of one run; a part that did not run is empty.
 
-    `date` is in UTC; `minutes` is how long the run took.
+    `date` is in UTC; `minutes` is the duration of the run.
     """
 
     date: str
@@ -34,3 +38,14 @@ class Results:
     start: Starts = field(default_factory=dict)
     growth: list[Growth] = field(default_factory=list)
     traces: Traces | None = None
+
+
+def write(results: object, file: Path) -> None:
+    """Write results as JSON; create the folder if needed."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+
+
+def read(file: Path, kind: type[Stored]) -> Stored:
+    """Read results. Raises OSError, or msgspec.MsgspecError for a file of another format."""
+    return msgspec.json.decode(file.read_bytes(), type=kind)

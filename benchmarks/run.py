@@ -1,4 +1,4 @@
-"""One run: the parts in turn, on a stage of their own."""
+"""Run the parts one after the other."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,12 +7,12 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.context import BenchContext, Plan, open_context
 from benchmarks.machine import Machine
 from benchmarks.parts import batch, growth, http, protocols, start, swap, traces
 from benchmarks.results import Results
-from benchmarks.stage import Plan, Stage, open_stage
 
-PARTS: Mapping[str, Callable[[Stage], Any]] = {
+PARTS: Mapping[str, Callable[[BenchContext], Any]] = {
     "http": http.run,
     "protocols": protocols.run,
     "swap": swap.run,
@@ -26,10 +26,10 @@ QUICK = ("http", "swap", "batch", "start")
 
 
 def run(plan: Plan, parts: Sequence[str], command: str, console: Console) -> Results:
-    """Measure. Raises BenchError or StartError where that cannot be done."""
+    """Measure the given parts. Raises BenchError or StartError if that is not possible."""
     began, date = time.monotonic(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     machine = Machine.here()
-    with open_stage(plan, console) as stage:
-        found = {part: PARTS[part](stage) for part in PARTS if part in parts}
+    with open_context(plan, console) as context:
+        found = {part: PARTS[part](context) for part in PARTS if part in parts}
     minutes = round((time.monotonic() - began) / 60, 1)
     return Results(date, command, minutes, machine, **found)

@@ -1,4 +1,4 @@
-"""One measured stretch of load."""
+"""The measurement of one server during a few seconds of load."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Sample:
-    """What one server did for a few seconds.
+    """Throughput, latencies and CPU time of one server under load.
 
-    `cpu_us` is its processor time per request; `waited` is for what part of the time it was ready to
-    run and something else had its core, or wrk if that waited longer.
+    `cpu_us` is the server's CPU time per request. `waited` is the share of the time, 0 to 1, that the
+    server (or wrk, if that is more) was ready to run while another program used its core.
     """
 
     connections: int
@@ -36,20 +36,20 @@ def p50(sample: Sample) -> float:
 
 
 def p99(sample: Sample) -> float:
-    """The latency that one request in a hundred exceeds, µs."""
+    """99th percentile of the latency, µs."""
     return sample.p99_us
 
 
 def cpu(sample: Sample) -> float:
-    """Processor time of the server per request, µs."""
+    """CPU time of the server per request, µs."""
     return sample.cpu_us
 
 
 def middle(samples: Sequence[Sample], figure: Figure) -> float:
-    """The median over the rounds."""
+    """The median of a figure over the rounds."""
     return median(map(figure, samples))
 
 
 def ratio(ours: Sequence[Sample], others: Sequence[Sample], figure: Figure) -> float:
-    """The median of each round's own ratio: what slows a whole round down cancels out."""
+    """The median of the rounds' ratios: a disturbance of a whole round cancels out."""
     return median(figure(a) / figure(b) for a, b in zip(ours, others, strict=True))

@@ -1,4 +1,4 @@
-"""A running server under measure, whose answers are checked before and after."""
+"""A measured server; its response is checked before and after each sample."""
 
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import process, wrk
+from benchmarks.core_wait import CoreWait
 from benchmarks.errors import BenchError
 from benchmarks.sample import Sample
-from benchmarks.waiting import Waiting
 from demo.processes import Child
 from stress.truth import WrongAnswerError
 
-_LONGEST_SECONDS = 30
-_MOST_WAITED = 0.05  # of the time
+_TIMEOUT_SECONDS = 30
+_MAX_WAITED = 0.05  # share of the time
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A server, what it is sent, and the check of an answer, which raises WrongAnswerError.
+    """A server, its request, and a response check that raises WrongAnswerError.
 
-    `tries` is how often a sample is taken at most, where it had to wait too long for a core.
+    `tries` is the maximum number of attempts for a sample that waits too long for a core.
     """
 
     name: str
@@ -33,54 +33,52 @@ class Subject:
 
     @property
     def url(self) -> str:
-        """Where the body goes."""
+        """The address of the requests."""
         return self.child.url + self.path
 
     def verify(self) -> None:
-        """Ask once. Raises BenchError where the answer is none, or wrong."""
+        """Send one request. Raises BenchError without a response, or for a wrong one."""
         request = urllib.request.Request(self.url, self.body.read_bytes(), dict(self.headers))
         try:
-            with urllib.request.urlopen(request, timeout=_LONGEST_SECONDS) as response:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
                 self.check(response.read())
         except (OSError, WrongAnswerError) as error:
             raise BenchError(f"{self.name} answers wrong: {error}") from error
 
     def warm_up(self, *, connections: int) -> None:
-        """Load it for a second that does not count. Raises BenchError as `sample` does."""
+        """Load the server for one second, without counting. Raises BenchError like `sample`."""
         self._sample(connections, 1)
 
     def sample(self, *, connections: int, seconds: int) -> Sample:
-        """Load it for so long; again, a few times, where it had to wait too long for a core.
+        """Measure the server under load; repeat the sample if it waits too long for a core.
 
-        Raises BenchError where any answer was not 2xx, or one was wrong.
+        Raises BenchError for a wrong response, or one with another status than 2xx.
         """
         samples: list[Sample] = []
-        while len(samples) < self.tries and not any(
-            each.waited <= _MOST_WAITED for each in samples
-        ):
+        while len(samples) < self.tries and not any(each.waited <= _MAX_WAITED for each in samples):
             samples.append(self._sample(connections, seconds))
         return min(samples, key=lambda each: each.waited)
 
     def _sample(self, connections: int, seconds: int) -> Sample:
         self.verify()
-        waiting = Waiting(self.child.process.pid)
+        core_wait = CoreWait(self.child.process.pid)
         before = process.cpu_nanoseconds(self.child.process.pid)
-        counted = wrk.post(
+        counts = wrk.post(
             self.url, self.body, connections=connections, seconds=seconds, headers=self.headers
         )
         spent = process.cpu_nanoseconds(self.child.process.pid) - before
-        waited = max(waiting.share(), counted.waited)
+        waited = max(core_wait.share(), counts.waited)
         self.verify()
         return Sample(
             connections=connections,
-            requests=counted.requests,
-            requests_per_second=counted.requests / counted.seconds,
-            p50_us=counted.p50_us,
-            p99_us=counted.p99_us,
-            cpu_us=spent / 1000 / counted.requests,
+            requests=counts.requests,
+            requests_per_second=counts.requests / counts.seconds,
+            p50_us=counts.p50_us,
+            p99_us=counts.p99_us,
+            cpu_us=spent / 1000 / counts.requests,
             waited=round(waited, 3),
         )
 
     def pss_megabytes(self) -> float:
-        """Its memory now."""
+        """The server's memory now (PSS), MB."""
         return process.pss_megabytes(self.child.process.pid)

@@ -1,4 +1,4 @@
-"""Targets for the service, as ratios to the references of the same run if possible."""
+"""Performance targets, if possible as ratios to the references of the same run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from benchmarks.results import Results
 from benchmarks.sample import cpu, middle, p50, p99, rate, ratio
 from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR
 
-_MIN_ROWS = 100  # batches of this many have a target
+_MIN_ROWS = 100  # smaller batches have no target
 
 
 @dataclass(frozen=True)
 class Target:
     """One figure and its limit."""
 
-    what: str
+    name: str
     value: float
     unit: str
     limit: float
@@ -74,8 +74,8 @@ def _http(http: Http) -> Iterator[Target]:
     )
     by_hand = ratio(ours, many[BY_HAND], rate)
     yield Target("32 connections, requests/s", by_hand, to_by_hand, 12, at_least=True)
-    most = max(13, 0.45 * middle(empty, cpu))
-    yield Target("32 connections, CPU time per request", middle(ours, cpu), "µs", most)
+    limit = max(13, 0.45 * middle(empty, cpu))
+    yield Target("32 connections, CPU time per request", middle(ours, cpu), "µs", limit)
     yield Target("1 connection, p50", ratio(one[PREDICTOR], one[EMPTY], p50), to_empty, 1.1)
     yield Target("32 connections, p99", ratio(ours, empty, p99), to_empty, 1)
 

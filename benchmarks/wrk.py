@@ -1,4 +1,4 @@
-"""wrk: one thread that sends the same POST on several connections, and what it counted."""
+"""Run the load generator wrk: one thread sends the same POST on several connections."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks import waiting
+from benchmarks import core_wait
 from benchmarks.errors import BenchError
 
 _LINE = re.compile(
@@ -17,15 +17,15 @@ _LINE = re.compile(
     re.MULTILINE,
 )
 _SCRIPT = Path(__file__).with_name("wrk.lua")
-_BEFORE_ITS_END = 0.1  # seconds; its threads cannot be looked at once they have ended
-_LONGEST_SECONDS = 30  # for one answer; beyond it, wrk counts a fault
+_SECONDS_BEFORE_END = 0.1  # /proc has no wait times of threads that have ended
+_TIMEOUT_SECONDS = 30  # for one response; after it, wrk counts a fault
 
 
 @dataclass(frozen=True)
-class Counted:
-    """What wrk saw: answers, seconds, latencies in µs from a request's first byte to its answer's last.
+class WrkCounts:
+    """wrk's figures: responses, seconds, and latencies in µs (first request byte to last response byte).
 
-    `waited` is for what part of the time wrk itself had to wait for its core.
+    `waited` is the share of the time that wrk waited for its core.
     """
 
     requests: int
@@ -36,7 +36,7 @@ class Counted:
 
 
 def require() -> None:
-    """Raise BenchError where wrk is not installed."""
+    """Raise BenchError if wrk is not installed."""
     if shutil.which("wrk") is None:
         raise BenchError("wrk is not installed (Debian's package wrk)")
 
@@ -48,11 +48,11 @@ def post(
     connections: int,
     seconds: int,
     headers: Mapping[str, str] | None = None,
-) -> Counted:
-    """Send `body` to `url` for so long, as JSON unless `headers` name another type. Raises BenchError where an answer was none, or not 200."""
+) -> WrkCounts:
+    """Send `body` to `url` for some seconds, by default as JSON. Raises BenchError like `read`."""
     command = [
         "wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
-        f"--timeout={_LONGEST_SECONDS}s", "--latency", "-s", str(_SCRIPT), url,
+        f"--timeout={_TIMEOUT_SECONDS}s", "--latency", "-s", str(_SCRIPT), url,
     ]  # fmt: skip
     fields = "\n".join(f"{name}: {value}" for name, value in (headers or {}).items())
     with subprocess.Popen(
@@ -62,18 +62,20 @@ def post(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        time.sleep(seconds - _BEFORE_ITS_END)
-        waited = waiting.of_all_threads(process.pid) / seconds
+        time.sleep(seconds - _SECONDS_BEFORE_END)
+        waited = core_wait.waited_seconds(process.pid) / seconds
         output, errors = process.communicate()
     return replace(read(output, errors), waited=waited)
 
 
-def read(output: str, errors: str = "") -> Counted:
-    """The figures in wrk's output. Raises BenchError where there are none, or an answer was not 2xx."""
+def read(output: str, errors: str = "") -> WrkCounts:
+    """Parse wrk's output. Raises BenchError without figures, or for a response other than 2xx."""
     found = _LINE.search(output)
     if found is None:
         raise BenchError(f"wrk printed no figures: {(errors or output)[-500:]}")
     requests, microseconds, p50, p99, status, faults = map(int, found.groups())
     if status or faults or not requests:
-        raise BenchError(f"of {requests} requests, {status} got no 2xx and {faults} no answer")
-    return Counted(requests, microseconds / 1e6, p50, p99)
+        raise BenchError(
+            f"of {requests} requests, {status} had another status than 2xx and {faults} had no response"
+        )
+    return WrkCounts(requests, microseconds / 1e6, p50, p99)

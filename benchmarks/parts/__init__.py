@@ -1,1 +1,1 @@
-"""The parts of a run; each starts the servers that it measures, and gives back what it saw."""
+"""The parts of a run; each starts its servers, measures them and returns the results."""

@@ -1,4 +1,4 @@
-"""Every inference protocol beside `/predict`, on one predictor: the same record, in each form."""
+"""Compare each inference protocol with `/predict`: the same record, on one predictor."""
 
 import csv
 import io
@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from benchmarks import servers
+from benchmarks.context import BenchContext
 from benchmarks.models import LOGISTIC, diagnosis
 from benchmarks.parts.http import CONNECTIONS, Rounds, interleaved
 from benchmarks.registry import publish
-from benchmarks.stage import Stage
 from benchmarks.subject import Subject
 from stress.truth import Truth, WrongAnswerError
 
@@ -28,7 +28,7 @@ LIMITS: Mapping[str, float] = {
     "/predict/batch of 1": 0.5,
     "/predict/batch of 10": 0.25,
 }
-"""The least requests per second, as a part of those of `/predict`."""
+"""Targets: minimum requests per second, relative to `/predict`."""
 
 _LENGTH = "Inference-Header-Content-Length"
 _JSON = {"Content-Type": "application/json"}
@@ -36,14 +36,14 @@ _JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True)
 class Protocols:
-    """Rounds by the number of connections, and by protocol."""
+    """Rounds by number of connections, then by protocol."""
 
     loads: dict[int, Rounds]
 
 
 @dataclass(frozen=True)
 class Form:
-    """A path, header fields and a body with the first record, and the check of a response."""
+    """A request for the first record in one protocol, and its response check."""
 
     path: str
     body: bytes
@@ -51,18 +51,18 @@ class Form:
     headers: Mapping[str, str]
 
 
-def run(stage: Stage) -> Protocols:
-    """Logistic regression."""
-    stage.say("Protocols")
-    published = publish(stage.mlflow_url, stage.folder, "protocols", [diagnosis(LOGISTIC)])
-    with stage.scene() as scene:
-        predict = servers.predictor(scene, published)
+def run(context: BenchContext) -> Protocols:
+    """Measure the logistic regression."""
+    context.print_step("Protocols")
+    published = publish(context.mlflow_url, context.folder, "protocols", [diagnosis(LOGISTIC)])
+    with context.scope() as scope:
+        predict = servers.predictor(scope, published)
         subjects = {PREDICT: predict}
         for number, (name, form) in enumerate(forms(published.truth).items()):
             body = predict.body.with_name(f"protocol-{number}")
             body.write_bytes(form.body)
             subjects[name] = _subject(predict, name, form, body)
-        return Protocols(interleaved(stage.plan.brief, subjects, CONNECTIONS))
+        return Protocols(interleaved(context.plan.brief, subjects, CONNECTIONS))
 
 
 def _subject(predict: Subject, name: str, form: Form, body: Any) -> Subject:
@@ -72,7 +72,7 @@ def _subject(predict: Subject, name: str, form: Form, body: Any) -> Subject:
 
 
 def forms(truth: Truth) -> dict[str, Form]:
-    """The first record in each form; by name, as in `LIMITS`."""
+    """The first record in each protocol; by name, as in `LIMITS`."""
     record = truth.records[0]
     names, values = list(record), list(record.values())
     infer, outputs = f"/v2/models/{truth.model_name}/infer", partial(_check_outputs, truth)
@@ -129,4 +129,4 @@ def _check(truth: Truth, version: str, label: str, probabilities: list[float]) -
         for one, other in zip(probabilities, right.values(), strict=True)
     )
     if not near or right[label] < max(right.values()) - truth.tolerance:
-        raise WrongAnswerError(f"{label} {probabilities}, it should be {right}")
+        raise WrongAnswerError(f"{label} {probabilities}, expected {right}")

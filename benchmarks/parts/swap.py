@@ -1,4 +1,4 @@
-"""A swap every second under load, and the same load on the same process without."""
+"""Compare the same load with a swap every second and without swaps."""
 
 import threading
 import time
@@ -8,45 +8,45 @@ from dataclasses import dataclass
 from itertools import cycle
 
 from benchmarks import servers
+from benchmarks.context import BenchContext
 from benchmarks.errors import BenchError
 from benchmarks.models import LOGISTIC, diagnosis
 from benchmarks.registry import Published, publish
 from benchmarks.sample import Sample
-from benchmarks.stage import Stage
 from benchmarks.subject import Subject
 from stress.observed import Predictor
 
 CONNECTIONS = 32
 EVERY_SECONDS = 1.0
-_LEAST_SECONDS = 4  # of a sample: several swaps fall into each
-POLL_SECONDS = 0.25  # a swap is noticed well before the next
-_TRIES = 3  # MLflow, too, can have to wait for its core
-_FEWEST = 0.7  # of the promotions must have become swaps before the sample ends
+_MIN_SECONDS = 4  # of a sample, so that it has several swaps
+POLL_SECONDS = 0.25  # shorter than the time between swaps
+_TRIES = 3  # MLflow, too, may wait for its core
+_MIN_SWAP_SHARE = 0.7  # of the promotions must become swaps during the sample
 
 
 @dataclass(frozen=True)
 class Swap:
-    """Rounds without and with swaps, and how many swaps each of the latter saw."""
+    """Rounds without and with swaps, and the number of swaps in each of the latter."""
 
     quiet: list[Sample]
     swapping: list[Sample]
     swaps: list[int]
 
 
-def run(stage: Stage) -> Swap:
-    """Two versions of the logistic regression in turn. Raises BenchError where swaps did not come."""
-    stage.say("Swaps under load")
+def run(context: BenchContext) -> Swap:
+    """Alternate two versions of the logistic regression. Raises BenchError with too few swaps."""
+    context.print_step("Swaps under load")
     models = [diagnosis(LOGISTIC), diagnosis(LOGISTIC, classify__C=0.01)]
-    published = publish(stage.mlflow_url, stage.folder, "swapped", models)
-    seconds = max(stage.plan.seconds, _LEAST_SECONDS)
+    published = publish(context.mlflow_url, context.folder, "swapped", models)
+    seconds = max(context.plan.seconds, _MIN_SECONDS)
     seen = Swap([], [], [])
-    with stage.scene() as scene:
+    with context.scope() as scope:
         settings = {"PREDICTOR_POLL_SECONDS": str(POLL_SECONDS)}
-        subject = servers.predictor(scene, published, settings)
-        with stage.plan.quiet():
+        subject = servers.predictor(scope, published, settings)
+        with context.plan.exclusive():
             subject.warm_up(connections=CONNECTIONS)
-        for _ in range(stage.plan.rounds):
-            with stage.plan.quiet():
+        for _ in range(context.plan.rounds):
+            with context.plan.exclusive():
                 seen.quiet.append(subject.sample(connections=CONNECTIONS, seconds=seconds))
                 _swapping(subject, published, seconds, seen)
     return seen
@@ -55,7 +55,7 @@ def run(stage: Stage) -> Swap:
 def _swapping(subject: Subject, published: Published, seconds: int, seen: Swap) -> None:
     for _ in range(_TRIES):
         sample, swaps, passed = _sample(subject, published, seconds)
-        if swaps >= _FEWEST * passed / EVERY_SECONDS:
+        if swaps >= _MIN_SWAP_SHARE * passed / EVERY_SECONDS:
             seen.swapping.append(sample)
             seen.swaps.append(swaps)
             return
@@ -63,7 +63,7 @@ def _swapping(subject: Subject, published: Published, seconds: int, seen: Swap) 
 
 
 def _sample(subject: Subject, published: Published, seconds: int) -> tuple[Sample, int, float]:
-    """A sample, the swaps that came meanwhile, and the seconds that both took."""
+    """A sample, the number of swaps during it, and the seconds."""
     with closing(Predictor(subject.child, subject.child.log.parent / "cache")) as predictor:
         before, began = predictor.look().swaps, time.monotonic()
         with _promotions(published):

@@ -1,14 +1,14 @@
-"""What traces cost: the predictor without them, without its fast lane, and with them."""
+"""The cost of traces: the predictor with them, without them, and without its fast lane."""
 
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks import process, servers
+from benchmarks.context import BenchContext
 from benchmarks.models import LOGISTIC, diagnosis
 from benchmarks.parts.http import CONNECTIONS, Rounds, interleaved
 from benchmarks.registry import Published, publish
-from benchmarks.stage import Stage
 from benchmarks.subject import Subject
 from demo.processes import Child, free_port, predictor_settings, running, spawn
 
@@ -18,53 +18,57 @@ SAMPLED, ON = "traces of 1 % to a local collector", "all traces to a local colle
 
 @dataclass(frozen=True)
 class Traces:
-    """Rounds by the number of connections."""
+    """Rounds by number of connections, then by configuration."""
 
     loads: dict[int, Rounds]
 
 
-def run(stage: Stage) -> Traces:
-    """Logistic regression, each predictor from the environment that has the extra `traces`."""
-    stage.say("Traces")
-    published = publish(stage.mlflow_url, stage.folder, "traced", [diagnosis(LOGISTIC)])
-    with stage.scene() as scene:
+def run(context: BenchContext) -> Traces:
+    """Measure the logistic regression; all predictors run in the environment with the extra `traces`."""
+    context.print_step("Traces")
+    published = publish(context.mlflow_url, context.folder, "traced", [diagnosis(LOGISTIC)])
+    with context.scope() as scope:
         traced = {
             "OTEL_TRACES_EXPORTER": "otlp",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": _collector(scene).url,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": _collector(scope).url,
         }
         sampler = {
             "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
             "OTEL_TRACES_SAMPLER_ARG": "0.01",
         }
-        ways: Mapping[str, Mapping[str, str]] = {
+        environments: Mapping[str, Mapping[str, str]] = {
             OFF: {},
             STOCK: {"PREDICTOR_FAST_LANE": "false"},
             SAMPLED: {**traced, **sampler},
             ON: traced,
         }
-        subjects = {name: _predictor(scene, published, name, env) for name, env in ways.items()}
-        return Traces(interleaved(stage.plan.brief, subjects, CONNECTIONS))
+        subjects = {
+            name: _predictor(scope, published, name, env) for name, env in environments.items()
+        }
+        return Traces(interleaved(context.plan.brief, subjects, CONNECTIONS))
 
 
-def _predictor(stage: Stage, published: Published, name: str, env: Mapping[str, str]) -> Subject:
-    port, folder = free_port(), servers.predictor_folder(stage, published)
+def _predictor(
+    context: BenchContext, published: Published, name: str, env: Mapping[str, str]
+) -> Subject:
+    port, folder = free_port(), servers.predictor_folder(context, published)
     settings = {**published.settings, **predictor_settings(folder, port), **env}
-    with stage.cores.of_the_server():
+    with context.cores.pin_children_to_server():
         child = spawn(
             [sys.executable, "-m", "predictor"],
             f"http://127.0.0.1:{port}",
             folder / "predictor.log",
             settings,
         )
-    stage.stack.enter_context(running(child, "/ready"))
-    return servers.subject(stage, published, name, child, published.truth.first)
+    context.stack.enter_context(running(child, "/ready"))
+    return servers.subject(context, published, name, child, published.truth.first)
 
 
-def _collector(stage: Stage) -> Child:
-    """An application that does nothing takes spans, and forgets them; it is on wrk's core."""
+def _collector(context: BenchContext) -> Child:
+    """Start the empty application as a collector, on wrk's core; it drops all spans."""
     port = free_port()
     command = servers.reference_command("empty", port)
-    child = spawn(command, f"http://127.0.0.1:{port}", stage.folder / "collector.log", {})
-    stage.stack.enter_context(running(child))
-    process.step_back(child.process.pid)
+    child = spawn(command, f"http://127.0.0.1:{port}", context.folder / "collector.log", {})
+    context.stack.enter_context(running(child))
+    process.lower_priority(child.process.pid)
     return child

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.context import BenchContext
 from benchmarks.models import Model
 from benchmarks.registry import Published
-from benchmarks.stage import Stage
 from demo.processes import Child, spawn
 from stress.truth import WrongAnswerError
 
@@ -37,7 +37,7 @@ class Contender:
 class Entry:
     """What every contender is made from: the model in all its forms."""
 
-    stage: Stage
+    context: BenchContext
     published: Published
     model: Model
 
@@ -48,7 +48,7 @@ class Entry:
 
     def spawn(self, command: Sequence[str], port: int, env: Mapping[str, str]) -> Child:
         """Start a server that will listen on this port."""
-        log = self.stage.folder / f"{Path(command[0]).name}-{port}.log"
+        log = self.context.folder / f"{Path(command[0]).name}-{port}.log"
         return spawn(command, f"http://127.0.0.1:{port}", log, {**_ONE_THREAD, **env})
 
     def check(self, probabilities: Callable[[Any], Sequence[float]]) -> Callable[[bytes], None]:

@@ -21,7 +21,7 @@ def contenders(entry: Entry) -> Iterator[Contender]:
 
 
 def _predictor(entry: Entry, port: int) -> Child:
-    folder = servers.predictor_folder(entry.stage, entry.published)
+    folder = servers.predictor_folder(entry.context, entry.published)
     return start_predictor(folder, port, entry.published.settings)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from rich.console import Console
 
 from benchmarks import servers
+from benchmarks.context import BenchContext, Plan, open_context
 from benchmarks.errors import BenchError
 from benchmarks.machine import Machine
 from benchmarks.models import LOGISTIC, diagnosis
@@ -20,7 +21,6 @@ from benchmarks.peers.mlflow import contenders as mlflow
 from benchmarks.peers.mlserver import contenders as mlserver
 from benchmarks.registry import publish
 from benchmarks.sample import Sample
-from benchmarks.stage import Plan, Stage, open_stage
 from benchmarks.subject import Subject
 from demo.processes import StartError, free_port
 
@@ -59,27 +59,27 @@ def run(plan: Plan, command: str, console: Console) -> Peers:
     """Measure. What ails one peer is noted, and stops none of the others."""
     began, date = time.monotonic(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     machine = Machine.here()
-    with open_stage(plan, console) as stage:
+    with open_context(plan, console) as context:
         model = diagnosis(LOGISTIC)
-        published = publish(stage.mlflow_url, stage.folder, LOGISTIC, [model])
-        with stage.scene() as scene:  # fills the predictor's cache
-            servers.predictor(scene, published)
-        entry = Entry(stage, published, model)
+        published = publish(context.mlflow_url, context.folder, LOGISTIC, [model])
+        with context.scope() as scope:  # fills the predictor's cache
+            servers.predictor(scope, published)
+        entry = Entry(context, published, model)
         entries = [each for kind in _KINDS for each in kind.contenders(entry)]
-        peers = {each.name: Peer(each.name, *_built(stage, each)) for each in entries}
+        peers = {each.name: Peer(each.name, *_built(context, each)) for each in entries}
         for number in range(plan.rounds):
-            stage.say(f"Round {number + 1} of {plan.rounds}")
+            context.print_step(f"Round {number + 1} of {plan.rounds}")
             for contender in entries:
-                _once(stage, contender, peers[contender.name])
+                _once(context, contender, peers[contender.name])
     minutes = round((time.monotonic() - began) / 60, 1)
     return Peers(date, command, minutes, machine, list(peers.values()))
 
 
-def _built(stage: Stage, contender: Contender) -> tuple[str, str]:
+def _built(context: BenchContext, contender: Contender) -> tuple[str, str]:
     """The peer's version, and the fault that keeps it out."""
     if not contender.environment:
         return "", ""
-    stage.say(f"The environment of {contender.name}")
+    context.print_step(f"The environment of {contender.name}")
     try:
         environment.build(contender.environment)
     except BenchError as error:
@@ -87,17 +87,17 @@ def _built(stage: Stage, contender: Contender) -> tuple[str, str]:
     return environment.version(contender.environment, contender.environment), ""
 
 
-def _once(stage: Stage, contender: Contender, peer: Peer) -> None:
+def _once(context: BenchContext, contender: Contender, peer: Peer) -> None:
     if peer.fault:
         return
     request = post(contender.path, contender.body)
     start = partial(contender.start, free_port())
-    body = stage.folder / "peer.json"
+    body = context.folder / "peer.json"
     body.write_bytes(contender.body)
     try:
         with (
-            stage.plan.quiet(),
-            first_answer(stage.cores, start, request, contender.check) as started,
+            context.plan.exclusive(),
+            first_answer(context.cores, start, request, contender.check) as started,
         ):
             subject = Subject(
                 contender.name,
@@ -105,9 +105,9 @@ def _once(stage: Stage, contender: Contender, peer: Peer) -> None:
                 body,
                 contender.check,
                 contender.path,
-                stage.plan.tries,
+                context.plan.tries,
             )
-            _sample(stage.plan.seconds, subject, peer)
+            _sample(context.plan.seconds, subject, peer)
             peer.starts.append(started.seconds)
     except (BenchError, StartError) as error:
         peer.fault = str(error)

@@ -1,1 +1,1 @@
-"""What the predictor is measured against; each runs in the predictor's environment, under uvicorn."""
+"""Reference servers; each runs under uvicorn in the predictor's environment."""

@@ -1,4 +1,4 @@
-"""An ASGI application that does nothing: what uvicorn itself costs."""
+"""An empty ASGI application: it measures the cost of uvicorn alone."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -16,6 +16,6 @@ async def app(
     _receive: Callable[[], Awaitable[Any]],
     send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
 ) -> None:
-    """Answer `{}` to every request, whose body is not even asked for."""
+    """Respond `{}` to every request, without reading its body."""
     await send(_START)
     await send(_BODY)

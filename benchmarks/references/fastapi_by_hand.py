@@ -1,7 +1,7 @@
-"""FastAPI, Pydantic and ONNX Runtime as people put them together, and nothing more.
+"""A minimal hand-written service with FastAPI, Pydantic and ONNX Runtime.
 
-No registry, no swap, no metrics, no bounds. `async def` and one thread for ONNX Runtime are kinder to
-it than what most write: FastAPI would run a plain `def` in a thread of its own for every request.
+It has no registry, swaps, metrics or limits. `async def` and one ONNX Runtime thread make it faster
+than a typical one: FastAPI runs a plain `def` handler in a thread pool.
 """
 
 import os
@@ -56,7 +56,7 @@ class Measurements(BaseModel):
 
 
 class Prediction(BaseModel):
-    """Its answer."""
+    """The response for one record."""
 
     prediction: str
     probability: float
@@ -78,5 +78,5 @@ async def predict(measurements: Measurements) -> Prediction:
 
 @app.get("/health")
 async def health() -> dict[str, str]:
-    """Whether it answers."""
+    """Liveness."""
     return {"status": "ok"}

@@ -1,4 +1,4 @@
-"""Decoding and ONNX Runtime alone: the predictor's own decoder and `session.run`, in a plain loop.
+"""The predictor's decoder and `session.run` in a loop, without HTTP.
 
 `python -m benchmarks.references.loop MODEL BODY SECONDS` prints rows per second.
 """
@@ -14,7 +14,7 @@ from predictor.model_version import ModelVersion
 
 
 def rows_per_second(model: Path, body: Path, seconds: float) -> float:
-    """What one core does with this body over and over: decode it, run it, forget it."""
+    """Rows per second on one core: decode this body and run the model, repeatedly."""
     fetched = Fetched.of("model.onnx", {MLMODEL: b"{}", "model.onnx": model.read_bytes()}, {})
     servable = load(ModelVersion("loop", "1", "", 0), fetched, Interrupt())
     content, rows, started = body.read_bytes(), 0, time.perf_counter()

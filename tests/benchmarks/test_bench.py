@@ -1,4 +1,4 @@
-"""The smallest bench there is, against the real parts: it says what it should; how fast is not asked."""
+"""The smallest bench there is, against the real parts: it prints every figure; the speed is not checked."""
 
 import os
 import re
@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import kept
-from benchmarks.results import Results
+from benchmarks import results
 from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR
 from demo.processes import ROOT
 from tests.required import program
@@ -40,7 +39,7 @@ def test_a_second_of_each_server(tmp_path: Path):
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    found = kept.read(file, Results)
+    found = results.read(file, results.Results)
     assert found.http is not None
     for rounds in found.http.loads.values():
         assert set(rounds) == {EMPTY, BY_HAND, PREDICTOR}

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from benchmarks import process, waiting
-from benchmarks.waiting import Waiting
+from benchmarks import core_wait, process
+from benchmarks.core_wait import CoreWait
 
 # A server whose worker leads a session of its own and computes for a while.
 _SERVER = """
@@ -36,10 +36,10 @@ def test_the_workers_time_and_memory_count(server):
 
 def test_a_server_that_sleeps_waits_for_nothing(server):
     """It is not ready to run, so nobody keeps it from running."""
-    watched = Waiting(server.pid)
+    watched = CoreWait(server.pid)
     time.sleep(0.2)
     assert watched.share() < 0.05
-    assert waiting.of_all_threads(server.pid) >= 0
+    assert core_wait.waited_seconds(server.pid) >= 0
 
 
 def test_a_process_that_is_gone_costs_nothing():

@@ -5,21 +5,21 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import kept, readme, results
+from benchmarks import readme, results
 from benchmarks.peers import report
 from benchmarks.peers.run import Peers
 from benchmarks.results import Results
 from demo.processes import ROOT
 from tests.benchmarks.parts import fast, peers
 
-PEERS = kept.read(report.FILE, Peers) if report.FILE.exists() else None
+PEERS = results.read(report.FILE, Peers) if report.FILE.exists() else None
 
 
 @pytest.mark.parametrize("name", readme.PAGES)
 def test_each_page_shows_the_results_that_are_kept(name):
     """`python -m benchmarks readme` after a run."""
     text = (ROOT / name).read_text()
-    figures = readme.PAGES[name](kept.read(results.FILE, Results), PEERS)
+    figures = readme.PAGES[name](results.read(results.FILE, Results), PEERS)
     assert readme.rewritten(text, figures) == text
 
 
@@ -84,5 +84,5 @@ def test_every_row_of_every_table_has_a_cell_for_each_column():
 def test_results_come_back_from_their_file(tmp_path):
     """Nothing of a run is lost between it and the README."""
     for found in (fast(), peers()):
-        kept.write(found, tmp_path / "results.json")
-        assert kept.read(tmp_path / "results.json", type(found)) == found
+        results.write(found, tmp_path / "results.json")
+        assert results.read(tmp_path / "results.json", type(found)) == found

@@ -29,7 +29,7 @@ def test_slower_than_the_empty_application_misses():
     slow = [replace(SAMPLE, requests_per_second=500, p99_us=400, cpu_us=60)] * 3
     many = {**results.http.loads[32], PREDICTOR: slow}
     http = replace(results.http, loads={**results.http.loads, 32: many})
-    missed = {each.what: each for each in targets(replace(results, http=http)) if not each.met}
+    missed = {each.name: each for each in targets(replace(results, http=http)) if not each.met}
     assert missed["32 connections, CPU time per request"].limit == pytest.approx(0.45 * 30)
     assert missed["32 connections, p99"].value == 2
     assert set(missed) == {
@@ -49,4 +49,4 @@ def test_a_round_that_was_disturbed_as_a_whole_changes_no_ratio():
 def test_parts_that_were_not_run_have_no_targets():
     """`--only` tells of what it measured."""
     results = replace(fast(), http=None, protocols=None, swap=None, start={})
-    assert [target.what for target in targets(results)] == ["batches of 10,000 rows, rows/s"]
+    assert [target.name for target in targets(results)] == ["batches of 10,000 rows, rows/s"]

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import wrk
 from benchmarks.errors import BenchError
-from benchmarks.wrk import Counted
+from benchmarks.wrk import WrkCounts
 
 _OUTPUT = """Running 1s test @ http://127.0.0.1:8000/predict
   1 threads and 32 connections
@@ -17,7 +17,7 @@ BENCH requests=30000 microseconds=1500000 p50=1020 p99=2386 status={status} faul
 
 def test_the_figures_are_in_microseconds():
     """By itself, wrk prints no more than three digits."""
-    assert wrk.read(_OUTPUT.format(status=0, faults=0)) == Counted(30000, 1.5, 1020, 2386)
+    assert wrk.read(_OUTPUT.format(status=0, faults=0)) == WrkCounts(30000, 1.5, 1020, 2386)
 
 
 @pytest.mark.parametrize(("status", "faults"), [(1, 0), (0, 1)])

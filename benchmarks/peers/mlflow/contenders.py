@@ -21,12 +21,12 @@ def contenders(entry: Entry) -> Iterator[Contender]:
     """Both."""
     # The fastest form for both; and a data frame is of doubles, which the graph does not take.
     body = msgspec.json.encode({"inputs": [list(entry.record.values())]})
-    saved = entry.stage.folder / "mlflow-onnx"
+    saved = entry.context.folder / "mlflow-onnx"
     graph = onnx.load_from_string(entry.model.export.content)
     mlflow.onnx.save_model(graph, str(saved), pip_requirements=[])
     name, start = "mlflow models serve, onnx", partial(_start, entry, saved)
     yield Contender(name, start, _PATH, body, entry.check(_of_onnx), _NAME)
-    saved = entry.stage.folder / "mlflow-sklearn"
+    saved = entry.context.folder / "mlflow-sklearn"
     mlflow.sklearn.save_model(
         entry.model.pipeline, str(saved), pyfunc_predict_fn="predict_proba", pip_requirements=[]
     )

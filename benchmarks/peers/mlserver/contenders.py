@@ -21,7 +21,7 @@ def contenders(entry: Entry) -> Iterator[Contender]:
     """Both."""
     row = list(entry.record.values())
     tensor = {"name": "features", "shape": [1, len(row)], "datatype": "FP32", "data": row}
-    pickled = entry.stage.folder / "model.joblib"
+    pickled = entry.context.folder / "model.joblib"
     joblib.dump(entry.model.pipeline, pickled)
     asked = {"inputs": [tensor], "outputs": [{"name": "predict_proba"}]}
     check = entry.check(lambda answer: answer["outputs"][0]["data"])
@@ -34,7 +34,7 @@ def contenders(entry: Entry) -> Iterator[Contender]:
 
 
 def _start(entry: Entry, implementation: str, file: Path, port: int) -> Child:
-    served = entry.stage.folder / f"mlserver-{port}"
+    served = entry.context.folder / f"mlserver-{port}"
     served.mkdir()
     settings = {
         "host": "127.0.0.1",

@@ -1,4 +1,4 @@
-"""Where a part of the bench plays: the cores, MLflow, a folder, and how much is to be measured."""
+"""What all parts of a benchmark share: cores, MLflow server, folder, and the measurement plan."""
 
 import fcntl
 import tempfile
@@ -16,9 +16,9 @@ from demo.processes import running, start_mlflow
 
 @dataclass(frozen=True)
 class Plan:
-    """Seconds of each sample, how often it is tried at most where others had its core, and rounds.
+    """Seconds of each sample, number of rounds, and maximum attempts for a disturbed sample.
 
-    `lock` is a file to hold the lock of while a sample is taken.
+    `lock` is a file that is locked while a sample is measured.
     """
 
     seconds: int
@@ -28,12 +28,12 @@ class Plan:
 
     @property
     def brief(self) -> "Plan":
-        """Half of it, for what is reported without a target."""
+        """A plan with half the seconds and rounds, for figures without a target."""
         return replace(self, seconds=max(1, self.seconds // 2), rounds=max(1, self.rounds // 2))
 
     @contextmanager
-    def quiet(self) -> Iterator[None]:
-        """Keep other benches that use the same lock out meanwhile."""
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock, so that no other benchmark with the same lock measures."""
         if self.lock is None:
             yield
             return
@@ -43,8 +43,8 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What every part is given; `stack` ends what it starts."""
+class BenchContext:
+    """Shared resources of the parts; `stack` stops the servers that a part starts."""
 
     cores: Cores
     plan: Plan
@@ -53,25 +53,25 @@ class Stage:
     stack: ExitStack
     console: Console
 
-    def say(self, text: str) -> None:
-        """Tell whoever waits."""
+    def print_step(self, text: str) -> None:
+        """Print a line of progress."""
         self.console.print(f"[bold cyan]==>[/] {text}")
 
     @contextmanager
-    def scene(self) -> Iterator["Stage"]:
-        """The same stage; what is started on it ends with the scene."""
+    def scope(self) -> Iterator["BenchContext"]:
+        """A copy of the context whose servers stop at the end of the block."""
         with ExitStack() as stack:
             yield replace(self, stack=stack)
 
 
 @contextmanager
-def open_stage(plan: Plan, console: Console) -> Iterator[Stage]:
-    """A stage with a new MLflow server. Raises BenchError where the machine will not do."""
+def open_context(plan: Plan, console: Console) -> Iterator[BenchContext]:
+    """Start an MLflow server for a run. Raises BenchError without wrk or a second core."""
     wrk.require()
     cores = Cores.take()
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
         folder = Path(name)
         mlflow = stack.enter_context(running(start_mlflow(folder / "mlflow")))
-        # wrk has the same core, and must not wait for it.
-        process.step_back(mlflow.process.pid)
-        yield Stage(cores, plan, mlflow.url, folder, stack, console)
+        # wrk runs on the same core and must not wait for MLflow.
+        process.lower_priority(mlflow.process.pid)
+        yield BenchContext(cores, plan, mlflow.url, folder, stack, console)
