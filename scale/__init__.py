@@ -1,1 +1,1 @@
-"""How many replicas behave: costs measured on real parts, and a simulation that scales them up."""
+"""The load of many replicas: measured costs, and a simulation based on them."""

@@ -1,4 +1,4 @@
-"""Experiment: pollers against a real MLflow server, beside the simulation of the same."""
+"""Poll a real MLflow server, and compare the result with the simulation."""
 
 import asyncio
 import random
@@ -8,29 +8,29 @@ from time import perf_counter
 from scale.costs import Costs
 from scale.registry import FollowedModel
 from scale.report import milliseconds
-from scale.simulation import Outcome, Plan, share, simulate
+from scale.simulation import Outcome, Plan, quantile, simulate
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One plan, as it went and as it was simulated."""
+    """The real and the simulated outcome of one plan."""
 
     plan: Plan
     real: Outcome
     simulated: Outcome
 
     def lines(self) -> list[str]:
-        """For people, in Markdown."""
+        """A Markdown table."""
         rows = [
-            ("poll p50, ms", *(milliseconds(share(each.waits, 0.5)) for each in self._both)),
-            ("poll p99, ms", *(milliseconds(share(each.waits, 0.99)) for each in self._both)),
-            ("heard by 50 %, s", *(f"{share(each.heard, 0.5):.2f}" for each in self._both)),
-            ("heard by all, s", *(f"{share(each.heard, 1):.2f}" for each in self._both)),
+            ("poll p50, ms", *(milliseconds(quantile(each.waits, 0.5)) for each in self._both)),
+            ("poll p99, ms", *(milliseconds(quantile(each.waits, 0.99)) for each in self._both)),
+            ("noticed by 50 %, s", *(f"{quantile(each.noticed, 0.5):.2f}" for each in self._both)),
+            ("noticed by all, s", *(f"{quantile(each.noticed, 1):.2f}" for each in self._both)),
         ]
         plan = self.plan
-        said = f"{plan.replicas} pollers every {plan.poll_seconds:.2f} s, one MLflow worker"
+        setup = f"{plan.replicas} pollers every {plan.poll_seconds:.2f} s, one MLflow worker"
         load = f"busy {self.simulated.load:.0%} by the simulation"
-        heading = f"| {said}, {load} | real | simulated |\n|---|--:|--:|"
+        heading = f"| {setup}, {load} | real | simulated |\n|---|--:|--:|"
         return [heading, *(f"| {' | '.join(row)} |" for row in rows)]
 
     @property
@@ -39,33 +39,33 @@ class Comparison:
 
 
 def compare(
-    model: FollowedModel, costs: Costs, replicas: int, load: float, beats: int
+    model: FollowedModel, costs: Costs, replicas: int, load: float, polls: int
 ) -> Comparison:
-    """Have `replicas` poll so often that MLflow is busy `load` of the time, and promote version 2."""
+    """Poll with `replicas` at a rate that gives MLflow this utilisation, and promote version 2."""
     plan = Plan(replicas, replicas * costs.poll / load)
-    return Comparison(plan, asyncio.run(_poll(model, plan, beats)), simulate(plan, costs))
+    return Comparison(plan, asyncio.run(_poll(model, plan, polls)), simulate(plan, costs))
 
 
-async def _poll(model: FollowedModel, plan: Plan, beats: int) -> Outcome:
+async def _poll(model: FollowedModel, plan: Plan, polls: int) -> Outcome:
     outcome = Outcome()
-    chance = random.Random(plan.seed)  # noqa: S311  nobody is to guess it
+    chance = random.Random(plan.seed)  # noqa: S311  not used for security
     began = perf_counter() + 0.5
-    promoted = began + beats * plan.poll_seconds
+    promoted = began + polls * plan.poll_seconds
     done = asyncio.Event()
 
-    async def replica(beat: float) -> None:
+    async def replica(offset: float) -> None:
         async with model.client() as client:
             registry = model.registry(client)
             await registry.aspired()  # opens the connection
-            due = began + beat
+            due = began + offset
             while not done.is_set():
                 await asyncio.sleep(max(0.0, due - perf_counter()))
-                asked_at = perf_counter()
+                polled_at = perf_counter()
                 version = await registry.aspired()
-                if asked_at < promoted:
-                    outcome.waits.append(perf_counter() - asked_at)
+                if polled_at < promoted:
+                    outcome.waits.append(perf_counter() - polled_at)
                 if version is not None and version.number == 2:  # noqa: PLR2004
-                    outcome.heard.append(perf_counter() - promoted)
+                    outcome.noticed.append(perf_counter() - promoted)
                     return
                 due += plan.poll_seconds
 
@@ -74,6 +74,6 @@ async def _poll(model: FollowedModel, plan: Plan, beats: int) -> Outcome:
         await asyncio.sleep(promoted - perf_counter())
         await asyncio.to_thread(model.promote, 2)
 
-    beats_of_all = [chance.random() * plan.poll_seconds for _ in range(plan.replicas)]
-    await asyncio.gather(promote(), *(replica(beat) for beat in beats_of_all))
+    offsets = [chance.random() * plan.poll_seconds for _ in range(plan.replicas)]
+    await asyncio.gather(promote(), *(replica(offset) for offset in offsets))
     return outcome

@@ -1,4 +1,4 @@
-"""Measure: what a request costs a real MLflow server, and what a replica is, on this machine."""
+"""Measure the costs of a replica on a real MLflow server, on this machine."""
 
 import asyncio
 import statistics
@@ -22,15 +22,15 @@ from predictor.registry.versions import RegistryClient
 from scale.costs import Costs
 from scale.registry import FollowedModel
 
-_LARGE = 12  # MB, a forest of the trainer's longest search
+_LARGE_MEGABYTES = 12  # the largest forest of the trainer's search
 _CLIENTS = 8
-_METRICS = 20  # of a run, as many as the trainer logs
+_METRICS = 20  # per run, as many as the trainer logs
 _ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How often each request is made."""
+    """The number of requests of each kind."""
 
     each: int = 200
     large: int = 40
@@ -38,8 +38,8 @@ class Counts:
 
 
 def measure(model: FollowedModel, folder: Path, counts: Counts) -> Costs:
-    """Ask every question alone, then polls without a pause; start a replica and look at it."""
-    figures = asyncio.run(_ask(model, counts))
+    """Measure each request alone, then polls without pause, then one replica."""
+    figures = asyncio.run(_request_costs(model, counts))
     series, scrape_bytes, memory, load = _replica(model, folder)
     machine = Machine.here()
     return Costs(
@@ -53,53 +53,55 @@ def measure(model: FollowedModel, folder: Path, counts: Counts) -> Costs:
     )
 
 
-async def _ask(model: FollowedModel, counts: Counts) -> dict[str, float]:
+async def _request_costs(model: FollowedModel, counts: Counts) -> dict[str, float]:
     async with model.client() as client:
         registry = model.registry(client)
         version = await registry.aspired()
         assert version is not None  # noqa: S101  it was promoted
         _log_metrics(model, version)
         files = ArtifactStores(client).open(await locate(registry, version))
-        await _put_large(model.server.url)
+        await _put_large(model.url)
         large = ArtifactStores(client).open("mlflow-artifacts:/scale")
-        most = 2 * _LARGE * 10**6
-        questions: dict[str, tuple[Callable[[], Awaitable[object]], int]] = {
+        max_bytes = 2 * _LARGE_MEGABYTES * 10**6
+        requests: dict[str, tuple[Callable[[], Awaitable[object]], int]] = {
             "poll": (registry.aspired, counts.each),
             "download_uri": (
                 lambda: registry.download_uri(version.name, version.version),
                 counts.each,
             ),
             "run": (lambda: registry.run_metrics(version.run_id), counts.each),
-            "small_file": (lambda: files.read("MLmodel", most), counts.each),
+            "small_file": (lambda: files.read("MLmodel", max_bytes), counts.each),
             "listing": (files.listing, counts.each),
-            "large_file": (lambda: large.read("large", most), counts.large),
+            "large_file": (lambda: large.read("large", max_bytes), counts.large),
         }
         rounds = [
-            {name: await _cost(model, *each) for name, each in questions.items()}
+            {name: await _cost(model, *each) for name, each in requests.items()}
             for _ in range(_ROUNDS)
         ]
-        seconds = {name: statistics.median(each[name] for each in rounds) for name in questions}
+        seconds = {name: statistics.median(each[name] for each in rounds) for name in requests}
         large_file = seconds.pop("large_file")
-        seconds["megabyte"] = (large_file - seconds["small_file"]) / _LARGE
-        seconds["polls_at_most"] = await _polls_at_most(registry, counts.full_seconds)
+        seconds["megabyte"] = (large_file - seconds["small_file"]) / _LARGE_MEGABYTES
+        seconds["max_polls_per_second"] = await _max_polls_per_second(registry, counts.full_seconds)
         return seconds
 
 
-async def _cost(model: FollowedModel, ask: Callable[[], Awaitable[object]], times: int) -> float:
-    """Processor seconds of the server's processes for one question."""
-    await ask()
-    before = cpu_nanoseconds(model.server.process.pid)
+async def _cost(
+    model: FollowedModel, request: Callable[[], Awaitable[object]], times: int
+) -> float:
+    """CPU seconds of the server's processes for one request."""
+    await request()
+    before = cpu_nanoseconds(model.server_pid)
     for _ in range(times):
-        await ask()
-    return (cpu_nanoseconds(model.server.process.pid) - before) / 1e9 / times
+        await request()
+    return (cpu_nanoseconds(model.server_pid) - before) / 1e9 / times
 
 
-async def _polls_at_most(registry: RegistryClient, seconds: float) -> float:
-    until = perf_counter() + seconds
+async def _max_polls_per_second(registry: RegistryClient, seconds: float) -> float:
+    deadline = perf_counter() + seconds
 
     async def poll() -> int:
         count = 0
-        while perf_counter() < until:
+        while perf_counter() < deadline:
             await registry.aspired()
             count += 1
         return count
@@ -109,18 +111,18 @@ async def _polls_at_most(registry: RegistryClient, seconds: float) -> float:
 
 def _log_metrics(model: FollowedModel, version: ModelVersion) -> None:
     metrics = [Metric(f"metric_{number}", number / _METRICS, 0, 0) for number in range(_METRICS)]
-    MlflowClient(model.server.url).log_batch(version.run_id, metrics)
+    MlflowClient(model.url).log_batch(version.run_id, metrics)
 
 
 async def _put_large(address: str) -> None:
     url = f"{address}/api/2.0/mlflow-artifacts/artifacts/scale/large"
     async with httpx.AsyncClient() as client:
-        answer = await client.put(url, content=bytes(_LARGE * 10**6))
+        answer = await client.put(url, content=bytes(_LARGE_MEGABYTES * 10**6))
     answer.raise_for_status()
 
 
 def _replica(model: FollowedModel, folder: Path) -> tuple[int, int, float, float]:
-    """Series and bytes of a scrape, memory in MB and load in seconds, of a predictor after some requests."""
+    """Measure a predictor after some requests: series and bytes of a scrape, memory (MB), load time (s)."""
     settings = model.settings
     env = {"MLFLOW_TRACKING_URI": settings.tracking_uri, "PREDICTOR_MODEL_URI": settings.model_uri}
     child = start_predictor(folder / "predictor", free_port(), env)

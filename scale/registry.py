@@ -1,4 +1,4 @@
-"""A real MLflow server with one model, and the predictor's own code that asks it."""
+"""A real MLflow server with one model, and the predictor's client for it."""
 
 import warnings
 from collections.abc import AsyncIterator
@@ -10,7 +10,6 @@ from mlflow import MlflowClient
 
 from benchmarks.models import LOGISTIC, diagnosis
 from benchmarks.registry import publish
-from demo.processes import Child
 from predictor.model_version import ModelUri
 from predictor.registry.client import TrackingServer, tracking_server
 from predictor.registry.versions import RegistryClient
@@ -19,23 +18,24 @@ from predictor.settings import Settings
 
 @dataclass(frozen=True)
 class FollowedModel:
-    """The server, and the settings of whoever follows its model by stage."""
+    """A model on a server, and the settings of a predictor that follows it by stage."""
 
-    server: Child
+    url: str
+    server_pid: int
     settings: Settings
 
     @property
     def uri(self) -> ModelUri:
-        """Which model it is."""
+        """The followed model."""
         return ModelUri.parse(self.settings.model_uri)
 
     def registry(self, client: TrackingServer) -> RegistryClient:
-        """What a replica asks with."""
+        """A replica's registry client."""
         return RegistryClient(client, self.uri)
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[TrackingServer]:
-        """What a replica's requests go through; it is closed on the way out."""
+        """A replica's HTTP client; it is closed at the end."""
         server = tracking_server(self.settings)
         try:
             yield server
@@ -45,22 +45,22 @@ class FollowedModel:
     def promote(self, version: int) -> None:
         """Move this version, and no other, to Production."""
         with warnings.catch_warnings():
-            # Stages are the default here: docs/architecture.md says why.
+            # Stages are the default: see docs/architecture.md.
             warnings.simplefilter("ignore", FutureWarning)
-            MlflowClient(self.server.url).transition_model_version_stage(
+            MlflowClient(self.url).transition_model_version_stage(
                 self.uri.name, str(version), "Production", archive_existing_versions=True
             )
 
 
-def followed_model(server: Child, folder: Path) -> FollowedModel:
-    """A registered model on the server: a small one, twice, the first version in Production."""
-    published = publish(server.url, folder, "scale", [diagnosis(LOGISTIC)] * 2)
+def followed_model(url: str, server_pid: int, folder: Path) -> FollowedModel:
+    """Register two versions of a small model, and move the first to Production."""
+    published = publish(url, folder, "scale", [diagnosis(LOGISTIC)] * 2)
     settings = Settings.model_validate(
         {
-            "MLFLOW_TRACKING_URI": server.url,
+            "MLFLOW_TRACKING_URI": url,
             "model_uri": f"models:/{published.name}/Production",
         }
     )
-    model = FollowedModel(server, settings)
+    model = FollowedModel(url, server_pid, settings)
     model.promote(1)
     return model

@@ -1,24 +1,24 @@
-"""Tables: what was simulated, and what was measured, in Markdown."""
+"""Markdown tables of simulations and measured costs."""
 
 import math
 from collections.abc import Iterable, Sequence
 
 from scale.costs import Costs
-from scale.simulation import Outcome, Plan, share
+from scale.simulation import Outcome, Plan, quantile
 
 _HEADINGS = (
-    "replicas", "poll every, s", "MLflow workers", "file, MB", "MLflow busy", "polls given up",
-    "poll p50, ms", "p99, ms", "heard 50 %, s", "99 %", "100 %", "serves 50 %, s", "99 %", "100 %",
+    "replicas", "poll every, s", "MLflow workers", "file, MB", "MLflow busy", "polls timed out",
+    "poll p50, ms", "p99, ms", "noticed 50 %, s", "99 %", "100 %", "serves 50 %, s", "99 %", "100 %",
 )  # fmt: skip
 
 
 def table(rows: Iterable[tuple[Plan, Outcome]]) -> str:
-    """A line for each plan, in their order."""
+    """One line for each plan, in the given order."""
     return _markdown(_HEADINGS, [_cells(plan, outcome) for plan, outcome in rows])
 
 
 def measured(costs: Costs) -> str:
-    """What one request costs MLflow, and one replica the rest."""
+    """The costs of MLflow's requests and of one replica."""
     rows = [
         ("a poll", f"{costs.poll * 1e3:.1f} ms"),
         ("where a version's files are", f"{costs.download_uri * 1e3:.1f} ms"),
@@ -26,20 +26,20 @@ def measured(costs: Costs) -> str:
         ("each MB of a file", f"{costs.megabyte * 1e3:.2f} ms"),
         ("a run's metrics", f"{costs.run * 1e3:.1f} ms"),
         ("the list of a version's files", f"{costs.listing * 1e3:.1f} ms"),
-        ("a promotion, for each replica, 22 kB", f"{sum(costs.questions(0.022)) * 1e3:.1f} ms"),
-        ("the same, 12 MB", f"{sum(costs.questions(12)) * 1e3:.1f} ms"),
-        ("polls that one worker answers at most", f"{costs.polls_at_most:.0f} /s"),
+        ("a promotion, for each replica, 22 kB", f"{sum(costs.requests(0.022)) * 1e3:.1f} ms"),
+        ("the same, 12 MB", f"{sum(costs.requests(12)) * 1e3:.1f} ms"),
+        ("maximum polls of one worker", f"{costs.max_polls_per_second:.0f} /s"),
         ("loading in a replica, wall time", f"{costs.load * 1e3:.0f} ms"),
         ("memory of a replica (PSS)", f"{costs.memory:.0f} MB"),
         ("time series of a replica", f"{costs.series}"),
         ("a scrape", f"{costs.scrape_bytes / 1e3:.1f} kB"),
     ]
-    said = f"Measured on {costs.measured_on}: {costs.machine}."
-    return _markdown(("what", "cost"), rows) + "\n\n" + said
+    conditions = f"Measured on {costs.measured_on}: {costs.machine}."
+    return _markdown(("what", "cost"), rows) + "\n\n" + conditions
 
 
 def milliseconds(seconds: float) -> str:
-    """With the digits that a reader compares."""
+    """Milliseconds, with one decimal below one second."""
     return f"{seconds * 1e3:,.1f}" if seconds < 1 else f"{seconds * 1e3:,.0f}"
 
 
@@ -47,9 +47,9 @@ def _cells(plan: Plan, outcome: Outcome) -> Sequence[str]:
     return (
         f"{plan.replicas:,}", f"{plan.poll_seconds:g}", f"{plan.servers}", f"{plan.megabytes:g}",
         f"{outcome.load:.0%}", f"{outcome.late:.0%}",
-        milliseconds(share(outcome.waits, 0.5)), milliseconds(share(outcome.waits, 0.99)),
-        *(_seconds(share(outcome.heard, part, plan.replicas)) for part in (0.5, 0.99, 1)),
-        *(_seconds(share(outcome.serving, part, plan.replicas)) for part in (0.5, 0.99, 1)),
+        milliseconds(quantile(outcome.waits, 0.5)), milliseconds(quantile(outcome.waits, 0.99)),
+        *(_seconds(quantile(outcome.noticed, part, plan.replicas)) for part in (0.5, 0.99, 1)),
+        *(_seconds(quantile(outcome.serving, part, plan.replicas)) for part in (0.5, 0.99, 1)),
     )  # fmt: skip
 
 

@@ -1,10 +1,10 @@
-"""Replicas that poll one registry, and a promotion: events in the order of their time, seeded.
+"""Discrete-event simulation of replicas that poll one registry, and of a promotion.
 
-A replica looks at the registry on a beat of its own, begun at a random moment (`predictor/reconcile/poller.py`).
-A look that the registry has not answered within `_PATIENCE` is given up; the registry, which knows
-nothing of that, computes it all the same. Who hears of the promotion asks for the version's files, one
-request after the other, in the same line as everybody's polls, takes them off the network, loads,
-and serves. Fetches that fail are tried again after 1, 2, 4, … intervals (`predictor/reconcile/decision.py`).
+Each replica polls at a fixed interval, with a random offset (`predictor/reconcile/poller.py`). A poll
+times out after `_TIMEOUT_SECONDS`; the registry still computes its response. A replica that notices the
+promotion fetches the version's files, one request after the other, through the same queue as all polls;
+then it downloads, loads and serves them. It retries a failed fetch after 1, 2, 4, … intervals
+(`predictor/reconcile/decision.py`).
 """
 
 import heapq
@@ -15,17 +15,16 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from scale.costs import GRAPH, Costs
-from scale.line import Line
 
-_PATIENCE = 5.0  # seconds: `tracking_server` gives each step of a request so long
-_MOST_RETRY = 300.0
-_BEATS_BEFORE = 5  # beats of all replicas before the promotion; the first is not counted
-_HORIZON = 900.0  # seconds after the promotion at which the simulation gives up
+_TIMEOUT_SECONDS = 5.0  # as `tracking_server` does
+_MAX_RETRY_SECONDS = 300.0
+_POLLS_BEFORE = 5  # of each replica before the promotion; the first is not counted
+_MAX_SECONDS = 900.0  # after the promotion; then the simulation ends
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is simulated. `link` is what MLflow's network sends, MB per second."""
+    """The simulated deployment. `link` is the bandwidth of MLflow's network, MB/s."""
 
     replicas: int
     poll_seconds: float
@@ -37,62 +36,78 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """Seconds. `waits` are of polls before the promotion, answered or not; the rest count from it."""
+    """Seconds. `waits` are durations of polls before the promotion; the others count from it."""
 
     load: float = 0.0
     waits: list[float] = field(default_factory=list)
-    heard: list[float] = field(default_factory=list)
+    noticed: list[float] = field(default_factory=list)
     serving: list[float] = field(default_factory=list)
     fetch_waits: list[float] = field(default_factory=list)
 
     @property
     def late(self) -> float:
-        """The share of polls that were given up."""
-        return sum(wait > _PATIENCE for wait in self.waits) / len(self.waits)
+        """The share of polls that timed out, 0 to 1."""
+        return sum(wait > _TIMEOUT_SECONDS for wait in self.waits) / len(self.waits)
 
 
-def share(values: list[float], part: float, of: int | None = None) -> float:
-    """The time by which a part, 0 to 1, is done; infinite where so many never were, of `of` in all."""
+def quantile(values: list[float], part: float, of: int | None = None) -> float:
+    """The value below which a part (0 to 1) of `of` values lies; infinite if too few are known."""
     place = math.ceil(part * (of or len(values))) - 1
     return sorted(values)[place] if place < len(values) else math.inf
 
 
 def simulate(plan: Plan, costs: Costs) -> Outcome:
-    """What becomes of one promotion."""
-    return _Run(plan, costs).outcome()
+    """Simulate one promotion."""
+    return _Simulation(plan, costs).outcome()
 
 
-class _Run:
+class Queue:
+    """A first-come, first-served queue with one or several equal servers."""
+
+    def __init__(self, servers: int = 1) -> None:
+        self._free_at = [0.0] * servers
+        #: Seconds of work of all servers together.
+        self.busy = 0.0
+
+    def take(self, now: float, seconds: float) -> float:
+        """Add work that arrives now, after all earlier work; return the time when it ends."""
+        end = max(now, self._free_at[0]) + seconds
+        heapq.heapreplace(self._free_at, end)
+        self.busy += seconds
+        return end
+
+
+class _Simulation:
     def __init__(self, plan: Plan, costs: Costs) -> None:
         self._plan = plan
         self._costs = costs
-        self._registry = Line(plan.servers)
-        self._link = Line()
+        self._registry = Queue(plan.servers)
+        self._link = Queue()
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._count = 0
-        self._promoted = _BEATS_BEFORE * plan.poll_seconds
-        self._hearers: set[int] = set()
+        self._promoted = _POLLS_BEFORE * plan.poll_seconds
+        self._noticed: set[int] = set()
         self._outcome = Outcome()
 
     def outcome(self) -> Outcome:
-        """Run until all serve, or the time is up."""
+        """Run until all replicas serve, or the time is up."""
         plan = self._plan
-        chance = random.Random(plan.seed)  # noqa: S311  nobody is to guess it
+        chance = random.Random(plan.seed)  # noqa: S311  not used for security
         for replica in range(plan.replicas):
-            beat = chance.random() * plan.poll_seconds
-            self._at(beat, partial(self._poll, replica))
+            offset = chance.random() * plan.poll_seconds
+            self._at(offset, partial(self._poll, replica))
         self._at(plan.poll_seconds, self._begin_to_count)
         self._at(self._promoted, self._end_counting)
         while self._events and len(self._outcome.serving) < plan.replicas:
-            now, _, happen = heapq.heappop(self._events)
-            if now > self._promoted + _HORIZON:
+            now, _, run_event = heapq.heappop(self._events)
+            if now > self._promoted + _MAX_SECONDS:
                 break
-            happen(now)
+            run_event(now)
         return self._outcome
 
-    def _at(self, time: float, happen: Callable[[float], None]) -> None:
-        self._count += 1  # so that events of one moment keep their order
-        heapq.heappush(self._events, (time, self._count, happen))
+    def _at(self, time: float, run_event: Callable[[float], None]) -> None:
+        self._count += 1  # events of the same time keep their order
+        heapq.heappush(self._events, (time, self._count, run_event))
 
     def _begin_to_count(self, _: float) -> None:
         self._registry.busy = 0.0
@@ -104,35 +119,35 @@ class _Run:
 
     def _poll(self, replica: int, now: float) -> None:
         seconds = self._costs.poll
-        answered = self._registry.take(now, seconds)
-        wait = answered - now
+        done_at = self._registry.take(now, seconds)
+        wait = done_at - now
         if now < self._promoted:
             self._outcome.waits.append(wait)
-        elif wait <= _PATIENCE and replica not in self._hearers:
-            self._hearers.add(replica)
-            self._at(answered, self._hear)
-        # A beat at which a look still goes on is left out.
-        beats = max(1, math.ceil(min(wait, _PATIENCE) / self._plan.poll_seconds))
-        self._at(now + beats * self._plan.poll_seconds, partial(self._poll, replica))
+        elif wait <= _TIMEOUT_SECONDS and replica not in self._noticed:
+            self._noticed.add(replica)
+            self._at(done_at, self._notice)
+        # A poll is skipped while the previous one runs.
+        intervals = max(1, math.ceil(min(wait, _TIMEOUT_SECONDS) / self._plan.poll_seconds))
+        self._at(now + intervals * self._plan.poll_seconds, partial(self._poll, replica))
 
-    def _hear(self, now: float) -> None:
-        self._outcome.heard.append(now - self._promoted)
+    def _notice(self, now: float) -> None:
+        self._outcome.noticed.append(now - self._promoted)
         self._fetch(0, 0, now)
 
     def _fetch(self, step: int, failures: int, now: float) -> None:
-        questions = self._costs.questions(self._plan.megabytes)
-        answered = self._registry.take(now, questions[step])
-        self._outcome.fetch_waits.append(answered - now)
-        if answered - now > _PATIENCE:
-            delay = min(self._plan.poll_seconds * 2**failures, _MOST_RETRY)
-            self._at(now + _PATIENCE + delay, partial(self._fetch, 0, failures + 1))
+        requests = self._costs.requests(self._plan.megabytes)
+        done_at = self._registry.take(now, requests[step])
+        self._outcome.fetch_waits.append(done_at - now)
+        if done_at - now > _TIMEOUT_SECONDS:
+            delay = min(self._plan.poll_seconds * 2**failures, _MAX_RETRY_SECONDS)
+            self._at(now + _TIMEOUT_SECONDS + delay, partial(self._fetch, 0, failures + 1))
             return
         if step == GRAPH:
-            answered = self._link.take(answered, self._plan.megabytes / self._plan.link)
-        if step == len(questions) - 1:
-            self._at(answered + self._costs.load, self._serve)
+            done_at = self._link.take(done_at, self._plan.megabytes / self._plan.link)
+        if step == len(requests) - 1:
+            self._at(done_at + self._costs.load, self._serve)
         else:
-            self._at(answered, partial(self._fetch, step + 1, failures))
+            self._at(done_at, partial(self._fetch, step + 1, failures))
 
     def _serve(self, now: float) -> None:
         self._outcome.serving.append(now - self._promoted)

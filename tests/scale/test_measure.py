@@ -1,4 +1,4 @@
-"""What is measured is measured: a real MLflow, a real predictor, and every figure from them."""
+"""The costs are measured on a real MLflow server and a real predictor."""
 
 import re
 import subprocess
@@ -26,22 +26,22 @@ def scale(*arguments: str) -> str:
 
 @pytest.mark.whole
 def test_a_real_server_and_a_real_replica_are_measured(mlflow_server, tmp_path):
-    """A few questions of each kind give every figure; pollers hear of a real promotion."""
-    server = followed_model(mlflow_server, tmp_path)
-    found = measure(server, tmp_path, Counts(each=2, large=1, full_seconds=0.2))
-    compared = compare(server, found, replicas=4, load=0.2, beats=2)
+    """A few requests of each kind give every figure; pollers hear of a real promotion."""
+    model = followed_model(mlflow_server.url, mlflow_server.group, tmp_path)
+    found = measure(model, tmp_path, Counts(each=2, large=1, full_seconds=0.2))
+    compared = compare(model, found, replicas=4, load=0.2, polls=2)
     for field in fields(Costs):
         assert getattr(found, field.name), field.name
     assert found.series > 100
     assert found.file(12) > found.small_file
-    assert len(compared.real.heard) == len(compared.simulated.heard) == 4
+    assert len(compared.real.noticed) == len(compared.simulated.noticed) == 4
     assert len(compared.lines()) == 5
     costs.write(found, tmp_path / "costs.json")
     assert costs.read(tmp_path / "costs.json") == found
 
 
 def test_the_command_prints_a_line_for_each_plan():
-    """`python -m scale` as a person types it."""
+    """`python -m scale` with several values of an option."""
     arguments = ("--replicas", "10", "50", "--poll-seconds", "2", "--servers", "1")
     printed = scale(*arguments).splitlines()
     assert len(printed) == 4
@@ -49,12 +49,12 @@ def test_the_command_prints_a_line_for_each_plan():
 
 
 def test_the_document_shows_what_was_measured():
-    """docs/scale.md has the table of the costs that are kept, and no other."""
+    """docs/scale.md shows the stored costs."""
     assert report.measured(costs.read()) in DOCUMENT
 
 
 @pytest.mark.parametrize("command", re.findall(r"^python -m scale (--.*)$", DOCUMENT, re.MULTILINE))
 def test_the_document_shows_what_its_commands_print(command):
-    """Each table of a simulation stands below the command that prints it."""
+    """Each simulated table is the output of the command above it."""
     printed = scale(*command.split())
     assert f"{command}\n```\n\n{printed}" in DOCUMENT
