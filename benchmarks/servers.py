@@ -28,7 +28,7 @@ def all_three(context: BenchContext, published: Published) -> dict[str, Subject]
 def empty(context: BenchContext, published: Published) -> Subject:
     """Start the empty ASGI application."""
     child = _uvicorn(context, "empty", {})
-    return subject(context, published, EMPTY, child, _check_empty)
+    return subject(context, published, EMPTY, child, check_empty)
 
 
 def by_hand(context: BenchContext, published: Published) -> Subject:
@@ -92,6 +92,7 @@ def _uvicorn(context: BenchContext, module: str, env: Mapping[str, str]) -> Chil
     return context.stack.enter_context(running(child))
 
 
-def _check_empty(body: bytes) -> None:
+def check_empty(body: bytes) -> None:
+    """Check a response of an empty application. Raises WrongAnswerError."""
     if body != b"{}":
         raise WrongAnswerError(f"expected an empty object, got {body[:100]!r}")

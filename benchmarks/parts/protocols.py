@@ -19,8 +19,9 @@ from benchmarks.subject import Subject
 from stress.truth import Truth, WrongAnswerError
 
 PREDICT = "/predict"
+INFER = "/v2 infer, JSON"
 LIMITS: Mapping[str, float] = {
-    "/v2 infer, JSON": 0.5,
+    INFER: 0.5,
     "/v2 infer, bytes": 0.7,
     "/invocations, dataframe_records": 0.4,
     "/invocations, dataframe_split": 0.4,

@@ -9,6 +9,7 @@ import msgspec
 
 from benchmarks.context import BenchContext
 from benchmarks.models import Model
+from benchmarks.parts.protocols import INFER, Form, forms
 from benchmarks.registry import Published
 from demo.processes import Child, spawn
 from stress.truth import WrongAnswerError
@@ -22,7 +23,8 @@ _TOLERANCE = 1e-5  # scikit-learn computes in float64
 class Contender:
     """`start(port)` begins at once; `check` raises WrongAnswerError.
 
-    `environment` is the folder of a peer's requirements, named like the package; ours has none.
+    `environment` is the folder of a peer's requirements; ours has none. `package` is the package
+    whose version is shown, where the folder has another name. A `reference` computes no prediction.
     """
 
     name: str
@@ -31,6 +33,8 @@ class Contender:
     body: bytes
     check: Callable[[bytes], object]
     environment: str = ""
+    package: str = ""
+    reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,11 @@ class Entry:
     def record(self) -> Mapping[str, float]:
         """What is asked."""
         return self.published.truth.records[0]
+
+    @property
+    def infer(self) -> Form:
+        """The same record as a request of the Open Inference Protocol, in JSON."""
+        return forms(self.published.truth)[INFER]
 
     def spawn(self, command: Sequence[str], port: int, env: Mapping[str, str]) -> Child:
         """Start a server that will listen on this port."""

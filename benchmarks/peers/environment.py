@@ -20,6 +20,12 @@ def program(peer: str, name: str) -> str:
     return str(_ENVIRONMENTS / peer / "bin" / name)
 
 
+def packages(peer: str) -> Path:
+    """The site-packages folder of the peer's environment."""
+    major, minor = sys.version_info[:2]
+    return _ENVIRONMENTS / peer / "lib" / f"python{major}.{minor}" / "site-packages"
+
+
 def build(peer: str) -> None:
     """Build the environment unless it has what is pinned now. Raises BenchError."""
     requirements = folder(peer) / "requirements.txt"

@@ -1,23 +1,28 @@
-"""The predictor, and FastAPI by hand, among the peers."""
+"""The predictor over two of its protocols; FastAPI by hand and an empty application on uvicorn."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import msgspec
 
 from benchmarks import servers
 from benchmarks.peers.contender import Contender, Entry
-from benchmarks.servers import BY_HAND, PREDICTOR
+from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR, check_empty
 from demo.processes import Child, start_predictor
+
+PREDICTOR_V2 = f"{PREDICTOR}, /v2 JSON"
 
 
 def contenders(entry: Entry) -> Iterator[Contender]:
-    """Both."""
+    """Yield all four."""
     body, truth = msgspec.json.encode(entry.record), entry.published.truth
-    start = partial(_predictor, entry)
+    start, infer = partial(_predictor, entry), entry.infer
     yield Contender(PREDICTOR, start, "/predict", body, truth.first)
-    start = partial(_by_hand, entry)
+    yield Contender(PREDICTOR_V2, start, infer.path, infer.body, infer.check)
+    start = partial(_reference, entry, "fastapi_by_hand", servers.by_hand_settings(entry.published))
     yield Contender(BY_HAND, start, "/predict", body, truth.first_unversioned)
+    start = partial(_reference, entry, "empty", {})
+    yield Contender(EMPTY, start, "/predict", body, check_empty, reference=True)
 
 
 def _predictor(entry: Entry, port: int) -> Child:
@@ -25,6 +30,5 @@ def _predictor(entry: Entry, port: int) -> Child:
     return start_predictor(folder, port, entry.published.settings)
 
 
-def _by_hand(entry: Entry, port: int) -> Child:
-    command = servers.reference_command("fastapi_by_hand", port)
-    return entry.spawn(command, port, servers.by_hand_settings(entry.published))
+def _reference(entry: Entry, module: str, settings: Mapping[str, str], port: int) -> Child:
+    return entry.spawn(servers.reference_command(module, port), port, settings)

@@ -16,15 +16,17 @@ from benchmarks.parts.start import first_answer, post
 from benchmarks.peers import environment, ours
 from benchmarks.peers.bentoml import contenders as bentoml
 from benchmarks.peers.contender import Contender, Entry
+from benchmarks.peers.granian import contenders as granian
 from benchmarks.peers.litserve import contenders as litserve
 from benchmarks.peers.mlflow import contenders as mlflow
 from benchmarks.peers.mlserver import contenders as mlserver
+from benchmarks.peers.triton import contenders as triton
 from benchmarks.registry import publish
 from benchmarks.sample import Sample
 from benchmarks.subject import Subject
 from demo.processes import StartError, free_port
 
-_KINDS = (ours, mlserver, mlflow, litserve, bentoml)
+_KINDS = (ours, granian, triton, mlserver, mlflow, litserve, bentoml)
 _MANY = 32  # connections
 
 
@@ -32,7 +34,7 @@ _MANY = 32  # connections
 class Peer:
     """What one server did: starts in seconds, memory (PSS, MB), rounds of 1 and of 32 connections.
 
-    `fault` says why there is none of that.
+    `fault` says why there are no figures. A `reference` computes no prediction.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Peer:
     pss_megabytes: list[float] = field(default_factory=list)
     one: list[Sample] = field(default_factory=list)
     many: list[Sample] = field(default_factory=list)
+    reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ def run(plan: Plan, command: str, console: Console) -> Peers:
             servers.predictor(scope, published)
         entry = Entry(context, published, model)
         entries = [each for kind in _KINDS for each in kind.contenders(entry)]
-        peers = {each.name: Peer(each.name, *_built(context, each)) for each in entries}
+        peers = {
+            each.name: Peer(each.name, *_built(context, each), reference=each.reference)
+            for each in entries
+        }
         for number in range(plan.rounds):
             context.print_step(f"Round {number + 1} of {plan.rounds}")
             for contender in entries:
@@ -84,7 +90,9 @@ def _built(context: BenchContext, contender: Contender) -> tuple[str, str]:
         environment.build(contender.environment)
     except BenchError as error:
         return "", str(error)
-    return environment.version(contender.environment, contender.environment), ""
+    package = contender.package or contender.environment
+    version = environment.version(contender.environment, package)
+    return (f"{package} {version}" if contender.package else version), ""
 
 
 def _once(context: BenchContext, contender: Contender, peer: Peer) -> None:

@@ -1,0 +1,1 @@
+"""Granian: its environment, an empty RSGI application, and how it is started."""

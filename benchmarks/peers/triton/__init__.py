@@ -1,0 +1,1 @@
+"""Triton: its environment, its model around ONNX Runtime, and how it is started."""
