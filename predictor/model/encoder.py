@@ -41,12 +41,14 @@ class Encoder:
             bodies[row] = error
         return bodies
 
-    def rows(self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]] = _NONE) -> bytes:
-        """A part of a batch's response, for `batch`. No row may have an error."""
-        return b",".join(self._rows.write(answers, warnings))
+    def rows(
+        self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]] = _NONE
+    ) -> list[bytes]:
+        """For each row, its part of a batch's response; undefined for a row with an error."""
+        return self._rows.write(answers, warnings)
 
     def batch(self, rows: Sequence[bytes]) -> bytes:
-        """The response body of a batch, from its parts in order."""
+        """The response body of a batch, from those parts in order."""
         return b'{"predictions":[%b]%b' % (b",".join(rows), self._version)
 
 

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from predictor.inference.protocol import Read, Result, read_each, write_each
+from predictor.inference.protocol import Read, Result, read_each
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
-from predictor.model.signature import Row
 
 _CHUNK = 512  # rows to write at a time: msgspec lets nothing else run meanwhile
 
@@ -33,24 +32,24 @@ class Records:
     warn: bool = False
 
     def read(self, servable: Servable, bodies: Sequence[bytes]) -> Read:
-        """The rows; the notes are the rows of each request, for their warnings."""
-
-        def read_one(body: bytes) -> tuple[Sequence[Row], Sequence[Row]]:
-            rows = servable.decoder.instances(body)
-            return rows, rows if self.warn else ()
-
-        return read_each(read_one, bodies)
+        """The rows of all records."""
+        return read_each(lambda body: (servable.decoder.instances(body), None), bodies)
 
     def write(self, servable: Servable, read: Read, answers: Answers) -> list[Result]:
         """The body of each batch, or the error of its first row that has one, which is named."""
-
-        def write_one(part: Answers, rows: Sequence[Row]) -> bytes:
-            for number, error in sorted(part.errors.items()):
-                raise error.at(f"instances[{number}]")
-            encoded = []
-            for start in range(0, len(part), _CHUNK):
-                warnings = servable.ranges.outside(rows[start : start + _CHUNK])
-                encoded.append(servable.encoder.rows(part.part(start, start + _CHUNK), warnings))
-            return servable.encoder.batch(encoded)
-
-        return write_each(write_one, read, answers)
+        texts: list[bytes] = []
+        for start in range(0, len(answers), _CHUNK):
+            stop = start + _CHUNK
+            outside = servable.ranges.outside(read.rows[start:stop] if self.warn else ())
+            texts += servable.encoder.rows(answers.part(start, stop), outside)
+        results: list[Result] = []
+        start = 0
+        for count in read.counts or ():
+            failed = [row for row in answers.errors if start <= row < start + count]
+            if failed:
+                first = min(failed)
+                results.append(answers.errors[first].at(f"instances[{first - start}]"))
+            else:
+                results.append(servable.encoder.batch(texts[start : start + count]))
+            start += count
+        return results

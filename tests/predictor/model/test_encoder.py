@@ -47,7 +47,7 @@ def test_a_classifier(rows):
             "model_version": "7",
         }
     assert bodies == [by_msgspec(answer) for answer in answers]
-    batch = encoder(CLASSES).batch([encoder(CLASSES).rows(answers)] * 2)
+    batch = encoder(CLASSES).batch(encoder(CLASSES).rows(answers) * 2)
     assert json.loads(batch) == {
         "predictions": [json.loads(msgspec.json.encode(answer)) for answer in answers] * 2,
         "model_name": "m",
@@ -125,7 +125,7 @@ def test_warnings_are_in_the_body_of_their_row(kind, outputs):
     said = {"warnings": msgspec.to_builtins(WARNINGS)}
     named = {"model_name": "m", "model_version": "7"}
     assert warned == msgspec.json.encode(msgspec.to_builtins(answers[1]) | said | named)
-    batch = json.loads(encoder(kind).batch([encoder(kind).rows(answers, {1: WARNINGS})]))
+    batch = json.loads(encoder(kind).batch(encoder(kind).rows(answers, {1: WARNINGS})))
     assert batch["predictions"] == [
         msgspec.to_builtins(answers[0]), msgspec.to_builtins(answers[1]) | said,
     ]  # fmt: skip
