@@ -10,7 +10,7 @@ import msgspec
 
 from predictor.errors import RequestError
 from predictor.model.servable import Servable
-from predictor.model.signature import Feature
+from predictor.model.signature import Feature, Row
 from predictor.model.validation import parse_value
 from predictor.openapi.examples import Examples
 from predictor.openapi.schemas import Part, Schema, an_object, components, ref
@@ -73,14 +73,21 @@ def _readable(
 ) -> Iterator[tuple[str, Any]]:
     """The bodies that are read back as these rows: an empty text in CSV, say, is a missing value."""
     features = servable.signature.features
-    expected = [[*map(parse_value, row, features)] for row in rows]
+    pack = servable.signature.pack
+    expected = [tuple(map(parse_value, row, features)) for row in rows]
+
+    def comparable(row: Row) -> object:
+        if isinstance(row, tuple) and pack is not None:
+            return pack(*row)
+        return row if isinstance(row, bytes) else repr(row)  # NaN, a missing value, equals nothing
+
     for form, body in bodies.items():
         content = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
         try:
             read, _ = Invocations(media).read_one(servable, content)
         except RequestError:
             continue
-        if repr([*map(list, read)]) == repr(expected):  # NaN, a missing value, equals nothing
+        if [*map(comparable, read)] == [*map(comparable, expected)]:
             yield form, {"summary": f"The examples of `/predict`, as `{form}`", "value": body}
 
 

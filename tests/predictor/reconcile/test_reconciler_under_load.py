@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from predictor import events
+from predictor.inference.batcher import LARGE
 from predictor.model.builder import Builder
 from predictor.model.loader import load
 from predictor.reconcile.reconciler import Reconciler
@@ -203,8 +204,9 @@ async def test_an_old_servable_lives_until_its_last_answer_and_no_longer(tmp_pat
     held = sessions.pop(1)
     held.let_go.clear()
     held.waits.clear()
+    large = RECORDS + b" " * LARGE  # computed in a thread
     late = asyncio.create_task(
-        live.client.post("/predict/batch", content=RECORDS, headers=JSON), name="late"
+        live.client.post("/predict/batch", content=large, headers=JSON), name="late"
     )
     await asyncio.to_thread(held.waits.wait)
     await live.serve(2, regressor(op="Log"))

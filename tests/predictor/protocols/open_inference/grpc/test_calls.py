@@ -175,10 +175,12 @@ async def test_more_connections_than_allowed_are_refused(tmp_path):
 async def test_more_calls_than_allowed_are_told_to_try_again(tmp_path):
     """However many connections they came by."""
     async with called(tmp_path, max_connections=1) as service:
-        waiting = service.client.channel.stream_unary(INFER)(timeout=20)
+        begin = service.client.channel.stream_unary(INFER)
+        waiting = begin(timeout=20)
         async with asyncio.timeout(20):
             while (answer := await service.client.ask(infer(ROW))).code is OK:
-                pass  # the one that waits has not come yet
+                if waiting.done():  # it came while a call was under way, and was refused itself
+                    waiting = begin(timeout=20)
         assert answer.code is grpc.StatusCode.UNAVAILABLE
         assert answer.detail == "2 calls wait already; try again later"
         waiting.cancel()
