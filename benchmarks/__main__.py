@@ -10,6 +10,7 @@ from benchmarks import picture, readme, results
 from benchmarks.context import Plan
 from benchmarks.errors import BenchError
 from benchmarks.grids import grids
+from benchmarks.peers import picture as peers_picture
 from benchmarks.peers import report as peers_report
 from benchmarks.peers import run as peers
 from benchmarks.report import show
@@ -48,7 +49,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
 
 def _peers(options: argparse.Namespace, console: Console) -> None:
     found = peers.run(_plan(options, seconds=4, rounds=3), _command(options), console)
-    show(console, [peers_report.grid(found)])
+    show(console, peers_report.grids(found))
     file = _scratch_file(Path("peers.json")) if options.quick else peers_report.FILE
     _save(found, options.output or file, console)
 
@@ -58,6 +59,8 @@ def _readme(_: argparse.Namespace, __: Console) -> None:
     beside = peers_report.FILE
     measured = results.read(beside, peers.Peers) if beside.exists() else None
     readme.rewrite(ROOT, found, measured)
+    if measured is not None:
+        peers_picture.draw(measured)
 
 
 _COMMANDS = {"run": _run, "peers": _peers, "readme": _readme}
@@ -101,7 +104,7 @@ def _options() -> argparse.Namespace:
         nargs="?",
         choices=_COMMANDS,
         default="run",
-        help="peers: other servers with the same model; readme: update the figures in README and docs/speed.md",
+        help="peers: other servers with the same model; readme: update figures and pictures of README and docs",
     )
     add("--quick", action="store_true", help=f"one minute: short rounds of {', '.join(QUICK)}")
     add("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))

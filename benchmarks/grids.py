@@ -13,7 +13,7 @@ from benchmarks.parts.traces import OFF, Traces
 from benchmarks.results import Results
 from benchmarks.sample import Sample, cpu, middle, p50, p99, rate, ratio
 from benchmarks.servers import EMPTY, PREDICTOR
-from benchmarks.targets import targets
+from benchmarks.targets import Target, targets
 
 _LOAD = ("requests/s", "CPU µs per request", "p50 µs", "p99 µs")
 
@@ -21,8 +21,7 @@ _LOAD = ("requests/s", "CPU µs per request", "p50 µs", "p99 µs")
 def grids(results: Results) -> Iterator[Grid]:
     """One table for each part that ran."""
     if found := targets(results):
-        rows = [(each.name, each.measured, each.wanted, each.verdict) for each in found]
-        yield Grid("Targets", ("figure", "measured", "target", ""), rows, texts=4)
+        yield targets_grid(found)
     if https := [http for http in (results.http, *results.models) if http is not None]:
         yield _http(https)
     if results.protocols is not None:
@@ -37,6 +36,12 @@ def grids(results: Results) -> Iterator[Grid]:
         yield _growth(results.growth)
     if results.traces is not None:
         yield _traces(results.traces)
+
+
+def targets_grid(found: list[Target], title: str = "Targets") -> Grid:
+    """Figures beside their limits."""
+    rows = [(each.name, each.measured, each.wanted, each.verdict) for each in found]
+    return Grid(title, ("figure", "measured", "target", ""), rows, texts=4)
 
 
 def _http(https: list[Http]) -> Grid:

@@ -54,11 +54,16 @@ def tables(results: Results, peers: Peers | None) -> str:
     """Machine and date, then every table; peers are measured in a separate run."""
     parts = [_circumstances(results), *_core_wait_line(results), *_tables(grids(results))]
     if peers is not None:
-        parts += [_circumstances(peers), *_tables([peers_report.grid(peers)])]
+        parts += [_circumstances(peers), *_tables(peers_report.grids(peers))]
     return "\n".join(parts)
 
 
-PAGES = {"README.md": headline, "docs/speed.md": tables}
+def comparison(_: Results, peers: Peers | None) -> str:
+    """The service beside its peers; empty if they were not measured."""
+    return "" if peers is None else "\n".join(_tables([peers_report.summary(peers)]))
+
+
+PAGES = {"README.md": headline, "docs/speed.md": tables, "docs/comparison.md": comparison}
 
 
 def _circumstances(run: Results | Peers) -> str:

@@ -11,6 +11,8 @@ from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR, check_empty
 from demo.processes import Child, start_predictor
 
 PREDICTOR_V2 = f"{PREDICTOR}, /v2 JSON"
+NAMES = {PREDICTOR: "this service, /predict", PREDICTOR_V2: "this service, /v2 JSON"}
+"""Names of the predictor for a reader who does not know it."""
 
 
 def contenders(entry: Entry) -> Iterator[Contender]:

@@ -46,6 +46,11 @@ class Peer:
     many: list[Sample] = field(default_factory=list)
     reference: bool = False
 
+    @property
+    def measured(self) -> bool:
+        """Whether there are figures."""
+        return bool(self.many) and not self.fault
+
 
 @dataclass(frozen=True)
 class Peers:

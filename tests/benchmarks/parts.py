@@ -9,7 +9,9 @@ from benchmarks.parts.http import Http, Rounds
 from benchmarks.parts.protocols import LIMITS, PREDICT, Protocols
 from benchmarks.parts.swap import Swap
 from benchmarks.parts.traces import OFF, ON, Traces
+from benchmarks.peers.ours import PREDICTOR_V2
 from benchmarks.peers.run import Peer, Peers
+from benchmarks.peers.triton.contenders import TRITON
 from benchmarks.results import Results
 from benchmarks.sample import Sample
 from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR
@@ -56,7 +58,15 @@ def fast() -> Results:
 
 
 def peers() -> Peers:
-    """One server with figures, and one that could not take part."""
-    ours = Peer(PREDICTOR, "", "", [1.5], [90.0], [SAMPLE], [SAMPLE])
+    """The service, Triton at a quarter of its speed, an empty application, and a server without figures."""
+    fast, slow = (
+        replace(SAMPLE, requests_per_second=r, p50_us=p) for r, p in ((4000, 50), (1000, 50))
+    )
+    found = [
+        Peer(name, "", "", [1.5], [90.0], [sample], [sample], reference=name == EMPTY)
+        for name, sample in (
+            (PREDICTOR, SAMPLE), (PREDICTOR_V2, fast), (TRITON, slow), (EMPTY, SAMPLE)
+        )
+    ]  # fmt: skip
     other = Peer("MLServer", "1.7", "it cannot be\ninstalled")
-    return Peers("2026-11-23 13:00 UTC", "make bench-peers", 4.5, MACHINE, [ours, other])
+    return Peers("2026-11-23 13:00 UTC", "make bench-peers", 4.5, MACHINE, [*found, other])

@@ -11,7 +11,7 @@ from benchmarks.peers.contender import Contender, Entry
 from benchmarks.peers.environment import folder, packages
 from demo.processes import Child
 
-TRITON = "Triton, Python backend, ONNX Runtime"
+TRITON = "Triton, ONNX Runtime"
 _NAME = "triton"
 _PACKAGE = "nvidia-pytriton"  # its wheel contains the server; PyTriton itself is not used
 _MODEL = "model"
