@@ -76,10 +76,14 @@ class Settings(TrackingSettings):
         Field(ge=1, le=1_000_000, description="connections at a time; more are refused with 503"),
     ] = 1000
     max_queued_rows: Annotated[
-        int, Field(ge=1, description="single records that may wait; more are answered 503")
+        int, Field(ge=1, description="small requests that may wait; more are answered 503")
     ] = 1024
     max_queued_batches: Annotated[
-        int, Field(ge=1, description="batches that may wait or run; more are answered 503")
+        int,
+        Field(
+            ge=1,
+            description="requests of over 16 KiB, and explanations, that may wait or run; more are answered 503",
+        ),
     ] = 32
     max_event_streams: Annotated[
         int, Field(ge=0, description="clients of `/events` at a time; more are answered 503")

@@ -149,7 +149,7 @@ class Batcher:
         if not waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         elif waiting >= self._max_rows:
-            asyncio.get_running_loop().call_soon(callback, Overloaded(waiting, "records"))
+            asyncio.get_running_loop().call_soon(callback, Overloaded(waiting, "requests"))
             return
         queue.append(protocol, body, callback)
 
@@ -197,7 +197,7 @@ class Batcher:
         """Start work in a thread: a thousand rows must not delay single rows. Raises Overloaded."""
         threads = self._batch_threads
         if threads.free <= (threads.max_used // 2 if low_priority else 0):
-            raise Overloaded(threads.used, "batches")
+            raise Overloaded(threads.used, "large requests")
         on_loop = asyncio.get_running_loop().call_soon_threadsafe
 
         def count(answers: Answers, seconds: float) -> None:

@@ -66,7 +66,7 @@ _USUAL: dict[int, tuple[PredictorError, ...]] = {
     413: (errors.BodyTooLarge(1_048_576),),
     415: (_media_refused(),),
     422: (errors.InvalidRecord([errors.FieldError("age", "missing")]),),
-    503: (NOTHING_SERVING, errors.Overloaded(1024, "records"), errors.InferenceTimeout(10)),
+    503: (NOTHING_SERVING, errors.Overloaded(1024, "requests"), errors.InferenceTimeout(10)),
 }
 """The errors of each status on most routes."""
 

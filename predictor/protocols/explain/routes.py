@@ -37,7 +37,7 @@ def routes(batcher: Batcher, settings: Settings) -> APIRouter:
             415,
             422,
             NOTHING_SERVING,
-            Overloaded(settings.max_queued_batches, "batches"),
+            Overloaded(settings.max_queued_batches, "large requests"),
             InferenceTimeout(settings.inference_seconds),
             NotInTime(MAX_SECONDS),
             description="The prediction, and what each feature contributed to it.",

@@ -69,7 +69,7 @@ async def test_batches_beyond_the_bound_are_refused(servable):
         batcher.infer(MANY, batch),
         batcher.infer(ONE, body(1, 2) + b" " * LARGE),
     ):
-        with pytest.raises(Overloaded, match="2 batches"):
+        with pytest.raises(Overloaded, match="2 large requests"):
             await refused
     slow.may_go_on.set()
     (one,) = {*await asyncio.gather(*within)}

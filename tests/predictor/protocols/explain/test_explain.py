@@ -172,7 +172,7 @@ async def test_explanations_are_bounded_as_batches_are(tmp_path, exported, patie
     answers = await asyncio.gather(*asked)
     refused = [answer for answer in answers if answer.status_code != 200]
     assert 0 < len(refused) <= 24
-    assert is_problem(refused[0], 503)["detail"] == str(Overloaded(16, "batches"))
+    assert is_problem(refused[0], 503)["detail"] == str(Overloaded(16, "large requests"))
     await live.reconciler.close()
 
 
