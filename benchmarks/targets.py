@@ -8,6 +8,7 @@ from benchmarks.parts.batch import Batch
 from benchmarks.parts.http import Http
 from benchmarks.parts.protocols import LIMITS, PREDICT, Protocols
 from benchmarks.parts.swap import Swap
+from benchmarks.parts.traces import OFF, SAMPLED, Traces
 from benchmarks.results import Results
 from benchmarks.sample import cpu, middle, p50, p99, rate, ratio
 from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR
@@ -53,6 +54,8 @@ def targets(results: Results) -> list[Target]:
         found += _http(results.http)
     if results.protocols is not None:
         found += _protocols(results.protocols)
+    if results.traces is not None:
+        found.append(_traces(results.traces))
     if results.swap is not None:
         found.append(_swap(results.swap))
     found += [_batch(batch) for batch in results.batch if batch.rows >= _MIN_ROWS]
@@ -85,6 +88,11 @@ def _protocols(protocols: Protocols) -> Iterator[Target]:
     for name, limit in LIMITS.items():
         share = ratio(many[name], many[PREDICT], rate)
         yield Target(f"{name}, requests/s", share, f"times {PREDICT}", limit, at_least=True)
+
+
+def _traces(traces: Traces) -> Target:
+    share = ratio(traces.loads[32][SAMPLED], traces.loads[32][OFF], rate)
+    return Target(f"{SAMPLED}, requests/s", share, f"times {OFF}", 0.7, at_least=True)
 
 
 def _swap(swap: Swap) -> Target:

@@ -14,12 +14,15 @@ from benchmarks import servers
 from benchmarks.context import BenchContext
 from benchmarks.models import LOGISTIC, diagnosis
 from benchmarks.parts.http import CONNECTIONS, Rounds, interleaved
-from benchmarks.registry import publish
+from benchmarks.registry import Published, publish
 from benchmarks.subject import Subject
+from predictor.keys import line_of
 from stress.truth import Truth, WrongAnswerError
 
 PREDICT = "/predict"
 INFER = "/v2 infer, JSON"
+WITH_KEY = "/predict with an API key"
+WITH_ORIGIN = "/predict from a page of an allowed origin"
 LIMITS: Mapping[str, float] = {
     INFER: 0.5,
     "/v2 infer, bytes": 0.7,
@@ -28,6 +31,8 @@ LIMITS: Mapping[str, float] = {
     "/invocations, CSV": 0.4,
     "/predict/batch of 1": 0.5,
     "/predict/batch of 10": 0.25,
+    WITH_KEY: 0.9,
+    WITH_ORIGIN: 0.9,
 }
 """Targets: minimum requests per second, relative to `/predict`."""
 
@@ -63,7 +68,22 @@ def run(context: BenchContext) -> Protocols:
             body = predict.body.with_name(f"protocol-{number}")
             body.write_bytes(form.body)
             subjects[name] = _subject(predict, name, form, body)
+        subjects |= _other_settings(scope, published)
         return Protocols(interleaved(context.plan.brief, subjects, CONNECTIONS))
+
+
+def _other_settings(context: BenchContext, published: Published) -> dict[str, Subject]:
+    """Predictors that need an API key, or allow pages of another origin; each with such requests."""
+    file, key, origin = context.folder / "api-keys", "benchmark", "https://app.example"
+    file.write_text(line_of("benchmark", key))
+    found = {}
+    for name, setting, value, header in (
+        (WITH_KEY, "PREDICTOR_API_KEYS_FILE", str(file), {"X-API-Key": key}),
+        (WITH_ORIGIN, "PREDICTOR_CORS_ORIGINS", origin, {"Origin": origin}),
+    ):
+        predict = servers.predictor(context, published, {setting: value})
+        found[name] = replace(predict, name=name, headers={**_JSON, **header})
+    return found
 
 
 def _subject(predict: Subject, name: str, form: Form, body: Any) -> Subject:
@@ -97,7 +117,7 @@ def forms(truth: Truth) -> dict[str, Form]:
         batch = _encode({"instances": [record] * rows})
         check = partial(truth.batch, records=[0] * rows)
         found.append(Form("/predict/batch", batch, check, _JSON))
-    return dict(zip(LIMITS, found, strict=True))
+    return dict(zip(LIMITS, found, strict=False))
 
 
 def _csv(*lines: list[Any]) -> bytes:

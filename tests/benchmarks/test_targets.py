@@ -13,7 +13,7 @@ from tests.benchmarks.parts import SAMPLE, fast
 def test_a_target_that_is_just_reached_is_met():
     """Every target of a run that is just fast enough."""
     found = targets(fast())
-    assert len(found) == 16
+    assert len(found) == 19
     assert {target.verdict for target in found} == {"met"}
 
 
@@ -48,5 +48,5 @@ def test_a_round_that_was_disturbed_as_a_whole_changes_no_ratio():
 
 def test_parts_that_were_not_run_have_no_targets():
     """`--only` tells of what it measured."""
-    results = replace(fast(), http=None, protocols=None, swap=None, start={})
+    results = replace(fast(), http=None, protocols=None, swap=None, start={}, traces=None)
     assert [target.name for target in targets(results)] == ["batches of 10,000 rows, rows/s"]
