@@ -1,1 +1,1 @@
-"""Other servers with the same model, each in an environment of its own: `make bench-peers`."""
+"""Measure other servers with the same model, each in its own environment: `make bench-peers`."""

@@ -1,4 +1,4 @@
-"""One server that takes part: how it is started, what it is sent, and what checks its answer."""
+"""A measured server: its start, its request and its response check."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,18 @@ from benchmarks.registry import Published
 from demo.processes import Child, spawn
 from stress.truth import WrongAnswerError
 
-# Threads of linear algebra would wait for one another on the server's one core.
+# More threads of linear algebra would compete for the server's single core.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _TOLERANCE = 1e-5  # scikit-learn computes in float64
 
 
 @dataclass(frozen=True)
 class Contender:
-    """`start(port)` begins at once; `check` raises WrongAnswerError.
+    """`start(port)` returns before the server is ready; `check` raises WrongAnswerError.
 
-    `environment` is the folder of a peer's requirements; ours has none. `package` is the package
-    whose version is shown, where the folder has another name. A `reference` computes no prediction.
+    `environment` is the folder of the peer's requirements, empty for the project's own servers.
+    `package` is the package whose version is shown, if its name differs from the folder's. A
+    `reference` computes no prediction.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Entry:
-    """What every contender is made from: the model in all its forms."""
+    """The model in all its forms, for the construction of contenders."""
 
     context: BenchContext
     published: Published
@@ -47,7 +48,7 @@ class Entry:
 
     @property
     def record(self) -> Mapping[str, float]:
-        """What is asked."""
+        """The record that every request has."""
         return self.published.truth.records[0]
 
     @property
@@ -56,20 +57,20 @@ class Entry:
         return forms(self.published.truth)[INFER]
 
     def spawn(self, command: Sequence[str], port: int, env: Mapping[str, str]) -> Child:
-        """Start a server that will listen on this port."""
+        """Start a server on this port, with one thread for linear algebra."""
         log = self.context.folder / f"{Path(command[0]).name}-{port}.log"
         return spawn(command, f"http://127.0.0.1:{port}", log, {**_ONE_THREAD, **env})
 
     def check(self, probabilities: Callable[[Any], Sequence[float]]) -> Callable[[bytes], None]:
-        """The check for answers in which `probabilities` finds them, in the order of the classes."""
-        right = list(self.published.truth.references[0].probabilities[0].values())
+        """A check of responses; `probabilities` reads them from a response, in the order of the classes."""
+        expected = list(self.published.truth.references[0].probabilities[0].values())
 
         def check(body: bytes) -> None:
             try:
-                given = probabilities(msgspec.json.decode(body))
+                actual = probabilities(msgspec.json.decode(body))
             except (KeyError, IndexError, TypeError, msgspec.MsgspecError) as error:
                 raise WrongAnswerError(f"{error!r} in {body[:200]!r}") from error
-            if any(abs(a - b) > _TOLERANCE for a, b in zip(given, right, strict=True)):
-                raise WrongAnswerError(f"{given}, it should be {right}")
+            if any(abs(a - b) > _TOLERANCE for a, b in zip(actual, expected, strict=True)):
+                raise WrongAnswerError(f"{actual}, expected {expected}")
 
         return check

@@ -1,4 +1,4 @@
-"""A peer's own virtual environment, with the versions that its requirements file pins."""
+"""A peer's virtual environment, with the versions that its requirements file pins."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ _ENVIRONMENTS = ROOT / ".bench" / "peers"
 
 
 def folder(peer: str) -> Path:
-    """Where the peer's requirements and code are."""
+    """The folder of the peer's requirements and code."""
     return Path(__file__).parent / peer
 
 
@@ -27,7 +27,7 @@ def packages(peer: str) -> Path:
 
 
 def build(peer: str) -> None:
-    """Build the environment unless it has what is pinned now. Raises BenchError."""
+    """Build the environment unless it already has the pinned versions. Raises BenchError."""
     requirements = folder(peer) / "requirements.txt"
     built = _ENVIRONMENTS / peer / "installed.txt"
     if built.exists() and built.read_bytes() == requirements.read_bytes():
@@ -42,7 +42,7 @@ def build(peer: str) -> None:
 
 
 def version(peer: str, package: str) -> str:
-    """What is installed there of a package."""
+    """The installed version of a package in the peer's environment."""
     code = f"from importlib.metadata import version; print(version({package!r}))"
     return subprocess.run(
         [program(peer, "python"), "-c", code], capture_output=True, text=True, check=True
@@ -52,4 +52,4 @@ def version(peer: str, package: str) -> str:
 def _run(*command: str | Path) -> None:
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BenchError(f"cannot be installed: {' '.join(done.stderr.split())[-300:]}")
+        raise BenchError(f"installation failed: {' '.join(done.stderr.split())[-300:]}")

@@ -1,4 +1,4 @@
-"""Rounds of all contenders: each is started, asked, measured and stopped in its turn."""
+"""Rounds of all contenders: each one in turn is started, checked, measured and stopped."""
 
 import time
 from dataclasses import dataclass, field
@@ -32,9 +32,9 @@ _MANY = 32  # connections
 
 @dataclass
 class Peer:
-    """What one server did: starts in seconds, memory (PSS, MB), rounds of 1 and of 32 connections.
+    """Results of one server: starts in seconds, memory (PSS, MB), samples of 1 and of 32 connections.
 
-    `fault` says why there are no figures. A `reference` computes no prediction.
+    `fault` says why the figures are missing or invalid. A `reference` computes no prediction.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Peers:
-    """One run: when, how, on what, and what each server did."""
+    """One run: date, command, duration, machine, and the results of each server."""
 
     date: str
     command: str
@@ -64,7 +64,7 @@ class Peers:
 
 
 def run(plan: Plan, command: str, console: Console) -> Peers:
-    """Measure. What ails one peer is noted, and stops none of the others."""
+    """Measure all contenders. A failure of one is recorded, and the others go on."""
     began, date = time.monotonic(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     machine = Machine.here()
     with open_context(plan, console) as context:
@@ -75,19 +75,19 @@ def run(plan: Plan, command: str, console: Console) -> Peers:
         entry = Entry(context, published, model)
         entries = [each for kind in _KINDS for each in kind.contenders(entry)]
         peers = {
-            each.name: Peer(each.name, *_built(context, each), reference=each.reference)
+            each.name: Peer(each.name, *_build(context, each), reference=each.reference)
             for each in entries
         }
         for number in range(plan.rounds):
             context.print_step(f"Round {number + 1} of {plan.rounds}")
             for contender in entries:
-                _once(context, contender, peers[contender.name])
+                _measure(context, contender, peers[contender.name])
     minutes = round((time.monotonic() - began) / 60, 1)
     return Peers(date, command, minutes, machine, list(peers.values()))
 
 
-def _built(context: BenchContext, contender: Contender) -> tuple[str, str]:
-    """The peer's version, and the fault that keeps it out."""
+def _build(context: BenchContext, contender: Contender) -> tuple[str, str]:
+    """Build the peer's environment; return its version, and a fault if that fails."""
     if not contender.environment:
         return "", ""
     context.print_step(f"The environment of {contender.name}")
@@ -100,7 +100,7 @@ def _built(context: BenchContext, contender: Contender) -> tuple[str, str]:
     return (f"{package} {version}" if contender.package else version), ""
 
 
-def _once(context: BenchContext, contender: Contender, peer: Peer) -> None:
+def _measure(context: BenchContext, contender: Contender, peer: Peer) -> None:
     if peer.fault:
         return
     request = post(contender.path, contender.body)

@@ -13,8 +13,8 @@ _NAME = "bentoml"
 
 
 def contenders(entry: Entry) -> Iterator[Contender]:
-    """The one there is."""
-    check = entry.check(lambda answer: answer)
+    """Yield the only one."""
+    check = entry.check(lambda response: response)
     body = msgspec.json.encode({"record": entry.record})
     start = partial(_start, entry)
     yield Contender("BentoML, ONNX Runtime", start, "/predict", body, check, _NAME)

@@ -13,8 +13,8 @@ _NAME = "litserve"
 
 
 def contenders(entry: Entry) -> Iterator[Contender]:
-    """The one there is."""
-    check = entry.check(lambda answer: answer["probabilities"])
+    """Yield the only one."""
+    check = entry.check(lambda response: response["probabilities"])
     body = msgspec.json.encode(entry.record)
     start = partial(_start, entry)
     yield Contender("LitServe, ONNX Runtime", start, "/predict", body, check, _NAME)

@@ -30,7 +30,7 @@ class Classifier(litserve.LitAPI):
         return self._session.run(["probabilities"], {"features": row})[0][0]
 
     def encode_response(self, probabilities: Any) -> dict[str, list[float]]:
-        """The answer."""
+        """The response body."""
         return {"probabilities": probabilities.tolist()}
 
 

@@ -18,8 +18,8 @@ _PATH = "/invocations"
 
 
 def contenders(entry: Entry) -> Iterator[Contender]:
-    """Both."""
-    # The fastest form for both; and a data frame is of doubles, which the graph does not take.
+    """Yield both."""
+    # The fastest form for both. A data frame would have doubles, which the graph refuses.
     body = msgspec.json.encode({"inputs": [list(entry.record.values())]})
     saved = entry.context.folder / "mlflow-onnx"
     graph = onnx.load_from_string(entry.model.export.content)
@@ -39,16 +39,16 @@ def _start(entry: Entry, saved: Path, port: int) -> Child:
         program(_NAME, "mlflow"), "models", "serve", "--model-uri", str(saved),
         "--env-manager", "local", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
-    # It starts uvicorn by its name.
+    # It starts uvicorn by name.
     path = f"{Path(command[0]).parent}:/usr/bin:/bin"
     return entry.spawn(command, port, {"PATH": path})
 
 
-def _of_onnx(answer: Any) -> Sequence[float]:
-    probabilities: Sequence[float] = answer["predictions"]["probabilities"][0]
+def _of_onnx(response: Any) -> Sequence[float]:
+    probabilities: Sequence[float] = response["predictions"]["probabilities"][0]
     return probabilities
 
 
-def _of_sklearn(answer: Any) -> Sequence[float]:
-    probabilities: Sequence[float] = answer["predictions"][0]
+def _of_sklearn(response: Any) -> Sequence[float]:
+    probabilities: Sequence[float] = response["predictions"][0]
     return probabilities

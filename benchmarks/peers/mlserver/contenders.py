@@ -18,18 +18,18 @@ _PATH = "/v2/models/model/infer"
 
 
 def contenders(entry: Entry) -> Iterator[Contender]:
-    """Both."""
+    """Yield both."""
     row = list(entry.record.values())
     tensor = {"name": "features", "shape": [1, len(row)], "datatype": "FP32", "data": row}
     pickled = entry.context.folder / "model.joblib"
     joblib.dump(entry.model.pipeline, pickled)
-    asked = {"inputs": [tensor], "outputs": [{"name": "predict_proba"}]}
-    check = entry.check(lambda answer: answer["outputs"][0]["data"])
+    request = {"inputs": [tensor], "outputs": [{"name": "predict_proba"}]}
+    check = entry.check(lambda response: response["outputs"][0]["data"])
     start = partial(_start, entry, "runtime.OnnxModel", entry.published.files[0])
     body = msgspec.json.encode({"inputs": [tensor]})
     yield Contender("MLServer, ONNX Runtime", start, _PATH, body, check, _NAME)
     start = partial(_start, entry, "mlserver_sklearn.SKLearnModel", pickled)
-    body = msgspec.json.encode(asked)
+    body = msgspec.json.encode(request)
     yield Contender("MLServer, scikit-learn", start, _PATH, body, check, _NAME)
 
 

@@ -19,7 +19,7 @@ _STUB = "triton_python_backend_stub"
 
 
 def contenders(entry: Entry) -> Iterator[Contender]:
-    """One, with the same body as the predictor's over /v2."""
+    """Yield the only one; its request body is the predictor's at /v2."""
     check = entry.check(lambda response: response["outputs"][0]["data"])
     path, start = f"/v2/models/{_MODEL}/infer", partial(_start, entry)
     yield Contender(TRITON, start, path, entry.infer.body, check, _NAME, _PACKAGE)
