@@ -1,1 +1,1 @@
-"""Real load on a real predictor while the registry changes as fast as it can; every answer is checked."""
+"""Load on a real predictor during constant registry changes; every answer is checked."""

@@ -13,7 +13,7 @@ from stress.run import POINTERS, Plan, run
 
 
 def main() -> int:
-    """Print the reports; return 0 where nothing was wrong and nothing lost."""
+    """Print the reports; return 0 if all are good."""
     options = _options()
     plan = Plan(
         swaps=options.swaps,
@@ -32,15 +32,27 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stress", description=__doc__)
-    parser.add_argument("--swaps", type=int, default=1000, help="at least, for each pointer")
+    parser.add_argument("--swaps", type=int, default=1000, help="minimum number for each pointer")
     parser.add_argument("--pointers", nargs="+", choices=POINTERS, default=list(POINTERS))
     parser.add_argument("--poll-seconds", type=float, default=0.05)
     parser.add_argument(
-        "--quiet-seconds", type=float, default=15, help="before and after the swaps"
+        "--quiet-seconds",
+        type=float,
+        default=15,
+        help="seconds without changes before and after the swaps",
     )
     parser.add_argument("--clients", type=int, default=32)
-    parser.add_argument("--pause-seconds", type=float, default=0.01, help="of a client, at most")
-    parser.add_argument("--trained", type=Path, help="a trained server's folder; it is added to")
+    parser.add_argument(
+        "--pause-seconds",
+        type=float,
+        default=0.01,
+        help="maximum pause of a client between requests",
+    )
+    parser.add_argument(
+        "--trained",
+        type=Path,
+        help="folder of a server with trained models; new versions are added",
+    )
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Clients on persistent connections, in a process of their own; each checks every answer it gets."""
+"""Clients on persistent connections, in a separate process; each checks every answer."""
 
 import asyncio
 import random
@@ -8,42 +8,44 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection as Pipe
 
-from stress.asks import Ask, Connection, asks
+from stress.requests import ClientRequest, Connection, client_requests
 from stress.tally import ClientCounts, Tally
 from stress.truth import Truth, WrongAnswerError
 
-_LONGEST_SECONDS = 60  # so wide that only a hang reaches it
+_TIMEOUT_SECONDS = 60  # only a hang takes so long
 _OK = 200
 
 
 @dataclass(frozen=True)
 class Load:
-    """How many clients, and how long each waits at most between an answer and its next request."""
+    """The number of clients, and the maximum pause between an answer and the next request."""
 
     clients: int = 32
     pause_seconds: float = 0.01
 
 
 class Clients:
-    """The clients' process, as the one that started it speaks to it."""
+    """Handle of the clients' process."""
 
     def __init__(self, url: str, truth: Truth, load: Load) -> None:
-        context = get_context("spawn")
-        self._pipe, there = context.Pipe()
-        self._process = context.Process(target=_main, args=(there, url, truth, load), daemon=True)
+        spawn = get_context("spawn")
+        self._pipe, child_pipe = spawn.Pipe()
+        self._process = spawn.Process(
+            target=_main, args=(child_pipe, url, truth, load), daemon=True
+        )
         self._process.start()
-        there.close()
+        child_pipe.close()
 
     def until_started(self) -> None:
-        """Return once the first answer is in. Raises EOFError where the process ended."""
+        """Wait for the first answer. Raises EOFError if the process ended."""
         self._pipe.recv()
 
     def phase(self, name: str) -> None:
-        """What is asked from now on belongs to this phase."""
+        """Count requests from now on in this phase."""
         self._pipe.send(name)
 
     def stop(self) -> Tally:
-        """Let every request that is on its way end, and return the counts."""
+        """Wait for all running requests, stop, and return the counts."""
         self._pipe.send(None)
         tally: Tally = self._pipe.recv()
         self._process.join()
@@ -57,10 +59,10 @@ class Clients:
 
 def _main(pipe: Pipe, url: str, truth: Truth, load: Load) -> None:
     with suppress(KeyboardInterrupt):
-        pipe.send(asyncio.run(_ask_all(pipe, url, truth, load)))
+        pipe.send(asyncio.run(_run_clients(pipe, url, truth, load)))
 
 
-async def _ask_all(pipe: Pipe, url: str, truth: Truth, load: Load) -> Tally:
+async def _run_clients(pipe: Pipe, url: str, truth: Truth, load: Load) -> Tally:
     counts, started, done = ClientCounts("starting"), asyncio.Event(), asyncio.Event()
 
     def on_command() -> None:
@@ -72,11 +74,11 @@ async def _ask_all(pipe: Pipe, url: str, truth: Truth, load: Load) -> Tally:
 
     async def one(seed: int) -> None:
         choices = random.Random(seed)  # noqa: S311  the same choices in every run
-        mine = asks(truth, url, choices)
-        shares = [ask.share for ask in mine]
+        requests = client_requests(truth, url, choices)
+        shares = [request.share for request in requests]
         with Connection(url) as connection:
             while not done.is_set():
-                await _ask(connection, choices.choices(mine, shares)[0], counts)
+                await _send(connection, choices.choices(requests, shares)[0], counts)
                 started.set()
                 await asyncio.sleep(choices.random() * load.pause_seconds)
 
@@ -88,25 +90,25 @@ async def _ask_all(pipe: Pipe, url: str, truth: Truth, load: Load) -> Tally:
     return counts.tally()
 
 
-async def _ask(connection: Connection, ask: Ask, counts: ClientCounts) -> None:
+async def _send(connection: Connection, request: ClientRequest, counts: ClientCounts) -> None:
     phase, started = counts.phase, time.perf_counter()
-    counts.requests[ask.endpoint] += 1
+    counts.requests[request.endpoint] += 1
     try:
-        async with asyncio.timeout(_LONGEST_SECONDS):
-            status, body = await connection.exchange(ask.request)
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            status, body = await connection.send(request.content)
     except (OSError, EOFError, asyncio.LimitOverrunError) as error:  # TimeoutError is an OSError
         connection.close()
-        counts.note_lost(f"{ask.endpoint}: {type(error).__name__} {error}")
-        await asyncio.sleep(0.05)  # a service that is gone must not be asked a million times
+        counts.note_lost(f"{request.endpoint}: {type(error).__name__} {error}")
+        await asyncio.sleep(0.05)  # limits the requests to a stopped service
         return
     counts.took(phase, time.perf_counter() - started)
     if status != _OK:
-        counts.note_lost(f"{ask.endpoint}: {status} {body[:200]!r}")
+        counts.note_lost(f"{request.endpoint}: {status} {body[:200]!r}")
         return
     try:
-        version = ask.check(body, ask.records)
+        version = request.check(body, request.records)
     except WrongAnswerError as error:
-        counts.note_wrong(f"{ask.endpoint}: {error}")
+        counts.note_wrong(f"{request.endpoint}: {error}")
     else:
         if version is not None:
             counts.versions[version] += 1

@@ -1,20 +1,20 @@
-"""What a run found, and how it is printed."""
+"""The report of a run, and its text."""
 
 from dataclasses import dataclass
 
-from stress.observed import LogSummary, Memory, Settling
+from stress.observation import LogSummary, Memory, Settling
 from stress.tally import Latencies, Tally
 
-MEMORY_BAR = 1.10
-POLLS_BAR = 2
+MAX_MEMORY_GROWTH = 1.10
+MAX_POLLS = 2
 
 
 @dataclass(frozen=True)
 class Report:
-    """One predictor under load, from its first answer to the end of the last scenario.
+    """Results of one predictor under load.
 
-    `memory` is by the number of swaps done; the first entry is what the last one is compared with.
-    `restarted` is the version that it serves after a restart without the registry; it was `settled`.
+    `memory` is by number of swaps; the last entry is compared with the first. `restarted` is the version
+    that serves after a restart without the registry; it should equal `settled`.
     """
 
     pointer: str
@@ -31,22 +31,22 @@ class Report:
 
     @property
     def quiet(self) -> Latencies:
-        """How long answers took while nothing changed."""
+        """Latencies without registry changes."""
         return self.tally.phases["quiet"]
 
     @property
     def swapping(self) -> Latencies:
-        """How long they took while versions were loaded and swapped."""
+        """Latencies during loads and swaps."""
         return self.tally.phases["swapping"]
 
     @property
     def growth(self) -> float:
-        """Resident memory at the end over that at the first measurement."""
+        """Ratio of the last to the first measurement of resident memory."""
         return self.memory[-1][1].rss / self.memory[0][1].rss
 
     @property
     def good(self) -> bool:
-        """Nothing lost, nothing wrong, and after a restart the version that served before."""
+        """Whether no answer was lost or wrong, and the restart serves the same version."""
         return not (self.tally.wrong or self.tally.lost or self.log.faults) and (
             self.restarted == self.settled
         )
@@ -70,8 +70,8 @@ class Report:
             "swapping": _latency(self.swapping),
             f"memory after {swaps} swaps": f"RSS {first.rss:.1f}, PSS {first.pss:.1f} MiB",
             "memory at the end": f"RSS {last.rss:.1f}, PSS {last.pss:.1f} MiB; ratio "
-            f"{self.growth:.3f}: {_bar('10 %', self.growth <= MEMORY_BAR)}",
-            "  on the way": ", ".join(f"{n}: {m.rss:.0f}" for n, m in self.memory),
+            f"{self.growth:.3f}: {_limit('10 %', self.growth <= MAX_MEMORY_GROWTH)}",
+            "memory by swaps": ", ".join(f"{n}: {m.rss:.0f}" for n, m in self.memory),
             "cache": f"{self.cached} entries",
             "restarted without the registry": f"served {self.restarted}, serves {self.settled}",
         }
@@ -81,22 +81,22 @@ class Report:
 
 
 def _settled(settling: tuple[Settling, ...]) -> str:
-    known = max(s.polls_to_know for s in settling)
+    noticed = max(s.polls_to_notice for s in settling)
     served = sorted(s.polls_to_serve for s in settling)
     seconds = max(s.seconds for s in settling)
     return (
-        f"{len(settling)} times: known after at most {known} polls, "
-        f"{_bar(f'{POLLS_BAR} polls', known <= POLLS_BAR)}; served after "
-        f"{served[len(served) // 2]} polls (median), {served[-1]} polls, {seconds:.2f} s (most)"
+        f"{len(settling)} times: noticed after at most {noticed} polls, "
+        f"{_limit(f'{MAX_POLLS} polls', noticed <= MAX_POLLS)}; served after "
+        f"{served[len(served) // 2]} polls (median), {served[-1]} polls, {seconds:.2f} s (max)"
     )
 
 
-def _latency(seen: Latencies) -> str:
+def _latency(latencies: Latencies) -> str:
     return (
-        f"slowest {seen.slowest * 1000:.1f} ms, 99 % {seen.p99 * 1000:.1f} ms, "
-        f"median {seen.median * 1000:.2f} ms of {seen.count:,} answers"
+        f"slowest {latencies.slowest * 1000:.1f} ms, 99 % {latencies.p99 * 1000:.1f} ms, "
+        f"median {latencies.median * 1000:.2f} ms of {latencies.count:,} answers"
     )
 
 
-def _bar(what: str, holds: bool) -> str:
-    return f"the bar of {what} {'holds' if holds else 'does not hold'}"
+def _limit(what: str, holds: bool) -> str:
+    return f"the limit of {what} is {'kept' if holds else 'exceeded'}"

@@ -1,4 +1,4 @@
-"""One run: a server, predictors one after the other, clients, scenarios, and the report of each."""
+"""Run scenarios against one predictor after the other, under load, and report each."""
 
 import random
 import time
@@ -12,19 +12,19 @@ import httpx
 
 from demo.processes import Child, free_port, running, start_mlflow, start_predictor
 from stress.clients import Clients, Load
-from stress.observed import Memory, Predictor, Settling
-from stress.registered import ByAlias, ByStage, Pointer, Registered
+from stress.model import ByAlias, ByStage, Pointer, StressModel
+from stress.observation import Memory, Predictor, Settling
 from stress.report import Report
-from stress.scenarios import ALL, VERSIONS, Stage
+from stress.scenarios import ALL, VERSIONS, ScenarioContext
 from stress.truth import ONE_ROW_OR_MANY, Truth
 
-_FIRST_MEMORY = 50  # swaps
+_FIRST_MEMORY = 50  # swaps before the first measurement
 POINTERS = {"alias": ByAlias, "stage": ByStage}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many swaps of each predictor, by which pointers, and how often it looks at the registry."""
+    """Minimum swaps for each predictor, its pointers, poll interval and load."""
 
     swaps: int
     pointers: tuple[str, ...] = ("alias", "stage")
@@ -34,8 +34,8 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Played:
-    """What came of the scenarios."""
+class _Outcome:
+    """The result of the scenarios; `settled` is the last version."""
 
     settled: int
     settling: tuple[Settling, ...]
@@ -44,8 +44,8 @@ class _Played:
 
 
 @dataclass(frozen=True)
-class _Before:
-    """A predictor's report but for what only shows after a restart, and how to start it again."""
+class _FirstRun:
+    """The report before the restart, and the parameters of the restart."""
 
     report: Report
     truth: Truth
@@ -54,86 +54,92 @@ class _Before:
 
 
 def run(trained: Path, folder: Path, plan: Plan) -> list[Report]:
-    """Stress one predictor for each pointer.
+    """Stress one predictor for each pointer, and restart it without the registry.
 
     Args:
-        trained: a folder of an MLflow server that has the five trained versions; it is added to.
-        folder: where the predictors keep their logs and caches.
-        plan: how much.
+        trained: the folder of an MLflow server with five trained versions; new versions are added.
+        folder: for the predictors' logs and caches.
+        plan: the amount of work.
     """
     with running(start_mlflow(trained)) as server:
-        befores = [_one(server, pointer, folder / pointer, plan) for pointer in plan.pointers]
-    return [_restarted(before) for before in befores]
+        first_runs = [
+            _first_run(server, pointer, folder / pointer, plan) for pointer in plan.pointers
+        ]
+    return [_restarted(first_run) for first_run in first_runs]
 
 
-def _one(server: Child, kind: str, folder: Path, plan: Plan) -> _Before:
-    model = Registered.copy(server.url, f"stress-{kind}-{time.time_ns():x}")
+def _first_run(server: Child, kind: str, folder: Path, plan: Plan) -> _FirstRun:
+    model = StressModel.copy(server.url, f"stress-{kind}-{time.time_ns():x}")
     pointer: Pointer = POINTERS[kind](model)
     truth = model.truth()
-    least = min(map(truth.difference, range(len(truth.records))))
-    if least < 1000 * ONE_ROW_OR_MANY:
-        raise ValueError(f"two versions differ by {least} only: a wrong answer could not be seen")
-    pointer.name(VERSIONS[0])
+    smallest = min(map(truth.difference, range(len(truth.records))))
+    if smallest < 1000 * ONE_ROW_OR_MANY:
+        raise ValueError(
+            f"two versions differ by {smallest} only: too little to detect a wrong answer"
+        )
+    pointer.point_to(VERSIONS[0])
     env = {
         "MLFLOW_TRACKING_URI": server.url,
         "PREDICTOR_MODEL_URI": pointer.model_uri,
         "PREDICTOR_POLL_SECONDS": str(plan.poll_seconds),
     }
     with _predictor(folder, env) as (child, predictor):
-        stage = Stage(model, pointer, predictor, random.Random(0), plan.poll_seconds)  # noqa: S311
-        report = _under_load(child, stage, truth, kind, plan)
-    return _Before(report, truth, folder, env)
+        context = ScenarioContext(model, pointer, predictor, random.Random(0), plan.poll_seconds)  # noqa: S311
+        report = _under_load(child, context, truth, kind, plan)
+    return _FirstRun(report, truth, folder, env)
 
 
-def _under_load(child: Child, stage: Stage, truth: Truth, kind: str, plan: Plan) -> Report:
+def _under_load(
+    child: Child, context: ScenarioContext, truth: Truth, kind: str, plan: Plan
+) -> Report:
     started = time.monotonic()
     clients = Clients(child.url, truth, plan.load)
     try:
         clients.until_started()
-        _quietly(clients, plan)
+        _quiet_phase(clients, plan)
         clients.phase("swapping")
-        played = _play(stage, plan)
-        _quietly(clients, plan)
+        outcome = _run_scenarios(context, plan)
+        _quiet_phase(clients, plan)
         tally = clients.stop()
     finally:
         clients.kill()
     return Report(
         pointer=kind, clients=plan.load.clients, seconds=time.monotonic() - started, tally=tally,
-        swaps=played.swaps, log=stage.predictor.log_summary(), settling=played.settling,
-        memory=played.memory, cached=stage.predictor.cached(), settled=played.settled,
+        swaps=outcome.swaps, log=context.predictor.log_summary(), settling=outcome.settling,
+        memory=outcome.memory, cached=context.predictor.cached(), settled=outcome.settled,
     )  # fmt: skip
 
 
-def _quietly(clients: Clients, plan: Plan) -> None:
+def _quiet_phase(clients: Clients, plan: Plan) -> None:
     clients.phase("quiet")
     time.sleep(plan.quiet_seconds)
 
 
-def _play(stage: Stage, plan: Plan) -> _Played:
-    """Scenarios in turn until there were enough swaps, and each of them was played."""
-    predictor, now = stage.predictor, VERSIONS[0]
+def _run_scenarios(context: ScenarioContext, plan: Plan) -> _Outcome:
+    """Run all scenarios in turn until there are enough swaps."""
+    predictor, now = context.predictor, VERSIONS[0]
     settling: list[Settling] = []
     memory: list[tuple[int, Memory]] = []
     first = min(_FIRST_MEMORY, plan.swaps // 2)
     for number, scenario in enumerate(cycle(ALL), 1):
-        now = scenario(stage, now)
+        now = scenario(context, now)
         settling.append(predictor.settle(now))
-        swaps = predictor.look().swaps
+        swaps = predictor.view().swaps
         done = swaps >= plan.swaps and number >= len(ALL)
         if done or swaps >= (memory[-1][0] + plan.swaps // 10 if memory else first):
             memory.append((swaps, predictor.memory()))
         if done:
             break
-    return _Played(now, tuple(settling), tuple(memory), swaps)
+    return _Outcome(now, tuple(settling), tuple(memory), swaps)
 
 
-def _restarted(before: _Before) -> Report:
-    """The report, with what the predictor serves from its cache alone."""
-    with _predictor(before.folder, before.env) as (child, _):
-        record = before.truth.records[0]
+def _restarted(first_run: _FirstRun) -> Report:
+    """Restart the predictor without the registry; add the version that it serves to the report."""
+    with _predictor(first_run.folder, first_run.env) as (child, _):
+        record = first_run.truth.records[0]
         answer = httpx.post(f"{child.url}/predict", json=record).content
-        version = before.truth.prediction(answer, [0])
-    return replace(before.report, restarted=int(version))
+        version = first_run.truth.prediction(answer, [0])
+    return replace(first_run.report, restarted=int(version))
 
 
 @contextmanager
@@ -141,5 +147,5 @@ def _predictor(folder: Path, env: dict[str, str]) -> Iterator[tuple[Child, Predi
     with ExitStack() as stack:
         child = stack.enter_context(running(start_predictor(folder, free_port(), env)))
         predictor = stack.enter_context(closing(Predictor(child, folder / "cache")))
-        predictor.until(lambda view: view.serving > 0, "something serves")
+        predictor.until(lambda view: view.serving > 0, "a version serves")
         yield child, predictor

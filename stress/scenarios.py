@@ -1,107 +1,109 @@
-"""What is done to the registry: each scenario makes changes as fast as it can, and ends at one version."""
+"""Scenarios: each changes the registry as fast as it can, and returns the last desired version."""
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 
-from stress.observed import Predictor
-from stress.registered import Pointer, Registered
+from stress.model import Pointer, StressModel
+from stress.observation import Predictor
 
 VERSIONS = (1, 2, 3, 4, 5)
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Where a scenario plays: the registry, the predictor that follows it, and a source of choices."""
+class ScenarioContext:
+    """The registry, the predictor that follows it, and a random generator."""
 
-    model: Registered
+    model: StressModel
     pointer: Pointer
     predictor: Predictor
-    choices: random.Random
+    random: Random
     poll_seconds: float
 
     def serve(self, version: int) -> None:
-        """Name a version, and go on the moment that it serves."""
-        self.pointer.name(version)
+        """Promote a version, and wait until it serves."""
+        self.pointer.point_to(version)
         self.predictor.until(lambda view: view.serving == version, f"version {version} serves")
 
     def pause(self) -> None:
-        """Any time up to two polls: changes fall before, between and after looks at the registry."""
-        time.sleep(self.choices.random() * 2 * self.poll_seconds)
+        """Sleep for a random time of up to two poll intervals."""
+        time.sleep(self.random.random() * 2 * self.poll_seconds)
 
     def until_noticed(self, version: int) -> None:
-        """Return when the predictor has been told of a version, and so has begun to load it."""
-        self.predictor.until(lambda view: view.desired == version, f"it knows of {version}")
+        """Wait until the predictor has noticed a version, and so has begun to load it."""
+        self.predictor.until(
+            lambda view: view.desired == version, f"the predictor notices version {version}"
+        )
 
     def others(self, version: int, count: int) -> list[int]:
-        """Some of the five versions, without this one."""
-        return self.choices.sample([v for v in VERSIONS if v != version], count)
+        """A random selection of the five versions, without this one."""
+        return self.random.sample([v for v in VERSIONS if v != version], count)
 
 
-Scenario = Callable[[Stage, int], int]
+Scenario = Callable[[ScenarioContext, int], int]
 
 
-def forwards(stage: Stage, _: int) -> int:
+def forwards(context: ScenarioContext, _: int) -> int:
     """Each version in turn, to the highest."""
     for version in VERSIONS[:-1]:
-        stage.serve(version)
-    stage.pointer.name(VERSIONS[-1])
+        context.serve(version)
+    context.pointer.point_to(VERSIONS[-1])
     return VERSIONS[-1]
 
 
-def backwards(stage: Stage, _: int) -> int:
+def backwards(context: ScenarioContext, _: int) -> int:
     """Each version in turn, to the lowest."""
     for version in reversed(VERSIONS[1:]):
-        stage.serve(version)
-    stage.pointer.name(VERSIONS[0])
+        context.serve(version)
+    context.pointer.point_to(VERSIONS[0])
     return VERSIONS[0]
 
 
-def there_and_back(stage: Stage, now: int) -> int:
-    """A to B to A, thrice."""
-    for other in stage.others(now, 3):
-        stage.pointer.name(other)
-        stage.pause()
-        stage.pointer.name(now)
-        stage.pause()
+def there_and_back(context: ScenarioContext, now: int) -> int:
+    """From A to B and back to A, three times."""
+    for other in context.others(now, 3):
+        context.pointer.point_to(other)
+        context.pause()
+        context.pointer.point_to(now)
+        context.pause()
     return now
 
 
-def demoted_and_promoted_again(stage: Stage, now: int) -> int:
-    """The version that serves is taken away and named again before anyone looks, or nearly so."""
-    for other in stage.others(now, 3):
-        stage.pointer.name(other)
-        stage.pointer.name(now)
+def demoted_and_promoted_again(context: ScenarioContext, now: int) -> int:
+    """Demote and promote the serving version again at once, three times."""
+    for other in context.others(now, 3):
+        context.pointer.point_to(other)
+        context.pointer.point_to(now)
     return now
 
 
-def promoted_while_another_loads(stage: Stage, now: int) -> int:
-    """A version that must still be fetched is overtaken by another one, thrice."""
-    for other in stage.others(now, 3):
-        fresh = stage.model.add()
-        stage.pointer.name(fresh)
-        stage.until_noticed(fresh)
-        stage.pointer.name(other)
-        stage.model.delete(fresh)
+def promoted_while_another_loads(context: ScenarioContext, now: int) -> int:
+    """Promote another version while a new one loads, three times."""
+    for other in context.others(now, 3):
+        fresh = context.model.add()
+        context.pointer.point_to(fresh)
+        context.until_noticed(fresh)
+        context.pointer.point_to(other)
+        context.model.delete(fresh)
     return other
 
 
-def deleted_while_loading(stage: Stage, now: int) -> int:
-    """A version that must still be fetched is deleted from the registry meanwhile, thrice."""
-    for other in stage.others(now, 3):
-        fresh = stage.model.add()
-        stage.pointer.name(fresh)
-        stage.until_noticed(fresh)
-        stage.pointer.delete(fresh, then=other)
+def deleted_while_loading(context: ScenarioContext, now: int) -> int:
+    """Delete a version from the registry while it loads, three times."""
+    for other in context.others(now, 3):
+        fresh = context.model.add()
+        context.pointer.point_to(fresh)
+        context.until_noticed(fresh)
+        context.pointer.delete(fresh, then=other)
     return other
 
 
-def flurry(stage: Stage, now: int) -> int:
-    """Ten changes without a pause."""
+def flurry(context: ScenarioContext, now: int) -> int:
+    """Ten promotions without a pause."""
     for _ in range(10):
-        now = stage.others(now, 1)[0]
-        stage.pointer.name(now)
+        now = context.others(now, 1)[0]
+        context.pointer.point_to(now)
     return now
 
 

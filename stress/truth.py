@@ -1,4 +1,4 @@
-"""What every answer must be, and the checks that say so."""
+"""Expected answers of each version, and checks of the real ones."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-# Rows of one tick run together, and ONNX Runtime's linear classifier adds in another order for
-# several rows than for one: two units in the last place of a float32 below 1.
+# ONNX Runtime's linear classifier sums in another order for several rows than for one, and the
+# predictor batches rows: the tolerance is two units in the last place of a float32 below 1.
 ONE_ROW_OR_MANY = 2 * 2.0**-24
 _NOTHING: dict[str, Any] = {}
 
@@ -17,12 +17,12 @@ Record = Mapping[str, float]
 
 
 class WrongAnswerError(Exception):
-    """An answer that is not what the version named in it gives."""
+    """An answer differs from the one of the version that it names."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What one version answers: class to probability for each record, in order."""
+    """The answers of one version: class to probability, for each record in order."""
 
     onnx_sha256: str
     probabilities: tuple[Mapping[str, float], ...]
@@ -30,11 +30,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Truth:
-    """The records that clients send, and what each version answers to them.
+    """The clients' records, and each version's answers to them.
 
     `references` are those of versions 1, 2, …; later versions are registered from the same files
-    in turn, so number 6 answers as 1. `tolerance` is the difference in a probability that rounding
-    explains.
+    in turn, so number 6 answers as 1. `tolerance` is the allowed difference of a probability.
     """
 
     model_name: str
@@ -48,11 +47,11 @@ class Truth:
         return list(self.references[0].probabilities[0])
 
     def of(self, version: str) -> Reference:
-        """What this version number answers."""
+        """The answers of a version number."""
         return self.references[(int(version) - 1) % len(self.references)]
 
     def only(self, records: Sequence[int]) -> "Truth":
-        """The same for some of the records."""
+        """A copy with some of the records."""
         references = tuple(
             Reference(each.onnx_sha256, tuple(each.probabilities[n] for n in records))
             for each in self.references
@@ -74,18 +73,18 @@ class Truth:
         self.prediction(body, [0])
 
     def first_unversioned(self, body: bytes) -> None:
-        """The same for a server that serves version 1 and names none. Raises WrongAnswerError."""
+        """Check the first record of a server that serves version 1 and names no version. Raises WrongAnswerError."""
         self._row(_object(body), "1", 0)
 
     def prediction(self, body: bytes, records: Sequence[int]) -> str:
-        """Check an answer to one record; the version that gave it. Raises WrongAnswerError."""
+        """Check an answer to one record; return its version. Raises WrongAnswerError."""
         answer = _object(body)
         version = self._version(answer)
         self._row(answer, version, records[0])
         return version
 
     def batch(self, body: bytes, records: Sequence[int]) -> str:
-        """Check an answer to several records: every row from the one version that is named."""
+        """Check an answer to several records: all rows are from the version that it names."""
         answer = _object(body)
         version = self._version(answer)
         rows = answer.get("predictions", [])
@@ -100,21 +99,21 @@ class Truth:
         return self._version(_object(body))
 
     def model(self, body: bytes, _: Sequence[int]) -> str:
-        """Check `/model`: the digest is that of the version's file."""
+        """Check `/model`: the digest is the one of the version's file."""
         serving = _object(body).get("serving") or _NOTHING
         version = self._version(serving)
         self._digest(version, str(serving.get("digest")).removeprefix("sha256:"))
         return version
 
     def metrics(self, body: bytes, _: Sequence[int]) -> str:
-        """Check `/metrics`: the two gauges of one scrape speak of the same version."""
+        """Check `/metrics`: both version gauges of one scrape agree."""
         text = body.decode()
         gauge = re.search(r"^predictor_model_version\{.*\} (\d+)", text, re.MULTILINE)
         info = re.search(
             r'^predictor_model_info\{.*digest="(\w+)".*version="(\d+)"', text, re.MULTILINE
         )
         if gauge is None or info is None or gauge[1] != info[2]:
-            raise WrongAnswerError(f"the gauges say {gauge and gauge[0]} and {info and info[0]}")
+            raise WrongAnswerError(f"the gauges are {gauge and gauge[0]} and {info and info[0]}")
         self._digest(info[2], info[1])
         return info[2]
 
@@ -127,7 +126,7 @@ class Truth:
     def health(self, body: bytes, _: Sequence[int]) -> None:
         """Check `/health`."""
         if _object(body) != {"status": "ok"}:
-            raise WrongAnswerError(f"/health says {body[:100]!r}")
+            raise WrongAnswerError(f"/health answers {body[:100]!r}")
 
     def _version(self, answer: Mapping[str, Any]) -> str:
         version = str(answer.get("model_version"))
@@ -137,7 +136,7 @@ class Truth:
 
     def _digest(self, version: str, digest: str) -> None:
         if digest != self.of(version).onnx_sha256:
-            raise WrongAnswerError(f"version {version} is said to have the digest {digest}")
+            raise WrongAnswerError(f"version {version} has the wrong digest {digest}")
 
     def _row(self, row: Mapping[str, Any], version: str, record: int) -> None:
         right = self.of(version).probabilities[record]
@@ -151,7 +150,7 @@ class Truth:
             or row.get("probability") != given[prediction]
         ):
             raise WrongAnswerError(
-                f"record {record}, version {version}: {given} {prediction}, it should be {right}"
+                f"record {record}, version {version}: {given} {prediction}, expected {right}"
             )
 
 

@@ -14,7 +14,7 @@ from benchmarks.models import LOGISTIC, diagnosis
 from benchmarks.registry import Published, publish
 from benchmarks.sample import Sample
 from benchmarks.subject import Subject
-from stress.observed import Predictor
+from stress.observation import Predictor
 
 CONNECTIONS = 32
 EVERY_SECONDS = 1.0
@@ -65,10 +65,10 @@ def _swapping(subject: Subject, published: Published, seconds: int, seen: Swap) 
 def _sample(subject: Subject, published: Published, seconds: int) -> tuple[Sample, int, float]:
     """A sample, the number of swaps during it, and the seconds."""
     with closing(Predictor(subject.child, subject.child.log.parent / "cache")) as predictor:
-        before, began = predictor.look().swaps, time.monotonic()
+        before, began = predictor.view().swaps, time.monotonic()
         with _promotions(published):
             sample = subject.sample(connections=CONNECTIONS, seconds=seconds)
-        swaps, passed = predictor.look().swaps - before, time.monotonic() - began
+        swaps, passed = predictor.view().swaps - before, time.monotonic() - began
     return sample, swaps, passed
 
 

@@ -1,4 +1,4 @@
-"""Fifty swaps under load: no answer lost, none wrong. `make stress` does two thousand."""
+"""Fifty swaps under load: no answer is lost or wrong. `make stress` runs two thousand."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def test_fifty_swaps_under_load_lose_nothing_and_get_nothing_wrong(
     for report in reports:
         print("\n".join(report.lines()))
         assert (report.tally.wrong, report.tally.lost) == (0, 0), report.tally.faults
-        assert not report.told.faults
+        assert not report.log.faults
         assert report.swaps >= 25
         assert set(report.tally.versions) >= {str(version) for version in VERSIONS}
         assert min(report.tally.requests.values()) > 0

@@ -1,4 +1,4 @@
-"""The clients of the stress run count what a server that lies, refuses or hangs up does to them."""
+"""The clients of the stress run count wrong answers, error statuses and lost connections."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def answer(path: str, body: bytes, row: dict) -> bytes:
 
 
 async def tally_of(every_hundredth, row=RIGHT):
-    """What clients tell of a server whose every hundredth answer is another one."""
+    """The counts of clients whose server replaces every hundredth answer."""
     count = 0
 
     async def serve(reader, writer):
@@ -76,8 +76,8 @@ async def tally_of(every_hundredth, row=RIGHT):
         server.close()
 
 
-async def test_right_answers_are_only_counted():
-    """Every endpoint is asked, and the latencies belong to their phase."""
+async def test_correct_answers_are_only_counted():
+    """Clients call every endpoint, and latencies are counted by phase."""
     tally = await tally_of((200, RIGHT))
     assert (tally.wrong, tally.lost, tally.faults) == (0, 0, ())
     assert set(tally.requests) == {*ANSWERS, "/predict", "/predict/batch", "/metrics"}
@@ -87,7 +87,7 @@ async def test_right_answers_are_only_counted():
 
 
 async def test_a_wrong_answer_is_found():
-    """One in a hundred predictions is off by one in a hundred."""
+    """One of 100 predictions differs by 0.01."""
     tally = await tally_of((200, WRONG))
     assert tally.wrong > 0
     assert tally.lost == 0
@@ -96,7 +96,7 @@ async def test_a_wrong_answer_is_found():
 
 @pytest.mark.parametrize("instead", [(503, RIGHT), (500, RIGHT), None], ids=str)
 async def test_a_lost_answer_is_found(instead):
-    """Another status, or a connection that ends; the client goes on asking."""
+    """Another status, or a closed connection; the client continues."""
     tally = await tally_of(instead)
     assert tally.lost > 0
     assert tally.wrong == 0

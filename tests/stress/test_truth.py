@@ -1,4 +1,4 @@
-"""The checks of the stress run find what is planted, and nothing else."""
+"""The checks of the stress run find wrong answers, and accept correct ones."""
 
 import json
 
@@ -28,13 +28,13 @@ def body(version: int, **fields):
     return json.dumps({"model_name": "m", "model_version": str(version), **fields}).encode()
 
 
-def test_right_answers_are_right():
-    """Of each version, alone and in a batch; a later number is checked as the original it copies."""
+def test_correct_answers_pass():
+    """Single and batch answers of each version; later numbers repeat the originals."""
     assert TRUTH.prediction(body(1, **row(1, 0)), [0]) == "1"
     assert TRUTH.prediction(body(3, **row(1, 0)), [0]) == "3"
     assert TRUTH.prediction(body(2, **row(2, 1, ONE_ROW_OR_MANY)), [1]) == "2"
     assert TRUTH.batch(body(2, predictions=[row(2, 1), row(2, 0)]), [1, 0]) == "2"
-    # Either class is right where they are equally likely.
+    # Equally likely classes are both correct.
     assert TRUTH.prediction(body(1, **row(1, 1, -ONE_ROW_OR_MANY)), [1]) == "1"
 
 
@@ -59,7 +59,7 @@ def test_right_answers_are_right():
         "no object", "half an object",
     ],
 )  # fmt: skip
-def test_a_planted_wrong_prediction_is_found(answer):
+def test_a_wrong_prediction_is_found(answer):
     """One record."""
     with pytest.raises(WrongAnswerError):
         TRUTH.prediction(answer, [0])
@@ -75,7 +75,7 @@ def test_a_planted_wrong_prediction_is_found(answer):
     ],
     ids=["of two versions", "in another order", "one is missing", "none"],
 )
-def test_a_planted_wrong_batch_is_found(rows):
+def test_a_wrong_batch_is_found(rows):
     """Two records."""
     with pytest.raises(WrongAnswerError):
         TRUTH.batch(body(1, predictions=rows), [0, 1])
@@ -103,7 +103,7 @@ def test_gauges_of_two_versions_are_found():
 
 
 def test_other_answers_are_checked_too():
-    """Readiness, liveness and the API's description."""
+    """/ready, /health and /openapi.json."""
     assert TRUTH.ready(body(1, status="ok"), ()) == "1"
     TRUTH.health(b'{"status": "ok"}', ())
     TRUTH.openapi(b'{"components": {"schemas": {"Record": {"properties": {"a": {}}}}}}', ())
@@ -113,7 +113,7 @@ def test_other_answers_are_checked_too():
 
 
 def test_the_difference_of_versions_is_the_smallest():
-    """A record on which two versions agree could not show that one answers for the other."""
+    """Records on which two versions agree cannot tell them apart."""
     assert TRUTH.difference(0) == pytest.approx(0.375)
     assert TRUTH.only([1]).difference(0) == pytest.approx(0.375)
     assert TRUTH.only([1]).records == (RECORDS[1],)

@@ -1,4 +1,4 @@
-"""A running predictor as ops see it: its metrics, its log, its memory, its folder."""
+"""Observe a running predictor: its metrics, log, memory and cache folder."""
 
 import re
 import time
@@ -14,17 +14,17 @@ import msgspec
 from demo.processes import Child
 
 _SERIES = re.compile(r"^(\w+)(?:\{.*\})? (\S+)$", re.MULTILINE)
-_LOOK_SECONDS = 0.01
-_LONGEST_SECONDS = 60  # so wide that only a hang reaches it
+_POLL_SECONDS = 0.01
+_TIMEOUT_SECONDS = 60  # only a hang takes so long
 
 
 class NotSettledError(Exception):
-    """The predictor does not do what the registry says; the message carries what `/model` says."""
+    """The predictor did not reach the expected state in time; the message contains `/model`."""
 
 
 @dataclass(frozen=True)
 class View:
-    """One look at the metrics. Version 0 is none."""
+    """The metrics at one time. Version 0 means no version."""
 
     serving: int
     desired: int
@@ -34,16 +34,16 @@ class View:
 
 @dataclass(frozen=True)
 class Settling:
-    """From the registry's last change: polls until the predictor knew, and until it served."""
+    """Polls and seconds from the registry's last change until the predictor noticed and served it."""
 
-    polls_to_know: int
+    polls_to_notice: int
     polls_to_serve: int
     seconds: float
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident memory in MiB: all of it, and the part that no other process shares."""
+    """Resident (RSS) and proportional (PSS) memory, in MiB."""
 
     rss: float
     pss: float
@@ -51,7 +51,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class LogSummary:
-    """Counts of superseded and failed loads, and the log lines of errors that are not expected."""
+    """Counts of superseded and failed loads, and log lines of unexpected errors."""
 
     superseded: int
     failed: int
@@ -59,14 +59,14 @@ class LogSummary:
 
 
 class Predictor:
-    """What one predictor process shows."""
+    """The observable state of one predictor process."""
 
     def __init__(self, child: Child, cache: Path) -> None:
         self._child = child
         self._cache = cache
-        self._http = httpx.Client(base_url=child.url, timeout=_LONGEST_SECONDS)
+        self._http = httpx.Client(base_url=child.url, timeout=_TIMEOUT_SECONDS)
 
-    def look(self) -> View:
+    def view(self) -> View:
         """Read the metrics once."""
         sums: Counter[str] = Counter()
         for name, value in _SERIES.findall(self._http.get("/metrics").text):
@@ -78,24 +78,30 @@ class Predictor:
             polls=int(sums["predictor_registry_polls_total"]),
         )
 
-    def until(self, true: Callable[[View], bool], what: str) -> View:
-        """The first view for which `true` is. Raises NotSettledError."""
-        deadline = time.monotonic() + _LONGEST_SECONDS
-        while not true(view := self.look()):
+    def until(self, condition: Callable[[View], bool], what: str) -> View:
+        """Wait until a condition holds. Raises NotSettledError."""
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        while not condition(view := self.view()):
             if time.monotonic() > deadline:
-                raise NotSettledError(f"not so: {what}; /model: {self._http.get('/model').text}")
-            time.sleep(_LOOK_SECONDS)
+                raise NotSettledError(
+                    f"waited in vain until {what}; /model: {self._http.get('/model').text}"
+                )
+            time.sleep(_POLL_SECONDS)
         return view
 
     def settle(self, version: int) -> Settling:
-        """Wait until it serves what the registry was just made to name. Raises NotSettledError."""
-        started, before = time.perf_counter(), self.look().polls
-        knows = self.until(lambda view: view.desired == version, f"it knows of version {version}")
-        serves = self.until(lambda view: view.serving == version, f"version {version} serves")
-        return Settling(knows.polls - before, serves.polls - before, time.perf_counter() - started)
+        """Wait until the predictor serves the just promoted version. Raises NotSettledError."""
+        started, before = time.perf_counter(), self.view().polls
+        noticed = self.until(
+            lambda view: view.desired == version, f"the predictor notices version {version}"
+        )
+        served = self.until(lambda view: view.serving == version, f"version {version} serves")
+        return Settling(
+            noticed.polls - before, served.polls - before, time.perf_counter() - started
+        )
 
     def memory(self) -> Memory:
-        """Read the kernel's account of the process."""
+        """Read the memory of the process."""
         text = Path(f"/proc/{self._child.process.pid}/smaps_rollup").read_text()
         kilobytes = {line.split()[0]: line.split()[1] for line in text.splitlines()[1:]}
         return Memory(int(kilobytes["Rss:"]) / 1024, int(kilobytes["Pss:"]) / 1024)
@@ -108,14 +114,14 @@ class Predictor:
             name, level = event.get("event"), event.get("level")
             superseded += name == "load_superseded"
             failed += name == "load_failed"
-            # A version that is deleted while it is fetched may fail so; a fault of ours may not.
+            # The fetch of a deleted version may fail.
             expected = name == "load_failed" and event.get("stage") == "fetch"
             if level not in {"debug", "info", "warning"} and not expected:
                 faults.append(line)
         return LogSummary(superseded, failed, tuple(faults))
 
     def cached(self) -> int:
-        """How many files and folders lie at the second level of the cache: one for each thing kept."""
+        """The number of cache entries: files and folders at its second level."""
         return len(list(self._cache.glob("*/*")))
 
     def close(self) -> None:
@@ -127,4 +133,4 @@ def _event(line: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
     except msgspec.MsgspecError:
-        return {}  # a traceback, or what a library wrote past the log
+        return {}  # a traceback, or the output of a library

@@ -1,4 +1,4 @@
-"""The requests that clients send, as bytes, and the connection that they are sent on."""
+"""The clients' requests, as bytes, and their HTTP connection."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ from stress.truth import Truth
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _BATCHES = 16
-# How often each endpoint is asked, for a thousand requests.
+# Requests to each endpoint, per thousand.
 _SHARES = {
     "/predict": 840,
     "/predict/batch": 110,
@@ -28,22 +28,22 @@ _SHARES = {
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One request, and what checks its answer; `share` is how often it is sent."""
+class ClientRequest:
+    """One request and the check of its answer; `share` is its relative frequency."""
 
     endpoint: str
-    request: bytes
+    content: bytes
     check: Callable[[bytes, Sequence[int]], str | None]
     share: float
     records: tuple[int, ...] = ()
 
 
-def asks(truth: Truth, url: str, choices: random.Random) -> list[Ask]:
-    """Each record alone, batches of several in any order, and the endpoints for ops."""
+def client_requests(truth: Truth, url: str, choices: random.Random) -> list[ClientRequest]:
+    """Requests of single records and random batches, and requests to the operations endpoints."""
     host = urlsplit(url).netloc
     numbers = range(len(truth.records))
     single = [
-        Ask("/predict", _post(host, "/predict", truth.records[n]), truth.prediction,
+        ClientRequest("/predict", _post(host, "/predict", truth.records[n]), truth.prediction,
             _SHARES["/predict"] / len(numbers), (n,))
         for n in numbers
     ]  # fmt: skip
@@ -53,7 +53,7 @@ def asks(truth: Truth, url: str, choices: random.Random) -> list[Ask]:
     ]
     path = "/predict/batch"
     batches = [
-        Ask(path, _post(host, path, {"instances": [truth.records[n] for n in picked]}),
+        ClientRequest(path, _post(host, path, {"instances": [truth.records[n] for n in picked]}),
             truth.batch, _SHARES[path] / _BATCHES, picked)
         for picked in several
     ]  # fmt: skip
@@ -64,7 +64,11 @@ def asks(truth: Truth, url: str, choices: random.Random) -> list[Ask]:
         "/openapi.json": truth.openapi,
         "/health": truth.health,
     }
-    return single + batches + [Ask(p, _get(host, p), c, _SHARES[p]) for p, c in checks.items()]
+    return (
+        single
+        + batches
+        + [ClientRequest(p, _get(host, p), c, _SHARES[p]) for p, c in checks.items()]
+    )
 
 
 def _post(host: str, path: str, body: object) -> bytes:
@@ -79,15 +83,15 @@ def _get(host: str, path: str) -> bytes:
 
 @dataclass
 class Connection:
-    """A persistent HTTP/1.1 connection; it is made when it is needed, and again when it was lost."""
+    """A persistent HTTP/1.1 connection; it is opened on demand, and again after an error."""
 
     url: str
     _streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = field(
         default=None, init=False
     )
 
-    async def exchange(self, request: bytes) -> tuple[int, bytes]:
-        """The status and body of the answer. Raises OSError or EOFError."""
+    async def send(self, request: bytes) -> tuple[int, bytes]:
+        """Send a request; return the status and body of the answer. Raises OSError or EOFError."""
         if self._streams is None:
             address = urlsplit(self.url)
             self._streams = await asyncio.open_connection(address.hostname, address.port)
@@ -100,7 +104,7 @@ class Connection:
         return int(head[9:12]), await reader.readexactly(int(length[1]))
 
     def close(self) -> None:
-        """Close what is open; the next exchange connects anew."""
+        """Close the connection; the next request opens a new one."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
