@@ -18,9 +18,9 @@ _PROCESSES = 2
 
 
 def exported(python: str, folder: Path, *arguments: str) -> None:
-    """Run the half that needs the libraries. Raises CalledProcessError."""
+    """Run the export in the libraries' environment. Raises CalledProcessError."""
     folder.mkdir(parents=True, exist_ok=True)
-    # Small fits gain nothing from threads, and lose much to each other's.
+    # Small fits are slower with several threads.
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     env = {**os.environ, **threads, **english_locale(folder)}
     command = [python, "-m", "compatibility.export", str(folder), *arguments]
@@ -34,17 +34,19 @@ def exported(python: str, folder: Path, *arguments: str) -> None:
 
 
 def folders(below: Path) -> list[Path]:
-    """The versions that were exported, in the order of the table."""
+    """The folders of the exported versions, in the order of the table."""
     return sorted(path.parent for path in below.glob(f"*/{CASE}"))
 
 
 def main() -> None:
-    """Read the arguments, run both halves, and end with 1 where a number is wrong."""
+    """Run both halves, write the page, and exit with 1 if a number is wrong."""
     parser = argparse.ArgumentParser(prog="compatibility")
     parser.add_argument("--python", default=str(ROOT / ".venv-models" / "bin" / "python"),
-                        help="the interpreter that has the libraries")  # fmt: skip
-    parser.add_argument("--folder", type=Path, help="keep the exported versions here; reuse them")
-    parser.add_argument("--quick", action="store_true", help="the smaller part; writes no page")
+                        help="the Python interpreter with the libraries")  # fmt: skip
+    parser.add_argument(
+        "--folder", type=Path, help="folder of the exported versions; they are reused"
+    )
+    parser.add_argument("--quick", action="store_true", help="only the smaller part; write no page")
     parser.add_argument("--output", type=Path, default=PAGE, help="the page to write")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -52,14 +54,14 @@ def main() -> None:
         started = time.monotonic()
         if not folders(below):
             exported(arguments.python, below, *(["--quick"] if arguments.quick else []))
-        results = serve(folders(below), Path(scratch) / "predictor", _tell)
+        results = serve(folders(below), Path(scratch) / "predictor", _print_result)
     print(f"{len(results)} models in {time.monotonic() - started:.0f} s")
     if not arguments.quick:
         arguments.output.write_text(page.text(results, page.not_exported(below)))
     sys.exit(any(result.outcome == "differs" for result in results))
 
 
-def _tell(result: Result) -> None:
+def _print_result(result: Result) -> None:
     case = result.case
     if result.outcome != "agrees":
         named = ", ".join(

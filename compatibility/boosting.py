@@ -1,4 +1,4 @@
-"""LightGBM, XGBoost and CatBoost, each exported as its users do it.
+"""LightGBM, XGBoost and CatBoost, each exported in the usual way.
 
 The libraries are imported where a model is fitted: the smaller part of the table needs none of them.
 """
@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from compatibility.cases import Answers, Case, Export, labelled, valued
-from compatibility.tables import ASKED, GAPS, PLAIN, mixed
+from compatibility.tables import GAPS, PLAIN, TESTED_ROWS, mixed
 
 _SMALL = {"n_estimators": 10, "random_state": 0}
 _SAVED = 'save_model(format="onnx")'
@@ -96,13 +96,13 @@ def _catboost() -> Iterator[Case]:
 def _variants(
     library: str, name: str, made: Callable[[], Any], convert: Converter
 ) -> Iterator[Case]:
-    """Signature or none; gaps or none; two classes or three; ZipMap where it can be switched off."""
+    """Variants: signature, gaps, number of classes, and ZipMap if it can be switched off."""
     how = _SAVED if convert is _by_catboost else "onnxmltools"
     for words, frame, target in _tables(name):
         gaps = "gaps" in words
         for signed in (
             (True,) if gaps else (False, True)
-        ):  # else nothing says that a value may be missing
+        ):  # only a signature says that a value may be missing
             options = {}
             if signed and library == "LightGBM" and "Classifier" in name:
                 options = {"zipmap": False}
@@ -150,18 +150,18 @@ def _boosted(
     groups = _groups(model, len(array))
     model.fit(array, target, **groups)
     graph = convert(model, array.shape[1], options)
-    rows = array[:ASKED]
-    asked = frame.head(ASKED)
+    rows = array[:TESTED_ROWS]
+    tested = frame.head(TESTED_ROWS)
     if not signed:
-        asked = pd.DataFrame(rows, columns=[f"feature_{i}" for i in range(rows.shape[1])])
+        tested = pd.DataFrame(rows, columns=[f"feature_{i}" for i in range(rows.shape[1])])
     answers = _answers(model, rows)
     signature = infer_signature(frame, np.asarray(answers.predictions)) if signed else None
     name = graph.graph.input[0].name
-    return Export(graph.SerializeToString(), asked, {name: rows}, answers, signature)
+    return Export(graph.SerializeToString(), tested, {name: rows}, answers, signature)
 
 
 def _groups(model: Any, rows: int) -> dict[str, Any]:
-    """What rankers are told besides: which rows belong to one query."""
+    """Additional arguments of rankers: the number of rows per query."""
     named = type(model).__name__
     if named == "LGBMRanker":
         return {"group": [rows // 3] * 3}
@@ -194,7 +194,7 @@ def _by_catboost(model: Any, _: int, __: dict[str, Any]) -> Any:
 
 
 def _skl2onnx(library: str, name: str, target: str) -> Case:
-    """In a pipeline of scikit-learn, with onnxmltools' converter registered with skl2onnx."""
+    """The model in a scikit-learn pipeline, with onnxmltools' converter for skl2onnx."""
     how = "skl2onnx, onnxmltools' converter registered"
     build = partial(_in_a_pipeline, library, name, target)
     return Case(library, f"StandardScaler, {name}", how, "of a frame", "4 floats", build)
@@ -205,7 +205,7 @@ def _in_a_pipeline(library: str, name: str, target: str) -> Export:
     model = _made(library.lower(), name, {**_SMALL, **own})
     _register(library, type(model))
     fitted = make_pipeline(StandardScaler(), model).fit(PLAIN.frame, getattr(PLAIN, target))
-    rows = PLAIN.frame.head(ASKED)
+    rows = PLAIN.frame.head(TESTED_ROWS)
     graph = to_onnx(fitted, rows[:1], target_opset={"": 15, "ai.onnx.ml": 2})
     feed = {
         port.name: rows[[column]].to_numpy(np.float32)
@@ -217,7 +217,7 @@ def _in_a_pipeline(library: str, name: str, target: str) -> Export:
 
 
 def _register(library: str, kind: type[Any]) -> None:
-    """Tell skl2onnx of onnxmltools' converter, as its documentation says."""
+    """Register onnxmltools' converter with skl2onnx, as documented there."""
     folder, operator = {
         "LightGBM": ("lightgbm", "LightGbm"),
         "XGBoost": ("xgboost", "XGBoost"),

@@ -1,4 +1,4 @@
-"""Case: one model to try, and the files that it becomes: what MLflow logs, the rows, the answers."""
+"""A case: one model to test, and its files: the MLflow model, rows and expected answers."""
 
 import json
 import math
@@ -23,7 +23,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Export:
-    """A fitted model's ONNX graph, rows to ask about, and the library's own answers for them.
+    """A fitted model's ONNX graph, test rows, and the library's answers for them.
 
     `frame` has the rows [N, F] as clients know them, with NaN where a value is missing; `feed` has
     the same rows as the graph's inputs. `graph` is a serialised model. `signature` is MLflow's.
@@ -41,7 +41,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table before it is tried; `build` fits and exports the model."""
+    """One row of the table, before the test; `build` fits and exports the model."""
 
     library: str
     estimator: str
@@ -49,23 +49,23 @@ class Case:
     signature: str
     columns: str
     build: Callable[[], Export] = field(repr=False, compare=False)
-    quick: bool = False  # one of the smaller part, which every run of the tests tries
+    quick: bool = False  # part of every run of the tests
 
     @property
     def described(self) -> dict[str, str]:
-        """The words of the table."""
+        """The description in the table."""
         names = ("library", "estimator", "exported", "signature", "columns")
         return {name: getattr(self, name) for name in names}
 
 
 def labelled(model: Any, frame: Any) -> Answers:
-    """A classifier's answers by its own `predict` and, where it has one, `predict_proba`."""
+    """A classifier's answers, from `predict` and, if it exists, `predict_proba`."""
     predictions = np.asarray(model.predict(frame))
     if not hasattr(model, "predict_proba"):
         return Answers(predictions.tolist())
     chances = model.predict_proba(frame)
     if isinstance(chances, list) or predictions.shape[1:] not in {(), (1,)}:
-        return Answers(predictions.tolist())  # several targets, each with classes of its own
+        return Answers(predictions.tolist())  # several targets, each with its own classes
     names = [class_name(label) for label in model.classes_]
     rows = [dict(zip(names, map(float, row), strict=True)) for row in chances]
     return Answers(np.ravel(predictions).tolist(), rows)
@@ -107,7 +107,7 @@ def write(case: Case, folder: Path) -> None:
 
 
 def computed(export: Export) -> dict[str, Any]:
-    """What ONNX Runtime gives for the file: all rows at once, and each alone.
+    """ONNX Runtime's answers for the file: all rows at once, and each row alone.
 
     The order of additions depends on the number of rows, and so do the last digits.
     """
@@ -126,7 +126,7 @@ def computed(export: Export) -> dict[str, Any]:
 
 
 def _run(graph: bytes, feed: Mapping[str, NDArray[Any]], rows: int) -> dict[str, list[Any]]:
-    """Each output by name, one element a row, computed for so many rows at once."""
+    """Each output by name, one element per row, computed for this many rows at once."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -145,7 +145,7 @@ def _run(graph: bytes, feed: Mapping[str, NDArray[Any]], rows: int) -> dict[str,
 
 
 def _by_row(given: Any, count: int) -> Any:
-    """An output with the rows first: labels of discriminant analyses are [1, N], chances of several targets [T, N, C].
+    """An output with the rows first: discriminant analyses have labels [1, N], several targets have probabilities [T, N, C].
 
     The latter are a sequence of tensors where each target has an estimator of its own.
     """
@@ -163,7 +163,7 @@ def _by_row(given: Any, count: int) -> Any:
 def _read(
     outputs: Mapping[str, list[Any]], library: Answers, class_labels: Sequence[str]
 ) -> tuple[Answers, list[str]]:
-    """The answers that ONNX Runtime's outputs are, and which of the outputs they were read from."""
+    """Convert ONNX Runtime's outputs to answers; also return the names of the used outputs."""
     labels = [
         n for n, rows in outputs.items() if all(isinstance(v, (str, int)) for v in _first(rows))
     ]
@@ -214,7 +214,7 @@ def _row(given: Any) -> Any:
 
 
 def _json(value: Any) -> Any:
-    """A value as clients send it: missing ones are null."""
+    """A value as clients send it: a missing value is null."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     return value.item() if isinstance(value, np.generic) else value

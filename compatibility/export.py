@@ -1,6 +1,6 @@
-"""The half that needs the libraries: `python -m compatibility.export FOLDER` fits and exports.
+"""Fit and export models of all libraries: `python -m compatibility.export FOLDER`.
 
-Each model becomes a folder `NNN` below FOLDER. `not_exported.json` lists what no exporter takes.
+Each model becomes a folder `NNN` below FOLDER. `not_exported-PART.json` lists models that cannot be exported.
 """
 
 import argparse
@@ -18,20 +18,20 @@ SOURCES = (scikit_learn.cases, pipelines.cases, networks.cases, boosting.cases)
 
 
 def export(folder: Path, *, quick: bool, part: int = 0, parts: int = 1) -> None:
-    """Write every case, or only the quick ones; of several processes, each writes its part."""
+    """Write all cases, or only the quick ones; with several processes, only one part of them."""
     logging.disable(logging.WARNING)
     warnings.simplefilter(
         "ignore"
-    )  # of estimators that did not converge on 120 rows, and of MLflow
+    )  # from estimators that did not converge on few rows, and from MLflow
     refused = []
     for number, case in enumerate(_cases(quick)):
         if number % parts != part:
             continue
         try:
             write(case, folder / f"{number:03}")
-        except Exception as error:  # noqa: BLE001  each library raises its own
-            said = " ".join(str(error).split())[:200]
-            refused.append({**case.described, "reason": f"{type(error).__name__}: {said}"})
+        except Exception as error:  # noqa: BLE001  each library has its own errors
+            message = " ".join(str(error).split())[:200]
+            refused.append({**case.described, "reason": f"{type(error).__name__}: {message}"})
     (folder / f"not_exported-{part}.json").write_text(json.dumps(refused))
 
 

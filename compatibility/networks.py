@@ -1,4 +1,4 @@
-"""Networks as other frameworks export them, written node by node; NumPy is their own library here."""
+"""Networks as other frameworks export them, built node by node; NumPy computes the expected answers."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from compatibility.cases import Answers, Case, Export
-from compatibility.tables import ASKED, PLAIN
+from compatibility.tables import PLAIN, TESTED_ROWS
 
 LIBRARY = "networks"
 _RANDOM = np.random.default_rng(3)
 _FIRST = _RANDOM.normal(size=(4, 8)).astype(np.float32)
 _LAST = _RANDOM.normal(size=(8, 3)).astype(np.float32)
 _CLASSES = ["benign", "malignant", "unsure"]
-_ROWS = PLAIN.array[:ASKED]
+_ROWS = PLAIN.array[:TESTED_ROWS]
 _HIDDEN = np.maximum(_ROWS @ _FIRST, 0) @ _LAST
 
 
@@ -34,7 +34,7 @@ def _sigmoid(logits: NDArray[Any]) -> NDArray[Any]:
 
 
 def cases() -> Iterator[Case]:
-    """Heads that networks have: probabilities, labels, numbers, and several of them."""
+    """Networks with different outputs: probabilities, labels, numbers, and several of them."""
     softmax = _softmax(_HIDDEN)
     best = softmax.argmax(axis=1)
     words = Answers([_CLASSES[i] for i in best], _named(softmax, _CLASSES))
@@ -105,7 +105,7 @@ def _network(
         model, {name: json.dumps(value) for name, value in (metadata or {}).items()}
     )
     onnx.checker.check_model(model)
-    frame = PLAIN.frame.head(ASKED)
+    frame = PLAIN.frame.head(TESTED_ROWS)
     if not signed:
         frame = pd.DataFrame(_ROWS, columns=[f"feature_{i}" for i in range(4)])
     signature = infer_signature(PLAIN.frame, np.asarray(answers.predictions)) if signed else None

@@ -1,4 +1,4 @@
-"""docs/models.md: what was tried, what it is served as, how exact it is, and what is refused and why."""
+"""docs/models.md: the tested models, how they are served, how exact, and which are refused and why."""
 
 import json
 import math
@@ -9,12 +9,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from compatibility.doors import DOORS, Compared
+from compatibility.protocols import PROTOCOLS, Compared
 from compatibility.serve import TOLERANCE, Outcome, Result
 
 DESCRIBED = ("library", "estimator", "exported", "signature", "columns")
 _REFUSED = "What is refused, and why"
-# Graphs that ONNX Runtime itself does not compute as the library does.
+# Graphs for which ONNX Runtime itself differs from the library.
 _WRONG_FILES = {
     (
         "scikit-learn",
@@ -26,7 +26,7 @@ _HEAD = """# Models of other libraries
 
 Written by `make models`; do not edit it by hand. Each row is a model that was fitted on {rows} rows,
 exported the way that users of its library do it, logged as `mlflow.onnx` logs it, and served by the real
-predictor, which has none of these libraries installed. {asked} rows were asked through each protocol and
+predictor, which has none of these libraries installed. {tested} rows were sent by each protocol and
 compared with ONNX Runtime on the same file, and with the library's own `predict` and `predict_proba`.
 
 {counts}
@@ -39,7 +39,7 @@ lists outputs of the graph that a protocol does not give.
 
 
 def not_exported(folder: Path) -> list[dict[str, str]]:
-    """What the exporters refused, with their reasons."""
+    """The models that no exporter converts, with reasons."""
     found = sorted(folder.glob("not_exported-*.json"))
     listed = [each for path in found for each in json.loads(path.read_text())]
     return sorted(listed, key=lambda each: (each["library"], each["estimator"], each["exported"]))
@@ -49,16 +49,16 @@ def text(results: Sequence[Result], not_exported: Sequence[dict[str, str]]) -> s
     """The whole page."""
     rows = len(results[0].case["rows"])
     parts = [
-        _HEAD.format(rows=150, asked=rows, counts=_counts(results), tolerance=TOLERANCE),
+        _HEAD.format(rows=150, tested=rows, counts=_counts(results), tolerance=TOLERANCE),
         _refused([each for each in results if each.outcome == "refused"]),
         *(_library(name, [*group]) for name, group in groupby(_served(results), key=_library_of)),
-        _kept_out(not_exported, results),
+        _not_exported(not_exported, results),
     ]
     return "\n".join(part for part in parts if part)
 
 
 def outcomes(page: str) -> dict[tuple[str, ...], str]:
-    """What a written page says of each model, by the words that describe it."""
+    """The outcome of each model on a written page, by the model's description."""
     found: dict[tuple[str, ...], str] = {}
     library = ""
     for line in page.splitlines():
@@ -67,26 +67,29 @@ def outcomes(page: str) -> dict[tuple[str, ...], str]:
             library = line.removeprefix("## ")
         elif library == _REFUSED and len(cells) > 1 and cells[0] not in {"library", "---"}:
             found[tuple(cells[:-1])] = "refused"
-        elif len(cells) == len(DESCRIBED) + 1 + len(DOORS) and cells[0] not in {"estimator", "---"}:
-            doors = " ".join(cells[len(DESCRIBED) : -1])
-            worst = "differs" if "differs" in doors else "agrees"
+        elif len(cells) == len(DESCRIBED) + 1 + len(PROTOCOLS) and cells[0] not in {
+            "estimator",
+            "---",
+        }:
+            by_protocol = " ".join(cells[len(DESCRIBED) : -1])
+            worst = "differs" if "differs" in by_protocol else "agrees"
             found[library, *cells[: len(DESCRIBED) - 1]] = (
-                "in part" if "refused" in doors or "without" in doors else worst
+                "in part" if "refused" in by_protocol or "without" in by_protocol else worst
             )
     return found
 
 
 def wrong(result: Result) -> str:
-    """What keeps a result from agreeing, on one line."""
+    """The differences and refusals of a result, on one line."""
     if result.refusal:
         return result.refusal
-    told = []
-    for name, door in result.doors.items():
-        if isinstance(door, str):
-            told.append(f"{name}: {door}")
-        elif door.difference > TOLERANCE or door.missing:
-            told.append(f"{name}: {_door(door)}")
-    return "; ".join(told)
+    reasons = []
+    for name, compared in result.by_protocol.items():
+        if isinstance(compared, str):
+            reasons.append(f"{name}: {compared}")
+        elif compared.difference > TOLERANCE or compared.missing:
+            reasons.append(f"{name}: {_protocol_cell(compared)}")
+    return "; ".join(reasons)
 
 
 def _served(results: Iterable[Result]) -> list[Result]:
@@ -139,7 +142,7 @@ def _library(name: str, results: Sequence[Result]) -> str:
         "signature",
         "columns",
         "served as",
-        *(f"`{d}`" for d in DOORS),
+        *(f"`{d}`" for d in PROTOCOLS),
         "library",
     ]
     lines = [f"## {name}", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
@@ -152,12 +155,14 @@ def _library(name: str, results: Sequence[Result]) -> str:
             case["columns"],
             each.served_as,
         ]
-        lines.append(_line([*cells, *map(_door, each.doors.values()), _number(each.library)]))
+        lines.append(
+            _line([*cells, *map(_protocol_cell, each.by_protocol.values()), _number(each.library)])
+        )
     return "\n".join([*lines, ""])
 
 
-def _kept_out(refused: Sequence[dict[str, str]], results: Iterable[Result]) -> str:
-    """Estimators that no converter takes in any form: by name, because there is nothing to serve."""
+def _not_exported(refused: Sequence[dict[str, str]], results: Iterable[Result]) -> str:
+    """The names of estimators that no exporter converts in any form."""
     taken = {(each.case["library"], each.case["estimator"]) for each in results}
     names: dict[str, list[str]] = {}
     for each in refused:
@@ -169,11 +174,15 @@ def _kept_out(refused: Sequence[dict[str, str]], results: Iterable[Result]) -> s
     return "\n".join(lines) if names else ""
 
 
-def _door(door: Compared | str) -> str:
-    if isinstance(door, str):
-        return f"refused: {door}"
-    without = f", without {', '.join(f'`{name}`' for name in door.missing)}" if door.missing else ""
-    return _number(door.difference) + without
+def _protocol_cell(compared: Compared | str) -> str:
+    if isinstance(compared, str):
+        return f"refused: {compared}"
+    without = (
+        f", without {', '.join(f'`{name}`' for name in compared.missing)}"
+        if compared.missing
+        else ""
+    )
+    return _number(compared.difference) + without
 
 
 def _number(value: float) -> str:

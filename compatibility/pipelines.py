@@ -1,4 +1,4 @@
-"""Pipelines of scikit-learn as tables need them: categories, texts, gaps, booleans, awkward names."""
+"""scikit-learn pipelines for tables with categories, texts, gaps, booleans and unusual names."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -29,7 +29,7 @@ from sklearn.preprocessing import (
 
 from compatibility.cases import Case, Export, labelled, valued
 from compatibility.scikit_learn import LIBRARY, OPSETS
-from compatibility.tables import ASKED, GAPS, PLAIN, mixed
+from compatibility.tables import GAPS, PLAIN, TESTED_ROWS, mixed
 
 _case = partial(Case, LIBRARY)
 _TYPES = {"f": FloatTensorType, "i": Int64TensorType, "b": FloatTensorType, "O": StringTensorType}
@@ -57,7 +57,7 @@ def piped(
     model: Any, frame: pd.DataFrame, target: Any, *, signed: Any = None, example: bool = False,
     **options: Any,
 ) -> Export:  # fmt: skip
-    """Fitted on a frame, exported with one input per column, each of the column's own type."""
+    """Fit on a frame, and export with one typed input per column."""
     fitted = model.fit(frame, target)
     types = []
     for name, dtype in frame.dtypes.items():
@@ -65,7 +65,7 @@ def piped(
         types.append((str(name), _TYPES[kind]([None, 1])))
     chosen = {id(fitted): options} if options else None
     graph = to_onnx(fitted, initial_types=types, target_opset=OPSETS, options=chosen)
-    rows = frame.head(ASKED)
+    rows = frame.head(TESTED_ROWS)
     feed = {}
     for port, (name, dtype) in zip(graph.graph.input, frame.dtypes.items(), strict=True):
         kinds = {"f": np.float32, "b": np.float32, "i": np.int64}
@@ -85,13 +85,13 @@ def piped(
 def tabled(
     model: Any, frame: pd.DataFrame, target: Any, signature: Any = None, **options: Any
 ) -> Export:
-    """Fitted on an array and exported as one tensor; the signature is that of the frame."""
+    """Fit on an array, and export as one tensor with the frame's signature."""
     array = frame.to_numpy(np.float32, copy=True)
     fitted = model.fit(array, target)
     graph = to_onnx(
         fitted, array[:1], target_opset=OPSETS, options={id(fitted): options} if options else None
     )
-    rows = array[:ASKED]
+    rows = array[:TESTED_ROWS]
     answers = (
         labelled(fitted, rows) if hasattr(fitted, "classes_") else valued(fitted.predict(rows))
     )
@@ -100,7 +100,7 @@ def tabled(
     )
     (port,) = graph.graph.input
     return Export(
-        graph.SerializeToString(), frame.head(ASKED), {port.name: rows}, answers, signature
+        graph.SerializeToString(), frame.head(TESTED_ROWS), {port.name: rows}, answers, signature
     )
 
 
@@ -171,14 +171,14 @@ def _texts() -> Iterator[Case]:
     for vectorizer in (TfidfVectorizer(), CountVectorizer(), TfidfVectorizer(ngram_range=(1, 2)),
                        TfidfVectorizer(lowercase=False), TfidfVectorizer(analyzer="word", stop_words=["and"])):  # fmt: skip
         name = type(vectorizer).__name__
-        told = "" if vectorizer.lowercase else ", case kept"
-        told += ", pairs of words" if vectorizer.ngram_range == (1, 2) else ""
-        told += ", stop words" if vectorizer.stop_words else ""
+        options = "" if vectorizer.lowercase else ", case kept"
+        options += ", pairs of words" if vectorizer.ngram_range == (1, 2) else ""
+        options += ", stop words" if vectorizer.stop_words else ""
         with_age = make_pipeline(
             ColumnTransformer([("text", vectorizer, "complaint"), ("age", "passthrough", ["age"])]),
             LogisticRegression(),
         )
-        yield _case(f"{name}{told}, LogisticRegression", "to_onnx, one input per column", "of a frame",
+        yield _case(f"{name}{options}, LogisticRegression", "to_onnx, one input per column", "of a frame",
                     "1 text, 1 float", partial(piped, with_age, frame, ill), vectorizer.lowercase)  # fmt: skip
 
 
@@ -208,7 +208,7 @@ def _names() -> Iterator[Case]:
 
 
 def _dropped(model: Any, target: Any, place: int) -> Export:
-    """The signature has a column that the graph does not take."""
+    """The signature has a column that the graph lacks."""
     export = piped(model, PLAIN.frame, target)
     wider = export.frame.copy()
     wider.insert(place, "PassengerId", np.arange(1, len(wider) + 1))
@@ -243,7 +243,7 @@ def _booleans_and_integers() -> Iterator[Case]:
 
 
 def _signatures() -> Iterator[Case]:
-    """The forms that a signature may have, for one model."""
+    """One model with each form of signature."""
     columns: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double, name) for name in PLAIN.frame.columns
     ]
@@ -277,6 +277,6 @@ def _signatures() -> Iterator[Case]:
         ):
             options = {"zipmap": False} if hasattr(model, "predict_proba") else {}
             if words == "columns of doubles" and options:
-                continue  # it says numbers, the graph gives texts as well
+                continue  # the graph also returns texts
             yield _case(type(model).__name__, "to_onnx of an array", words, "4 floats",
                         partial(tabled, model, frame, target, signature, **options), named)  # fmt: skip

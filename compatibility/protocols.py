@@ -1,4 +1,4 @@
-"""The four protocols: how rows are sent to each, and how what comes back is compared with ONNX Runtime."""
+"""Send rows by each of the four protocols, and compare the responses with ONNX Runtime."""
 
 import json
 import math
@@ -9,40 +9,40 @@ from typing import Any
 
 import httpx
 
-MODEL = "tried"
+MODEL = "tested"
 Case = Mapping[str, Any]
-"""What `case.json` has: features, rows, inputs, outputs, onnx_answers, library_answers."""
+"""The content of `case.json`: features, rows, inputs, outputs, onnx_answers, library_answers."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """The largest relative difference, and the outputs of the graph that were not in the answer."""
+    """The largest relative difference, and the graph's outputs that the response lacks."""
 
     difference: float
     missing: tuple[str, ...] = ()
 
 
 class Refused(Exception):
-    """A protocol refuses rows that the library and ONNX Runtime answer."""
+    """A protocol refused rows that ONNX Runtime accepts."""
 
     def __init__(self, response: httpx.Response) -> None:
-        """With what the service says."""
+        """The message contains the service's response."""
         text = " ".join(response.text.split())
         super().__init__(f"HTTP {response.status_code} {text[:300]}")
 
 
 def difference(expected: Any, answered: Any) -> float:
-    """The largest difference between numbers, relative above 1; infinite where anything else differs.
+    """The largest difference between numbers, relative above 1; infinite if anything else differs.
 
-    A list of one element is that element: protocols differ in how they write a column.
+    A list of one element equals that element, because protocols write columns differently.
     """
     left, right = [*_flat(expected)], [*_flat(answered)]
     if len(left) != len(right):
         return math.inf
-    return max(map(_apart, left, right), default=0.0)
+    return max(map(_value_difference, left, right), default=0.0)
 
 
-def _apart(expected: Any, answered: Any) -> float:
+def _value_difference(expected: Any, answered: Any) -> float:
     if isinstance(expected, str) or isinstance(answered, str):
         return 0.0 if expected == answered else math.inf
     if expected is None or answered is None:
@@ -63,54 +63,56 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def records(case: Case) -> list[dict[str, Any]]:
-    """The rows by the names that clients know; a missing value is null."""
+    """The rows as records; a missing value is null."""
     return [dict(zip(case["features"], row, strict=True)) for row in case["rows"]]
 
 
-def answers(case: Case, told: Sequence[Mapping[str, Any]], whose: str) -> float:
-    """How far the answers of `/predict` are from `onnx_answers` or `library_answers`."""
-    expected = case[whose]
-    apart = difference(expected["predictions"], [each["prediction"] for each in told])
-    if expected["probabilities"] and "probabilities" in told[0]:
-        given = [each["probabilities"] for each in told]
-        apart = max(apart, difference(expected["probabilities"], given))
-    return apart
+def prediction_difference(
+    case: Case, responses: Sequence[Mapping[str, Any]], expected_key: str
+) -> float:
+    """The difference between the responses of `/predict` and `onnx_answers` or `library_answers`."""
+    expected = case[expected_key]
+    largest = difference(expected["predictions"], [each["prediction"] for each in responses])
+    if expected["probabilities"] and "probabilities" in responses[0]:
+        given = [each["probabilities"] for each in responses]
+        largest = max(largest, difference(expected["probabilities"], given))
+    return largest
 
 
 def predict(client: httpx.Client, case: Case) -> list[dict[str, Any]]:
-    """One request a row."""
+    """The responses of `/predict`, one request per row."""
     return [_posted(client, "/predict", record) for record in records(case)]
 
 
 def compare_predict(client: httpx.Client, case: Case) -> Compared:
-    """`/predict`, with what ONNX Runtime gives for each row alone."""
+    """Compare `/predict` with ONNX Runtime's answers for single rows."""
     return _compare_predictions(predict(client, case), {**case, **case["alone"]})
 
 
 def compare_batch(client: httpx.Client, case: Case) -> Compared:
-    """`/predict/batch` with all rows in one request."""
-    told = _posted(client, "/predict/batch", {"instances": records(case)})
-    return _compare_predictions(told["predictions"], case)
+    """Compare `/predict/batch`, with all rows in one request."""
+    response = _posted(client, "/predict/batch", {"instances": records(case)})
+    return _compare_predictions(response["predictions"], case)
 
 
-def _compare_predictions(told: Sequence[Mapping[str, Any]], case: Case) -> Compared:
-    """Predictions and probabilities, and the graph's other outputs where they are in the answer."""
-    apart = answers(case, told, "onnx_answers")
+def _compare_predictions(responses: Sequence[Mapping[str, Any]], case: Case) -> Compared:
+    """Compare predictions, probabilities and the graph's other outputs."""
+    largest = prediction_difference(case, responses, "onnx_answers")
     missing = []
-    if case["onnx_answers"]["probabilities"] and "probabilities" not in told[0]:
+    if case["onnx_answers"]["probabilities"] and "probabilities" not in responses[0]:
         missing.append("probabilities")
     for name in case["others"]:
-        if name not in told[0].get("outputs", {}):
+        if name not in responses[0].get("outputs", {}):
             missing.append(name)
-        elif len(case["outputs"][name]) == len(told):
-            apart = max(
-                apart, difference(case["outputs"][name], [e["outputs"][name] for e in told])
+        elif len(case["outputs"][name]) == len(responses):
+            largest = max(
+                largest, difference(case["outputs"][name], [e["outputs"][name] for e in responses])
             )
-    return Compared(apart, tuple(missing))
+    return Compared(largest, tuple(missing))
 
 
 def compare_v2(client: httpx.Client, case: Case) -> Compared:
-    """All rows as the graph's own inputs; floats with gaps as bytes, because JSON has no NaN."""
+    """Compare `/v2`, with all rows as the graph's inputs; floats with gaps are sent as bytes (JSON has no NaN)."""
     tensors, raw = [], b""
     for tensor in case["inputs"]:
         described = dict(tensor)
@@ -130,14 +132,14 @@ def compare_v2(client: httpx.Client, case: Case) -> Compared:
     response = client.post(f"/v2/models/{MODEL}/infer", content=head + raw, headers=headers)
     if response.status_code != httpx.codes.OK:
         raise Refused(response)
-    told = {
+    outputs = {
         output["name"]: _by_row(output, len(case["rows"])) for output in response.json()["outputs"]
     }
-    return _compare_outputs(case, told)
+    return _compare_outputs(case, outputs)
 
 
 def _by_row(output: Mapping[str, Any], count: int) -> list[Any]:
-    """A tensor's elements with the rows first: [targets, N, classes] becomes [N, targets, classes]."""
+    """A tensor's elements by row: [targets, N, classes] becomes [N, targets, classes]."""
     shape, data = output["shape"], output["data"]
     if len(shape) != 3 or shape[0] == count or shape[1] != count:  # noqa: PLR2004
         return list(data)
@@ -149,26 +151,26 @@ def _by_row(output: Mapping[str, Any], count: int) -> list[Any]:
 
 
 def compare_invocations(client: httpx.Client, case: Case) -> Compared:
-    """A frame, as `mlflow models serve` takes it; each row's answer has the graph's outputs by name."""
+    """Compare `/invocations`, with all rows as a `dataframe_split`."""
     frame = {"columns": case["features"], "data": case["rows"]}
-    told = _posted(client, "/invocations", {"dataframe_split": frame})["predictions"]
-    names = told[0] if isinstance(told, list) else told
+    responses = _posted(client, "/invocations", {"dataframe_split": frame})["predictions"]
+    names = responses[0] if isinstance(responses, list) else responses
     rows = {
-        name: [each[name] for each in told] if isinstance(told, list) else told[name]
+        name: [each[name] for each in responses] if isinstance(responses, list) else responses[name]
         for name in names
     }
     return _compare_outputs(case, rows)
 
 
-def _compare_outputs(case: Case, told: Mapping[str, Any]) -> Compared:
-    """The graph's outputs by name; a map of probabilities may come as a table."""
-    apart = 0.0
-    for name, rows in told.items():
+def _compare_outputs(case: Case, outputs: Mapping[str, Any]) -> Compared:
+    """Compare the graph's outputs by name; a map of probabilities may be a table."""
+    largest = 0.0
+    for name, rows in outputs.items():
         expected = case["outputs"][name]
         if isinstance(expected[0], Mapping) and not isinstance(rows[0], Mapping):
             expected = [list(row.values()) for row in expected]
-        apart = max(apart, difference(expected, rows))
-    return Compared(apart, tuple(name for name in case["outputs"] if name not in told))
+        largest = max(largest, difference(expected, rows))
+    return Compared(largest, tuple(name for name in case["outputs"] if name not in outputs))
 
 
 def _posted(client: httpx.Client, path: str, body: Any) -> Any:
@@ -178,7 +180,7 @@ def _posted(client: httpx.Client, path: str, body: Any) -> Any:
     return response.json()
 
 
-DOORS: dict[str, Callable[[httpx.Client, Case], Compared]] = {
+PROTOCOLS: dict[str, Callable[[httpx.Client, Case], Compared]] = {
     "/predict": compare_predict,
     "/predict/batch": compare_batch,
     "/v2": compare_v2,

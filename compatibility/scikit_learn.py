@@ -1,4 +1,4 @@
-"""Every scikit-learn estimator that skl2onnx converts, in the two ways in which people export one."""
+"""Every scikit-learn estimator that skl2onnx converts, exported in both usual ways."""
 
 import re
 from collections.abc import Iterator
@@ -36,12 +36,12 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import all_estimators
 
 from compatibility.cases import Answers, Case, Export, labelled, valued
-from compatibility.tables import ASKED, GAPS, PLAIN, POSITIVE, Table
+from compatibility.tables import GAPS, PLAIN, POSITIVE, TESTED_ROWS, Table
 
 LIBRARY = "scikit-learn"
 _case = partial(Case, LIBRARY)
 OPSETS = {"": 18, "ai.onnx.ml": 3}
-# What the estimators are built around that wrap another one.
+# The inner estimators of meta-estimators.
 _WRAPPED: dict[str, dict[str, Any]] = {
     "ClassifierChain": {"estimator": LogisticRegression()},
     "FixedThresholdClassifier": {"estimator": LogisticRegression()},
@@ -81,7 +81,7 @@ _WITHOUT_ZIPMAP = {"LinearSVC"}
 
 
 def cases() -> Iterator[Case]:
-    """All estimators in both ways, then what only some of them have."""
+    """All estimators in both ways, then special cases."""
     for kind in ("classifier", "regressor", "cluster", "transformer"):
         for name, estimator in all_estimators(kind):
             if kind == "transformer" and hasattr(estimator, "predict"):
@@ -101,7 +101,7 @@ def cases() -> Iterator[Case]:
 def _made(name: str, estimator: type[Any]) -> Any:
     try:
         made = estimator(**_WRAPPED.get(name, {}))
-    except TypeError:  # it needs what no table has: an inner estimator of another kind
+    except TypeError:  # it needs an inner estimator of another kind
         return None
     known = made.get_params()
     return made.set_params(**{key: value for key, value in _SMALLER.items() if key in known})
@@ -130,7 +130,7 @@ def _both_ways(name: str, estimator: Any, kind: str) -> Iterator[Case]:
 def _fitted(
     estimator: Any, target: str, table: Table | None, kind: str = "array"
 ) -> tuple[Any, Table]:
-    """A fitted clone, on values that are not negative where it takes no others."""
+    """A fitted clone; with non-negative values if the estimator requires them."""
     tables = [table] if table else [PLAIN, POSITIVE]
     for tried in tables:
         try:
@@ -155,9 +155,9 @@ def _array(
     estimator: Any, kind: str, target: str, table: Table | None = None,
     dtype: Any = np.float32, **options: Any,
 ) -> Export:  # fmt: skip
-    """Fitted on an array and exported as one tensor, without a signature."""
+    """Fit on an array, and export as one tensor without a signature."""
     model, used = _fitted(estimator, target, table)
-    rows = used.array[:ASKED].astype(dtype)
+    rows = used.array[:TESTED_ROWS].astype(dtype)
     graph = to_onnx(
         model, rows[:1], target_opset=OPSETS, options={id(model): options} if options else None
     )
@@ -170,10 +170,10 @@ def _array(
 def _columns(
     estimator: Any, kind: str, target: str, table: Table | None = None, **options: Any
 ) -> Export:
-    """Fitted on a frame behind a scaler and exported with one input per column; the frame's signature."""
-    # A scaler, as most pipelines begin with: it also puts the columns together, and keeps gaps.
+    """Fit on a frame behind a scaler, and export with one input per column and the frame's signature."""
+    # Most pipelines begin with a scaler; it also joins the columns, and keeps gaps.
     model, used = _fitted(make_pipeline(MinMaxScaler(), estimator), target, table, "frame")
-    rows = used.frame.head(ASKED)
+    rows = used.frame.head(TESTED_ROWS)
     graph = to_onnx(
         model, rows[:1], target_opset=OPSETS, options={id(model): options} if options else None
     )
@@ -187,7 +187,7 @@ def _columns(
 
 
 def _options() -> Iterator[Case]:
-    """What else `options` offers, and doubles."""
+    """Other converter options, and float64 inputs."""
     line = LogisticRegression()
     exported: list[tuple[Any, str, str, dict[str, Any]]] = [
         (line, "zipmap on", "words", {}),
@@ -225,7 +225,7 @@ def _options() -> Iterator[Case]:
 
 
 def _several_targets() -> Iterator[Case]:
-    """One graph, several answers a row."""
+    """Graphs with several answers per row."""
     classifiers = (
         DecisionTreeClassifier(max_depth=4), RandomForestClassifier(10), KNeighborsClassifier(),
         MLPClassifier(max_iter=300), MultiOutputClassifier(RandomForestClassifier(5)),
@@ -251,7 +251,7 @@ def _several_targets() -> Iterator[Case]:
 
 
 def _missing_values() -> Iterator[Case]:
-    """Rows with gaps, which the signature of the frame makes optional."""
+    """Rows with gaps; the frame's signature makes the features optional."""
     for model, kind, target in (
         (HistGradientBoostingClassifier(max_iter=10), "classifier", "bits"),
         (HistGradientBoostingClassifier(max_iter=10), "classifier", "words"),

@@ -1,6 +1,6 @@
-"""The half that serves: the real predictor, in its own environment, answers for one version after another.
+"""Serve one exported version after the other with a real predictor, and compare its responses.
 
-It asks a registry of ours, which names the version that is tried; the files are read from their folder.
+The predictor follows a minimal registry of this module; it reads the files from their folder.
 """
 
 import json
@@ -19,33 +19,33 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from compatibility.cases import CASE
-from compatibility.doors import (
-    DOORS,
+from compatibility.protocols import (
     MODEL,
+    PROTOCOLS,
     Compared,
     Refused,
-    answers,
     difference,
     predict,
+    prediction_difference,
 )
 from demo.processes import free_port, running, start_predictor
 
 Outcome = Literal["agrees", "in part", "differs", "refused"]
-TOLERANCE = 1e-6  # from ONNX Runtime on the same file, relative above 1
-_SECONDS = 60  # to load one small model, on a machine however busy
+TOLERANCE = 1e-6  # difference from ONNX Runtime on the same file, relative above 1
+_LOAD_TIMEOUT_SECONDS = 60  # for one small model, on a busy machine
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one case.
+    """The result of one case.
 
-    `doors` has what each protocol gave, or why it refused; it is empty where the version was
-    refused, with the reason in `refusal`. `library` is the largest difference between `/predict`
-    and the library's own answers, `converted` that between ONNX Runtime's and the library's.
+    `by_protocol` has each protocol's comparison, or the reason of its refusal. It is empty if the version
+    was refused; then `refusal` has the reason. `library` is the largest difference between `/predict` and
+    the library, `converted` the one between ONNX Runtime and the library.
     """
 
     case: dict[str, Any]
-    doors: Mapping[str, Compared | str] = field(default_factory=dict)
+    by_protocol: Mapping[str, Compared | str] = field(default_factory=dict)
     served_as: str = ""
     library: float = math.nan
     converted: float = math.nan
@@ -53,37 +53,37 @@ class Result:
 
     @property
     def outcome(self) -> Outcome:
-        """In one word."""
+        """The summary of the result."""
         if self.refusal:
             return "refused"
-        compared = [each for each in self.doors.values() if isinstance(each, Compared)]
+        compared = [each for each in self.by_protocol.values() if isinstance(each, Compared)]
         if any(each.difference > TOLERANCE for each in compared):
             return "differs"
-        if len(compared) < len(self.doors) or any(each.missing for each in compared):
+        if len(compared) < len(self.by_protocol) or any(each.missing for each in compared):
             return "in part"
         return "agrees"
 
 
 class Registry:
-    """MLflow's registry, as far as the predictor asks it: which version, and where are its files."""
+    """A minimal MLflow registry: the desired version, and the location of its files."""
 
     def __init__(self) -> None:
-        """Names no version yet."""
+        """Start without a version."""
         self.version = 0
         self.folder: Path | None = None
         handler = type("Handler", (_Handler,), {"registry": self})
         self._server = _Server(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def name(self, folder: Path) -> str:
-        """Say from now on that the version in `folder` should serve; its number."""
+    def promote(self, folder: Path) -> str:
+        """Make the version in `folder` the desired one; return its number."""
         self.folder = folder
         self.version += 1
         return str(self.version)
 
     @contextmanager
-    def answering(self) -> Iterator["Registry"]:
-        """Answer in a thread meanwhile."""
+    def running(self) -> Iterator["Registry"]:
+        """Serve requests in a thread during the block."""
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         try:
             yield self
@@ -92,19 +92,19 @@ class Registry:
             self._server.server_close()
 
     def answer(self, path: str, query: dict[str, list[str]]) -> dict[str, Any] | None:
-        """The body of an answer; None for what it does not know."""
+        """The response body; None for an unknown resource."""
         if path.endswith("/get-latest-versions"):
             version = {"name": MODEL, "version": str(self.version), "source": str(self.folder)}
             return {"model_versions": [version]} if self.folder else {}
         if path.endswith("/get-download-uri"):
-            asked = query["version"][0]
-            return {"artifact_uri": str(self.folder)} if asked == str(self.version) else None
+            requested = query["version"][0]
+            return {"artifact_uri": str(self.folder)} if requested == str(self.version) else None
         return None
 
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
-        """Say nothing of connections that a predictor, as it ends, leaves."""
+        """Ignore connections that a stopping predictor closes."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -123,14 +123,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Do not log requests."""
 
 
 def english_locale(folder: Path) -> dict[str, str]:
-    """What a child needs in its environment where en_US.UTF-8, which text models ask for, is not installed.
+    """Environment variables for a child process on a machine without en_US.UTF-8, which text models need.
 
-    The image has the same link: of a locale, ONNX Runtime takes how letters become small or large,
-    and that is the same in C.UTF-8, which every Debian has.
+    They make C.UTF-8, which every Debian has, available under that name, as in the image. ONNX Runtime uses
+    only the locale's case conversion, which is the same in both.
     """
     installed = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
     if "en_US.utf8" in installed:
@@ -143,8 +143,8 @@ def english_locale(folder: Path) -> dict[str, str]:
 
 
 def serve(folders: list[Path], scratch: Path, progress: Callable[[Result], None]) -> list[Result]:
-    """Have each version served, ask it, and say what came back."""
-    with Registry().answering() as registry:
+    """Serve each version, and return the results."""
+    with Registry().running() as registry:
         settings = {
             "MLFLOW_TRACKING_URI": registry.url,
             "PREDICTOR_MODEL_URI": f"models:/{MODEL}/Production",
@@ -155,27 +155,27 @@ def serve(folders: list[Path], scratch: Path, progress: Callable[[Result], None]
         with running(child), httpx.Client(base_url=child.url, timeout=30) as client:
             results = []
             for folder in folders:
-                results.append(_tried(client, registry, folder))
+                results.append(_try_version(client, registry, folder))
                 progress(results[-1])
             return results
 
 
-def _tried(client: httpx.Client, registry: Registry, folder: Path) -> Result:
+def _try_version(client: httpx.Client, registry: Registry, folder: Path) -> Result:
     case = json.loads((folder / CASE).read_text())
-    refusal = _until_decided(client, registry.name(folder))
+    refusal = _wait_until_served_or_refused(client, registry.promote(folder))
     if refusal:
         return Result(case, refusal=refusal)
-    doors = {name: _compared(compare, client, case) for name, compare in DOORS.items()}
+    by_protocol = {name: _compared(compare, client, case) for name, compare in PROTOCOLS.items()}
     converted = difference(
         [case["library_answers"]["predictions"], case["library_answers"]["probabilities"]],
         [case["onnx_answers"]["predictions"], case["onnx_answers"]["probabilities"]],
     )
     try:
-        told = predict(client, case)
+        responses = predict(client, case)
     except Refused:
-        return Result(case, doors, converted=converted)
-    library = answers(case, told, "library_answers")
-    return Result(case, doors, _served_as(told[0]), library, converted)
+        return Result(case, by_protocol, converted=converted)
+    library = prediction_difference(case, responses, "library_answers")
+    return Result(case, by_protocol, _served_as(responses[0]), library, converted)
 
 
 def _compared(
@@ -188,7 +188,7 @@ def _compared(
 
 
 def _served_as(answer: Mapping[str, Any]) -> str:
-    """What the first answer shows: a classifier, a label, a number, several of them."""
+    """Describe the type of a response: a classifier, a label, a number, or several of them."""
     prediction = answer["prediction"]
     kind = "label" if isinstance(prediction, (str, int)) else "number"
     if isinstance(prediction, list):
@@ -201,15 +201,15 @@ def _served_as(answer: Mapping[str, Any]) -> str:
     return f"{kind}, and {named}" if named else kind
 
 
-def _until_decided(client: httpx.Client, version: str) -> str:
-    """Wait until the version serves (an empty text) or is refused (the reason)."""
-    deadline = time.monotonic() + _SECONDS
+def _wait_until_served_or_refused(client: httpx.Client, version: str) -> str:
+    """Wait until the version serves; return an empty text, or the reason of its refusal."""
+    deadline = time.monotonic() + _LOAD_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
-        said = client.get("/model").json()
-        if said["serving"] and said["serving"]["model_version"] == version:
+        status = client.get("/model").json()
+        if status["serving"] and status["serving"]["model_version"] == version:
             return ""
-        failure = said["last_failure"]
+        failure = status["last_failure"]
         if failure and failure["model_version"] == version:
             return f"{failure['stage']}: {failure['reason']}"
         time.sleep(0.01)
-    return f"neither served nor refused within {_SECONDS} s"
+    return f"neither served nor refused within {_LOAD_TIMEOUT_SECONDS} s"

@@ -1,4 +1,4 @@
-"""The small tables that the models learn from, each with every kind of column that tables have."""
+"""Small training tables with every kind of column."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-ROWS, ASKED = 150, 8
+ROWS, TESTED_ROWS = 150, 8
 _RANDOM = np.random.default_rng(7)
 NAMES = ["age", "dose", "pulse", "weight"]
 # Multiples of 1/64: float32 and float64 hold the same value, so no threshold lies between them.
@@ -54,7 +54,7 @@ GAPS = _of(np.where(_RANDOM.random((ROWS, 4)) < 0.15, np.nan, _VALUES))  # noqa:
 
 
 def mixed() -> pd.DataFrame:
-    """A number, a whole number, a truth and two texts a row."""
+    """Rows with a float, an integer, a boolean and two texts."""
     return pd.DataFrame(
         {
             "fare": _VALUES[:, 0].astype(np.float32),

@@ -1,1 +1,1 @@
-"""From nothing to a live prediction, with the real parts: what `make demo` runs."""
+"""`make demo`: MLflow, training, promotion and a serving predictor."""

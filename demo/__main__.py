@@ -29,8 +29,8 @@ from demo.processes import (
 )
 
 MODEL = "breast-cancer"
-# Ctrl-C too: a shell that starts it in the background has SIGINT ignored.
-_ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+# SIGINT, too: a shell that starts the demo in the background sets it to ignored.
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -38,9 +38,9 @@ console = Console(highlight=False, soft_wrap=True)
 def main() -> int:
     """Run the demo; return the exit code."""
     options = _options()
-    for ended_by in _ENDED_BY:
-        if ended_by != signal.SIGHUP or signal.getsignal(ended_by) != signal.SIG_IGN:  # nohup
-            signal.signal(ended_by, _interrupt)
+    for stop_signal in _STOP_SIGNALS:
+        if stop_signal != signal.SIGHUP or signal.getsignal(stop_signal) != signal.SIG_IGN:  # nohup
+            signal.signal(stop_signal, _interrupt)
     try:
         _require_free_ports(options.mlflow_port, options.predictor_port)
         with ExitStack() as stack:
@@ -56,7 +56,7 @@ def main() -> int:
 
 def _run(options: argparse.Namespace, stack: ExitStack) -> NoReturn:
     _step(
-        f"Starting an MLflow server on port {options.mlflow_port}, with SQLite in {_short(options.folder)}"
+        f"Starting an MLflow server on port {options.mlflow_port}, with SQLite in {_relative_path(options.folder)}"
     )
     guard = Guard()
     server = start_mlflow(options.folder, options.mlflow_port)
@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> NoReturn:
     guard.watch(service.process.pid)
     predictor = stack.enter_context(running(service, path="/ready"))
     _set_webhook(f"{predictor.url}/webhooks/mlflow", secret)
-    _say_what_next(mlflow, predictor, others)
+    _print_next_steps(mlflow, predictor, others)
     _wait(mlflow, predictor)
 
 
@@ -98,8 +98,8 @@ def _require_free_ports(*ports: int) -> None:
 
 
 def _train_and_promote(guard: Guard) -> list[str]:
-    """See that a version is in Production; return the others, the best first."""
-    # Importing MLflow takes a second, in which nothing would be on the screen yet.
+    """Ensure that a version is in Production; return the others, the best first."""
+    # The import of MLflow takes a second; import it after the first output.
     from trainer.beginning import is_empty, ranked
     from trainer.pointer import StagePointer
     from trainer.registry import RegisteredModel, connect
@@ -108,7 +108,7 @@ def _train_and_promote(guard: Guard) -> list[str]:
     if is_empty(registry):
         _step("Training five candidates, quickly; each becomes a run and a registered version")
         _trainer(guard, "train", "--quick")
-    best, *_ = found = ranked(registry)
+    best, *_ = versions = ranked(registry)
     champion = StagePointer(registry).standing().champion
     if champion is None:
         _step(f"Promoting version {best}, the best of them in cross-validation")
@@ -117,23 +117,23 @@ def _train_and_promote(guard: Guard) -> list[str]:
         )
     else:
         _step(f"Version {champion} is in Production already; nothing to train or promote")
-    return [number for number in found if number != (champion or best)]
+    return [number for number in versions if number != (champion or best)]
 
 
 def _set_webhook(url: str, secret: Path) -> None:
-    """What `python -m trainer webhook set` does, without importing MLflow once more."""
+    """Like `python -m trainer webhook set`, without a second import of MLflow."""
     from trainer.mlflow_server import connect
     from trainer.webhook_command import NAME
     from trainer.webhooks import Webhooks, read_secret
 
-    _step("Setting MLflow's webhook, so that a promotion need not wait for the next poll")
+    _step("Setting MLflow's webhook, so that a promotion is noticed at once")
     Webhooks(connect()).put(NAME, url, read_secret(secret))
 
 
 def _trainer(guard: Guard, *arguments: str) -> None:
     console.print(f"[dim]$ python -m trainer {shlex.join(arguments)}[/]")
     command = [sys.executable, "-m", "trainer", *arguments]
-    # In a group of its own, so that the guard can end it.
+    # In a separate process group, so that the guard can stop it.
     with subprocess.Popen(command, cwd=ROOT, process_group=0) as process:
         guard.watch(process.pid)
         try:
@@ -145,22 +145,22 @@ def _trainer(guard: Guard, *arguments: str) -> None:
         raise subprocess.CalledProcessError(code, command)
 
 
-def _say_what_next(mlflow: Child, predictor: Child, others: list[str]) -> None:
+def _print_next_steps(mlflow: Child, predictor: Child, others: list[str]) -> None:
     with urlopen(f"{predictor.url}/openapi.json") as response:
         record: dict[str, Any] = json.load(response)["components"]["schemas"]["Record"]["example"]
     console.print(f"""
 [bold green]Serving.[/] Ctrl-C stops everything.
 
-  the page         {predictor.url}/
+  web page         {predictor.url}/
   API docs         {predictor.url}/docs
-  what serves      {predictor.url}/model
+  model            {predictor.url}/model
   metrics          {predictor.url}/metrics
-  what happens     {predictor.url}/events
+  events           {predictor.url}/events
   MLflow           {mlflow.url}/#/models/{MODEL}
 
 [bold]A prediction[/], to paste into a second terminal:
 """)
-    # Plain print: a line to paste must not be wrapped or coloured.
+    # `print`, because a line to paste must not be wrapped or coloured.
     print(
         f"curl -s {predictor.url}/predict -H 'Content-Type: application/json' -d '{json.dumps(record)}'"
     )
@@ -168,17 +168,17 @@ def _say_what_next(mlflow: Child, predictor: Child, others: list[str]) -> None:
 [bold]Then watch a promotion[/] change the answers, in this folder:
 
   export MLFLOW_TRACKING_URI={mlflow.url}
-  {_short(Path(sys.executable))} -m trainer leaderboard""")
+  {_relative_path(Path(sys.executable))} -m trainer leaderboard""")
     if others:
         console.print(
-            f"""  {_short(Path(sys.executable))} -m trainer promote {others[0]} --to Production --force --reason "to watch the swap\""""
+            f"""  {_relative_path(Path(sys.executable))} -m trainer promote {others[0]} --to Production --force --reason "to watch the swap\""""
         )
-    console.print(f"""  {_short(Path(sys.executable))} -m trainer rollback
-  tail -f {_short(predictor.log)}
+    console.print(f"""  {_relative_path(Path(sys.executable))} -m trainer rollback
+  tail -f {_relative_path(predictor.log)}
 """)
 
 
-def _short(path: Path) -> Path:
+def _relative_path(path: Path) -> Path:
     return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
@@ -197,9 +197,9 @@ def _step(text: str) -> None:
 
 
 def _interrupt(*_: object) -> NoReturn:
-    # A terminal that closes sends more than one; the next must not interrupt the cleaning up.
-    for ended_by in _ENDED_BY:
-        signal.signal(ended_by, signal.SIG_IGN)
+    # A closing terminal sends several signals; only the first may interrupt.
+    for stop_signal in _STOP_SIGNALS:
+        signal.signal(stop_signal, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

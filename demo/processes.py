@@ -1,6 +1,6 @@
-"""The real parts as child processes: an MLflow server and a predictor, each started, awaited and stopped.
+"""Start, wait for, and stop real MLflow servers and predictors as child processes.
 
-The demo runs them for a person, the end-to-end tests run them for a machine.
+The demo, the end-to-end tests and the benchmarks use them.
 """
 
 import base64
@@ -20,15 +20,15 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # Job execution starts nine more processes, which nothing here needs.
+    # Job execution would start nine more processes.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "PYTHONUNBUFFERED": "1",
 }
-_HELD: list[socket.socket] = []
+_RESERVED_PORTS: list[socket.socket] = []
 
 
 class StartError(RuntimeError):
-    """A child process ended, or did not answer in time; the message carries the end of its log."""
+    """A child process ended, or did not answer in time; the message contains the end of its log."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Child:
     log: Path
 
     def wait_until_answers(self, path: str, *, seconds: float = 90) -> None:
-        """Return once `GET path` answers 200; raise StartError if the child ends or the time is up."""
+        """Wait until `GET path` answers 200. Raises StartError if the child ends or the time is up."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -51,20 +51,20 @@ class Child:
         raise StartError(f"{self._command()} did not answer in {seconds:.0f} s:\n{self._log_end()}")
 
     def stop(self, *, seconds: float = 20) -> int:
-        """End the child and all that it started, politely first; return its exit code."""
+        """Stop the child with SIGTERM, then kill its process group; return its exit code."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
                 self.process.wait(seconds)
             except subprocess.TimeoutExpired:
                 self.kill()
-        # What it started is in its process group: a server's workers must not outlive it.
+        # A server's workers are in its process group, and must not outlive it.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait()
 
     def kill(self) -> None:
-        """End the child and all that it started, at once."""
+        """Kill the child and its process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -77,12 +77,11 @@ class Child:
 
 
 class Guard:
-    """Ends the process groups that it was told of once this process has ended, in whatever way.
+    """Stops the watched process groups after this process has ended, even by SIGKILL.
 
-    It is a process of its own session, so that neither a signal of the terminal nor a SIGKILL of
-    this process reaches it. It reads a pipe whose other end this process alone holds: the system
-    closes that when this process is gone. (Linux could tell a child of its parent's death, but not
-    the children of that child.)
+    The guard is a process in a separate session, so signals of the terminal do not reach it. It reads a
+    pipe that only this process holds open; the kernel closes the pipe when this process ends. (Linux
+    can signal a parent's death to its children, but not to their children.)
     """
 
     def __init__(self) -> None:
@@ -94,14 +93,14 @@ class Guard:
         )
 
     def watch(self, group: int) -> None:
-        """End this process group, too."""
+        """Add a process group."""
         assert self._process.stdin is not None  # noqa: S101  for the type checker
         self._process.stdin.write(b"%d\n" % group)
         self._process.stdin.flush()
 
 
-def _end_orphans(seconds: float = 10) -> None:
-    """What a guard does: read process groups until the other end of the pipe is gone, and end them."""
+def _stop_groups_at_eof(seconds: float = 10) -> None:
+    """Read process groups from stdin until it is closed, and stop them: the program of the guard."""
     groups = {int(line) for line in sys.stdin}
     deadline = time.monotonic() + seconds
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -112,7 +111,7 @@ def _end_orphans(seconds: float = 10) -> None:
 
 
 def _signal_group(group: int, number: int) -> bool:
-    """Whether there is such a group to send it to."""
+    """Send a signal to a process group; return whether the group exists."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
@@ -130,32 +129,32 @@ def answers(url: str) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 for a child of this process, and for nobody else.
+    """Reserve a TCP port on 127.0.0.1 for a child of this process.
 
-    It stays bound for as long as this process lives, so the kernel gives it to no one who asks for
-    any port. Linux lets a server listen on it all the same, because both allow the address to be
-    used again; elsewhere it is only a port that was free a moment ago.
+    The port stays bound as long as this process lives, so the kernel assigns it to no other process. On
+    Linux a server can still listen on it, because both sockets set SO_REUSEADDR; on other systems the
+    port is not reserved.
     """
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     holder.bind(("127.0.0.1", 0))
     port = int(holder.getsockname()[1])
     if sys.platform == "linux":
-        _HELD.append(holder)
+        _RESERVED_PORTS.append(holder)
     else:
         holder.close()
     return port
 
 
 def port_in_use(port: int) -> bool:
-    """Whether something listens on 127.0.0.1:`port` already."""
+    """Whether a process listens on 127.0.0.1:`port`."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def spawn(command: Sequence[str], url: str, log: Path, env: Mapping[str, str]) -> Child:
-    """Start `command` in a process group of its own, with its output appended to `log`."""
+    """Start `command` in a new session, and append its output to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -171,9 +170,9 @@ def spawn(command: Sequence[str], url: str, log: Path, env: Mapping[str, str]) -
 
 
 def webhook_settings(folder: Path) -> dict[str, str]:
-    """What lets an MLflow server tell a service on this machine of changes, and at once.
+    """Environment variables that let an MLflow server send webhooks to a local service, without delay.
 
-    The secrets of webhooks are in its database, encrypted with a key that is kept in `folder`.
+    The server encrypts the webhooks' secrets in its database; the key is stored in `folder`.
     """
     key = folder / "webhook.key"
     if not key.exists():
@@ -195,7 +194,7 @@ def start_mlflow(
     env: Mapping[str, str] | None = None,
     python: str = sys.executable,
 ) -> Child:
-    """A real MLflow server: SQLite and artifacts in `folder`, artifacts served through its proxy.
+    """Start an MLflow server with SQLite and artifacts in `folder`; it serves artifacts by its proxy.
 
     It listens on a free port by default. `options` are further options of `mlflow server`.
     """
@@ -207,33 +206,33 @@ def start_mlflow(
         "--artifacts-destination", str(folder / "artifacts"),
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *options,
     ]  # fmt: skip
-    # `mlflow` starts its server by name: the one of the same environment must be found first.
+    # `mlflow` looks for its server on the PATH: the same environment must come first.
     path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
     settings = {"PATH": path, **webhook_settings(folder), **(env or {})}
     return spawn(command, f"http://127.0.0.1:{port}", folder / "mlflow.log", settings)
 
 
 def predictor_python() -> str:
-    """The interpreter of the predictor's own environment, which has neither scikit-learn nor mlflow."""
-    own = os.environ.get("PREDICTOR_PYTHON") or str(ROOT / ".venv-predictor" / "bin" / "python")
-    if not Path(own).exists():
+    """The Python of the predictor's environment, without scikit-learn and mlflow."""
+    python = os.environ.get("PREDICTOR_PYTHON") or str(ROOT / ".venv-predictor" / "bin" / "python")
+    if not Path(python).exists():
         raise StartError(
-            f"The predictor's environment is missing ({own}); `make environments` builds it."
+            f"The predictor's environment is missing ({python}); `make environments` builds it."
         )
-    return own
+    return python
 
 
 def predictor_settings(folder: Path, port: int) -> dict[str, str]:
-    """The settings that keep a predictor's port and cache to itself."""
+    """Settings of a predictor's port and cache folder."""
     return {"PREDICTOR_PORT": str(port), "PREDICTOR_CACHE_DIR": str(folder / "cache")}
 
 
 def start_predictor(
     folder: Path, port: int, env: Mapping[str, str], module: Sequence[str] = ("predictor",)
 ) -> Child:
-    """A real predictor in its own environment, with its cache and its log in `folder`.
+    """Start a predictor in its own environment, with its cache and log in `folder`.
 
-    `module` is what Python runs, with its arguments.
+    `module` is the module to run, with its arguments.
     """
     command = [predictor_python(), "-m", *module]
     settings = {**predictor_settings(folder, port), **env}
@@ -242,7 +241,7 @@ def start_predictor(
 
 @contextlib.contextmanager
 def running(child: Child, path: str = "/health") -> Iterator[Child]:
-    """The child once `GET path` answers; it is stopped on the way out."""
+    """Yield the child after `GET path` answers; stop it at the end."""
     try:
         child.wait_until_answers(path)
         yield child
@@ -251,4 +250,4 @@ def running(child: Child, path: str = "/health") -> Iterator[Child]:
 
 
 if __name__ == "__main__":
-    _end_orphans()
+    _stop_groups_at_eof()

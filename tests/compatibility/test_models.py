@@ -1,4 +1,4 @@
-"""Models of other libraries answer what docs/models.md says: the smaller part always, all of them where there is time."""
+"""Models of other libraries are served as docs/models.md says."""
 
 import re
 import sys
@@ -8,8 +8,8 @@ import pytest
 
 from compatibility import page
 from compatibility.__main__ import PAGE, exported, folders
-from compatibility.doors import difference
 from compatibility.page import outcomes
+from compatibility.protocols import difference
 from compatibility.serve import Result, serve
 from tests.required import environment
 
@@ -55,7 +55,7 @@ def test_all_of_them_are_served_as_the_page_says(tmp_path):
 
 
 def test_each_model_has_a_row_of_its_own():
-    """Two rows that say the same would hide each other."""
+    """Two rows with the same description would hide each other."""
     text = PAGE.read_text()
     counted = re.search(r"^\| all \| (\d+) \|", text, re.MULTILINE)
     assert counted
@@ -63,7 +63,7 @@ def test_each_model_has_a_row_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("expected", "answered", "apart"),
+    ("expected", "answered", "largest"),
     [
         ([1.0, 2.0], [1.0, 2.5], 0.25),
         ([1, "a"], [[1], ["a"]], 0.0),
@@ -75,6 +75,6 @@ def test_each_model_has_a_row_of_its_own():
         ([1000.0], [1001.0], 0.001),
     ],
 )
-def test_how_far_answers_are_apart(expected, answered, apart):
-    """A wrong text, a lost row and another name are no small difference."""
-    assert difference(expected, answered) == apart
+def test_the_difference_of_answers(expected, answered, largest):
+    """Another text, a missing row and another name are infinite differences."""
+    assert difference(expected, answered) == largest
