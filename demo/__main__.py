@@ -109,7 +109,7 @@ def _train_and_promote(guard: Guard) -> list[str]:
         _step("Training five candidates, quickly; each becomes a run and a registered version")
         _trainer(guard, "train", "--quick")
     best, *_ = versions = ranked(registry)
-    champion = StagePointer(registry).standing().champion
+    champion = StagePointer(registry).state().champion
     if champion is None:
         _step(f"Promoting version {best}, the best of them in cross-validation")
         _trainer(

@@ -1,4 +1,4 @@
-"""What a registered version says about itself: a description for people, tags for machines."""
+"""The description and tags of a registered version."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from trainer.data import Dataset
 def version_tags(
     candidate: Candidate, seed: int, dataset: Dataset, export: OnnxExport, parity: ParityReport
 ) -> dict[str, str]:
-    """Tags that a promotion policy or a person can search versions by."""
+    """Tags for the promotion policy and for searches."""
     return {
         "candidate": candidate.name,
         "seed": str(seed),
@@ -22,7 +22,7 @@ def version_tags(
 
 
 def parity_tags(parity: ParityReport) -> dict[str, str]:
-    """The parity report in four tags."""
+    """The parity report as four tags."""
     return {
         "parity": "passed" if parity.passed else "failed",
         "parity_rows": str(parity.rows),
@@ -34,7 +34,7 @@ def parity_tags(parity: ParityReport) -> dict[str, str]:
 def description(
     candidate: Candidate, metrics: Mapping[str, float], dataset: Dataset, parity: ParityReport
 ) -> str:
-    """A paragraph of Markdown for the registry's page."""
+    """A Markdown paragraph for the registry's page."""
     return (
         f"**{candidate.title}**, positive class malignant. On the held-out rows: "
         f"ROC-AUC {metrics['test_roc_auc']:.4f}, sensitivity {metrics['test_sensitivity']:.4f}, "

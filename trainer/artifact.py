@@ -1,4 +1,4 @@
-"""One MLflow model with the flavours sklearn, python_function and onnx, and no pickle in it."""
+"""An MLflow model with the flavours sklearn, python_function and onnx, without pickle."""
 
 import tempfile
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ REQUIREMENTS = ("numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "skl2o
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What goes into an artifact: a fitted pipeline, its export, and rows as an example of the input."""
+    """The content of an artifact: a fitted pipeline, its export, and an input example."""
 
     name: str
     pipeline: Any
@@ -115,13 +115,13 @@ def _add_onnx(folder: Path, export: OnnxExport, description: Model) -> None:
 
 
 def _signature(example: pd.DataFrame) -> ModelSignature:
-    """Named doubles in; out, the label that python_function answers. MLflow has no place for the rest."""
+    """Inputs: named doubles. Output: the label of python_function; MLflow cannot describe more."""
     inputs = Schema([ColSpec("double", name) for name in example.columns])
     return ModelSignature(inputs, Schema([ColSpec("string", required=True)]))
 
 
 def _untrusted_types(content: bytes) -> set[str]:
-    """What skops would not load of these bytes by itself."""
+    """The types in these bytes that skops does not trust by default."""
     from skops.io import get_untrusted_types  # takes seconds, which only training needs to spend
 
     return set(get_untrusted_types(data=content))

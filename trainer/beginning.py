@@ -1,11 +1,11 @@
-"""A first version, trained where a registry has none, and which of several to begin with."""
+"""Find the versions of a new registry: whether there are any, and the best one."""
 
 from trainer.errors import ModelNotFoundError
 from trainer.registry import RegisteredModel
 
 
 def ranked(registry: RegisteredModel) -> list[str]:
-    """The number of every version, the best in cross-validation first. Raises RegistryError."""
+    """All version numbers, the best in cross-validation first. Raises RegistryError."""
     # Not by the test rows: they are for judging what was chosen, not for choosing.
     merit = {
         number: registry.metrics(version).get("cv_roc_auc_mean", 0.0)
@@ -15,7 +15,7 @@ def ranked(registry: RegisteredModel) -> list[str]:
 
 
 def is_empty(registry: RegisteredModel) -> bool:
-    """Whether the registered model has no version, or is not there. Raises RegistryError."""
+    """Whether the registered model is missing or has no version. Raises RegistryError."""
     try:
         registry.versions()
     except ModelNotFoundError:

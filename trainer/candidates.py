@@ -1,4 +1,4 @@
-"""The catalogue: the kinds of model that compete, and where to search for their parameters."""
+"""The catalogue of candidates: pipelines and the search spaces of their parameters."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from trainer.errors import TrainerError
 
 @dataclass(frozen=True)
 class Candidate:
-    """A kind of model: how to build its pipeline from a seed, and the space of its parameters.
+    """A kind of model: builds its pipeline from a seed, and has a parameter space.
 
     `space` maps a pipeline parameter to a list of values or a scipy distribution.
     """
@@ -38,7 +38,7 @@ class Candidate:
 
 
 def choose(names: Sequence[str] | None = None) -> tuple[Candidate, ...]:
-    """The candidates of these names, once each, in this order; all of them without names.
+    """The candidates with these names, without duplicates, in this order; by default all.
 
     Raises TrainerError for a name that is not in the catalogue.
     """
@@ -79,7 +79,7 @@ def _scaled(classifier: Any) -> Pipeline:
 
 
 def _plain(value: Any) -> Any:
-    """Three significant digits are as fine as a search is, and read well in a table of runs."""
+    """Round to three significant digits, which is enough for a search and readable in tables."""
     value = value.item() if isinstance(value, np.generic) else value
     return float(f"{value:.3g}") if isinstance(value, float) else value
 

@@ -31,7 +31,7 @@ PROGRAM = "python -m trainer"
 
 
 class _Commands(TyperGroup):
-    """Turns what the trainer refuses into a message on stderr and exit code 1."""
+    """Turns a TrainerError into a message on stderr and exit code 1."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -47,7 +47,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Train models, compare their versions, and say which one serves. "
+    help="Train models, compare their versions, and choose which one serves. "
     "MLFLOW_TRACKING_URI names the MLflow server.",
 )
 
@@ -86,7 +86,7 @@ def begin(
     pointer: Kind = "stage",
     alias: Alias = ALIAS,
 ) -> None:
-    """See that a new MLflow server has something to serve; changes nothing where that was done.
+    """Prepare a new MLflow server: train and promote a first version, if there is none.
 
     Trains quickly where no version is registered, and promotes the best in cross-validation where
     none was ever promoted. What someone demoted stays demoted.
@@ -127,7 +127,7 @@ def promote(
 
     The policy: parity of scikit-learn and ONNX passed, ROC-AUC and sensitivity on the test rows
     not below the champion's by more than a tolerance, both measured on the same data. The champion
-    stays beneath the new one, so that demoting the new one, here or in MLflow, brings it back.
+    stays in Production as rollback target: when the new one is demoted, here or in MLflow, it serves again.
     """
     from trainer.promotion import Policy
 
@@ -157,7 +157,7 @@ def demote(
     pointer: Kind = "stage",
     alias: Alias = ALIAS,
 ) -> None:
-    """Take a version out of Production or Staging; the one beneath it serves, if there is one."""
+    """Take a version out of Production or Staging; the rollback target serves, if there is one."""
     _commands(model, pointer, alias).demote(version, to, who, reason)
 
 

@@ -1,4 +1,4 @@
-"""The rows to train on: scikit-learn's copy of the data, or a file in UCI's format. Both give the same."""
+"""Load the training data: scikit-learn's copy, or a file in UCI's format with the same rows."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -42,14 +42,14 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Split:
-    """The rows to search and fit on, and the rows held out to measure on."""
+    """Training rows, and held-out rows for measurements."""
 
     train: Dataset
     test: Dataset
 
 
 def load(path: Path | None = None) -> Dataset:
-    """The rows of a file in UCI's format, or without a path the 569 rows that scikit-learn ships.
+    """Load a file in UCI's format, or without a path scikit-learn's 569 rows.
 
     Raises DataError.
     """
@@ -62,7 +62,7 @@ def load(path: Path | None = None) -> Dataset:
 
 
 def split(dataset: Dataset) -> Split:
-    """A stratified split that depends on nothing but the rows."""
+    """A stratified split that depends only on the rows."""
     train, test = train_test_split(
         np.arange(len(dataset.diagnosis)),
         test_size=HELD_OUT_SHARE,

@@ -1,4 +1,4 @@
-"""What can go wrong in training and in the registry; every message says what to do next.
+"""Errors of training and of the registry; every message says what to do next.
 
 TrainerError
 +-- DataError                 the data cannot be trained on
@@ -14,11 +14,11 @@ from pathlib import Path
 
 
 class TrainerError(Exception):
-    """Anything that the trainer refuses or cannot do."""
+    """Base class of the trainer's errors."""
 
 
 class DataError(TrainerError):
-    """The data cannot be trained on."""
+    """The data is not valid training data."""
 
     def __init__(self, source: Path | str, problem: str) -> None:
         super().__init__(
@@ -28,7 +28,7 @@ class DataError(TrainerError):
 
 
 class UntrustedTypesError(TrainerError):
-    """Loading the saved pipeline would run code of types that nobody has vetted."""
+    """The saved pipeline has types that are not trusted; loading it could run their code."""
 
     def __init__(self, candidate: str, types: Sequence[str]) -> None:
         super().__init__(
@@ -42,7 +42,7 @@ class RegistryError(TrainerError):
 
 
 class RefusedByMlflowError(RegistryError):
-    """The MLflow server answered, and refused."""
+    """The MLflow server refused a request."""
 
 
 class ModelNotFoundError(RegistryError):
@@ -56,4 +56,4 @@ class ModelNotFoundError(RegistryError):
 
 
 class TransitionError(TrainerError):
-    """The trainer does not make this change; nothing was changed."""
+    """The trainer refused a transition; nothing was changed."""

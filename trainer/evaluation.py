@@ -1,4 +1,4 @@
-"""How good a fitted pipeline is: metrics, curves as tables, and which features it leans on."""
+"""Evaluate a fitted pipeline: metrics, curves as tables, and feature importance."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -50,7 +50,7 @@ def score(pipeline: Any, features: pd.DataFrame, diagnosis: NDArray[np.str_]) ->
 
 
 def cross_validated(pipeline: Any, train: Dataset, *, folds: int, seed: int) -> dict[str, float]:
-    """`cv_<metric>_mean` and `cv_<metric>_std` over stratified folds that the seed alone decides."""
+    """`cv_<metric>_mean` and `cv_<metric>_std` over stratified folds that depend only on the seed."""
     scores = cross_validate(
         clone(pipeline),
         train.features,
@@ -98,7 +98,7 @@ def confusion(test: Dataset, predicted: NDArray[np.str_]) -> pd.DataFrame:
 
 
 def importance(pipeline: Any, test: Dataset, *, repeats: int, seed: int) -> pd.DataFrame:
-    """How much the Brier score of the held-out rows grows when one feature is shuffled, most first.
+    """The increase of the held-out rows' Brier score when one feature is shuffled, largest first.
 
     The Brier score moves with every probability, and with no single one without bound. ROC-AUC of a
     good model hardly moves when one of thirty correlated features is lost, and log loss jumps when a
@@ -130,5 +130,5 @@ def _negated_brier_score(
 
 
 def rank(scores: Mapping[str, float]) -> tuple[float, float]:
-    """What the search maximises: cross-validated ROC-AUC, then small log loss where that ties."""
+    """The search objective: the highest cross-validated ROC-AUC, then the lowest log loss."""
     return scores["cv_roc_auc_mean"], -scores["cv_log_loss_mean"]

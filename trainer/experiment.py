@@ -34,7 +34,7 @@ OTHER_STEPS = 3
 
 @dataclass(frozen=True)
 class Logged:
-    """A candidate whose export answers like the original; its model is at `source` in MLflow."""
+    """A candidate that passed the parity check; its MLflow model is at `source`."""
 
     candidate: Candidate
     run_id: str
@@ -58,7 +58,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that the candidates of one training share, so that they compare like with like."""
+    """The shared parameters and data of all candidates of one training."""
 
     client: MlflowClient
     experiment_id: str
@@ -74,7 +74,7 @@ class Experiment:
     def prepare(
         cls, client: MlflowClient, name: str, dataset: Dataset, effort: Effort, seed: int
     ) -> Self:
-        """Find or create the MLflow experiment, split the rows, and note where the code comes from."""
+        """Find or create the MLflow experiment, split the rows, and record the provenance of the code."""
         known = client.get_experiment_by_name(name)
         return cls(
             client=client,
@@ -89,11 +89,11 @@ class Experiment:
 
     @property
     def steps(self) -> int:
-        """How often `run` calls `reached` for one candidate that does not fail."""
+        """The number of calls of `reached` for one successful candidate."""
         return self.effort.trials + OTHER_STEPS
 
     def run(self, candidate: Candidate, reached: Callable[[str], None]) -> Logged | Failed:
-        """Train one candidate; `reached` is told after each step what it came to.
+        """Train one candidate; `reached` is called with the result of each step.
 
         What no other candidate shares, a failed export, is returned; anything else is raised, after the
         run was marked failed.
@@ -174,7 +174,7 @@ class Experiment:
         return exported, parity
 
     def _parameters(self, pipeline: Any) -> dict[str, Any]:
-        """Every setting of the pipeline, not only those searched, and of the training around it."""
+        """All parameters of the pipeline and of the training, not only the searched ones."""
         settings = pipeline.get_params().items()
         plain = (str, int, float, tuple, type(None))
         return {

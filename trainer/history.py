@@ -1,4 +1,4 @@
-"""Who moved which version where, when and why: MLflow keeps no such record, so version tags do.
+"""The history of transitions, stored in version tags, because MLflow does not record it.
 
 One tag for each transition, `transition.20261123T120102123456Z`, with a JSON value.
 """
@@ -18,7 +18,7 @@ _TAG_TIME = "%Y%m%dT%H%M%S%fZ"
 
 
 class Place(StrEnum):
-    """Where a version is, in the words of MLflow's stages."""
+    """The place of a version, named like MLflow's stages."""
 
     PRODUCTION = "Production"
     STAGING = "Staging"
@@ -45,17 +45,17 @@ class Transition:
 
     @property
     def summary(self) -> str:
-        """What it does, as a phrase."""
+        """The transition as a phrase."""
         return f"move version {self.version} from {self.origin} to {self.target}"
 
     @property
     def tag_key(self) -> str:
-        """The key of the tag that records this."""
+        """The tag's key."""
         return TAG_PREFIX + self.when.astimezone(UTC).strftime(_TAG_TIME)
 
     @property
     def tag_value(self) -> str:
-        """The JSON that records this."""
+        """The tag's value: JSON."""
         record = {
             "from": self.origin,
             "to": self.target,
@@ -72,31 +72,31 @@ def one_line(reason: str | None) -> str:
     text = " ".join((reason or "").split())
     if len(text) > REASON_LIMIT:
         raise TransitionError(
-            f"the reason has {len(text)} characters, more than the {REASON_LIMIT} that are kept; "
+            f"the reason has {len(text)} characters, more than the limit of {REASON_LIMIT}; "
             "shorten it"
         )
     return text
 
 
 def recorded(version: str, tags: Mapping[str, str]) -> list[Transition]:
-    """The transitions in the tags of one version; a tag that is no record of ours is passed over."""
+    """The transitions in the tags of one version; other tags are ignored."""
     found = (_parse(version, value) for key, value in tags.items() if key.startswith(TAG_PREFIX))
     return in_time_order(transition for transition in found if transition is not None)
 
 
 def in_time_order(transitions: Iterable[Transition]) -> list[Transition]:
-    """The oldest first."""
+    """Sort transitions, the oldest first."""
     return sorted(transitions, key=lambda each: (each.when, int(each.version)))
 
 
 def next_moment(now: datetime, transitions: Iterable[Transition]) -> datetime:
-    """`now`, or just after the last transition where this machine's clock is behind another's."""
+    """`now`, or just after the last transition if this machine's clock is behind."""
     latest = max((each.when for each in transitions), default=None)
     return now if latest is None or now > latest else latest + timedelta(microseconds=1)
 
 
 def succession(transitions: Iterable[Transition], pointer: str) -> tuple[str, ...]:
-    """Who has been in Production and was not demoted since, by the records; the latest is last."""
+    """Recorded versions that were in Production and not demoted since; the latest is last."""
     stack: list[str] = []
     for each in in_time_order(each for each in transitions if each.pointer == pointer):
         if each.target is Place.PRODUCTION:
@@ -108,7 +108,7 @@ def succession(transitions: Iterable[Transition], pointer: str) -> tuple[str, ..
 
 
 def _cut(stack: list[str], replaced: str | None) -> list[str]:
-    """What stood when `replaced` was champion: someone may have moved the alias by hand before."""
+    """The succession when `replaced` was champion; the alias may have been moved by hand since."""
     if replaced is None:
         return []
     return stack[: stack.index(replaced) + 1] if replaced in stack else [*stack, replaced]

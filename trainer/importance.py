@@ -1,4 +1,4 @@
-"""Which features the versions rely on: permutation importance, read back from their runs."""
+"""The permutation importance of features, read from the versions' runs."""
 
 import csv
 import tempfile

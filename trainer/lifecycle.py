@@ -1,4 +1,4 @@
-"""Promote, demote, roll back: read what is where, decide, act, record; what fails half way is undone."""
+"""Promote, demote and roll back versions; a failed transition is undone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,14 +12,14 @@ from trainer.history import (
     next_moment,
     one_line,
 )
-from trainer.pointer import Pointer, Standing
+from trainer.pointer import Pointer, RegistryState
 from trainer.promotion import Decision, Facts, Policy, judge_promotion
 from trainer.registry import RegisteredModel, register, version_not_found
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command did to `version`, and what is where since.
+    """The result of a transition of `version`, and the state after it.
 
     `copied_from` is the version whose files were registered again as `version`.
     """
@@ -27,7 +27,7 @@ class Outcome:
     version: str
     origin: Place
     target: Place
-    standing: Standing
+    state: RegistryState
     changed: bool = True
     copied_from: str | None = None
     decision: Decision | None = None
@@ -49,24 +49,24 @@ class Lifecycle:
         self._clock = clock
 
     def stage(self, version: str, reason: str | None = None) -> Outcome:
-        """Promote to Staging; no policy. Raises TransitionError for a version in Production."""
+        """Promote to Staging, without a policy. Raises TransitionError for a version in Production."""
         why = one_line(reason)
-        standing = self._standing_with(version)
-        if standing.places[version] is Place.PRODUCTION:
+        state = self._state_with(version)
+        if state.places[version] is Place.PRODUCTION:
             raise TransitionError(
                 f"version {version} is in Production, and Staging is no promotion from there; "
                 f"use `python -m trainer demote {version} --to Staging`"
             )
-        if standing.places[version] is Place.STAGING:
-            return _unchanged(version, standing)
-        return self._move(version, Place.STAGING, why, standing)
+        if state.places[version] is Place.STAGING:
+            return _unchanged(version, state)
+        return self._move(version, Place.STAGING, why, state)
 
     def promote(
         self, version: str, policy: Policy, reason: str | None = None, *, force: bool = False
     ) -> Outcome:
         """Make `version` the champion if the policy allows, or by force with a reason.
 
-        Where MLflow would go on naming the champion, the same files get a new number first. Raises
+        If the champion would still serve, the files are registered under a new number first. Raises
         TransitionError with every reason, one per line.
         """
         why = one_line(reason)
@@ -74,11 +74,11 @@ class Lifecycle:
             raise TransitionError(
                 "--force overrides the policy, so it needs --reason TEXT for the record"
             )
-        standing = self._standing_with(version)
-        outranked = self._pointer.outranked(version, standing)
-        if version == standing.champion or (outranked and standing.champion_holds(version)):
-            return _unchanged(standing.champion or version, standing)
-        decision = self._judge(version, standing, policy)
+        state = self._state_with(version)
+        outranked = self._pointer.outranked(version, state)
+        if version == state.champion or (outranked and state.champion_has_files_of(version)):
+            return _unchanged(state.champion or version, state)
+        decision = self._judge(version, state, policy)
         if not decision.allowed:
             if not force:
                 listed = "".join(f"\n  - {refusal}" for refusal in decision.refusals)
@@ -88,9 +88,9 @@ class Lifecycle:
                 )
             why = f"{why} (forced although {'; '.join(decision.refusals)})"
         if outranked:
-            outcome = self._move_copy(version, why, standing)
+            outcome = self._move_copy(version, why, state)
         else:
-            outcome = self._move(version, Place.PRODUCTION, why, standing)
+            outcome = self._move(version, Place.PRODUCTION, why, state)
         return replace(outcome, decision=decision)
 
     def demote(
@@ -98,59 +98,59 @@ class Lifecycle:
     ) -> Outcome:
         """Take `version` out of Production or Staging; raises TransitionError if it is in neither."""
         why = one_line(reason)
-        target = target or self._pointer.retired
-        standing = self._standing_with(version)
-        place = standing.places[version]
+        target = target or self._pointer.demoted_place
+        state = self._state_with(version)
+        place = state.places[version]
         if place is target:
-            return _unchanged(version, standing)
+            return _unchanged(version, state)
         if place not in {Place.PRODUCTION, Place.STAGING}:
             raise TransitionError(
                 f"version {version} is neither in Production nor in Staging (it is in {place}), "
                 "so there is nothing to demote; see `python -m trainer status`"
             )
-        return self._move(version, target, why, standing)
+        return self._move(version, target, why, state)
 
     def roll_back(self, reason: str | None = None) -> Outcome:
-        """Demote the champion, so that the version beneath serves again, in one atomic step.
+        """Demote the champion; the rollback target serves again, in one atomic step.
 
-        Raises TransitionError if Production is empty, or would be.
+        Raises TransitionError if Production has no other version.
         """
         why = one_line(reason)
-        standing = self._pointer.standing()
-        if standing.champion is None:
+        state = self._pointer.state()
+        if state.champion is None:
             raise TransitionError(
                 f"no version of {self._registry.model_name} is in Production; "
                 "`python -m trainer promote VERSION --to Production` puts one there"
             )
-        if standing.beneath is None:
-            raise TransitionError(_would_be_empty(standing.champion, standing.formerly))
-        return self._move(standing.champion, self._pointer.retired, why, standing)
+        if state.rollback_target is None:
+            raise TransitionError(_would_be_empty(state.champion, state.previous_champion))
+        return self._move(state.champion, self._pointer.demoted_place, why, state)
 
-    def _standing_with(self, version: str) -> Standing:
-        standing = self._pointer.standing()
-        if version not in standing.places:
-            raise version_not_found(self._registry.model_name, version, standing.places)
-        return standing
+    def _state_with(self, version: str) -> RegistryState:
+        state = self._pointer.state()
+        if version not in state.places:
+            raise version_not_found(self._registry.model_name, version, state.places)
+        return state
 
-    def _judge(self, version: str, standing: Standing, policy: Policy) -> Decision:
+    def _judge(self, version: str, state: RegistryState, policy: Policy) -> Decision:
         def facts(number: str) -> Facts:
-            found = standing.versions[number]
+            found = state.versions[number]
             return Facts.read(number, found.tags, self._registry.metrics(found))
 
-        champion = standing.champion
+        champion = state.champion
         return judge_promotion(facts(version), facts(champion) if champion else None, policy)
 
-    def _move(self, version: str, target: Place, why: str, standing: Standing) -> Outcome:
-        record = self._record(version, target, why, standing)
+    def _move(self, version: str, target: Place, why: str, state: RegistryState) -> Outcome:
+        record = self._record(version, target, why, state)
 
         def undo() -> None:
-            self._pointer.restore(version, standing)
+            self._pointer.restore(version, state)
             self._registry.delete_tag(version, record.tag_key)
 
-        return self._carry_out(record, standing, undo)
+        return self._carry_out(record, state, undo)
 
-    def _move_copy(self, version: str, why: str, standing: Standing) -> Outcome:
-        original = standing.versions[version]
+    def _move_copy(self, version: str, why: str, state: RegistryState) -> Outcome:
+        original = state.versions[version]
         kept = {key: tag for key, tag in original.tags.items() if not key.startswith(TAG_PREFIX)}
         copy = register(
             self._registry.client,
@@ -160,32 +160,32 @@ class Lifecycle:
             description=original.description,
             tags={**kept, "copied_from": version},
         )
-        record = self._record(copy, Place.PRODUCTION, why, standing)
-        outcome = self._carry_out(record, standing, lambda: self._registry.delete(copy))
+        record = self._record(copy, Place.PRODUCTION, why, state)
+        outcome = self._carry_out(record, state, lambda: self._registry.delete(copy))
         return replace(outcome, copied_from=version)
 
-    def _record(self, version: str, target: Place, why: str, standing: Standing) -> Transition:
+    def _record(self, version: str, target: Place, why: str, state: RegistryState) -> Transition:
         return Transition(
             version=version,
-            origin=standing.places.get(version, Place.NONE),
+            origin=state.places.get(version, Place.NONE),
             target=target,
-            when=next_moment(self._clock(), standing.transitions),
+            when=next_moment(self._clock(), state.transitions),
             who=self._who,
             why=why,
             pointer=self._pointer.name,
-            replaced=standing.champion if target is Place.PRODUCTION else None,
+            replaced=state.champion if target is Place.PRODUCTION else None,
         )
 
     def _carry_out(
-        self, record: Transition, standing: Standing, undo: Callable[[], None]
+        self, record: Transition, state: RegistryState, undo: Callable[[], None]
     ) -> Outcome:
-        """Move, write the tag, read back; where one of these fails, `undo` and raise."""
+        """Move, record in a tag, and read the new state; if a step fails, `undo` and raise."""
         try:
-            self._pointer.move(record.version, record.target, standing)
-            # After the move, because the webhook for a tag is what tells the service to look, and
-            # MLflow sends none for a stage.
+            self._pointer.move(record.version, record.target, state)
+            # After the move: MLflow sends a webhook for a tag, but not for a stage, and the service
+            # polls when it gets one.
             self._registry.set_tag(record.version, record.tag_key, record.tag_value)
-            after = self._pointer.standing()
+            after = self._pointer.state()
         except BaseException as failure:
             try:
                 undo()
@@ -210,6 +210,6 @@ def _would_be_empty(champion: str, earlier: str | None) -> str:
     )
 
 
-def _unchanged(version: str, standing: Standing) -> Outcome:
-    place = standing.places[version]
-    return Outcome(version, place, place, standing, changed=False)
+def _unchanged(version: str, state: RegistryState) -> Outcome:
+    place = state.places[version]
+    return Outcome(version, place, place, state, changed=False)

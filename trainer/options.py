@@ -26,7 +26,7 @@ Alias = Annotated[
         "--alias", envvar="TRAINER_ALIAS", help="The alias that serves, with --pointer alias."
     ),
 ]
-Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the history.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Reason, recorded in the history.")]
 Who = Annotated[
     str | None, typer.Option("--who", help="Who does this, for the history.  [default: user@host]")
 ]

@@ -14,7 +14,7 @@ from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocC
 
 from trainer.data import POSITIVE, Dataset
 
-MOST_BARS = 15
+MAX_BARS = 15
 
 
 def draw(
@@ -50,7 +50,7 @@ def draw(
 
 def draw_importance(folder: Path, title: str, importance: pd.DataFrame) -> None:
     """Save the features that matter most as a bar chart, `permutation_importance.png`."""
-    top = importance.head(MOST_BARS).iloc[::-1]
+    top = importance.head(MAX_BARS).iloc[::-1]
     with _picture(folder / "permutation_importance.png", "constrained") as axes:
         axes.barh(top["feature"], top["mean"], xerr=top["std"])
         axes.set_xlabel("growth of the Brier score when the feature is shuffled")
@@ -59,7 +59,7 @@ def draw_importance(folder: Path, title: str, importance: pd.DataFrame) -> None:
 
 @contextlib.contextmanager
 def _picture(path: Path, layout: Literal["constrained"] | None = None) -> Iterator[Any]:
-    """Axes to draw on, saved to `path` on the way out; a layout makes room for long names, slowly."""
+    """Yield axes, and save the figure to `path` at the end; `layout` makes room for long names, slowly."""
     # Without a backend of its own matplotlib looks for a screen.
     mpl.use("Agg")
     from matplotlib import pyplot as plt

@@ -1,4 +1,4 @@
-"""What has the last word on which version serves: MLflow's stage, or an alias. Never both."""
+"""The pointer to the serving version: MLflow's stage or an alias, never both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,10 +12,10 @@ STAGING_ALIAS = "staging"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What is where. `stack` is Production: the champion first, then who serves if it is demoted.
+class RegistryState:
+    """The places of all versions of a model. `stack` is Production: the champion, then the rollback targets.
 
-    `places` has every version that exists; `versions` is what the registry said about each.
+    `places` and `versions` have every existing version, by number.
     """
 
     stack: tuple[str, ...]
@@ -24,12 +24,12 @@ class Standing:
 
     @property
     def champion(self) -> str | None:
-        """The version that the registry names, or none."""
+        """The version that serves, or None."""
         return self.stack[0] if self.stack else None
 
     @property
-    def beneath(self) -> str | None:
-        """The version that serves if the champion is demoted, or none."""
+    def rollback_target(self) -> str | None:
+        """The version that serves after a rollback, or None."""
         return self.stack[1] if len(self.stack) > 1 else None
 
     @property
@@ -39,15 +39,15 @@ class Standing:
 
     @property
     def transitions(self) -> list[Transition]:
-        """Every recorded transition of every version that exists."""
+        """The recorded transitions of all existing versions."""
         return [
             transition
             for number, version in self.versions.items()
             for transition in recorded(number, version.tags)
         ]
 
-    def champion_holds(self, version: str) -> bool:
-        """Whether the champion holds the files of `version`, as its copy does."""
+    def champion_has_files_of(self, version: str) -> bool:
+        """Whether the champion has the files of `version`: it is that version or a copy."""
         champion, other = self.versions.get(self.champion or ""), self.versions[version]
         return champion is not None and (champion.run_id, champion.source) == (
             other.run_id,
@@ -55,8 +55,8 @@ class Standing:
         )
 
     @property
-    def formerly(self) -> str | None:
-        """The version last promoted to Production, other than the champion, wherever it is now."""
+    def previous_champion(self) -> str | None:
+        """The version that was promoted last before the champion, or None."""
         promoted = [
             each.version
             for each in in_time_order(self.transitions)
@@ -66,62 +66,64 @@ class Standing:
 
 
 class Pointer(Protocol):
-    """Reads and moves whatever the predictor follows."""
+    """Reads and moves the pointer that the predictor follows."""
 
     @property
     def name(self) -> str:
-        """How the records call it: `stage`, or `@` and the alias."""
+        """Its name in records: `stage`, or `@` and the alias."""
 
     @property
-    def retired(self) -> Place:
-        """Where a demoted version goes unless told otherwise."""
+    def demoted_place(self) -> Place:
+        """The default place of a demoted version."""
 
-    def standing(self) -> Standing:
-        """What is where, now; raises RegistryError."""
+    def state(self) -> RegistryState:
+        """Read the current state; raises RegistryError."""
 
-    def outranked(self, version: str, standing: Standing) -> bool:
-        """Whether the champion would still be named if `version` entered Production."""
+    def outranked(self, version: str, state: RegistryState) -> bool:
+        """Whether the champion would still serve if `version` entered Production."""
 
-    def move(self, version: str, target: Place, standing: Standing) -> None:
-        """Move `version`; what serves changes in one atomic step. Raises TrainerError."""
+    def move(self, version: str, target: Place, state: RegistryState) -> None:
+        """Move `version`; the serving version changes in one atomic step. Raises TrainerError."""
 
-    def restore(self, version: str, standing: Standing) -> None:
-        """Take a move of `version` back, to how things were in `standing`."""
+    def restore(self, version: str, state: RegistryState) -> None:
+        """Undo a move of `version`: restore `state`."""
 
 
 class StagePointer:
-    """MLflow's stages: the highest number in Production serves, those below are next in line."""
+    """MLflow's stages: the highest number in Production serves; the next ones are rollback targets."""
 
     name = "stage"
-    retired = Place.ARCHIVED
+    demoted_place = Place.ARCHIVED
 
     def __init__(self, registry: RegisteredModel) -> None:
         self._registry = registry
 
-    def standing(self) -> Standing:
-        """Production as a stack in the order of the numbers, because MLflow answers with the highest."""
+    def state(self) -> RegistryState:
+        """Production by descending number, because MLflow names the highest."""
         staged = self._registry.staged()
         places = {number: Place(stage) for number, (_, stage) in staged.items()}
         stack = tuple(each for each, place in places.items() if place is Place.PRODUCTION)
-        return Standing(stack, places, {number: version for number, (version, _) in staged.items()})
+        return RegistryState(
+            stack, places, {number: version for number, (version, _) in staged.items()}
+        )
 
-    def outranked(self, version: str, standing: Standing) -> bool:
+    def outranked(self, version: str, state: RegistryState) -> bool:
         """Whether a higher number is in Production."""
-        return standing.champion is not None and int(version) < int(standing.champion)
+        return state.champion is not None and int(version) < int(state.champion)
 
-    def move(self, version: str, target: Place, standing: Standing) -> None:  # noqa: ARG002
+    def move(self, version: str, target: Place, state: RegistryState) -> None:  # noqa: ARG002
         """One stage transition; nothing else is archived."""
         self._registry.set_stage(version, target)
 
-    def restore(self, version: str, standing: Standing) -> None:
-        """The stage it had."""
-        self._registry.set_stage(version, standing.places.get(version, Place.NONE))
+    def restore(self, version: str, state: RegistryState) -> None:
+        """Restore the version's stage."""
+        self._registry.set_stage(version, state.places.get(version, Place.NONE))
 
 
 class AliasPointer:
-    """An alias: what it names serves; who comes next is what the recorded transitions say."""
+    """An alias names the serving version; recorded transitions give the rollback targets."""
 
-    retired = Place.NONE
+    demoted_place = Place.NONE
 
     def __init__(self, registry: RegisteredModel, alias: str) -> None:
         if alias == STAGING_ALIAS:
@@ -133,45 +135,45 @@ class AliasPointer:
         self._alias = alias
         self._registry = registry
 
-    def standing(self) -> Standing:
-        """The alias's version, above those that were in Production before and not demoted since."""
+    def state(self) -> RegistryState:
+        """The alias's version, then earlier ones that were not demoted since."""
         versions = self._registry.versions()
         aliases = self._registry.aliases()
         champion = aliases.get(self._alias)
-        unplaced = Standing((), dict.fromkeys(versions, Place.NONE), versions)
-        stack = (champion, *self._next_in_line(champion, unplaced)) if champion else ()
+        without_places = RegistryState((), dict.fromkeys(versions, Place.NONE), versions)
+        stack = (champion, *self._rollback_stack(champion, without_places)) if champion else ()
         places = {each: Place.PRODUCTION if each in stack else Place.NONE for each in versions}
         staged = aliases.get(STAGING_ALIAS)
         if staged and staged not in stack:
             places[staged] = Place.STAGING
-        return replace(unplaced, stack=stack, places=places)
+        return replace(without_places, stack=stack, places=places)
 
-    def outranked(self, version: str, standing: Standing) -> bool:  # noqa: ARG002
-        """Never: an alias names any number."""
+    def outranked(self, version: str, state: RegistryState) -> bool:  # noqa: ARG002
+        """Never: an alias can name any number."""
         return False
 
-    def move(self, version: str, target: Place, standing: Standing) -> None:
-        """Staging first and Production last, so that Production changes once all else has worked."""
+    def move(self, version: str, target: Place, state: RegistryState) -> None:
+        """Set the Production alias last, when everything else has succeeded."""
         if target is Place.ARCHIVED:
             raise TransitionError(
                 f"{target} is a stage, and the pointer is an alias; use --to None or --to Staging"
             )
         if target is Place.STAGING:
             self._registry.set_alias(STAGING_ALIAS, version)
-        elif standing.places[version] is Place.STAGING:
+        elif state.places[version] is Place.STAGING:
             self._registry.set_alias(STAGING_ALIAS, None)
         if target is Place.PRODUCTION:
             self._registry.set_alias(self._alias, version)
-        elif version == standing.champion:
-            self._registry.set_alias(self._alias, standing.beneath)
+        elif version == state.champion:
+            self._registry.set_alias(self._alias, state.rollback_target)
 
-    def restore(self, version: str, standing: Standing) -> None:  # noqa: ARG002
-        """Both aliases as they were."""
-        self._registry.set_alias(self._alias, standing.champion)
-        self._registry.set_alias(STAGING_ALIAS, next(iter(standing.staging), None))
+    def restore(self, version: str, state: RegistryState) -> None:  # noqa: ARG002
+        """Restore both aliases."""
+        self._registry.set_alias(self._alias, state.champion)
+        self._registry.set_alias(STAGING_ALIAS, next(iter(state.staging), None))
 
-    def _next_in_line(self, champion: str, standing: Standing) -> tuple[str, ...]:
-        line = succession(standing.transitions, self.name)
+    def _rollback_stack(self, champion: str, state: RegistryState) -> tuple[str, ...]:
+        line = succession(state.transitions, self.name)
         if champion in line:
             line = line[: line.index(champion)]
-        return tuple(each for each in reversed(line) if each in standing.versions)
+        return tuple(each for each in reversed(line) if each in state.versions)

@@ -1,4 +1,4 @@
-"""What a person sees of a training: what runs, what it reached, the time left, the leaderboard."""
+"""The progress bar of a training, and its leaderboard."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Registered:
-    """A logged candidate and the number of the version that it became."""
+    """A logged candidate and its version number."""
 
     logged: Logged
     version: str
@@ -30,7 +30,7 @@ class Registered:
 def run_all(
     experiment: Experiment, candidates: Sequence[Candidate], console: Console
 ) -> Iterable[Logged | Failed]:
-    """Run the candidates one after another under a progress bar, and yield each result as it comes."""
+    """Run the candidates with a progress bar, and yield each result."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

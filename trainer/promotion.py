@@ -1,4 +1,4 @@
-"""May the challenger replace the champion? A pure question: facts in, a decision with every reason out."""
+"""The promotion policy: a pure function from facts about two versions to a decision with reasons."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known about one version; None where MLflow does not say.
+    """Facts about one version; None if MLflow does not have them.
 
     `parity` is the version's tag, `passed` or anything else. `roc_auc` and `sensitivity` (for
     malignant) are the run's metrics on the held-out test rows, in 0..1. `dataset_digest` names the
@@ -23,7 +23,7 @@ class Facts:
 
     @classmethod
     def read(cls, version: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> Self:
-        """The facts in the tags of a version and the metrics of its run."""
+        """Read the facts from a version's tags and its run's metrics."""
         return cls(
             version=version,
             parity=tags.get("parity"),
@@ -35,7 +35,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Policy:
-    """How much worse than the champion a challenger may be, and whether on other data."""
+    """The limits of a promotion: allowed loss of each metric, and whether other data is allowed."""
 
     roc_auc_tolerance: float = 0.005
     sensitivity_tolerance: float = 0.01
@@ -44,7 +44,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Finding:
-    """One check, whether it passed, and the sentence that says why."""
+    """The result of one check, with its reason."""
 
     passed: bool
     reason: str
@@ -52,7 +52,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Decision:
-    """Every finding, in the order of the checks; one that failed is enough to refuse."""
+    """All findings, in the order of the checks; one failed check refuses the promotion."""
 
     findings: tuple[Finding, ...]
 
@@ -63,12 +63,12 @@ class Decision:
 
     @property
     def refusals(self) -> tuple[str, ...]:
-        """The reason of every check that failed."""
+        """The reasons of all failed checks."""
         return tuple(finding.reason for finding in self.findings if not finding.passed)
 
 
 def judge_promotion(challenger: Facts, champion: Facts | None, policy: Policy) -> Decision:
-    """Judge `challenger` against `champion`; without a champion only its own facts count.
+    """Judge `challenger` against `champion`; without a champion, judge only the challenger's facts.
 
     A fact that is missing is a refusal: what cannot be compared is not known to be as good.
     """

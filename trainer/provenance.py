@@ -1,4 +1,4 @@
-"""Where a run came from: the code, the libraries, the person."""
+"""The provenance of a run: code, libraries and user."""
 
 import getpass
 import platform
@@ -23,12 +23,12 @@ LIBRARIES = (
 
 
 def library_versions() -> dict[str, str]:
-    """The version of Python and of each library that a run's result depends on."""
+    """The versions of Python and of the libraries that affect a run's result."""
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
 def tags() -> dict[str, str]:
-    """Tags for a run: user, git commit, whether files differ from it, versions of libraries."""
+    """Tags for a run: user, git commit, whether files were changed, and library versions."""
     return {
         mlflow_tags.MLFLOW_USER: getpass.getuser(),
         mlflow_tags.MLFLOW_SOURCE_NAME: "python -m trainer train",
@@ -47,7 +47,7 @@ def _git() -> dict[str, str]:
 
 
 def _ask_git(*arguments: str) -> str:
-    """Git's answer about this code; empty without git or outside a clone."""
+    """Git's output in this folder; empty without git or outside a clone."""
     try:
         return subprocess.run(
             ["git", *arguments],

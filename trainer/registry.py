@@ -1,4 +1,4 @@
-"""MLflow's registry as the trainer sees it: the versions of one registered model."""
+"""The trainer's client for MLflow's registry: the versions of one registered model."""
 
 import contextlib
 import uuid
@@ -20,7 +20,7 @@ REGISTRATION_TAG = "registration"
 
 @dataclass(frozen=True)
 class Version:
-    """One registered version, without its stage: only the stage pointer asks for that."""
+    """One registered version, without its stage."""
 
     number: str
     run_id: str
@@ -39,7 +39,7 @@ def register(
     description: str,
     tags: Mapping[str, str],
 ) -> str:
-    """Register the files at `source` under the next number, which is returned.
+    """Register the files at `source` under the next number, and return it.
 
     `source` is what MLflow takes: `models:/m-…` of a logged model, or a URI inside the run. Where
     registering fails, neither a version nor a model that was made for it stays behind. Raises
@@ -74,11 +74,11 @@ class RegisteredModel:
         self.model_name = model_name
 
     def versions(self) -> dict[str, Version]:
-        """Every version by its number, the highest first; raises ModelNotFoundError if none."""
+        """All versions by number, the highest first; raises ModelNotFoundError if there is none."""
         return {str(each.version): _version(each) for each in self._search()}
 
     def staged(self) -> dict[str, tuple[Version, str]]:
-        """The same, each with its stage; raises ModelNotFoundError if there is none."""
+        """All versions with their stages, like `versions`."""
         found = self._search()
         return {str(each.version): (_version(each), each.current_stage or "None") for each in found}
 
@@ -96,7 +96,7 @@ class RegisteredModel:
         return versions[number]
 
     def metrics(self, version: Version) -> Mapping[str, float]:
-        """The metrics of the run behind a version; empty where the run is gone."""
+        """The metrics of a version's run; empty if the run is deleted."""
         if not version.run_id:
             return {}
         try:
@@ -106,16 +106,16 @@ class RegisteredModel:
             return {}
 
     def set_stage(self, version: str, stage: str) -> None:
-        """Move a version to a stage, in one transition, and leave every other where it is."""
+        """Move one version to a stage, and no other."""
         action = f"move version {version} to {stage}"
         with mlflow_border(self.client, action), warnings.catch_warnings():
             # MLflow prefers aliases, but says not when stages go. They are the default here because
-            # demoting in MLflow's own page brings the version beneath back.
+            # demoting in MLflow's own page brings the previous version back.
             warnings.simplefilter("ignore", FutureWarning)
             self.client.transition_model_version_stage(self.model_name, version, stage)
 
     def set_alias(self, alias: str, version: str | None) -> None:
-        """Point an alias at a version, or at none."""
+        """Set an alias to a version, or delete it."""
         with mlflow_border(self.client, f"point alias {alias} at version {version}"):
             if version is None:
                 self.client.delete_registered_model_alias(self.model_name, alias)
@@ -133,7 +133,7 @@ class RegisteredModel:
             self.client.delete_model_version_tag(self.model_name, version, key)
 
     def delete(self, version: str) -> None:
-        """Delete a version; its number is never given out again, its files stay with the run."""
+        """Delete a version; its number is not reused, and its files stay with the run."""
         with mlflow_border(self.client, f"delete version {version}"):
             self.client.delete_model_version(self.model_name, version)
 
@@ -172,7 +172,7 @@ def _version(found: ModelVersion) -> Version:
 
 
 def _ensure_model(client: MlflowClient, model_name: str) -> bool:
-    """Whether the registered model had to be made."""
+    """Create the registered model if it is missing; return whether it was missing."""
     try:
         client.create_registered_model(model_name)
     except MlflowException as error:

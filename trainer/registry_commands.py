@@ -1,4 +1,4 @@
-"""What the registry commands do and say. Their options are in `trainer.cli`."""
+"""The registry commands: call the lifecycle and print the result. `trainer.cli` has their options."""
 
 import getpass
 import os
@@ -12,7 +12,7 @@ from trainer.beginning import is_empty, ranked
 from trainer.history import Place, recorded
 from trainer.lifecycle import Lifecycle, Outcome
 from trainer.mlflow_server import connect
-from trainer.pointer import AliasPointer, Pointer, StagePointer, Standing
+from trainer.pointer import AliasPointer, Pointer, RegistryState, StagePointer
 from trainer.promotion import Policy
 from trainer.registry import RegisteredModel
 
@@ -20,7 +20,7 @@ from trainer.registry import RegisteredModel
 class RegistryCommands:
     """The commands on one registered model; every one raises TrainerError.
 
-    `alias` is what serves; None means that MLflow's stage says so.
+    `alias` names the serving version; None means MLflow's stage.
     """
 
     def __init__(self, model_name: str, alias: str | None) -> None:
@@ -33,18 +33,18 @@ class RegistryCommands:
         self._console = Console(highlight=False)
 
     def begin(self, who: str | None) -> None:
-        """Train a first version where there is none; promote the best where none ever was."""
+        """Train if there is no version; promote the best if there was no promotion."""
         if is_empty(self._registry):
-            # Brings scikit-learn, which the other commands do without.
+            # Imports scikit-learn, which the other commands do not need.
             from trainer.train_command import train
 
             train(quick=True, model=self._model_name)
-        standing = self._pointer.standing()
-        if standing.champion is None and not standing.transitions:
+        state = self._pointer.state()
+        if state.champion is None and not state.transitions:
             best = ranked(self._registry)[0]
             self.promote(best, Policy(), who, "best in cross-validation", force=False)
         else:
-            self._say_what_serves(standing)
+            self._print_serving(state)
 
     def stage(self, version: str, who: str | None, reason: str | None) -> None:
         """Promote to Staging."""
@@ -66,12 +66,12 @@ class RegistryCommands:
             )
             return
         if outcome.copied_from:
-            self._say_copied(outcome)
+            self._print_copied(outcome)
         else:
             typer.echo(f"version {version} went from {outcome.origin} to Production")
         for finding in outcome.decision.findings if outcome.decision else ():
             typer.echo(f"  {'passed' if finding.passed else 'FORCED'}: {finding.reason}")
-        self._say_what_serves(outcome.standing)
+        self._print_serving(outcome.state)
 
     def demote(self, version: str, target: str | None, who: str | None, reason: str | None) -> None:
         """Take out of Production or Staging."""
@@ -81,26 +81,26 @@ class RegistryCommands:
             typer.echo(f"version {version} is in {outcome.target} already; nothing was changed")
             return
         typer.echo(f"version {version} went from {outcome.origin} to {outcome.target}")
-        self._say_what_serves(outcome.standing)
+        self._print_serving(outcome.state)
 
     def roll_back(self, who: str | None, reason: str | None) -> None:
         """Demote the champion."""
         outcome = self._lifecycle(who).roll_back(reason)
         typer.echo(f"version {outcome.version} went from {outcome.origin} to {outcome.target}")
-        self._say_what_serves(outcome.standing)
+        self._print_serving(outcome.state)
 
     def status(self) -> None:
-        """What is where."""
-        standing = self._pointer.standing()
-        self._say_what_serves(standing)
-        headings, rows = reports.status(standing, with_stages=self._with_stages)
+        """Print the versions in Production and Staging."""
+        state = self._pointer.state()
+        self._print_serving(state)
+        headings, rows = reports.status(state, with_stages=self._with_stages)
         if rows:
             reports.show(headings, rows, self._console)
-        if change := reports.last_change(standing):
+        if change := reports.last_change(state):
             typer.echo(change)
 
     def history(self, version: str | None) -> None:
-        """Every recorded transition, of one version or of all."""
+        """Print the recorded transitions of one version or all."""
         versions = self._registry.versions() if version is None else None
         shown = versions.values() if versions else [self._registry.version(version or "")]
         transitions = [each for one in shown for each in recorded(one.number, one.tags)]
@@ -110,42 +110,42 @@ class RegistryCommands:
         reports.show(*reports.history(transitions), self._console)
 
     def leaderboard(self) -> None:
-        """Every version, with its metrics."""
-        standing = self._pointer.standing()
-        table = reports.leaderboard(self._registry, standing, with_stages=self._with_stages)
+        """Print all versions with their metrics."""
+        state = self._pointer.state()
+        table = reports.leaderboard(self._registry, state, with_stages=self._with_stages)
         reports.show(*table, self._console)
 
     def importance(self, version: str | None, top: int) -> None:
-        """What the versions rely on."""
+        """Print the features' importance."""
         reports.show(*importance.table(self._registry, version, top), self._console)
 
     def _lifecycle(self, who: str | None) -> Lifecycle:
-        return Lifecycle(self._registry, self._pointer, who or _who_runs_this())
+        return Lifecycle(self._registry, self._pointer, who or _current_user())
 
-    def _say_copied(self, outcome: Outcome) -> None:
-        older, champion = outcome.copied_from, outcome.standing.beneath
+    def _print_copied(self, outcome: Outcome) -> None:
+        older, champion = outcome.copied_from, outcome.state.rollback_target
         typer.echo(
             f"version {older} is older than the champion {champion}, which MLflow would go on "
             f"naming; registered its files again as version {outcome.version} and promoted that"
         )
 
-    def _say_what_serves(self, standing: Standing) -> None:
-        if standing.champion is None:
+    def _print_serving(self, state: RegistryState) -> None:
+        if state.champion is None:
             typer.echo(
                 f"WARNING: no version of {self._model_name} is in Production; nothing may serve "
                 "until one is promoted",
                 err=True,
             )
             return
-        beneath = standing.beneath
-        rollback = f"a rollback brings version {beneath} back" if beneath else "no rollback target"
-        typer.echo(f"serving: version {standing.champion} of {self._model_name}; {rollback}")
+        target = state.rollback_target
+        rollback = f"a rollback brings version {target} back" if target else "no rollback target"
+        typer.echo(f"serving: version {state.champion} of {self._model_name}; {rollback}")
 
 
-def _who_runs_this() -> str:
+def _current_user() -> str:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
-        # A container may run under a number that has no name.
+        # A container may run under a user id without a name.
         user = f"uid {os.getuid()}"
     return f"{user}@{socket.gethostname()}"

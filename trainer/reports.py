@@ -1,4 +1,4 @@
-"""What the registry commands print: rows of text, as a table for a person or as lines for grep."""
+"""Tables that the registry commands print."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trainer.history import Place, Transition, in_time_order
-from trainer.pointer import Standing
+from trainer.pointer import RegistryState
 from trainer.registry import RegisteredModel, Version
 
 METRICS = ("test_roc_auc", "test_sensitivity", "test_specificity", "test_accuracy")
@@ -20,13 +20,13 @@ Row = Sequence[str]
 
 
 def show(headings: Row, rows: Iterable[Row], console: Console) -> None:
-    """Print a table; where nobody watches, plain aligned columns that nothing cuts off."""
+    """Print a table; without a terminal, print aligned columns that are never truncated."""
     if not console.is_terminal:
         _show_plain([headings, *rows], console)
         return
     table = Table(*headings, box=box.SIMPLE_HEAD)
     for row in rows:
-        # Text, because a reason may hold what rich would take for markup.
+        # Text, because rich would interpret a reason as markup.
         table.add_row(*(Text(cell, overflow="fold") for cell in row))
     console.print(table)
 
@@ -43,36 +43,36 @@ def moment(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def role(version: str, standing: Standing) -> str:
-    """What a version does: it serves, it is so many steps of rollback away, or nothing."""
-    if version == standing.champion:
+def role(version: str, state: RegistryState) -> str:
+    """The role of a version: serving, the number of rollbacks until it serves, or unknown."""
+    if version == state.champion:
         return "serving"
-    if version in standing.stack:
-        return f"rollback {standing.stack.index(version)}"
+    if version in state.stack:
+        return f"rollback {state.stack.index(version)}"
     return UNKNOWN
 
 
 def leaderboard(
-    registry: RegisteredModel, standing: Standing, *, with_stages: bool
+    registry: RegisteredModel, state: RegistryState, *, with_stages: bool
 ) -> tuple[Row, list[Row]]:
-    """Every version with its metrics, the best ROC-AUC first. Raises RegistryError."""
+    """All versions with their metrics, the best ROC-AUC first. Raises RegistryError."""
     names: dict[str, list[str]] = {}
     for alias, version in registry.aliases().items():
         names.setdefault(version, []).append(alias)
-    metrics = {number: registry.metrics(each) for number, each in standing.versions.items()}
+    metrics = {number: registry.metrics(each) for number, each in state.versions.items()}
     best_first = sorted(
-        standing.versions, key=lambda number: -metrics[number].get(METRICS[0], float("-inf"))
+        state.versions, key=lambda number: -metrics[number].get(METRICS[0], float("-inf"))
     )
     rows: list[Row] = [
         [
             number,
-            standing.versions[number].tags.get("candidate", UNKNOWN),
-            *([standing.places[number].value] if with_stages else []),
-            role(number, standing),
+            state.versions[number].tags.get("candidate", UNKNOWN),
+            *([state.places[number].value] if with_stages else []),
+            role(number, state),
             ",".join(sorted(names.get(number, []))) or UNKNOWN,
             *(_decimals(metrics[number].get(name)) for name in METRICS),
-            standing.versions[number].tags.get("parity", UNKNOWN),
-            *_promotion(number, standing),
+            state.versions[number].tags.get("parity", UNKNOWN),
+            *_promotion(number, state),
         ]
         for number in best_first
     ]
@@ -81,25 +81,25 @@ def leaderboard(
     return [*headings, "parity", "promoted_by", "promoted_at"], rows
 
 
-def status(standing: Standing, *, with_stages: bool) -> tuple[Row, list[Row]]:
-    """What is in Production, the one that serves first, then what is in Staging."""
+def status(state: RegistryState, *, with_stages: bool) -> tuple[Row, list[Row]]:
+    """The versions in Production, the serving one first, then those in Staging."""
     rows: list[Row] = [
         [
-            standing.places[version].value,
+            state.places[version].value,
             version,
-            role(version, standing),
-            *_since(standing.versions[version], standing, with_stages=with_stages),
+            role(version, state),
+            *_since(state.versions[version], state, with_stages=with_stages),
         ]
-        for version in (*standing.stack, *standing.staging)
+        for version in (*state.stack, *state.staging)
     ]
     return ["place", "version", "role", "since", "by", "why"], rows
 
 
-def last_change(standing: Standing) -> str | None:
-    """The last recorded transition into or out of Production, as a sentence; None if none is."""
+def last_change(state: RegistryState) -> str | None:
+    """A sentence about the last recorded change of Production, or None."""
     touching = [
         each
-        for each in in_time_order(standing.transitions)
+        for each in in_time_order(state.transitions)
         if Place.PRODUCTION in {each.origin, each.target}
     ]
     if not touching:
@@ -112,7 +112,7 @@ def last_change(standing: Standing) -> str | None:
 
 
 def history(transitions: Iterable[Transition]) -> tuple[Row, list[Row]]:
-    """Every transition, the oldest first."""
+    """All transitions, the oldest first."""
     rows: list[Row] = [
         [
             moment(each.when),
@@ -132,11 +132,11 @@ def _decimals(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.4f}"
 
 
-def _promotion(version: str, standing: Standing) -> tuple[str, str]:
-    """Who last promoted a version, and when."""
+def _promotion(version: str, state: RegistryState) -> tuple[str, str]:
+    """The user and time of a version's last promotion."""
     promotions = [
         each
-        for each in in_time_order(standing.transitions)
+        for each in in_time_order(state.transitions)
         if each.version == version and each.target in {Place.PRODUCTION, Place.STAGING}
     ]
     if not promotions:
@@ -144,11 +144,11 @@ def _promotion(version: str, standing: Standing) -> tuple[str, str]:
     return promotions[-1].who, moment(promotions[-1].when)
 
 
-def _since(version: Version, standing: Standing, *, with_stages: bool) -> tuple[str, str, str]:
-    """When a version came to where it is, by whom, why; or that nobody told the trainer."""
-    own = [each for each in standing.transitions if each.version == version.number]
+def _since(version: Version, state: RegistryState, *, with_stages: bool) -> tuple[str, str, str]:
+    """The time, user and reason of a version's last move, or OUTSIDE if it is not recorded."""
+    own = [each for each in state.transitions if each.version == version.number]
     last = max(own, key=lambda each: each.when, default=None)
-    if last is not None and last.target is standing.places[version.number]:
+    if last is not None and last.target is state.places[version.number]:
         return moment(last.when), last.who, last.why or UNKNOWN
     if with_stages:
         # MLflow keeps no time for a stage, only for the last change of the version.

@@ -14,7 +14,7 @@ from trainer.tracking import Run
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work goes into one candidate."""
+    """The amount of work for one candidate."""
 
     trials: int
     folds: int
@@ -27,7 +27,7 @@ QUICK = Effort(trials=2, folds=3, importance_repeats=2)
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of the search and what cross-validation said of it."""
+    """One point of the search with its cross-validated metrics."""
 
     parameters: dict[str, Any]
     metrics: dict[str, float]
@@ -35,7 +35,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search works on; `reached` is told what each trial came to."""
+    """The data and settings of a search; `reached` is called with each trial's result."""
 
     train: Dataset
     entity: DatasetEntity

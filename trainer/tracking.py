@@ -1,4 +1,4 @@
-"""One MLflow run, written through an explicit client in as few requests as its API allows."""
+"""One MLflow run, written by an explicit client with few requests."""
 
 import contextlib
 import json
@@ -57,7 +57,7 @@ class Run:
             self.client.set_terminated(self.run_id, "FINISHED")
             return
         interrupted = isinstance(error, KeyboardInterrupt)
-        # A server that is down cannot be told; the error that is on its way says so.
+        # The server may be down; the original error is raised anyway.
         with contextlib.suppress(MlflowException):
             self.log(tags={"failure": str(error) or type(error).__name__})
             self.client.set_terminated(self.run_id, "KILLED" if interrupted else "FAILED")
@@ -69,7 +69,7 @@ class Run:
         metrics: Mapping[str, float] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log all of these in one request."""
+        """Log parameters, metrics and tags in one request."""
         self.client.log_batch(
             self.run_id,
             metrics=self._metrics(metrics or {}),
@@ -104,7 +104,7 @@ class Run:
 
 
 def dataset_entity(dataset: Dataset) -> DatasetEntity:
-    """The dataset as MLflow describes one: name, digest, where it came from, columns, rows."""
+    """MLflow's description of a dataset: name, digest, source, columns and rows."""
     described = from_pandas(
         dataset.frame(),
         source=CodeDatasetSource({"loaded_from": dataset.source}),

@@ -1,4 +1,4 @@
-"""`python -m trainer train`: the candidates one by one, each good one registered as a version."""
+"""`python -m trainer train`: train the candidates, and register each successful one as a version."""
 
 import logging
 import os
@@ -55,7 +55,7 @@ def train(
 def train_all(
     experiment: Experiment, candidates: Sequence[Candidate], model_name: str, console: Console
 ) -> Results:
-    """Run and register every candidate that exports faithfully, and print a leaderboard.
+    """Run all candidates, register those that pass the parity check, and print a leaderboard.
 
     Raises TrainerError at the end if some did not.
     """

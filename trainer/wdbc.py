@@ -61,7 +61,7 @@ def read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
 
 
 def _parse(line: str) -> tuple[str, str, list[float]]:
-    """Id, diagnosis and numbers of one line; ValueError says what is wrong with it."""
+    """Id, diagnosis and numbers of one line; raises ValueError if it is not valid."""
     fields = [field.strip() for field in line.split(",")]
     expected = 2 + len(FEATURES)
     if len(fields) != expected:

@@ -1,4 +1,4 @@
-"""`python -m trainer webhook`: have MLflow tell the service of changes, instead of waiting for its poll."""
+"""`python -m trainer webhook`: MLflow notifies the service of changes, so that it polls at once."""
 
 import os
 from pathlib import Path
@@ -15,9 +15,7 @@ app = typer.Typer(
     help="Have MLflow tell the service of changes, so that it need not wait for its next poll.",
 )
 
-Name = Annotated[
-    str, typer.Option("--name", help="The webhook's name: one for each service that is told.")
-]
+Name = Annotated[str, typer.Option("--name", help="The webhook's name: one for each service.")]
 
 
 @app.command("set", short_help="Have MLflow tell a service.")
@@ -36,7 +34,7 @@ def set_(
         bool, typer.Option("--try", help="Have MLflow send an example at once; it must be taken.")
     ] = False,
 ) -> None:
-    """Make or change the webhook of this name; doing it twice is doing it once.
+    """Create or change the webhook with this name; a repetition changes nothing.
 
     MLflow's server may take MLFLOW_WEBHOOK_CACHE_TTL (60) seconds to heed it. It sends to http and to
     private addresses only with MLFLOW_WEBHOOK_ALLOWED_SCHEMES=http,https and
@@ -65,7 +63,7 @@ def set_(
 
 @app.command("list", short_help="Whom MLflow tells.")
 def list_() -> None:
-    """Show every webhook of the server: its name, whether it is active, where to, and of what."""
+    """Show all webhooks of the server: name, state, address and events."""
     from rich.console import Console
 
     from trainer import reports
@@ -82,7 +80,7 @@ def list_() -> None:
 
 @app.command("delete", short_help="Have MLflow tell a service no more.")
 def delete(name: Name = NAME) -> None:
-    """Delete the webhook of this name, if there is one; the service goes on polling."""
+    """Delete the webhook with this name, if there is one; the service still polls."""
     from trainer.mlflow_server import connect
     from trainer.webhooks import Webhooks
 

@@ -1,4 +1,4 @@
-"""MLflow's webhooks: whom its server tells when something in the registry changes.
+"""MLflow's webhooks, which notify services of changes in the registry.
 
 MLflow fires none for a stage. The tag that records a transition is written after the move, so the
 webhook for tags tells of that, too.
@@ -34,7 +34,7 @@ class Webhooks:
             return list(self._pages())
 
     def put(self, name: str, url: str, secret: str) -> bool:
-        """See that the one webhook of this name tells `url`, signed with `secret`; True if it is new."""
+        """Create or update the webhook with this name: `url`, signed with `secret`; True if it is new."""
         found = self._named(name)
         with mlflow_border(self._client, f"set webhook {name}"):
             if not found:
@@ -50,7 +50,7 @@ class Webhooks:
         return False
 
     def remove(self, name: str) -> bool:
-        """See that there is no webhook of this name; True if there was one."""
+        """Delete the webhook with this name; True if there was one."""
         found = self._named(name)
         with mlflow_border(self._client, f"delete webhook {name}"):
             for each in found:
@@ -58,7 +58,7 @@ class Webhooks:
         return bool(found)
 
     def try_out(self, name: str) -> WebhookTestResult:
-        """Have MLflow send an example, signed as all are. Raises RegistryError if there is no such webhook."""
+        """Have MLflow send a signed example. Raises RegistryError if there is no such webhook."""
         found = self._named(name)
         if not found:
             raise RegistryError(
@@ -79,7 +79,7 @@ class Webhooks:
 
 
 def read_secret(path: Path) -> str:
-    """The first line of a file; the others are for the service, while secrets are exchanged.
+    """The first line of a file; during a rotation, only the service uses the other lines.
 
     Raises TrainerError.
     """

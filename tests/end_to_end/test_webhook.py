@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.end_to_end.parts import Registry, Service, command, wait_until
 from trainer.history import Place
 from trainer.lifecycle import Lifecycle
-from trainer.pointer import AliasPointer, StagePointer, Standing
+from trainer.pointer import AliasPointer, RegistryState, StagePointer
 from trainer.promotion import Policy
 from trainer.registry import RegisteredModel
 from trainer.webhooks import Webhooks, read_secret
@@ -50,8 +50,8 @@ class Timed(StagePointer):
 
     moved = 0.0
 
-    def move(self, version: str, target: Place, standing: Standing) -> None:
-        super().move(version, target, standing)
+    def move(self, version: str, target: Place, state: RegistryState) -> None:
+        super().move(version, target, state)
         self.moved = time.perf_counter()
 
 

@@ -118,8 +118,8 @@ def test_demoting_to_staging(shelf, alias):
         shelf.lifecycle(alias).promote(version, Policy())
     outcome = shelf.lifecycle(alias).demote(new, Place.STAGING)
     assert champion(shelf, alias) == old
-    assert outcome.standing.staging == (new,)
-    assert shelf.lifecycle(alias).demote(new).standing.staging == ()
+    assert outcome.state.staging == (new,)
+    assert shelf.lifecycle(alias).demote(new).state.staging == ()
     with pytest.raises(TransitionError, match="neither in Production nor in Staging"):
         shelf.lifecycle(alias).demote(new, Place.STAGING)
 
