@@ -6,7 +6,7 @@ same bytes as the protocol's own response, and a protocol that cannot be written
 
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 import msgspec
 import numpy as np
@@ -22,7 +22,10 @@ _STEP = 2**-20
 
 
 class PerServable(Generic[T]):
-    """What is made once for each servable, and freed with it."""
+    """What is made once for each servable, and freed with it.
+
+    `make` gets a weak reference, because a value that holds its key keeps it in the dictionary for ever.
+    """
 
     def __init__(self, make: Callable[[Servable], T]) -> None:
         self._make = make
@@ -33,7 +36,7 @@ class PerServable(Generic[T]):
         try:
             return self._made[servable]
         except KeyError:
-            return self._made.setdefault(servable, self._make(servable))
+            return self._made.setdefault(servable, self._make(proxy(servable)))
 
 
 Numbers = Callable[[Any], list[bytes]]
