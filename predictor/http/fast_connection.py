@@ -150,7 +150,8 @@ class FastConnection(Connection):
         if self._interrupted:
             self._resume()
         else:
-            self._free = True
+            # The response itself may have filled the transport's buffer.
+            self._free = not self.flow.write_paused
 
     def _interrupt(self) -> None:
         """Give the connection to `Connection`: a partial request, and all that comes.

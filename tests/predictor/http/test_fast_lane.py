@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import socket
 import threading
 from collections import Counter
 
@@ -12,7 +13,7 @@ from tests.hostile.wire import post, request
 from tests.predictor.graphs import GOOD, OURS
 from tests.predictor.http.test_request_id import BROUGHT, NOT_BROUGHT
 from tests.predictor.live import Live
-from tests.predictor.parts import version
+from tests.predictor.parts import until, version
 from tests.predictor.sockets import listening
 
 BODY = json.dumps(GOOD).encode()
@@ -426,6 +427,27 @@ async def test_a_client_that_does_not_read_is_not_written_to(lane):
     assert client.raw == b""
     connection.resume_writing()
     assert [answer.status for answer in await client.answers()] == [200]
+
+
+async def test_a_response_that_fills_the_buffer_is_the_last_one_before_the_client_reads(lane):
+    """Else each further request would add a response to the memory."""
+    client = await lane.connect()
+    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.writer.transport.pause_reading()
+    batch = post(json.dumps({"instances": [GOOD] * 300}).encode(), path="/predict/batch")
+    await client.send(batch)
+    (connection,) = lane.server.server_state.connections
+    state, sent = lane.server.server_state, 1
+    while not connection.flow.write_paused:
+        await until(lambda sent=sent: state.total_requests == sent)
+        await client.send(batch)
+        sent += 1
+    for _ in range(3):
+        await client.send(batch)
+    assert lane.by_asgi == ["/predict/batch"]
+    assert state.total_requests <= sent
+    client.writer.transport.resume_reading()
+    assert [answer.status for answer in await client.answers(sent + 3)] == [200] * (sent + 3)
 
 
 async def test_a_slow_model_leaves_the_loop_to_others(lane):
