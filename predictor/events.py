@@ -16,7 +16,7 @@ class RegistryAnswered:
 
     aspired: ModelVersion | None
     changed: bool
-    none_reason: str = ""
+    no_version_reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,8 @@ _REGISTRY_FAILED: dict[RegistryOutcome, log_events.LogEvent] = {
 def write(event: events.Event) -> None:
     """Log the line of an event. Events without a line are ignored."""
     match event:
-        case events.RegistryAnswered(None, True, none_reason):
-            log_events.REGISTRY_NAMES_NONE.log(reason=none_reason)
+        case events.RegistryAnswered(None, True, no_version_reason):
+            log_events.REGISTRY_NAMES_NONE.log(reason=no_version_reason)
         case events.RegistryAnswered(aspired, True):
             log_events.REGISTRY_ANSWERED.log(**_role("desired", aspired))
         case events.RegistryFailed(outcome, reason, serving, first, cause):

@@ -17,18 +17,18 @@ from predictor.traces.tracer import TRACES_OFF, Tracer
 _SECONDS = 1.0  # until released objects are freed
 
 
-def give_back_soon() -> None:
+def trim_memory_soon() -> None:
     """Return freed memory to the system, in a thread, after a second."""
     if (trim := _malloc_trim()) is not None:
         timer = threading.Timer(_SECONDS, trim, [0])
-        timer.name = "give-back"
+        timer.name = "trim-memory"
         timer.daemon = True
         timer.start()
 
 
-def give_back_after(owner: object) -> None:
+def trim_memory_after(owner: object) -> None:
     """Return freed memory to the system once `owner` is garbage collected."""
-    weakref.finalize(owner, give_back_soon).atexit = False
+    weakref.finalize(owner, trim_memory_soon).atexit = False
 
 
 def _malloc_trim() -> Callable[[int], int] | None:
@@ -121,10 +121,10 @@ class Builder:
             with self._tracer.span("load") as span:
                 span.set_version(version)
                 servable = self._load(version, fetched, interrupt)
-            give_back_after(servable)
+            trim_memory_after(servable)
             return servable
         finally:
-            give_back_soon()  # building takes several times what the servable keeps
+            trim_memory_soon()  # building takes several times what the servable keeps
 
     async def _free_thread(self) -> None:
         """Wait until the previous, interrupted build ends; if it hangs, start another thread.

@@ -55,7 +55,7 @@ def _of_registry(
     if not event.changed:
         return None
     if event.aspired is None:
-        return "registry_names_none", {"reason": _short(event.none_reason)}
+        return "registry_names_none", {"reason": _short(event.no_version_reason)}
     desired = identity(event.aspired)
     return "registry_answered", {"desired": desired, "aspired": desired}
 

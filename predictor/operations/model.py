@@ -192,7 +192,7 @@ def _registry(status: RegistryStatus) -> RegistryState:
         last_answer_at=iso(clock.wall(answered_at)) if answered_at else None,
         last_answer_age_seconds=round(clock.now() - answered_at, 3) if answered_at else None,
         fault=status.fault,
-        names_none_because=status.none_reason or None,
+        names_none_because=status.no_version_reason or None,
     )
 
 

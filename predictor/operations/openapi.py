@@ -22,12 +22,12 @@ from predictor.operations.health import Health, Readiness
 from predictor.operations.model import Model
 from predictor.operations.webhook import Delivered
 from predictor.reconcile.reconciler import Reconciler
-from predictor.registry.webhooks import Notice
+from predictor.registry.webhooks import WebhookBody
 
 
 def describe(_: Servable | None, __: Examples) -> Part:
     """The bodies of the operators' routes."""
-    return Part(components(Health, Readiness, Model, Notice, Delivered))
+    return Part(components(Health, Readiness, Model, WebhookBody, Delivered))
 
 
 _SCHEMES = {

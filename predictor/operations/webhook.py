@@ -25,7 +25,7 @@ from predictor.registry.webhooks import (
     DeliveryRefused,
     DeliveryRepeated,
     DeliveryStale,
-    Notice,
+    WebhookBody,
 )
 
 PATH = "/webhooks/mlflow"
@@ -35,7 +35,7 @@ _REQUEST: dict[str, Any] = {
         {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
         for name in HEADERS
     ],
-    **describe_request(Notice),
+    **describe_request(WebhookBody),
 }
 _REFUSALS = (
     DeliveryMalformed(f"{HEADERS[0]} is missing, or is not an id"),

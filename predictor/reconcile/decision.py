@@ -50,18 +50,22 @@ class RegistryStatus:
     """The registry's last response, and the result of the last poll.
 
     `answered_at` is in seconds of `clock.now`, None for never. `fault` is why the last poll failed, None if
-    it succeeded. `none_reason` is why the last response named no version; empty if it named one.
+    it succeeded. `no_version_reason` is why the last response named no version; empty if it named one.
     """
 
     aspired: ModelVersion | None = None
     answered_at: float | None = None
     fault: str | None = None
     outcome: str = "answered"
-    none_reason: str = ""
+    no_version_reason: str = ""
 
-    def answered(self, aspired: ModelVersion | None, none_reason: str = "") -> "RegistryStatus":
+    def answered(
+        self, aspired: ModelVersion | None, no_version_reason: str = ""
+    ) -> "RegistryStatus":
         """The status after a response that names this version, or none."""
-        return RegistryStatus(aspired, clock.now(), none_reason="" if aspired else none_reason)
+        return RegistryStatus(
+            aspired, clock.now(), no_version_reason="" if aspired else no_version_reason
+        )
 
     def failed(self, error: RegistryError) -> "RegistryStatus":
         """The status after a failed poll."""

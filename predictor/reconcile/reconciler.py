@@ -223,8 +223,10 @@ class Reconciler:
 
     def _registry_answered(self, aspired: ModelVersion | None) -> bool:
         changed = self.registry_status.differs_from(aspired)
-        self.registry_status = self.registry_status.answered(aspired, self._source.none_reason)
-        self._observe(RegistryAnswered(aspired, changed, self.registry_status.none_reason))
+        self.registry_status = self.registry_status.answered(
+            aspired, self._source.no_version_reason
+        )
+        self._observe(RegistryAnswered(aspired, changed, self.registry_status.no_version_reason))
         return changed
 
     def _registry_failed(self, error: RegistryError, cause: Exception | None = None) -> None:

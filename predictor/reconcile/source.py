@@ -17,7 +17,7 @@ class Source(Protocol):
         """The version that should serve. Raises RegistryError."""
 
     @property
-    def none_reason(self) -> str:
+    def no_version_reason(self) -> str:
         """Why the last `aspired` was None, for people; it may be empty."""
 
     async def fetch(self, version: ModelVersion) -> Fetched:

@@ -118,9 +118,9 @@ class RegistrySource:
         return await self._registry.aspired()
 
     @property
-    def none_reason(self) -> str:
-        """As RegistryClient.none_reason."""
-        return self._registry.none_reason
+    def no_version_reason(self) -> str:
+        """As RegistryClient.no_version_reason."""
+        return self._registry.no_version_reason
 
     async def fetch(self, version: ModelVersion) -> Fetched:
         """The files of a version. Raises LoadError (stage `fetch`, `session` or `digest`)."""

@@ -134,7 +134,7 @@ class RegistryClient:
         self._uri = uri
         self._seconds = seconds
         #: Why the last response named no version: MLflow's message, or ours for a stage.
-        self.none_reason = ""
+        self.no_version_reason = ""
 
     async def aspired(self) -> ModelVersion | None:
         """The version that should serve; None if the registry names none. Raises RegistryError."""
@@ -189,7 +189,7 @@ class RegistryClient:
             # MLflow sends `{}` for an empty stage. An object with other members is not MLflow's.
             raise RegistryInvalidResponse(self._url(path), "it has no model_versions")
         if not found:
-            self.none_reason = f"no version of {self._uri.name} is in {self._uri.pointer}"
+            self.no_version_reason = f"no version of {self._uri.name} is in {self._uri.pointer}"
             return None
         return self._read(path, found[0])
 
@@ -230,10 +230,10 @@ class RegistryClient:
         )
         if status == HTTPStatus.OK:
             return content
-        self.none_reason = self._none_reason(path, status, content)
+        self.no_version_reason = self._no_version_reason(path, status, content)
         return None
 
-    def _none_reason(self, path: str, status: int, content: bytes) -> str:
+    def _no_version_reason(self, path: str, status: int, content: bytes) -> str:
         """MLflow's message that the resource does not exist. Raises RegistryError for other responses."""
         url, shown = self._url(path), self._server.shown
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:

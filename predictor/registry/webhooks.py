@@ -68,7 +68,7 @@ class DeliveryRepeated(DeliveryRefused, Conflict):
         )
 
 
-class SeenDeliveries:
+class RecentDeliveries:
     """The ids of recent deliveries with their timestamps, in seconds since the epoch.
 
     Beyond `max_ids`, the oldest id is removed. From then on, every delivery that is not newer is refused,
@@ -80,24 +80,24 @@ class SeenDeliveries:
         self._max_ids = max_ids
         self._oldest_first: list[tuple[int, str]] = []
         self._ids: set[str] = set()
-        self._forgotten_up_to = 0
+        self._removed_up_to = 0
 
     def check(self, identity: str, timestamp: int, now: float) -> None:
         """Add an id that arrived at `now`. Raises DeliveryStale or DeliveryRepeated."""
         if abs(now - timestamp) > self._window:
             raise DeliveryStale(now - timestamp, self._window)
         while self._oldest_first and self._oldest_first[0][0] < now - self._window:
-            self._forgotten_up_to = max(self._forgotten_up_to, self._forget_the_oldest())
+            self._removed_up_to = max(self._removed_up_to, self._remove_oldest())
         if identity in self._ids:
             raise DeliveryRepeated
         if len(self._ids) >= self._max_ids:
-            self._forgotten_up_to = max(self._forgotten_up_to, self._forget_the_oldest())
-        if timestamp <= self._forgotten_up_to:
-            raise DeliveryStale(now - timestamp, now - self._forgotten_up_to)
+            self._removed_up_to = max(self._removed_up_to, self._remove_oldest())
+        if timestamp <= self._removed_up_to:
+            raise DeliveryStale(now - timestamp, now - self._removed_up_to)
         self._ids.add(identity)
         heapq.heappush(self._oldest_first, (timestamp, identity))
 
-    def _forget_the_oldest(self) -> int:
+    def _remove_oldest(self) -> int:
         timestamp, identity = heapq.heappop(self._oldest_first)
         self._ids.remove(identity)
         return timestamp
@@ -179,17 +179,17 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _ENTITIES = {"registered_model", "model_version", "model_version_tag", "model_version_alias"}
 
 
-class Subject(msgspec.Struct):
-    """What changed."""
+class ChangedModel(msgspec.Struct):
+    """The registered model that changed."""
 
     name: str
 
 
-class Notice(msgspec.Struct):
+class WebhookBody(msgspec.Struct):
     """The members of a delivery's body that the service reads."""
 
     entity: str
-    data: Subject
+    data: ChangedModel
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class Deliveries:
         self._secrets = secrets
         self._model_name = model_name
         self._clock = clock
-        self._seen = SeenDeliveries(WINDOW_SECONDS)
+        self._recent = RecentDeliveries(WINDOW_SECONDS)
 
     async def take(self, delivery: Delivery, body: bytes) -> bool:
         """Whether a delivery is about our model. Each delivery is accepted once.
@@ -239,9 +239,9 @@ class Deliveries:
         """
         if not delivery.is_signed(body, await self._secrets.latest()):
             raise DeliveryNotSigned
-        self._seen.check(delivery.identity, int(delivery.timestamp), self._clock())
+        self._recent.check(delivery.identity, int(delivery.timestamp), self._clock())
         try:
-            notice = msgspec.json.decode(body, type=Notice)
+            parsed = msgspec.json.decode(body, type=WebhookBody)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise DeliveryMalformed("the body is not a webhook of MLflow") from None
-        return notice.entity in _ENTITIES and notice.data.name == self._model_name
+        return parsed.entity in _ENTITIES and parsed.data.name == self._model_name

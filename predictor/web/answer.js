@@ -80,7 +80,7 @@ export class AnswerPanel {
     const notes = [];
     const version = this.#version.model_version;
     if (record !== this.#record) notes.push("The measurements have changed since this answer.");
-    if (serving === null) notes.push(`Version ${version}, which gave this answer, serves no longer.`);
+    if (serving === null) notes.push(`Version ${version}, which gave this answer, no longer serves.`);
     else if (!sameVersion(serving, this.#version)) {
       notes.push(`This answer is from version ${version}. Version ${serving.model_version} serves now.`);
     }

@@ -101,7 +101,7 @@ export class Consultation {
       const count = error.faults.length;
       const placed = count - others.length;
       const title = count > 0 ? `${count} measurement${count > 1 ? "s need" : " needs"} a look` : error.title;
-      this.#answer.fail(title, placed > 0 ? "What is wrong is said beside each field." : sentence(error.message), others);
+      this.#answer.fail(title, placed > 0 ? "See the message beside each field." : sentence(error.message), others);
       if (placed > 0) return;
     }
     reveal();

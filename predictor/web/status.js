@@ -53,7 +53,7 @@ export const fromReady = (status, serving, why = "") =>
 // A sentence about the change of the serving version; null if it did not change.
 export function announcement(before, now, reason) {
   if (before === undefined || sameVersion(before, now)) return null;
-  if (now === null) return `${long(before)} serves no longer. No version serves now.`;
+  if (now === null) return `${long(before)} no longer serves. No version serves now.`;
   if (before === null) return `${long(now)} serves now.`;
   const instead = before.model_name === now.model_name ? short(before) : long(before);
   const how = { promoted: " was promoted and", rolled_back: " is back after a rollback and" }[reason] ?? "";

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tests.hostile.wire import Send, post, request
 
 KEEPS, CLOSES = False, True
-MOST_BODY = 1_048_576
+MAX_BODY_BYTES = 1_048_576
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ BODIES = [
     Attack("lists 10,000 deep as a value", (post(b'{"mean_radius": ' + DEEP + b"}"),), [400]),
     Attack("lists 10,000 deep as instances", (post(b'{"instances":' + DEEP + b"}", path="/predict/batch"),), [400]),
     Attack("a body of 10 MB", (post(b" " * 10_000_000),), [413]),
-    Attack("a body of one byte too many", (post(b" " * (MOST_BODY + 1)),), [413]),
-    Attack("the largest body, blank", (post(b" " * MOST_BODY),), [400]),
-    Attack("the largest body, one number", (post(b"1" * MOST_BODY),), [422]),
-    Attack("the largest body, one text", (post(b'"' + b"a" * (MOST_BODY - 2) + b'"'),), [422]),
+    Attack("a body of one byte too many", (post(b" " * (MAX_BODY_BYTES + 1)),), [413]),
+    Attack("the largest body, blank", (post(b" " * MAX_BODY_BYTES),), [400]),
+    Attack("the largest body, one number", (post(b"1" * MAX_BODY_BYTES),), [422]),
+    Attack("the largest body, one text", (post(b'"' + b"a" * (MAX_BODY_BYTES - 2) + b'"'),), [422]),
     Attack("the largest body, one name 200,000 times", (post(b"{" + b'"":1,' * 200_000 + b'"":1}'),), [422]),
     Attack("the largest body, 200,000 names", (post(json.dumps(dict.fromkeys(map(str, range(80_000)), 1)).encode()),), [422]),
     Attack("the largest batch, no record", (post(b'{"instances":[' + b"0," * 500_000 + b"0]}", path="/predict/batch"),), [422]),

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.end_to_end.parts import register_again, starter
-from tests.hostile.parts import MOST_GROWTH, Bystander, Target
+from tests.hostile.parts import MAX_GROWTH_BYTES, Bystander, Target
 from tests.shared import Server
 
 VERSION = "2"
@@ -62,4 +62,4 @@ def others_do_not_notice(request: pytest.FixtureRequest) -> Iterator[None]:
     bystander.until_answered_again()
     target.serves_as_before()
     grown = target.resident_bytes() - before
-    assert grown < MOST_GROWTH, f"resident memory grew by {grown >> 20} MiB"
+    assert grown < MAX_GROWTH_BYTES, f"resident memory grew by {grown >> 20} MiB"

@@ -12,7 +12,7 @@ from tests.hostile.wire import Conversation, Response, converse, post
 
 PROBLEM = "application/problem+json"
 TOLERANCE = 1e-6  # coalesced rows can differ in the last bits of a float32
-MOST_GROWTH = 120 << 20  # bytes of resident memory, whatever is sent
+MAX_GROWTH_BYTES = 120 << 20  # bytes of resident memory, whatever is sent
 
 
 @dataclass

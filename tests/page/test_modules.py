@@ -188,7 +188,7 @@ def test_another_version_is_news_and_the_same_is_none(modules):
         None, None,
         "Version 8 of m was promoted and serves now, in place of version 7.",
         "Version 7 of m is back after a rollback and serves now, in place of version 8.",
-        "Version 7 of m serves no longer. No version serves now.",
+        "Version 7 of m no longer serves. No version serves now.",
         "Version 7 of m serves now.",
     ]  # fmt: skip
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.whole
 
 FOLDER = os.environ.get("SCREENSHOTS")
 COLOURS = 128  # more than the page has, its letters' soft edges included
-MOST_BYTES = 150_000
+MAX_BYTES = 150_000
 LOOKS = {
     "light-desktop": ("light", DESKTOP),
     "dark-phone": ("dark", PHONE),
@@ -37,4 +37,4 @@ async def test_each_state_has_its_picture(site, visit, models, look):
             Image.open(io.BytesIO(taken)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
         )
         few.save(file, optimize=True)
-        assert file.stat().st_size < MOST_BYTES
+        assert file.stat().st_size < MAX_BYTES

@@ -57,7 +57,7 @@ def servable_of(
 class FakeSource:
     """A Source that says and brings what a test wants, when the test wants it."""
 
-    none_reason = "nothing is in Production"
+    no_version_reason = "nothing is in Production"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

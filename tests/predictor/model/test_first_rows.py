@@ -81,7 +81,7 @@ def test_the_forms_of_an_input_example(content):
         b'{"columns": ["dose"], "data": [["x"]]}', b'{"inputs": {"inputs": []}}', b"{}", b"[{}]",
     ],
 )  # fmt: skip
-def test_what_is_no_example_is_passed_over(content):
+def test_an_invalid_example_is_skipped(content):
     """It is no reason to refuse a version."""
     assert [*example_rows(content, FEATURES, RowDecoder(FEATURES))] == []
 

@@ -90,7 +90,7 @@ def test_the_path_of_the_graph():
         (b"%TAG ! tag:" + b"x" * 900_000 + b"\n--- a: 1", "cannot be read"),
     ],
 )
-def test_what_cannot_be_read_is_refused_soon(content, words):
+def test_an_unreadable_mlmodel_is_refused_quickly(content, words):
     """With its reason; a bomb does not go off."""
     started = time.monotonic()
     with pytest.raises(LoadError, match=words) as caught:

@@ -114,7 +114,7 @@ async def test_an_id_of_another_process_has_no_number(given):
 
 HAPPENED = [
     (events.RegistryAnswered(version(1), changed=True), "registry_answered", "desired aspired"),
-    (events.RegistryAnswered(None, changed=True, none_reason="x" * 9000), "registry_names_none", "reason"),
+    (events.RegistryAnswered(None, changed=True, no_version_reason="x" * 9000), "registry_names_none", "reason"),
     (events.RegistryFailed("unreachable", "r", None, first=True), "registry_unreachable", "reason serving"),
     (events.RegistryFailed("refused", "r", version(1), first=True), "registry_refused", "reason serving"),
     (events.RegistryFailed("invalid_response", "r", None, first=True), "registry_invalid_response", "reason serving"),

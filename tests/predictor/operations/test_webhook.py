@@ -16,7 +16,7 @@ from predictor.logs import LogThrottle
 from predictor.registry.webhooks import (
     DeliveryRepeated,
     DeliveryStale,
-    SeenDeliveries,
+    RecentDeliveries,
     WebhookSecrets,
 )
 from tests.hostile.wire import request, split
@@ -307,7 +307,7 @@ class TestSecrets:
 class TestSeen:
     def test_an_id_is_forgotten_when_its_delivery_would_be_stale(self):
         """Ids of five minutes are kept."""
-        seen = SeenDeliveries(300)
+        seen = RecentDeliveries(300)
         seen.check("a", 1000, 1000)
         with pytest.raises(DeliveryRepeated):
             seen.check("a", 1000, 1300)
@@ -318,7 +318,7 @@ class TestSeen:
 
     def test_an_id_forgotten_for_lack_of_memory_is_refused_if_it_comes_again(self):
         """Deliveries as old as a forgotten id are refused; newer ones are accepted."""
-        seen = SeenDeliveries(300, max_ids=2)
+        seen = RecentDeliveries(300, max_ids=2)
         for at, identity in enumerate("abc", 1000):
             seen.check(identity, at, 1010)
         for identity in "ad":

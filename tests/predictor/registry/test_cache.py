@@ -347,7 +347,7 @@ def test_nothing_outside_is_read(cache, files, place, tmp_path, how):
     assert cache.last_verified() is None
 
 
-def test_what_the_tag_does_not_name_is_not_restored(cache, files):
+def test_files_that_the_tag_does_not_name_are_not_restored(cache, files):
     """The pointer has the version's tags: another file, however whole, is not that version."""
     fetched = files()
     right = version(1, onnx_sha256=fetched.artifact.onnx_sha256)

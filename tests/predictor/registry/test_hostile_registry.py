@@ -54,7 +54,7 @@ def peak_megabytes():
         ("zstd", lambda: b"\x28\xb5\x2f\xfd"), ("identity, gzip", lambda: gzip.compress(b"{}")), ("odd", lambda: b"{}"),
     ],
 )  # fmt: skip
-async def test_what_is_compressed_is_refused_before_it_is_unpacked(encoding, body):
+async def test_a_compressed_response_is_refused_before_decompression(encoding, body):
     """It was asked for as it is; a client that unpacks half a kilobyte has 200 MB then."""
     content, heads = body(), []
 

@@ -242,7 +242,7 @@ async def test_names_are_quoted():
     assert query == {"name": ["a b&stages=None#é?"], "stages": ["Production"]}
 
 
-async def test_a_password_in_the_address_is_not_told():
+async def test_a_password_in_the_address_is_not_revealed():
     """Errors go to the log and to `/model`, where everyone reads them."""
     async with raw_server(http("500 Oops")) as address:
         url = address.replace("http://", "http://hospital:secret@")
