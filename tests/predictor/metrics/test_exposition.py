@@ -27,13 +27,15 @@ class Service:
         self.counts = [shared.worker(0), shared.worker(1)]
         self.metrics = [Metrics(counts) for counts in self.counts]
 
-    def samples(self, asked=0):
+    def samples(self, requests=0):
         """Every sample that one worker renders, from the descriptors of its process."""
         seen = blocks.Blocks(self.memory)
-        asked = Exposition("m", seen.worker(asked), seen.siblings(asked), seen.supervisor())
+        requests = Exposition(
+            "m", seen.worker(requests), seen.siblings(requests), seen.supervisor()
+        )
         return {
             (sample.name, *sample.labels.values()): sample.value
-            for family in text_string_to_metric_families(asked.render().decode())
+            for family in text_string_to_metric_families(requests.render().decode())
             for sample in family.samples
         }
 
@@ -53,8 +55,8 @@ def test_every_worker_renders_the_same_sums(service):
     first.answered("/predict", 200, 0.1)
     second.answered_all("/predict", 200, [0.1, 5.0])
     second.refused(431)
-    for asked in (0, 1):
-        samples = service.samples(asked)
+    for requests in (0, 1):
+        samples = service.samples(requests)
         assert samples["predictor_requests_total", "200", "/predict"] == 3
         assert samples["predictor_requests_total", "431", "other"] == 1
         assert samples["predictor_request_duration_seconds_count", "/predict"] == 3
@@ -116,8 +118,8 @@ def test_the_gauges_show_a_worker_that_cannot_load(service):
     behind = service.samples()[("predictor_serving_since_timestamp_seconds",)]
     time.sleep(0.11)  # times are shown in tenths of a second
     service.metrics[1].observe(events.Swapped(version(7), version(8), "promoted", 0.1, "digest8"))
-    for asked in (0, 1):
-        samples = service.samples(asked)
+    for requests in (0, 1):
+        samples = service.samples(requests)
         assert samples["predictor_failed_model_version", "m"] == 8
         assert samples["predictor_model_version", "m"] == 7
         assert samples[("predictor_serving_since_timestamp_seconds",)] >= behind

@@ -41,7 +41,7 @@ async def live(tmp_path):
 
 async def predicted(live, record):
     """What every door with names says of a record: all of them the same."""
-    said = []
+    messages = []
     for path, body in (
         ("/predict", record),
         ("/predict/batch", {"instances": [record]}),
@@ -51,15 +51,15 @@ async def predicted(live, record):
         assert answer.status_code == 200, answer.text
         found = answer.json()
         (one,) = found.get("predictions", [found])
-        said.append(one["prediction"] if isinstance(one, dict) else one)
+        messages.append(one["prediction"] if isinstance(one, dict) else one)
     names, values = zip(*record.items(), strict=True)
     cells = ("" if value is None else json.dumps(value) for value in values)
     text = f"{','.join(names)}\n{','.join(cells)}\n"
     csv = await live.client.post("/invocations", content=text, headers={"content-type": "text/csv"})
     assert csv.status_code == 200, csv.text
-    said += csv.json()["predictions"]
-    assert len(set(said)) == 1, said
-    return said[0]
+    messages += csv.json()["predictions"]
+    assert len(set(messages)) == 1, messages
+    return messages[0]
 
 
 class TestBooleans:
@@ -140,8 +140,8 @@ class TestWholeNumbers:
             else:
                 found = answer.json()
                 (one,) = found.get("predictions", [found])
-                said = one["prediction"] if isinstance(one, dict) else one
-                assert said == float(right)
+                messages = one["prediction"] if isinstance(one, dict) else one
+                assert messages == float(right)
 
 
 class TestIgnoredColumns:

@@ -122,12 +122,12 @@ def test_warnings_are_in_the_body_of_their_row(kind, outputs):
     answers = read_answers(kind, outputs)
     plain, warned = encoder(kind).each(answers, {1: WARNINGS})
     assert plain == by_msgspec(answers[0])
-    said = {"warnings": msgspec.to_builtins(WARNINGS)}
+    warnings = {"warnings": msgspec.to_builtins(WARNINGS)}
     named = {"model_name": "m", "model_version": "7"}
-    assert warned == msgspec.json.encode(msgspec.to_builtins(answers[1]) | said | named)
+    assert warned == msgspec.json.encode(msgspec.to_builtins(answers[1]) | warnings | named)
     batch = json.loads(encoder(kind).batch(encoder(kind).rows(answers, {1: WARNINGS})))
     assert batch["predictions"] == [
-        msgspec.to_builtins(answers[0]), msgspec.to_builtins(answers[1]) | said,
+        msgspec.to_builtins(answers[0]), msgspec.to_builtins(answers[1]) | warnings,
     ]  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def test_features_that_are_no_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("profiles", "said"),
+    ("profiles", "message"),
     [
         ([RADIUS], "of its features"),
         ([TEXTURE, RADIUS], "of its features"),
@@ -88,9 +88,9 @@ def test_features_that_are_no_numbers(tmp_path):
         ({"mean_radius": RADIUS}, "not readable"),
     ],
 )
-def test_profiles_that_contradict_the_features_are_refused(tmp_path, profiles, said):
+def test_profiles_that_contradict_the_features_are_refused(tmp_path, profiles, message):
     """What is there and cannot be right is not taken for nothing."""
-    assert said in refused(tmp_path, ours(feature_profiles=profiles))
+    assert message in refused(tmp_path, ours(feature_profiles=profiles))
 
 
 def test_ranges_of_booleans_and_strings_are_refused(tmp_path):
@@ -102,7 +102,7 @@ def test_ranges_of_booleans_and_strings_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("background", "said"),
+    ("background", "message"),
     [
         ([[123.5]], "row 1 has 1 values"),
         ([[123.5, 1.0, 1.0]], "row 1 has 3 values"),
@@ -115,10 +115,10 @@ def test_ranges_of_booleans_and_strings_are_refused(tmp_path):
         ([[0.0, 0.0]] * 1001, "over 1000 rows"),
     ],
 )
-def test_a_background_that_is_not_of_the_features_is_refused(tmp_path, background, said):
+def test_a_background_that_is_not_of_the_features_is_refused(tmp_path, background, message):
     """By place, and without a value: it is some patient's."""
     reason = refused(tmp_path, ours(background=background))
-    assert said in reason
+    assert message in reason
     assert "123.5" not in reason
 
 

@@ -20,7 +20,7 @@ def load(number):
     return events.LoadStarted(version(number))
 
 
-def told(found):
+def as_pairs(found):
     return [(number, each.payload["version"]["model_version"]) for number, each in found]
 
 
@@ -29,8 +29,8 @@ async def test_events_after_a_number_are_returned_in_order():
     journal = Journal()
     for number in (7, 8, 9):
         journal.observe(load(number))
-    assert told(journal.after(0)) == [(1, "7"), (2, "8"), (3, "9")]
-    assert told(journal.after(2)) == [(3, "9")]
+    assert as_pairs(journal.after(0)) == [(1, "7"), (2, "8"), (3, "9")]
+    assert as_pairs(journal.after(2)) == [(3, "9")]
     assert journal.after(3) == []
 
 
@@ -39,7 +39,7 @@ async def test_only_the_last_ones_are_kept():
     journal = Journal(kept=2)
     for number in range(5):
         journal.observe(load(number))
-    assert told(journal.after(3)) == [(4, "3"), (5, "4")]
+    assert as_pairs(journal.after(3)) == [(4, "3"), (5, "4")]
     assert journal.after(2) is None
     assert journal.after(6) is None
 
