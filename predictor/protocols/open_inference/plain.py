@@ -204,5 +204,5 @@ def _make(servable: Servable) -> PlainRequests | None:
     return PlainRequests(servable) if plain else None
 
 
-PLAIN: PerServable[Any] = PerServable(_make)
+PLAIN: PerServable[PlainRequests | None] = PerServable(_make)
 """The plain requests of each servable; None where the model takes more than numbers."""
