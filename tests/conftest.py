@@ -86,22 +86,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Shared:
+def shared_servers(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Shared:
     """What all workers of this run share."""
     folder = tmp_path_factory.getbasetemp()
     return Shared(folder if worker_id == "master" else folder.parent)
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(shared: Shared) -> Server:
+def mlflow_server(shared_servers: Shared) -> Server:
     """One MLflow server for the whole run; a test that stops or breaks its server starts its own."""
-    return shared.server("mlflow")
+    return shared_servers.server("mlflow")
 
 
 @pytest.fixture(scope="session")
-def trained(shared: Shared) -> Server:
+def trained(shared_servers: Shared) -> Server:
     """One server that has the trained versions; tests only read them, and add to them."""
-    return shared.server("trained", _train)
+    return shared_servers.server("trained", _train)
 
 
 @pytest.fixture(scope="session")
