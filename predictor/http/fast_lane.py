@@ -54,7 +54,7 @@ _VARYING = re.compile(
 )
 _MAX_VARYING = 3
 _SPECIAL = {
-    b"content-encoding", b"expect", b"trailer", b"transfer-encoding", b"upgrade",
+    b"content-encoding", b"expect", b"proxy-connection", b"trailer", b"transfer-encoding", b"upgrade",
     HEADER, TRACE_PARENT, TRACE_STATE,
 }  # fmt: skip
 

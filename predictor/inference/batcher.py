@@ -213,7 +213,7 @@ class Batcher:
         except Exception as error:  # noqa: BLE001  every request needs a result
             queue, self._queue = self._queue, _Queue()
             for callback in queue.callbacks:
-                callback(error)
+                _call(callback, error)
             return
         if not max_rows or self._runs_alone(servable):
             self._flush_aside(servable)
@@ -224,7 +224,10 @@ class Batcher:
         try:
             tick = read_tick(servable, queue.protocols, queue.bodies)
             if len(tick.rows) > max_rows:  # some requests have several
-                self._compute_aside(servable, queue, partial(compute_tick, servable, tick))
+                if self._row_threads.free > 0:
+                    self._compute_aside(servable, queue, partial(compute_tick, servable, tick))
+                else:
+                    self._put_back(queue)  # a thread that ends its part flushes again
                 return
             computed = compute_tick(servable, tick)
         except Exception as error:  # noqa: BLE001  every request needs a result
@@ -284,17 +287,21 @@ class Batcher:
             self._stopped.add(servable)
             self._any_stopped = True
             if len(queue.bodies) > 1:
-                queue.extend(self._queue.requests())
-                self._queue = queue
+                self._put_back(queue)
                 asyncio.get_running_loop().call_soon(self._flush)
                 return
         for callback in queue.callbacks:
-            callback(error)
+            _call(callback, error)
+
+    def _put_back(self, queue: _Queue) -> None:
+        """Let these requests wait again, before all others."""
+        queue.extend(self._queue.requests())
+        self._queue = queue
 
     def _call_back(self, servable: Servable, queue: _Queue, computed: Computed) -> None:
         results, answers, seconds = computed
         for callback, result in zip(queue.callbacks, results, strict=True):
-            callback(result)
+            _call(callback, result)
         if answers is not None:
             # Later: the loop sends the responses first.
             count = self._observer.ran
@@ -313,6 +320,15 @@ class _Traced:
         self._span.set_version(servable.model_version)
         self._span.set(rows=len(read.rows))
         return self._protocol.write(servable, read, answers)
+
+
+def _call(callback: Callback, result: Any) -> None:
+    """Call back. An error there must not take the results from the other requests of the tick."""
+    try:
+        callback(result)
+    except Exception as error:  # noqa: BLE001
+        context = {"message": "a result could not be given to its request", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
 
 
 def _end(span: Span, callback: Callback, result: Result) -> None:

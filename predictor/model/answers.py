@@ -113,7 +113,9 @@ class Answers(msgspec.Struct, frozen=True):
                 for row, error in part.errors.items()
             },
             outputs={
-                name: _chained(part.outputs[name] for part in parts) for name in first.outputs
+                name: _chained(part.outputs[name] for part in parts)
+                for name in first.outputs
+                if all(name in part.outputs for part in parts)
             },
         )
 

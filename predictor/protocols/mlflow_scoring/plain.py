@@ -13,6 +13,7 @@ from predictor.inference.templates import PerServable
 from predictor.model.decoder import count_colons, is_plain, strict_struct
 from predictor.model.servable import Servable
 from predictor.model.signature import Row
+from predictor.protocols.mlflow_scoring.rows import MAX_NUMBER_LENGTH
 
 _MAX_BYTES = 65_536  # msgspec lets nothing else run while it decodes
 _MAX_ORDERS = 64  # of columns, to remember
@@ -72,7 +73,7 @@ class PlainTables:
             return None
         try:
             columns = tuple(head.rstrip(b"\r").decode("ascii").split(","))
-            rows = [[*map(float, line.split(b","))] for line in lines.split()]
+            rows = [_numbers(line) for line in lines.split()]
         except ValueError:
             return None
         if not rows or not all(map(self._within, rows)):
@@ -105,6 +106,13 @@ class PlainTables:
         if (pack := self._pack) is not None:
             return [pack(*row) for row in rows]
         return [*rows]
+
+
+def _numbers(line: bytes) -> list[float]:
+    fields = line.split(b",")
+    if len(line) > MAX_NUMBER_LENGTH and max(map(len, fields)) > MAX_NUMBER_LENGTH:
+        raise ValueError("a number is too long")
+    return [*map(float, fields)]
 
 
 def _at_least_one(each: Any) -> Any:

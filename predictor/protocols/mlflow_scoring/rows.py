@@ -14,7 +14,7 @@ from predictor.protocols.mlflow_scoring.tables import ABSENT, Table
 
 _NUMBER = re.compile(r"[ \t\n]*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t\n]*")
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_MAX_NUMBER_LENGTH = 400  # characters
+MAX_NUMBER_LENGTH = 400  # characters
 _NOUNS = {
     "number": "a number",
     "integer": "an integer",
@@ -63,7 +63,7 @@ def _number(value: Any, texts: bool) -> float:
             return float(value)
         except OverflowError:
             raise _Unusable("not finite, or does not fit 64 bits") from None
-    if isinstance(value, str) and len(value) <= _MAX_NUMBER_LENGTH:
+    if isinstance(value, str) and len(value) <= MAX_NUMBER_LENGTH:
         try:
             if not texts or _NUMBER.fullmatch(value):
                 return float(value)
@@ -77,7 +77,7 @@ def _integer(value: Any, texts: bool) -> int:
         return value
     if isinstance(value, str):
         try:
-            if len(value) <= _MAX_NUMBER_LENGTH and (not texts or _NUMBER.fullmatch(value)):
+            if len(value) <= MAX_NUMBER_LENGTH and (not texts or _NUMBER.fullmatch(value)):
                 return int(value)
         except ValueError:
             pass  # it may be a number that ends in .0

@@ -153,6 +153,7 @@ async def test_a_plain_request_does_not_pass_through_asgi(lane):
         post(BODY, "Connection: keep-alive, x"),
         post(BODY, "Connection: Upgrade", "Upgrade: h2c"),
         post(BODY, "Upgrade: h2c"),
+        post(BODY, "Proxy-Connection: close"),
         post(BODY, "Cookie: a", "Cookie: b"),
         post(BODY, "X-Long: " + "x" * 5000),
         PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0"),

@@ -33,7 +33,7 @@ async def test_records_beyond_the_bound_are_refused(servable):
             *(batcher.infer(ONE, body(1, 2)) for _ in range(5)), return_exceptions=True
         )
         assert [isinstance(each, Overloaded) for each in asked] == [False] * 3 + [True] * 2
-    assert "3 records" in str(asked[-1])
+    assert "3 requests" in str(asked[-1])
 
 
 class Slow:
@@ -154,3 +154,36 @@ async def test_a_large_batch_is_computed_in_parts(servable):
     with pytest.raises(InvalidRecord) as caught:
         await batcher.infer(MANY, b'{"instances": [%s, {"feature_0": 1}]}' % rows)
     assert [error.field for error in caught.value.errors] == ["instances[1200].feature_1"]
+
+
+async def test_small_batches_use_no_more_threads_than_there_are(servable):
+    """With more rows than the loop can afford, they wait; beyond the bound they are refused."""
+    slow = Slow(servable, rows_on_loop=1)
+    batcher = Batcher(lambda: slow, Counted(), max_rows=3)
+    batch = b'{"instances": [%s, %s]}' % (body(1, 2), body(1, 3))
+    tasks = []
+    for _ in range(20):  # each in a tick of its own
+        tasks.append(asyncio.create_task(batcher.infer(MANY, batch)))
+        for _ in range(3):
+            await asyncio.sleep(0)
+    assert batcher._row_threads.used == batcher._row_threads.max_used
+    slow.may_go_on.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    refused = [each for each in results if isinstance(each, Overloaded)]
+    assert len(refused) == 20 - batcher._row_threads.max_used - 3
+    assert len({*map(str, results)} - {*map(str, refused)}) == 1
+
+
+async def test_an_error_of_one_callback_takes_no_result_from_the_others(servable):
+    """It is reported, and the tick goes on."""
+    batcher, results, reported = Batcher(lambda: servable, Counted()), [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+
+    def broken(_):
+        raise ValueError("broken")
+
+    for callback in (broken, results.append):
+        batcher.submit(ONE, body(1, 2), callback)
+    await asyncio.sleep(0.01)
+    assert json.loads(results[0])["model_version"] == "1"
+    assert [str(each["exception"]) for each in reported] == ["broken"]
