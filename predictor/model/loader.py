@@ -212,8 +212,8 @@ def _replay(servable: Servable, rows: Sequence[Row]) -> None:
         if not _agrees(example, answer):
             raise LoadError(
                 "examples",
-                f"recorded example {number} gives {answer.prediction} {answer.probabilities or ''}, but "
-                f"gave {example.prediction} {example.probabilities or ''} at the export",
+                f"recorded example {number} gives {answer.prediction} {answer.probabilities or ''}; at "
+                f"export it gave {example.prediction} {example.probabilities or ''}",
             )
 
 

@@ -171,7 +171,7 @@ BROKEN = {
     "failing on an example": of(looking_up(), "warm_up", "ONNX Runtime cannot run it"),
     "another answer than recorded": of(
         linear(recorded_examples=[{**EXAMPLE, "prediction": "benign"}]), "examples",
-        "it was benign",
+        "it gave benign",
     ),
     "other probabilities than recorded": of(
         linear(2.0, recorded_examples=[EXAMPLE]), "examples", "0.88"
