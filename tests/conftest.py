@@ -105,9 +105,9 @@ def trained(shared_servers: Shared) -> Server:
 
 
 @pytest.fixture(scope="session")
-def trained_folder(shared: Shared, trained: Server) -> Path:
+def trained_folder(shared_servers: Shared, trained: Server) -> Path:
     """The database and artifacts of a server that has the trained versions; to be copied only."""
-    return shared.folder / "training"
+    return shared_servers.folder / "training"
 
 
 def _train(server: Child) -> None:

@@ -56,7 +56,7 @@ def test_a_reason_is_one_line_and_not_too_long():
     assert one_line("  two\n lines ") == "two lines"
     assert one_line(None) == ""
     assert len(one_line("x" * 1000)) == 1000
-    with pytest.raises(TransitionError, match="1001 characters, more than the 1000"):
+    with pytest.raises(TransitionError, match="1001 characters, more than the limit of 1000"):
         one_line("x" * 1001)
 
 
