@@ -28,8 +28,8 @@ help: ## list the targets
 demo: environments ## train, promote and serve; stays up until Ctrl-C (MLFLOW_PORT=, PREDICTOR_PORT=)
 	@$(BIN)/python -m demo --mlflow-port $(MLFLOW_PORT) --predictor-port $(PREDICTOR_PORT)
 
-test: environments $(VENV)-clients/installed ## tests that need only Python: about ten minutes on two cores (WORKERS=, ARGS=)
-	@echo "The tests that need only Python, with a real MLflow server: about ten minutes on two idle cores"
+test: environments $(VENV)-clients/installed ## tests that need only Python: about seven minutes on two cores (WORKERS=, ARGS=)
+	@echo "The tests that need only Python, with a real MLflow server: about seven minutes on two idle cores"
 	$(BIN)/python -m pytest -m "not whole" --numprocesses $(WORKERS) $(ARGS)
 
 test-all: environments $(OTHERS:%=$(VENV)-%/installed) $(TYPESCRIPT)/node_modules/installed ## every test: needs root and the packages of .ci/run; names what it skips
