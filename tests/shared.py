@@ -27,7 +27,7 @@ class Shared:
     folder: Path
 
     def server(self, name: str, prepare: Callable[[Child], None] = lambda _: None) -> Server:
-        """The server of this name; `prepare` has it alone, before anybody else gets it."""
+        """The server of this name. `prepare` uses it first, alone."""
         found = self.folder / f"{name}.json"
         with (self.folder / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

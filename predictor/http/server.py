@@ -97,7 +97,7 @@ def server(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # anybody can write what they say
+        proxy_headers=False,  # any client can send these header fields
         headers=[NOSNIFF],
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,

@@ -70,8 +70,6 @@ def read_each(read_one: Callable[[Any], tuple[Sequence[Row], Any]], bodies: Sequ
         try:
             found, note = read_one(body)
         except RequestError as error:
-            # Its frames refer to this one, and so to all requests of the tick: a reference cycle.
-            error.__traceback__ = error.__context__ = None
             errors[number] = error
         else:
             rows += found

@@ -44,7 +44,7 @@ def _read(value: str) -> _Transition | None:
     try:
         transition = msgspec.json.decode(value, type=_Transition)
     except (msgspec.DecodeError, UnicodeEncodeError):
-        return None  # anybody can write a tag of that name
+        return None  # any client can set a tag of this name
     if transition.when.tzinfo is None:
         transition.when = transition.when.replace(tzinfo=UTC)
     return transition
