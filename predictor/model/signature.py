@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from struct import Struct
 from typing import Any, Literal
 
@@ -177,13 +178,26 @@ class Signature:
             return {self.ports[0].name: self.table(rows)}
         if self._is_one_table:
             return {self.ports[0].name: np.array(rows, self.ports[0].dtype)}
-        feed, start = {}, 0
-        for port in self.ports:
-            stop = start + (port.width or 1)
-            block = np.array([row[start:stop] for row in rows], port.dtype)
-            feed[port.name] = block[:, 0] if len(port.shape) == 1 else block
-            start = stop
+        columns = [*zip(*rows, strict=True)]
+        feed = {}
+        for name, dtype, start, width, dimensions in self._layout:
+            if width == 1:  # much faster than an array of lists with one value each
+                column = np.array(columns[start], dtype)
+                feed[name] = column if dimensions == 1 else column.reshape(-1, 1)
+            else:
+                feed[name] = np.array([row[start : start + width] for row in rows], dtype)
         return feed
+
+    @cached_property
+    def _layout(self) -> list[tuple[str, np.dtype[Any], int, int, int]]:
+        """Each input's name, dtype, first column in a row, width, and number of dimensions."""
+        widths = [port.width or 1 for port in self.ports]
+        return [
+            (port.name, port.dtype, start, width, len(port.shape))
+            for port, start, width in zip(
+                self.ports, accumulate(widths, initial=0), widths, strict=False
+            )
+        ]
 
     def table(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """The rows as float32 [N, F]. Only for a signature with `pack`."""
