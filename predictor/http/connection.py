@@ -1,10 +1,24 @@
-"""One HTTP/1.1 connection, within limits.
+"""One HTTP/1.1 connection, within limits, with the fast lane for plain requests.
 
-`RequestParser` reads its requests, and uvicorn's `RequestResponseCycle` passes each to the application,
-in their order. uvicorn's own connections limit neither the size of a request's head, nor the time in
-which a request must arrive, nor the number of pipelined requests, nor the time in which a client must
-read its responses. Here, a request beyond a limit is answered with a problem document, after the
-responses to earlier requests; then the connection closes.
+Requests are answered in the order in which they came. Each passes through these states:
+
+    nothing ──► head ──► body ──► waits for its turn ──► is answered
+       └──────► plain: its head is known ────────────────────┘
+
+**The fast lane.** A request is plain if nothing else is under way on its connection and no header field
+changes its meaning. Its head is not parsed but looked up: equal bytes mean equal requests. (The request
+id, which differs each time, is cut out before.) The body joins the batch of this tick, and the response has
+the same bytes as the one of the ASGI route. Whatever else happens while it is under way, such as more
+bytes or a stop, ends the fast lane until nothing is under way: `_leave_lane`.
+
+**ASGI.** `RequestParser` reads all other requests, and uvicorn's `RequestResponseCycle` passes each to the
+application, which may answer while the body is still arriving.
+
+**Limits.** uvicorn's own connections limit neither the size of a head, nor the time in which a request must
+arrive, nor the number of pipelined requests, nor the time in which a client must read its responses.
+Here, a request beyond a limit is answered with a problem document, after the responses to earlier requests;
+then the connection closes. A client that has sent its last byte gets its responses before the end, and so
+does one that a stop meets: its last response has `Connection: close`.
 """
 
 import asyncio
@@ -13,6 +27,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any
 
 import uvicorn
@@ -22,15 +37,17 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from predictor.http import request_id as ids
+from predictor.http.fast_lane import END, POST, FastLane, Headers
 from predictor.http.limits import READ_FIRST_SECONDS, Deadline, Limits, Refused
 from predictor.http.middleware import is_stream
 from predictor.http.problems import closing_response
 from predictor.http.request_parser import SLICE, Parsed, RequestParser
+from predictor.inference.protocol import Result
 from predictor.log_events import REQUEST_REFUSED
 
-_MAX_PIPELINED = 16  # parsed requests that wait for their turn
 _LINGER_SECONDS = 1  # between the last response and the close, which could destroy it
 _QUIET_SECONDS = 0.3  # when the server stops, for a request that is on its way
+_PLAIN: Any = object()  # stands for a plain request among the cycles
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -46,13 +63,17 @@ class _Flow(FlowControl):
 
 
 class Connection(asyncio.Protocol):
-    """One connection. `refused(status)` is called for refusals that the application does not see."""
+    """One connection. `refused(status)` is called for refusals that the application does not see.
+
+    `lane` is None if all requests must take ASGI.
+    """
 
     transport: asyncio.Transport
     flow: _Flow
 
     def __init__(
         self,
+        lane: FastLane | None,
         limits: Limits,
         refused: Callable[[int], None],
         *,
@@ -70,12 +91,21 @@ class Connection(asyncio.Protocol):
         self._keep_alive_seconds = config.timeout_keep_alive
         self._encrypted = False
         self._parser: Any = None  # None before the connection is made, and once it is lost
-        # Requests whose head is complete.
-        self._latest: Any = None  # its cycle; the body may still be arriving
-        self._responding: Any = None  # the cycle whose response is sent
-        self._pipeline: deque[Any] = deque()  # cycles that wait
-        self._unanswered = 0
-        self._unparsed = b""
+        # Bytes that wait: for the response before them, or for the rest of a plain body.
+        self._unparsed = bytearray()
+        self._receiving: Any = None  # the cycle whose body is arriving
+        # Requests with a complete head and no complete response: the first one is being answered.
+        self._requests: deque[Any] = deque()
+        # The fast lane.
+        self._lane: Any = lane
+        self._in_lane = False  # nothing is under way but, perhaps, one plain request
+        # The latest plain request: its head, parsed; the head's bytes (b"" if it may hold a key); and the
+        # size of the whole request in bytes.
+        self._plain: Any = None
+        self._head, self._size = b"", -1
+        self._request_id = b""
+        self._trace: Headers = ()
+        self._started = 0.0  # perf_counter() when the request came
         # The end.
         self._final: bytes | None = None  # to send before the close, after the responses
         self._client_finished = False
@@ -84,6 +114,7 @@ class Connection(asyncio.Protocol):
         self._arrival = Deadline(self.loop)  # of a head or a body
         self._departure = Deadline(self.loop)  # of responses, and of the connection
         self._idle: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
 
     # The transport's calls.
 
@@ -109,28 +140,33 @@ class Connection(asyncio.Protocol):
             self._refuse(Refused(HTTPStatus.SERVICE_UNAVAILABLE, busy))
         else:
             self._arrival.set(None, self.limits.header_seconds, self.close)
+            self._enter_lane()
 
     def data_received(self, data: bytes) -> None:
-        """Parse in slices, and only a few requests ahead."""
+        """Take a plain request; parse all else in slices, and not far ahead."""
+        if self._in_lane:
+            if not self._requests and self._take(data):
+                return
+            self._leave_lane()
         if self._final is not None:
             return
-        if self._unparsed or len(data) > SLICE or len(self._pipeline) >= _MAX_PIPELINED:
+        if self._unparsed or self._waiting or len(data) > SLICE:
             self._unparsed += data
-            self._parse_waiting()
+            self._parse_unparsed()
         else:
             self._parse(data)
 
     def eof_received(self) -> bool:
         """Answer the complete requests of a client that has sent its last byte, unless with a stream."""
+        self._leave_lane()
         if self._unparsed:
             self._client_finished = True
             return True
         if self._encrypted:  # TLS has no half-closed connections
             return False
         if self._final is not None:
-            return self._unanswered > 0
-        cycle = self._responding
-        if cycle and not cycle.response_complete and is_stream(cycle.scope):
+            return bool(self._requests)
+        if any(cycle is not _PLAIN and is_stream(cycle.scope) for cycle in self._requests):
             return False
         self._finish(b"")
         return not self.transport.is_closing()
@@ -141,23 +177,26 @@ class Connection(asyncio.Protocol):
         Neither a timer nor a reference cycle: only the garbage collector would free that, and it may
         not run for hours.
         """
+        self._leave_lane()  # the application sees a plain request that stays incomplete
         self.server_state.connections.discard(self)
-        self._final = self._unparsed = b""
+        self._final = b""
+        self._unparsed.clear()
         self._arrival.clear()
         self._departure.clear()
-        self._clear_idle()
-        self._pipeline.clear()
-        for cycle in (self._responding, self._latest):
-            if cycle is not None:
-                cycle.disconnected = True
-                cycle.message_event.set()
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        for cycle in {*self._requests, self._receiving} - {_PLAIN, None}:
+            _disconnect(cycle)
         self.flow.resume_writing()
         self.transport.close()
         self._parser.close()
-        self._parser = self._latest = self._responding = None
+        self._parser = self._receiving = None
+        self._requests.clear()
 
     def pause_writing(self) -> None:
         """Wait for the client to read its responses, within a limit."""
+        self._leave_lane()
         self.flow.pause_writing()
         self._departure.set(self, self.limits.body_seconds, self.transport.abort)
 
@@ -166,18 +205,120 @@ class Connection(asyncio.Protocol):
         if self._final is None and not self.transport.is_closing():
             self._departure.clear()
         self.flow.resume_writing()
+        self._enter_lane()
+
+    # The fast lane.
+
+    def _enter_lane(self) -> None:
+        self._in_lane = not (
+            self._lane is None
+            or self._requests
+            or self._unparsed
+            or self._stopping
+            or self._final is not None
+            or self.flow.write_paused
+            or self.transport.is_closing()
+            or self.arriving()
+        )
+
+    def _leave_lane(self) -> None:
+        """Let what comes wait for the plain request under way; parse one that is not complete."""
+        if self._in_lane:
+            self._in_lane = False
+            if self._unparsed:
+                self._arrival.clear()
+                self._parse_unparsed()
+
+    def _take(self, data: bytes) -> bool:
+        """Take a plain request, or a part of its body; many clients send it after the head."""
+        if self._unparsed:
+            if len(self._unparsed) + len(data) > self._size:
+                return False
+            self._unparsed += data
+            if len(self._unparsed) == self._size:
+                with memoryview(self._unparsed) as request:
+                    body = bytes(request[self._size - self._plain.length :])
+                self._unparsed.clear()
+                self._submit(body)
+            return True
+        if self._head and len(data) == self._size and data.startswith(self._head):
+            body = data[len(self._head) :]  # the same head as before
+        else:
+            found = self._look_up(data)
+            if found is None or len(found) > self._plain.length:
+                return False
+            body = found
+        self._started = perf_counter()
+        if len(body) == self._plain.length:
+            self._submit(body)
+        else:
+            self._unparsed += data
+            self._arrival.clear()
+            self._arrival.set(self, self.limits.body_seconds, self._late)
+        return True
+
+    def _look_up(self, data: bytes) -> bytes | None:
+        """The part of the body that is here; None if the request is not plain."""
+        if not data.startswith(POST):
+            return None
+        head, end, body = data.partition(END)
+        # Half a head may look complete: cut within its Content-Length.
+        if not end:
+            return None
+        plain, request_id = self._lane.heads.get(head), b""
+        if plain is None:
+            plain, request_id = self._lane.read(head, self.limits)
+        if plain is None:
+            return None
+        self._plain, self._request_id = plain, request_id
+        self._trace = self._lane.trace_of(head)
+        self._head = b"" if self._lane.holds_keys else head + end
+        self._size = len(head) + len(end) + plain.length
+        return body
+
+    def _submit(self, body: bytes) -> None:
+        if self._arrival.timer is not None:
+            self._arrival.clear()
+        self._requests.append(_PLAIN)
+        self._lane.submit(self._plain.protocol, body, self._reply, self._trace)
+
+    def _reply(self, result: Result) -> None:
+        response = self._lane.response(
+            self._plain, result, self.server_state.default_headers, self._started, self._request_id
+        )
+        transport = self.transport
+        if transport.is_closing():
+            return
+        if not self._in_lane and self._stopping and not self._unparsed and not self._waiting:
+            transport.write(response.replace(END, b"\r\nconnection: close" + END, 1))
+            transport.close()
+        else:
+            transport.write(response)  # which may call pause_writing
+        if self._in_lane:
+            self._requests.clear()
+            self.server_state.total_requests += 1
+            self._responded()
+        else:
+            self._on_response()
 
     # Parsing.
 
-    def _parse_waiting(self) -> None:
-        waiting, parsed = memoryview(self._unparsed), 0
-        while self._unparsed and parsed < len(waiting) and len(self._pipeline) < _MAX_PIPELINED:
+    @property
+    def _waiting(self) -> bool:
+        """Whether a parsed request waits for its turn."""
+        return len(self._requests) > 1
+
+    def _parse_unparsed(self) -> None:
+        waiting, parsed = memoryview(bytes(self._unparsed)), 0
+        self._unparsed.clear()
+        self.flow.held = False
+        while parsed < len(waiting) and self._final is None and not self._waiting:
             self._parse(waiting[parsed : parsed + SLICE])
             parsed += SLICE
-        if self._unparsed:  # a refusal empties it
-            self._unparsed = bytes(waiting[parsed:])
-        self.flow.held = bool(self._unparsed)
+        if self._final is None:
+            self._unparsed += waiting[parsed:]
         if self._unparsed:
+            self.flow.held = True
             self.flow.pause_reading()
         elif self._client_finished and self._final is None:
             self._finish(b"")
@@ -191,13 +332,12 @@ class Connection(asyncio.Protocol):
 
     def _on_head(self) -> None:
         """Start the request, or let it wait for earlier ones."""
-        previous, self._latest = self._latest, self._cycle()
-        self._unanswered += 1
-        if previous is None or previous.response_complete:
-            self._start(self._latest)
-        else:
+        self._receiving = self._cycle()
+        self._requests.append(self._receiving)
+        if self._waiting:
             self.flow.pause_reading()
-            self._pipeline.append(self._latest)
+        else:
+            self._start()
 
     def _cycle(self) -> RequestResponseCycle:
         return RequestResponseCycle(
@@ -214,14 +354,14 @@ class Connection(asyncio.Protocol):
             on_response=self._on_response,
         )
 
-    def _start(self, cycle: Any) -> None:
-        self._responding = cycle
-        task = self.loop.create_task(cycle.run_asgi(self._app))
+    def _start(self) -> None:
+        """Give the first of the requests to the application."""
+        task = self.loop.create_task(self._requests[0].run_asgi(self._app))
         task.add_done_callback(self.server_state.tasks.discard)
         self.server_state.tasks.add(task)
 
     def _on_body(self, body: bytes) -> None:
-        cycle = self._latest
+        cycle = self._receiving
         if cycle.response_complete:
             return
         cycle.body += body
@@ -231,59 +371,45 @@ class Connection(asyncio.Protocol):
 
     def _on_end(self) -> None:
         """End the body, also of a request that was answered before."""
-        if self._in_body:
-            self._latest.more_body = False
-            self._latest.message_event.set()
-
-    @property
-    def _in_body(self) -> bool:
-        """Whether the request that is being parsed has a complete head, and thus a cycle."""
-        return self._latest is not None and self._latest.scope is self._parser.scope
-
-    @property
-    def _incomplete(self) -> bool:
-        """Whether a request has begun and is not complete."""
-        if self._parser is None or self._parser.scope is None:
-            return False
-        return not self._in_body or self._latest.more_body
+        cycle, self._receiving = self._receiving, None
+        cycle.more_body = False
+        cycle.message_event.set()
+        self._arrival.clear()
+        if not self._requests:  # the rest of a body came after its response
+            self._responded()
 
     def arriving(self) -> bool:
-        """Whether a request is arriving."""
-        return self._incomplete
+        """Whether a request has begun and is not complete."""
+        if self._parser is None:
+            return False
+        return self._parser.scope is not None or bool(self._in_lane and self._unparsed)
 
     # Limits of time.
 
     def _watch_arrival(self) -> None:
         """Limit the rest of the request that has begun. Raises Refused."""
-        if self._in_body and not self._latest.more_body:
-            self._rest()
-            return
         if self._parser.scope is None:
-            return  # blank lines; the time for the first request goes on
-        self._clear_idle()
-        in_body, limits = self._in_body, self.limits
-        awaited = self._latest if in_body else self._parser.scope
+            return
+        in_body, limits = self._receiving is not None, self.limits
+        awaited = self._receiving if in_body else self._parser.scope
         seconds = limits.body_seconds if in_body else limits.header_seconds
         if self._arrival.set(awaited, seconds, self._late):
             self._parser.progress()
         else:
             self._parser.check_framing(in_body=in_body)
 
-    def _rest(self) -> None:
-        """Nothing is arriving: count idle time, unless a response is due."""
-        self._parser.progress()
-        if self._arrival.awaits:
-            self._arrival.clear()
-        if self._unanswered:
-            self._clear_idle()
-        elif self._idle is None:  # the rest of a body came after its response
-            self._set_idle(self._keep_alive_seconds)
-
     def _late(self) -> None:
+        self._leave_lane()
         if self.flow.read_paused:  # the client could not send on
             self._watch_arrival()
         else:
             self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time"))
+
+    def _responded(self) -> None:
+        """Count idle time from now on. One timer for all requests: it looks when the last one ended."""
+        self._idle_since = perf_counter()
+        if self._idle is None:
+            self._set_idle(self._keep_alive_seconds)
 
     def _set_idle(self, seconds: float) -> None:
         self._idle = self.loop.call_later(seconds, self._read_first)
@@ -291,48 +417,47 @@ class Connection(asyncio.Protocol):
     def _read_first(self) -> None:
         self._idle = self.loop.call_later(READ_FIRST_SECONDS, self._idle_ended)
 
-    def _clear_idle(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
-
     def _idle_ended(self) -> None:
-        self.close()
+        left = self._keep_alive_seconds - (perf_counter() - self._idle_since)
+        if self._requests or self.arriving():
+            left = self._keep_alive_seconds
+        if left > 0:
+            self._set_idle(left)
+        else:
+            self.close()
 
     # Responses, and the end.
 
     def _on_response(self) -> None:
         """Start the next request, or end."""
-        self._unanswered -= 1
+        self._requests.popleft()
         self.server_state.total_requests += 1
-        if self._final is not None and not self._pipeline:
+        if self._final is not None and not self._requests:
             self._end()
             return
         if self.transport.is_closing():
             self.close()
             return
-        self._clear_idle()
+        self._responded()
         self.flow.resume_reading()
-        if self._pipeline:
-            self._start(self._pipeline.popleft())
-        elif self._parser.expects_continue and self._incomplete:
+        if self._requests:
+            self._start()
+        elif self._receiving is not None and self._parser.expects_continue:
             # Nobody knows whether the client still sends the body, which it need not.
             self.close()
             return
-        else:
-            self._set_idle(self._keep_alive_seconds)
         if self._unparsed:
-            self._parse_waiting()
+            self._parse_unparsed()
             self.flow.resume_reading()
+        self._enter_lane()
 
     def _refuse(self, refused: Refused) -> None:
         # An earlier request of this connection may have left its id in the context.
-        request_id = ids.of_scope(self._parser.scope) if self._incomplete else ids.new_id().decode()
+        request_id = ids.of_scope(self._parser.scope) if self.arriving() else ids.new_id().decode()
         status, reason = refused.status, str(refused)
         REQUEST_REFUSED.log(status=status, reason=reason, request_id=request_id)
-        self._unparsed = b""
+        self._unparsed.clear()
         self._arrival.clear()
-        self._clear_idle()
         if self._finish(closing_response(status, reason, request_id), status):
             self._refused(status)
 
@@ -342,25 +467,21 @@ class Connection(asyncio.Protocol):
         False if the application sees it, as a client that left in its body: it counts `status`.
         """
         self._final = final
-        cycle = self._latest
-        seen = False
-        if self._in_body and cycle.more_body:
-            if self._pipeline and self._pipeline[-1] is cycle:
-                self._pipeline.pop()
-                self._unanswered -= 1
-            else:
-                seen = not cycle.response_complete
-                if cycle.response_started:
-                    self._final = b""
-                self._unanswered = 0
-                cycle.scope["state"]["abandoned"] = status
-                cycle.disconnected = True
-                cycle.message_event.set()
+        cycle, seen = self._receiving, False
+        if cycle is not None and self._waiting:
+            self._requests.pop()
+        elif cycle is not None:
+            seen = not cycle.response_complete
+            if cycle.response_started:
+                self._final = b""
+            self._requests.clear()
+            cycle.scope["state"]["abandoned"] = status
+            _disconnect(cycle)
         self._end()
         return not seen
 
     def _end(self) -> None:
-        if self._unanswered or self._final is None:
+        if self._requests or self._final is None:
             return
         if self._final and self.transport.can_write_eof():
             self.transport.write(self._final)
@@ -380,13 +501,22 @@ class Connection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """The server stops: answer what is here or on its way, with `Connection: close`."""
+        self._leave_lane()
         self._stopping = True
-        if self._unanswered and not self._latest.response_started:
-            self._latest.keep_alive = False
+        latest = self._requests[-1] if self._requests else None
+        if latest is _PLAIN:
+            return  # `_reply` closes
+        if latest is not None and not latest.response_started:
+            latest.keep_alive = False
         else:
             read_first = partial(self.loop.call_later, READ_FIRST_SECONDS, self._leave)
             self.loop.call_later(_QUIET_SECONDS, read_first)
 
     def _leave(self) -> None:
-        if not self._unanswered and not self.arriving():
+        if not self._requests and not self.arriving():
             self.close()
+
+
+def _disconnect(cycle: RequestResponseCycle) -> None:
+    cycle.disconnected = True
+    cycle.message_event.set()

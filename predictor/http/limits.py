@@ -51,37 +51,33 @@ class Deadline:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        """None while nothing is awaited."""
         self._awaited: object = None
-
-    @property
-    def awaits(self) -> bool:
-        """Whether anything is awaited."""
-        return self._timer is not None
 
     def set(self, awaited: object, seconds: float, late: Callable[[], object]) -> bool:
         """Call `late` in so many seconds, unless `clear` is called before.
 
         False if the same thing is awaited already: progress does not give it more time.
         """
-        if self._timer is not None and self._awaited is awaited:
+        if self.timer is not None and self._awaited is awaited:
             return False
         self.clear()
         self._awaited = awaited
-        self._timer = self._loop.call_later(seconds, self._read_first, late)
+        self.timer = self._loop.call_later(seconds, self._read_first, late)
         return True
 
     def clear(self) -> None:
         """Await nothing."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = self._awaited = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = self._awaited = None
 
     def _read_first(self, late: Callable[[], object]) -> None:
-        self._timer = self._loop.call_later(READ_FIRST_SECONDS, self._expire, late)
+        self.timer = self._loop.call_later(READ_FIRST_SECONDS, self._expire, late)
 
     def _expire(self, late: Callable[[], object]) -> None:
-        self._timer = self._awaited = None
+        self.timer = self._awaited = None
         late()
 
 

@@ -33,7 +33,7 @@ class RequestParser:
         self._parsed = parsed
         self._parser = self._new_parser()
         self.scope: dict[str, Any] | None = None
-        """The ASGI scope of the latest request, None before the first; incomplete in its head."""
+        """The ASGI scope of the request that is arriving, None between requests; incomplete in its head."""
         self.expects_continue = False
         """Whether the latest request waits for `100 Continue` before it sends its body."""
         self._target = b""
@@ -131,5 +131,8 @@ class RequestParser:
         self._parsed.body(body)
 
     def on_message_complete(self) -> None:
-        """End the request."""
-        self._parsed.end()
+        """End the request, but for one with an offer to upgrade, which is read again without it."""
+        if not self._parser.should_upgrade():
+            self.scope = None
+            self._framing = 0
+            self._parsed.end()

@@ -15,7 +15,6 @@ from uvicorn.server import HANDLED_SIGNALS
 
 from predictor.http.conditional import NOSNIFF
 from predictor.http.connection import Connection
-from predictor.http.fast_connection import FastConnection
 from predictor.http.fast_lane import FastLane
 from predictor.http.limits import Limits
 from predictor.http.tls_server import TlsServer
@@ -110,10 +109,7 @@ def server(
 
 def protocol(settings: Settings, lane: FastLane | None, refused: Callable[[int], None]) -> Any:
     """The factory of connections, which take the fast lane if there is one."""
-    limits = Limits.of(settings)
-    if lane is None:
-        return partial(Connection, limits, refused)
-    return partial(FastConnection, lane, limits, refused)
+    return partial(Connection, lane, Limits.of(settings), refused)
 
 
 def hear(signals: Collection[int], act: Callable[[], None]) -> None:
