@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -63,6 +63,8 @@ def _cores() -> int:
 
 
 Callback = Callable[[Result], None]
+Request = tuple[InferenceProtocol, Any, Callback]
+"""A request that waits: its protocol, its body, and what to call with its result."""
 
 LARGE = 16_384
 """Bytes of a body that are read on the loop; larger ones are read in a thread."""
@@ -74,29 +76,6 @@ class BatchObserver(Protocol):
 
     def ran(self, servable: Servable, answers: Answers, seconds: float) -> None:
         """One ONNX Runtime call ended: its answers in order, and its seconds."""
-
-
-class _Queue:
-    """Requests that wait for their tick, as columns; `size` is that of their bodies in bytes."""
-
-    def __init__(self) -> None:
-        self.protocols: list[InferenceProtocol] = []
-        self.bodies: list[Any] = []
-        self.callbacks: list[Callback] = []
-        self.size = 0
-
-    def append(self, protocol: InferenceProtocol, body: Any, callback: Callback) -> None:
-        self.protocols.append(protocol)
-        self.bodies.append(body)
-        self.callbacks.append(callback)
-        self.size += len(body)
-
-    def extend(self, requests: Iterable[tuple[InferenceProtocol, Any, Callback]]) -> None:
-        for request in requests:
-            self.append(*request)
-
-    def requests(self) -> Iterator[tuple[InferenceProtocol, Any, Callback]]:
-        return zip(self.protocols, self.bodies, self.callbacks, strict=True)
 
 
 class Batcher:
@@ -128,7 +107,7 @@ class Batcher:
         self._tracer = tracer
         self._stopped: WeakSet[Servable] = WeakSet()  # a call was stopped: each row runs alone
         self._any_stopped = False  # a look into a WeakSet takes time, and it is nearly always empty
-        self._queue = _Queue()
+        self._queue: list[Request] = []
         self._row_threads = Threads("rows")
         self._batch_threads = Threads("batch", max_batches)
 
@@ -145,13 +124,12 @@ class Batcher:
             self._submit_large(protocol, body, callback)
             return
         queue = self._queue
-        waiting = len(queue.bodies)
-        if not waiting:
+        if not queue:
             asyncio.get_running_loop().call_soon(self._flush)
-        elif waiting >= self._max_rows:
-            asyncio.get_running_loop().call_soon(callback, Overloaded(waiting, "requests"))
+        elif len(queue) >= self._max_rows:
+            asyncio.get_running_loop().call_soon(callback, Overloaded(len(queue), "requests"))
             return
-        queue.append(protocol, body, callback)
+        queue.append((protocol, body, callback))
 
     async def infer(self, protocol: InferenceProtocol, body: Any) -> Result:
         """The result of one request. Raises RequestError, NothingServing or Overloaded."""
@@ -207,101 +185,100 @@ class Batcher:
 
     def _flush(self) -> None:
         """Compute the waiting requests on one servable: on the loop as many as it can afford, else in threads."""
+        if not self._queue:
+            return  # a thread that ended its part has flushed before
         try:
             servable = self._serving()
             max_rows = servable.rows_on_loop
         except Exception as error:  # noqa: BLE001  every request needs a result
-            queue, self._queue = self._queue, _Queue()
-            for callback in queue.callbacks:
-                _call(callback, error)
+            requests, self._queue = self._queue, []
+            _call_back(requests, [error] * len(requests))
             return
         if not max_rows or self._runs_alone(servable):
             self._flush_aside(servable)
             return
-        queue = self._take(max_rows)
-        if self._queue.bodies:
+        requests = self._take(max_rows)
+        if self._queue:
             asyncio.get_running_loop().call_soon(self._flush)
         try:
-            tick = read_tick(servable, queue.protocols, queue.bodies)
+            protocols, bodies, _ = zip(*requests, strict=True)
+            tick = read_tick(servable, protocols, bodies)
             if len(tick.rows) > max_rows:  # some requests have several
                 if self._row_threads.free > 0:
-                    self._compute_aside(servable, queue, partial(compute_tick, servable, tick))
+                    self._compute_aside(servable, requests, partial(compute_tick, servable, tick))
                 else:
-                    self._put_back(queue)  # a thread that ends its part flushes again
+                    self._put_back(requests)  # a thread that ends its part flushes again
                 return
             computed = compute_tick(servable, tick)
         except Exception as error:  # noqa: BLE001  every request needs a result
-            self._fail(servable, queue, error)
+            self._fail(servable, requests, error)
         else:
-            self._call_back(servable, queue, computed)
+            self._succeed(servable, requests, computed)
 
     def _runs_alone(self, servable: Servable) -> bool:
         return self._any_stopped and servable in self._stopped
 
-    def _take(self, count: int) -> _Queue:
+    def _take(self, count: int) -> list[Request]:
         """So many requests from the front of the queue, or fewer where their bodies are large."""
-        queue = self._queue
-        if len(queue.bodies) <= count and queue.size <= _MAX_BYTES:
-            self._queue = _Queue()
-            return queue
-        taken, self._queue = _Queue(), _Queue()
-        for protocol, body, callback in queue.requests():
-            fits = len(taken.bodies) < count and taken.size + len(body) <= _MAX_BYTES
-            into = taken if fits and not self._queue.bodies else self._queue
-            into.append(protocol, body, callback)
-        return taken
+        queue, size = self._queue, 0
+        for number, (_, body, _) in enumerate(queue):
+            size += len(body)
+            if number == count or size > _MAX_BYTES:
+                self._queue = queue[number:]
+                return queue[:number]
+        self._queue = []
+        return queue
 
     def _flush_aside(self, servable: Servable) -> None:
         """Share the waiting requests among the threads; each thread that ends its part flushes again."""
-        threads, waiting = self._row_threads, len(self._queue.bodies)
+        threads, waiting = self._row_threads, len(self._queue)
         share = min(servable.rows_a_call, -(-waiting // threads.max_used))
         if self._runs_alone(servable):
             share = 1
-        while self._queue.bodies and threads.free > 0:
-            queue = self._take(share)
-            work = partial(read_and_compute, servable, queue.protocols, queue.bodies)
-            self._compute_aside(servable, queue, work)
+        while self._queue and threads.free > 0:
+            requests = self._take(share)
+            protocols, bodies, _ = zip(*requests, strict=True)
+            self._compute_aside(
+                servable, requests, partial(read_and_compute, servable, protocols, bodies)
+            )
 
     def _compute_aside(
-        self, servable: Servable, queue: _Queue, compute: Callable[[], Computed]
+        self, servable: Servable, requests: list[Request], compute: Callable[[], Computed]
     ) -> None:
         self._row_threads.submit(compute).add_done_callback(
-            partial(self._computed, servable, queue)
+            partial(self._computed, servable, requests)
         )
 
     def _computed(
-        self, servable: Servable, queue: _Queue, computed: "asyncio.Future[Computed]"
+        self, servable: Servable, requests: list[Request], computed: "asyncio.Future[Computed]"
     ) -> None:
-        if self._queue.bodies:
+        if self._queue:
             self._flush()
         error = computed.exception()
         if error is None:
-            self._call_back(servable, queue, computed.result())
+            self._succeed(servable, requests, computed.result())
         else:
-            self._fail(servable, queue, error)
+            self._fail(servable, requests, error)
 
-    def _fail(self, servable: Servable, queue: _Queue, error: BaseException) -> None:
+    def _fail(self, servable: Servable, requests: list[Request], error: BaseException) -> None:
         """Give the error to the requests; after a stopped call of several, compute each once more, alone."""
         if isinstance(error, InferenceTimeout):
             self._timed_out(servable)
             self._stopped.add(servable)
             self._any_stopped = True
-            if len(queue.bodies) > 1:
-                self._put_back(queue)
+            if len(requests) > 1:
+                self._put_back(requests)
                 asyncio.get_running_loop().call_soon(self._flush)
                 return
-        for callback in queue.callbacks:
-            _call(callback, error)
+        _call_back(requests, [error] * len(requests))
 
-    def _put_back(self, queue: _Queue) -> None:
+    def _put_back(self, requests: list[Request]) -> None:
         """Let these requests wait again, before all others."""
-        queue.extend(self._queue.requests())
-        self._queue = queue
+        self._queue = requests + self._queue
 
-    def _call_back(self, servable: Servable, queue: _Queue, computed: Computed) -> None:
+    def _succeed(self, servable: Servable, requests: list[Request], computed: Computed) -> None:
         results, answers, seconds = computed
-        for callback, result in zip(queue.callbacks, results, strict=True):
-            _call(callback, result)
+        _call_back(requests, results)
         if answers is not None:
             # Later: the loop sends the responses first.
             count = self._observer.ran
@@ -322,13 +299,14 @@ class _Traced:
         return self._protocol.write(servable, read, answers)
 
 
-def _call(callback: Callback, result: Any) -> None:
-    """Call back. An error there must not take the results from the other requests of the tick."""
-    try:
-        callback(result)
-    except Exception as error:  # noqa: BLE001
-        context = {"message": "a result could not be given to its request", "exception": error}
-        asyncio.get_running_loop().call_exception_handler(context)
+def _call_back(requests: list[Request], results: Sequence[Result]) -> None:
+    """Give each request its result. An error there must not take the results from the others."""
+    for (_, _, callback), result in zip(requests, results, strict=True):
+        try:
+            callback(result)
+        except Exception as error:  # noqa: BLE001
+            context = {"message": "a result could not be given to its request", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
 
 
 def _end(span: Span, callback: Callback, result: Result) -> None:
