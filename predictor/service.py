@@ -138,6 +138,16 @@ def compose(
         cors = CorsHeaders(origins.parse(settings.cors_origins))
         lane = FastLane(inference, batcher, metrics, access, settings=settings, cors=cors)
         observers.append(lane.observe)
+    grpc = _grpc(
+        settings,
+        batcher=batcher,
+        reconciler=reconciler,
+        access=access,
+        metrics=metrics,
+        below=tracer.below,
+    )
+    if grpc is not None:
+        observers.append(grpc.observe)
     return Service(
         settings=settings,
         worker=worker,
@@ -152,14 +162,7 @@ def compose(
         tracer=tracer,
         deliveries=_deliveries(settings, model_name),
         lane=lane,
-        grpc=_grpc(
-            settings,
-            batcher=batcher,
-            reconciler=reconciler,
-            access=access,
-            metrics=metrics,
-            below=tracer.below,
-        ),
+        grpc=grpc,
     )
 
 

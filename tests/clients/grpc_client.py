@@ -2,10 +2,11 @@
 
 Reads commands from standard input, one JSON list a line, and answers each with one JSON value:
 `["describe", name]`, `["protocol"]`, `["infer", name, version, rows, id]`, `["columns", name, {feature: value}]`,
-`["flow", name, row]`, which asks without a pause until a call fails, and says how it went.
+`["stream", name, rows, ids, version]`, which sends the rows one by one by a stream, `["flow", name, row]`, which asks without a pause until a call fails, and says how it went.
 """
 
 import json
+import queue
 import sys
 from collections import Counter
 
@@ -52,6 +53,9 @@ class Asking:
             result = self.client.infer(name, inputs, **how)
         except triton.InferenceServerException as error:
             return {"status": error.status(), "message": error.message()}
+        return self._result(result)
+
+    def _result(self, result: triton.InferResult) -> object:
         said = result.get_response()
         return {
             "version": said.model_version,
@@ -59,6 +63,21 @@ class Asking:
             "outputs": [output.name for output in said.outputs],
             **{name: _plain(result.as_numpy(name)) for name in self.outputs},
         }
+
+    def stream(self, name: str, rows: list, ids: list, version: str) -> object:
+        answers = queue.Queue()
+        self.client.start_stream(lambda result, error: answers.put((result, error)))
+        for row, request_id in zip(rows, ids, strict=True):
+            tensor = triton.InferInput(self.input, [1, len(row)], "FP32")
+            tensor.set_data_from_numpy(np.array([row], np.float32))
+            how = {"request_id": request_id, "model_version": version}
+            self.client.async_stream_infer(name, [tensor], **how)
+        answered = [answers.get(timeout=30) for _ in rows]
+        self.client.stop_stream()
+        return [
+            {"message": error.message()} if error else self._result(result)
+            for result, error in answered
+        ]
 
     def flow(self, name: str, row: list) -> object:
         versions = Counter()

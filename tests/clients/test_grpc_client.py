@@ -83,6 +83,7 @@ def test_the_stock_client_is_answered_across_a_swap(registry: Registry, serve_gr
     row = list(record.values())
     with StockClient(port) as client:
         ours = dict(described(pb.DESCRIPTOR.message_types_by_name.values()))
+        del ours["inference.RequestId"]  # never sent
         theirs = client.ask("protocol")
         assert ours == {message: theirs[message] for message in ours}
         described_ = client.ask("describe", name)
@@ -110,6 +111,31 @@ def test_the_stock_client_is_answered_across_a_swap(registry: Registry, serve_gr
     endpoint = "/inference.GRPCInferenceService/ModelInfer"
     assert f'predictor_requests_total{{code="200",endpoint="{endpoint}"}} 4.0' in counted
     assert f'predictor_requests_total{{code="404",endpoint="{endpoint}"}} 1.0' in counted
+
+
+def test_the_stock_client_streams(registry: Registry, serve_grpc) -> None:
+    """Its callbacks get responses and errors in order, before a swap and after it."""
+    registry.stage("1", "Production")
+    service, port = serve_grpc(registry)
+    service.until_serving("1")
+    name, record = registry.name, service.example()
+    row = list(record.values())
+    ids = [f"r{number}" for number in range(200)]
+    with StockClient(port) as client:
+        client.ask("describe", name)
+        for version in ("1", "2"):
+            registry.stage(version, "Production")
+            service.until_serving(version)
+            answers = client.ask("stream", name, [row] * 200, ids, "")
+            assert [answer["id"] for answer in answers] == ids
+            assert all(is_right(answer, registry, version, record) for answer in answers)
+        refused, short = client.ask("stream", name, [row, row[:-1]], ["a", "b"], "1")
+        fault = f"version `1` of `{name}` does not serve; version 2 does"
+        assert (refused, short) == ({"message": fault}, {"message": fault})
+    counted = service.http.get("/metrics").text
+    endpoint = "/inference.GRPCInferenceService/ModelStreamInfer"
+    assert f'predictor_requests_total{{code="200",endpoint="{endpoint}"}} 400.0' in counted
+    assert f'predictor_requests_total{{code="404",endpoint="{endpoint}"}} 2.0' in counted
 
 
 @pytest.fixture

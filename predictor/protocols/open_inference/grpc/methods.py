@@ -1,6 +1,7 @@
 """The methods of `inference.GRPCInferenceService`: bytes of a request in, bytes of its response out."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -100,7 +101,10 @@ def _typed(tensor: Any) -> list[Any]:
 
 
 class Infer:
-    """The protocol of `ModelInfer`."""
+    """The protocol of `ModelInfer` and `ModelStreamInfer`, which differ in the message of a response."""
+
+    def __init__(self, respond: Callable[[ModelInferRequest, Inferred], bytes]) -> None:
+        self._respond = respond
 
     def read(self, servable: Servable, bodies: Sequence[bytes]) -> Read:
         """The rows; the note of each request is its message and what it says."""
@@ -117,18 +121,41 @@ class Infer:
 
         def write_one(part: Answers, note: tuple[ModelInferRequest, Inference]) -> bytes:
             request, found = note
-            return response(request, found.inferred(servable, (), part))
+            return self._respond(request, found.inferred(servable, (), part))
 
         return write_each(write_one, read, answers)
 
 
-_INFER = Infer()
-
-
 def response(request: ModelInferRequest, inferred: Inferred) -> bytes:
-    """The response to a request, with its id. Contents are raw if its inputs were (as in Triton), or for FP16."""
+    """The response to a call."""
+    made = ModelInferResponse()
+    _fill(made, request, inferred)
+    return made.SerializeToString()
+
+
+def stream_response(request: ModelInferRequest, inferred: Inferred) -> bytes:
+    """The response to a request of a stream. As Triton's, it says that no other follows for this request."""
+    made = pb.ModelStreamInferResponse()
+    made.infer_response.parameters["triton_final_response"].bool_param = True
+    _fill(made.infer_response, request, inferred)
+    return made.SerializeToString()
+
+
+def stream_error(body: bytes, detail: str) -> bytes:
+    """The response to a request of a stream that failed, with its id unless it is no message."""
+    made = pb.ModelStreamInferResponse(error_message=detail)
+    with suppress(DecodeError):
+        made.infer_response.id = pb.RequestId.FromString(body).id
+    return made.SerializeToString()
+
+
+INFER, STREAM_INFER = Infer(response), Infer(stream_response)
+
+
+def _fill(made: ModelInferResponse, request: ModelInferRequest, inferred: Inferred) -> None:
+    """Fill a response with its request's id. Contents are raw if its inputs were (as in Triton), or for FP16."""
     version = inferred.version
-    made = ModelInferResponse(model_name=version.name, model_version=version.version, id=request.id)
+    made.model_name, made.model_version, made.id = version.name, version.version, request.id
     raw = bool(request.raw_input_contents) or any(
         tensor.datatype not in _CONTENTS for tensor in inferred.outputs
     )
@@ -141,16 +168,17 @@ def response(request: ModelInferRequest, inferred: Inferred) -> bytes:
         if tensor.datatype == "BYTES":
             elements = [text.encode() for text in elements]
         getattr(output.contents, _CONTENTS[tensor.datatype]).extend(elements)
-    return made.SerializeToString()
 
 
 Method = Callable[[bytes], Awaitable[bytes]]
 
 _SERVICE = "/inference.GRPCInferenceService/"
+MODEL_STREAM_INFER = f"{_SERVICE}ModelStreamInfer"
+"""The path of the only method that is a stream."""
 
 
 def methods(batcher: Batcher, reconciler: Reconciler) -> Mapping[str, Method]:
-    """Each method by its path, which is also its name in metrics and in the table of keys."""
+    """Each method but the stream by its path, which is also its name in metrics and in the table of keys."""
     each = _Methods(batcher, reconciler)
     return {
         f"{_SERVICE}ServerLive": each.server_live,
@@ -209,7 +237,7 @@ class _Methods:
 
     async def model_infer(self, body: bytes) -> bytes:
         """Raises InvalidInference, UnknownModel, MalformedBody, NothingServing or Overloaded."""
-        response: bytes = await self._batcher.infer(_INFER, body)
+        response: bytes = await self._batcher.infer(INFER, body)
         return response
 
 

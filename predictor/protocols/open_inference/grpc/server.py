@@ -17,7 +17,7 @@ from predictor.inference.batcher import Batcher
 from predictor.log_events import CANNOT_LISTEN
 from predictor.metrics.recorder import Metrics
 from predictor.protocols.open_inference.grpc.calls import Calls
-from predictor.protocols.open_inference.grpc.methods import methods
+from predictor.protocols.open_inference.grpc.methods import STREAM_INFER, methods
 from predictor.reconcile.reconciler import Reconciler
 from predictor.settings import Settings
 
@@ -39,7 +39,16 @@ class GrpcServer:
     ) -> None:
         self.port = settings.grpc_port or 0
         self._settings = settings
-        self._calls = Calls(methods(batcher, reconciler), settings, access, metrics, below)
+        submit = partial(batcher.submit, STREAM_INFER)
+        self._calls = Calls(
+            methods(batcher, reconciler),
+            submit,
+            settings=settings,
+            access=access,
+            metrics=metrics,
+            below=below,
+        )
+        self.observe = self._calls.observe
         self._server: grpc.aio.Server | None = None
         self._stopping: asyncio.Task[None] | None = None
 
@@ -55,7 +64,7 @@ class GrpcServer:
         """Begin a graceful stop, once; nothing where it does not listen."""
         if self._server is not None and self._stopping is None:
             stop = partial(self._server.stop, self._settings.shutdown_seconds)
-            self._stopping = asyncio.create_task(self._calls.graceful_stop.run(stop))
+            self._stopping = asyncio.create_task(self._calls.stop(stop))
 
     async def __aexit__(self, *_: object) -> None:
         self.begin_stop()

@@ -1,5 +1,6 @@
 """A service that answers gRPC on a port, and a client of it in the same event loop."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -38,8 +39,9 @@ class Client:
         port: int,
         credentials: grpc.ChannelCredentials | None = None,
         host: str = "127.0.0.1",
+        options: Sequence[tuple[str, int]] = (),
     ) -> None:
-        alone = [("grpc.use_local_subchannel_pool", 1)]
+        alone = [("grpc.use_local_subchannel_pool", 1), *options]
         address = f"{host}:{port}"
         self.channel = (
             grpc.aio.secure_channel(address, credentials, alone)
@@ -75,6 +77,40 @@ class Client:
         return Answer(answer.code, answer.detail, answer.metadata, said)
 
 
+class ClientStream:
+    """One call of `ModelStreamInfer`."""
+
+    def __init__(self, client: Client, metadata: Metadata = ()) -> None:
+        begin = client.channel.stream_stream(SERVICE + "ModelStreamInfer")
+        self.call = begin(metadata=metadata, timeout=10 * SECONDS)
+
+    async def send(self, *messages: pb.ModelInferRequest | bytes) -> None:
+        """Send these requests; bytes as they are."""
+        for each in messages:
+            await self.call.write(each if isinstance(each, bytes) else each.SerializeToString())
+
+    async def receive(self) -> pb.ModelStreamInferResponse:
+        """The next response. Raises AioRpcError for an error of the call, EOFError at its end."""
+        async with asyncio.timeout(SECONDS):
+            message = await self.call.read()
+        if message is grpc.aio.EOF:
+            raise EOFError
+        return pb.ModelStreamInferResponse.FromString(message)
+
+    async def ask(
+        self, *messages: pb.ModelInferRequest | bytes
+    ) -> list[pb.ModelStreamInferResponse]:
+        """Send these requests, then receive as many responses."""
+        await self.send(*messages)
+        return [await self.receive() for _ in messages]
+
+    async def end(self) -> Answer:
+        """Wait for the end of the call."""
+        async with asyncio.timeout(SECONDS):
+            code, detail = await self.call.code(), await self.call.details()
+            return Answer(code, detail, dict(await self.call.trailing_metadata()))
+
+
 @dataclass
 class Called:
     """A service, a client of it, and the port between them."""
@@ -82,6 +118,7 @@ class Called:
     live: Live
     client: Client
     port: int
+    server: GrpcServer
 
 
 @contextlib.asynccontextmanager
@@ -93,7 +130,7 @@ async def called(
     if graph is not None:
         await live.serve(1, graph)
     async with grpc_server(live.service) as server, Client(server.port) as client:
-        yield Called(live, client, server.port)
+        yield Called(live, client, server.port, server)
 
 
 def grpc_server(service: Service, **replaced: Any) -> GrpcServer:

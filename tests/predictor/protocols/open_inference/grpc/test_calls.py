@@ -203,6 +203,9 @@ class Broken:
     async def infer(self, *_):
         raise ValueError("a feature of 17.99")
 
+    def submit(self, *_, **__):
+        raise ValueError("a feature of 17.99")
+
 
 async def test_a_fault_of_ours_says_nothing_of_what_was_sent(tmp_path, caplog):
     """Neither to the client nor in the log; the log has the id and where it happened."""

@@ -8,7 +8,7 @@ import pytest
 
 from predictor.http import problems
 from predictor.protocols.open_inference.grpc import open_inference_pb2 as pb
-from predictor.protocols.open_inference.grpc.calls import STATUS
+from predictor.protocols.open_inference.grpc.errors import STATUS
 from tests.predictor.protocols.open_inference.grpc.parts import called, infer
 
 ROW = struct.pack("<2f", 1.0, 0.0)
