@@ -42,7 +42,7 @@ screenshots: environments ## pictures of the page's main states, for docs/screen
 stress: environments ## a thousand swaps by alias and a thousand by stage, under load (ARGS=--help)
 	$(BIN)/python -m stress $(ARGS)
 
-bench: environments ## measure the speed beside references; needs wrk and two cores (ARGS=--help)
+bench: environments $(VENV)-models/installed ## measure the speed beside references; needs wrk and two cores (ARGS=--help)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-peers: environments ## measure other servers with the same model, each in an environment of its own below .bench

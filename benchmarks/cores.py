@@ -36,3 +36,12 @@ class Cores:
             yield
         finally:
             os.sched_setaffinity(0, {self.clients})
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Run this process, and children that start in this block, on both cores."""
+        os.sched_setaffinity(0, {self.server, self.clients})
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, {self.clients})

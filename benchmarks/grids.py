@@ -1,41 +1,49 @@
 """Convert the results of a run to tables, for the terminal and docs/speed.md."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from statistics import median
+from typing import Any
 
 from benchmarks.grid import Grid
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth
 from benchmarks.parts.http import Http
+from benchmarks.parts.memory import SwapMemory
+from benchmarks.parts.models import BATCH_ROWS
 from benchmarks.parts.protocols import PREDICT, Protocols
+from benchmarks.parts.steps import Steps
 from benchmarks.parts.swap import POLL_SECONDS, Swap
 from benchmarks.parts.traces import OFF, Traces
+from benchmarks.parts.workers import Workers
 from benchmarks.results import Results
 from benchmarks.sample import Sample, cpu, middle, p50, p99, rate, ratio
 from benchmarks.servers import EMPTY, PREDICTOR
 from benchmarks.targets import Target, targets
 
 _LOAD = ("requests/s", "CPU µs per request", "p50 µs", "p99 µs")
+_BATCH = ("connections", "rows/s", "decoding and ONNX Runtime alone, rows/s", "ratio", "p50 µs")
 
 
 def grids(results: Results) -> Iterator[Grid]:
     """One table for each part that ran."""
-    if found := targets(results):
-        yield targets_grid(found)
-    if https := [http for http in (results.http, *results.models) if http is not None]:
-        yield _http(https)
-    if results.protocols is not None:
-        yield _protocols(results.protocols)
-    if results.swap is not None:
-        yield _swap(results.swap)
-    if results.batch:
-        yield _batch(results.batch)
-    if results.http is not None or results.start:
-        yield _process(results)
-    if results.growth:
-        yield _growth(results.growth)
-    if results.traces is not None:
-        yield _traces(results.traces)
+    https = [each for each in (results.http, *results.models, results.texts) if each]
+    tables: tuple[tuple[Callable[[Any], Grid], Any], ...] = (
+        (targets_grid, targets(results)),
+        (_http, https),
+        (_model_batches, [http for http in https if http.batches]),
+        (_protocols, results.protocols),
+        (_swap, results.swap),
+        (_batch, results.batch),
+        (_process, results if results.http or results.start else None),
+        (_memory, results.memory),
+        (_growth, results.growth),
+        (_workers, results.workers),
+        (_traces, results.traces),
+        (_steps, results.steps),
+    )
+    for table, found in tables:
+        if found:
+            yield table(found)
 
 
 def targets_grid(found: list[Target], title: str = "Targets") -> Grid:
@@ -78,26 +86,28 @@ def _swap(swap: Swap) -> Grid:
 
 
 def _batch(batches: list[Batch]) -> Grid:
+    rows = [(f"{batch.rows:,}", *_of_batch(batch)) for batch in batches]
+    return Grid("Batches", ("rows in a batch", *_BATCH), rows, texts=0)
+
+
+def _model_batches(https: list[Http]) -> Grid:
     rows = [
-        (
-            f"{batch.rows:,}",
-            str(batch.samples[0].connections),
-            f"{median(batch.rates):,.0f}",
-            f"{median(batch.loop):,.0f}",
-            f"{median(batch.shares):.2f}",
-            f"{middle(batch.samples, p50):,.0f}",
-        )
-        for batch in batches
+        (http.model, server, *_of_batch(batch))
+        for http in https
+        for server, batch in http.batches.items()
     ]
-    columns = (
-        "rows in a batch",
-        "connections",
-        "rows/s",
-        "decoding and ONNX Runtime alone, rows/s",
-        "ratio",
-        "p50 µs",
+    title = f"Batches of {BATCH_ROWS} records"
+    return Grid(title, ("model", "server", *_BATCH), rows, texts=2)
+
+
+def _of_batch(batch: Batch) -> tuple[str, ...]:
+    return (
+        str(batch.samples[0].connections),
+        f"{median(batch.rates):,.0f}",
+        f"{median(batch.loop):,.0f}",
+        f"{median(batch.shares):.2f}",
+        f"{middle(batch.samples, p50):,.0f}",
     )
-    return Grid("Batches", columns, rows, texts=0)
 
 
 def _process(results: Results) -> Grid:
@@ -133,6 +143,48 @@ def _traces(traces: Traces) -> Grid:
     ]
     columns = ("connections", "predictor", *_LOAD, "requests/s to none's")
     return Grid("Traces", columns, rows, texts=2)
+
+
+def _workers(workers: Workers) -> Grid:
+    rows = [
+        (
+            str(count),
+            *_load([load.sample for load in loads]),
+            f"{median(load.wrk for load in loads):.2f}",
+            ", ".join(
+                f"{median(each):.2f}"
+                for each in zip(*(load.processes for load in loads), strict=True)
+            ),
+        )
+        for count, loads in workers.rounds.items()
+    ]
+    columns = ("workers", *_LOAD, "cores that wrk took", "cores that each process took")
+    return Grid("Workers on two cores, which wrk shares, 32 connections", columns, rows)
+
+
+def _memory(memory: SwapMemory) -> Grid:
+    after = [(f"after swap {number}", each) for number, each in enumerate(memory.after, 1)]
+    rows = [
+        (name, f"{each.rss:.0f}", f"{each.pss:.0f}")
+        for name, each in (("before", memory.before), *after)
+    ]
+    title = f"Memory around swaps of a model of {memory.model_megabytes:.0f} MB"
+    return Grid(title, ("", "RSS, MiB", "PSS, MiB"), rows)
+
+
+def _steps(steps: Steps) -> Grid:
+    times = {name: median(each) for name, each in steps.steps.items()}
+    total = sum(times.values())
+    rows = [
+        (name, f"{each:.2f}", f"{each / total:.0%}".replace("%", " %"))
+        for name, each in times.items()
+    ]
+    rows += [
+        ("sum of the steps", f"{total:.2f}", ""),
+        ("all steps, measured at once", f"{median(steps.whole):.2f}", ""),
+    ]
+    title = "CPU time of one request to /predict, 32 in each tick of the event loop"
+    return Grid(title, ("step", "µs", "share"), rows)
 
 
 def _load(samples: list[Sample]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 _PARENT = 1  # index of the parent among the fields after the name in /proc/PID/stat
@@ -10,11 +11,12 @@ _GONE = (FileNotFoundError, ProcessLookupError)  # the process ended during the 
 
 def cpu_nanoseconds(first: int) -> int:
     """CPU time, in ns, of all live threads of a process and its descendants."""
-    total = 0
-    for task in _tasks(first):
-        with suppress(*_GONE):
-            total += int((task / "schedstat").read_text().split()[0])
-    return total
+    return sum(cpu_by_process(first).values())
+
+
+def cpu_by_process(first: int) -> dict[int, int]:
+    """CPU time, in ns, of all live threads, for a process and each of its descendants."""
+    return {int(each.name): sum(map(_cpu_nanoseconds, _tasks(each))) for each in _family(first)}
 
 
 def pss_megabytes(first: int) -> float:
@@ -25,17 +27,21 @@ def pss_megabytes(first: int) -> float:
 def lower_priority(first: int) -> None:
     """Lower the scheduling priority of a process and its descendants below this process's."""
     niceness = min(os.nice(0) + 5, 19)
-    for task in _tasks(first):
+    for task in chain.from_iterable(map(_tasks, _family(first))):
         with suppress(*_GONE):
             os.setpriority(os.PRIO_PROCESS, int(task.name), niceness)
 
 
-def _tasks(first: int) -> list[Path]:
-    found: list[Path] = []
-    for process in _family(first):
-        with suppress(*_GONE):
-            found += (process / "task").iterdir()
-    return found
+def _tasks(process: Path) -> list[Path]:
+    with suppress(*_GONE):
+        return [*(process / "task").iterdir()]
+    return []
+
+
+def _cpu_nanoseconds(task: Path) -> int:
+    with suppress(*_GONE):
+        return int((task / "schedstat").read_text().split()[0])
+    return 0
 
 
 def _pss_kilobytes(process: Path) -> int:

@@ -10,10 +10,13 @@ from benchmarks.machine import Machine
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth
 from benchmarks.parts.http import Http
+from benchmarks.parts.memory import SwapMemory
 from benchmarks.parts.protocols import Protocols
 from benchmarks.parts.start import Starts
+from benchmarks.parts.steps import Steps
 from benchmarks.parts.swap import Swap
 from benchmarks.parts.traces import Traces
+from benchmarks.parts.workers import Workers
 
 FILE = Path(__file__).with_name("results.json")
 Stored = TypeVar("Stored")
@@ -38,6 +41,10 @@ class Results:
     start: Starts = field(default_factory=dict)
     growth: list[Growth] = field(default_factory=list)
     traces: Traces | None = None
+    texts: Http | None = None
+    workers: Workers | None = None
+    memory: SwapMemory | None = None
+    steps: Steps | None = None
 
 
 def write(results: object, file: Path) -> None:

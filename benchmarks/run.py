@@ -9,17 +9,33 @@ from rich.console import Console
 
 from benchmarks.context import BenchContext, Plan, open_context
 from benchmarks.machine import Machine
-from benchmarks.parts import batch, growth, http, protocols, start, swap, traces
+from benchmarks.parts import (
+    batch,
+    growth,
+    http,
+    memory,
+    models,
+    protocols,
+    start,
+    steps,
+    swap,
+    traces,
+    workers,
+)
 from benchmarks.results import Results
 
 PARTS: Mapping[str, Callable[[BenchContext], Any]] = {
     "http": http.run,
     "protocols": protocols.run,
     "swap": swap.run,
-    "models": http.run_models,
+    "models": models.run,
+    "texts": models.run_texts,
     "batch": batch.run,
     "start": start.run,
     "growth": growth.run,
+    "workers": workers.run,
+    "memory": memory.run,
+    "steps": steps.run,
     "traces": traces.run,
 }
 QUICK = ("http", "swap", "batch", "start")

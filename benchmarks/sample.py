@@ -9,7 +9,7 @@ from statistics import median
 class Sample:
     """Throughput, latencies and CPU time of one server under load.
 
-    `cpu_us` is the server's CPU time per request. `waited` is the share of the time, 0 to 1, that the
+    `cpu_us` is the server's CPU time per request, `wrk_cpu_us` that of wrk. `waited` is the share of the time, 0 to 1, that the
     server (or wrk, if that is more) was ready to run while another program used its core.
     """
 
@@ -20,6 +20,7 @@ class Sample:
     p99_us: float
     cpu_us: float
     waited: float = 0.0
+    wrk_cpu_us: float = 0.0
 
 
 Figure = Callable[[Sample], float]

@@ -77,6 +77,7 @@ class Subject:
             p99_us=counts.p99_us,
             cpu_us=spent / 1000 / counts.requests,
             waited=round(waited, 3),
+            wrk_cpu_us=counts.cpu_seconds * 1e6 / counts.requests,
         )
 
     def pss_megabytes(self) -> float:

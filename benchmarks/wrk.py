@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import time
@@ -25,7 +26,7 @@ _TIMEOUT_SECONDS = 30  # for one response; after it, wrk counts a fault
 class WrkCounts:
     """wrk's figures: responses, seconds, and latencies in µs (first request byte to last response byte).
 
-    `waited` is the share of the time that wrk waited for its core.
+    `waited` is the share of the time that wrk waited for its core, `cpu_seconds` its CPU time.
     """
 
     requests: int
@@ -33,6 +34,7 @@ class WrkCounts:
     p50_us: int
     p99_us: int
     waited: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 def require() -> None:
@@ -55,6 +57,7 @@ def post(
         f"--timeout={_TIMEOUT_SECONDS}s", "--latency", "-s", str(_SCRIPT), url,
     ]  # fmt: skip
     fields = "\n".join(f"{name}: {value}" for name, value in (headers or {}).items())
+    before = _cpu_of_ended_children()
     with subprocess.Popen(
         command,
         env={**os.environ, "BENCH_BODY": str(body), "BENCH_HEADERS": fields},
@@ -65,7 +68,13 @@ def post(
         time.sleep(seconds - _SECONDS_BEFORE_END)
         waited = core_wait.waited_seconds(process.pid) / seconds
         output, errors = process.communicate()
-    return replace(read(output, errors), waited=waited)
+    spent = _cpu_of_ended_children() - before
+    return replace(read(output, errors), waited=waited, cpu_seconds=round(spent, 3))
+
+
+def _cpu_of_ended_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def read(output: str, errors: str = "") -> WrkCounts:

@@ -203,7 +203,7 @@ def _skl2onnx(library: str, name: str, target: str) -> Case:
 def _in_a_pipeline(library: str, name: str, target: str) -> Export:
     own = {"verbose": -1} if library == "LightGBM" else {"n_jobs": 1}
     model = _made(library.lower(), name, {**_SMALL, **own})
-    _register(library, type(model))
+    register_converter(library, type(model))
     fitted = make_pipeline(StandardScaler(), model).fit(PLAIN.frame, getattr(PLAIN, target))
     rows = PLAIN.frame.head(TESTED_ROWS)
     graph = to_onnx(fitted, rows[:1], target_opset={"": 15, "ai.onnx.ml": 2})
@@ -216,7 +216,7 @@ def _in_a_pipeline(library: str, name: str, target: str) -> Export:
     return Export(graph.SerializeToString(), rows, feed, answers, signature)
 
 
-def _register(library: str, kind: type[Any]) -> None:
+def register_converter(library: str, kind: type[Any]) -> None:
     """Register onnxmltools' converter with skl2onnx, as documented there."""
     folder, operator = {
         "LightGBM": ("lightgbm", "LightGbm"),

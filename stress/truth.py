@@ -13,7 +13,7 @@ import msgspec
 ONE_ROW_OR_MANY = 2 * 2.0**-24
 _NOTHING: dict[str, Any] = {}
 
-Record = Mapping[str, float]
+Record = Mapping[str, float | str]
 
 
 class WrongAnswerError(Exception):

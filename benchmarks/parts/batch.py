@@ -47,10 +47,11 @@ def run(context: BenchContext) -> list[Batch]:
     with context.scope() as scope:
         settings = {"PREDICTOR_MAX_BODY_BYTES": str(_MAX_BODY_BYTES)}
         single = servers.predictor(scope, published, settings)
-        return [_one(scope, published, single, rows) for rows in ROWS]
+        return [measure(scope, published, single, rows) for rows in ROWS]
 
 
-def _one(context: BenchContext, published: Published, single: Subject, rows: int) -> Batch:
+def measure(context: BenchContext, published: Published, single: Subject, rows: int) -> Batch:
+    """Measure batches of so many rows at a server of single records."""
     subject, batch = _batch_subject(single, published, rows), Batch(rows, [], [])
     for _ in range(context.plan.rounds):
         with context.plan.exclusive():

@@ -1,11 +1,12 @@
 """One record per request: the predictor and both references, in alternating rounds."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks import servers
 from benchmarks.context import BenchContext, Plan
-from benchmarks.models import BOOSTING, FOREST, LOGISTIC, MLP, diagnosis
+from benchmarks.models import LOGISTIC, diagnosis
+from benchmarks.parts.batch import Batch
 from benchmarks.registry import publish
 from benchmarks.sample import Sample
 from benchmarks.subject import Subject
@@ -17,31 +18,30 @@ Rounds = dict[str, list[Sample]]  # by server, one sample per round
 
 @dataclass(frozen=True)
 class Http:
-    """Rounds of one model by number of connections; each server's memory (PSS, MB) after them."""
+    """Rounds of one model by number of connections; each server's memory (PSS, MB) after them.
+
+    `batches` are rounds of batches of 100 records, by server.
+    """
 
     model: str
     loads: dict[int, Rounds]
     pss_megabytes: dict[str, float]
+    batches: dict[str, Batch] = field(default_factory=dict)
 
 
 def run(context: BenchContext) -> Http:
     """Measure the logistic regression."""
-    return _one(context, LOGISTIC, context.plan)
-
-
-def run_models(context: BenchContext) -> list[Http]:
-    """Measure the more expensive models."""
-    return [_one(context, kind, context.plan.brief) for kind in (FOREST, BOOSTING, MLP)]
-
-
-def _one(context: BenchContext, kind: str, plan: Plan) -> Http:
-    context.print_step(f"One record a request: {kind}")
-    published = publish(context.mlflow_url, context.folder, kind, [diagnosis(kind)])
+    context.print_step(f"One record a request: {LOGISTIC}")
+    published = publish(context.mlflow_url, context.folder, LOGISTIC, [diagnosis(LOGISTIC)])
     with context.scope() as scope:
-        subjects = servers.all_three(scope, published)
-        loads = interleaved(plan, subjects, CONNECTIONS)
-        memory = {name: subject.pss_megabytes() for name, subject in subjects.items()}
-    return Http(kind, loads, memory)
+        return measure(LOGISTIC, servers.all_three(scope, published), scope.plan)
+
+
+def measure(model: str, subjects: Mapping[str, Subject], plan: Plan) -> Http:
+    """Measure each server with one connection and with many, then its memory."""
+    loads = interleaved(plan, subjects, CONNECTIONS)
+    memory = {name: subject.pss_megabytes() for name, subject in subjects.items()}
+    return Http(model, loads, memory)
 
 
 def interleaved(

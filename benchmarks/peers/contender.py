@@ -12,7 +12,7 @@ from benchmarks.models import Model
 from benchmarks.parts.protocols import INFER, Form, forms
 from benchmarks.registry import Published
 from demo.processes import Child, spawn
-from stress.truth import WrongAnswerError
+from stress.truth import Record, WrongAnswerError
 
 # More threads of linear algebra would compete for the server's single core.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -47,7 +47,7 @@ class Entry:
     model: Model
 
     @property
-    def record(self) -> Mapping[str, float]:
+    def record(self) -> Record:
         """The record that every request has."""
         return self.published.truth.records[0]
 

@@ -6,15 +6,20 @@ from benchmarks.machine import Machine
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth, Point
 from benchmarks.parts.http import Http, Rounds
+from benchmarks.parts.memory import SwapMemory
+from benchmarks.parts.models import NUMBERS, TEXTS
 from benchmarks.parts.protocols import LIMITS, PREDICT, Protocols
+from benchmarks.parts.steps import Steps
 from benchmarks.parts.swap import Swap
 from benchmarks.parts.traces import OFF, ON, SAMPLED, Traces
+from benchmarks.parts.workers import Load, Workers
 from benchmarks.peers.ours import PREDICTOR_V2
 from benchmarks.peers.run import Peer, Peers
 from benchmarks.peers.triton.contenders import TRITON
 from benchmarks.results import Results
 from benchmarks.sample import Sample
 from benchmarks.servers import BY_HAND, EMPTY, PREDICTOR
+from stress.observation import Memory
 
 SAMPLE = Sample(
     connections=32, requests=100, requests_per_second=1000, p50_us=100, p99_us=200, cpu_us=30
@@ -38,6 +43,17 @@ def fast() -> Results:
         {1: rounds(one), 32: rounds(many, by_hand)},
         {EMPTY: 20, BY_HAND: 60, PREDICTOR: 110},
     )
+    texts = replace(SAMPLE, requests_per_second=1000 * 0.4)
+    columns = Http(
+        "10 columns",
+        {32: {EMPTY: [SAMPLE] * 3, NUMBERS: [SAMPLE] * 3, TEXTS: [texts] * 3}},
+        {},
+        {
+            name: Batch(100, [each] * 3, [2e5] * 3)
+            for name, each in ((NUMBERS, SAMPLE), (TEXTS, texts))
+        },
+    )
+    two = Load(replace(SAMPLE, wrk_cpu_us=15), [0.9, 0.8, 0.0])
     slower = {
         name: [replace(SAMPLE, requests_per_second=1000 * limit)] * 3
         for name, limit in LIMITS.items()
@@ -55,6 +71,10 @@ def fast() -> Results:
         start={BY_HAND: [1.0, 2.0, 1.5], PREDICTOR: [1.5, 9.0, 1.0]},
         growth=[Growth("features", [Point(30, rounds(many)), Point(300, rounds(one))])],
         traces=Traces({32: {OFF: [many] * 3, SAMPLED: [sampled] * 3, ON: [SAMPLE] * 3}}),
+        texts=columns,
+        workers=Workers({1: [Load(SAMPLE, [0.99])] * 3, 2: [two] * 3}),
+        memory=SwapMemory(100.0, Memory(400, 390), [Memory(440, 430), Memory(420, 410)]),
+        steps=Steps({"read": [3.0, 1.0, 2.0], "compute": [6.0] * 3}, [8.5] * 3),
     )
 
 

@@ -48,6 +48,13 @@ def test_the_text_says_when_on_what_and_how():
     assert "| memory (PSS) after the load | 110 MB | at most 110 | met |" in text
     assert "| 10,000 | 32 | 10,000,000 | 16,666,667 | 0.60 | 100 |" in text
     assert "| 32 | all traces to a local collector | 1,000 | 30.0 | 100 | 200 | 0.40 |" in text
+    assert (
+        "| 10 columns | predictor, 4 columns of text | 32 | 40,000 | 200,000 | 0.20 | 100 |" in text
+    )
+    assert "| 2 | 1,000 | 30.0 | 100 | 200 | 0.01 | 0.90, 0.80, 0.00 |" in text
+    assert "| after swap 2 | 420 | 410 |" in text
+    assert "| read | 2.00 | 25 % |" in text
+    assert "| all steps, measured at once | 8.50 |  |" in text
 
 
 def test_the_readme_has_one_sentence_with_its_circumstances():

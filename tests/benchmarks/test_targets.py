@@ -7,13 +7,14 @@ import pytest
 from benchmarks.sample import rate, ratio
 from benchmarks.servers import PREDICTOR
 from benchmarks.targets import Target, targets
+from stress.observation import Memory
 from tests.benchmarks.parts import SAMPLE, fast
 
 
 def test_a_target_that_is_just_reached_is_met():
     """Every target of a run that is just fast enough."""
     found = targets(fast())
-    assert len(found) == 19
+    assert len(found) == 22
     assert {target.verdict for target in found} == {"met"}
 
 
@@ -34,6 +35,7 @@ def test_slower_than_the_empty_application_misses():
     assert missed["32 connections, p99"].value == 2
     assert set(missed) == {
         "32 connections, requests/s",
+        "32 connections, requests/s (the aim is 2.5)",
         "32 connections, CPU time per request",
         "32 connections, p99",
     }
@@ -48,5 +50,15 @@ def test_a_round_that_was_disturbed_as_a_whole_changes_no_ratio():
 
 def test_parts_that_were_not_run_have_no_targets():
     """`--only` tells of what it measured."""
-    results = replace(fast(), http=None, protocols=None, swap=None, start={}, traces=None)
+    results = replace(
+        fast(), http=None, protocols=None, swap=None, start={}, traces=None, texts=None, memory=None
+    )  # fmt: skip
     assert [target.name for target in targets(results)] == ["batches of 10,000 rows, rows/s"]
+
+
+def test_memory_that_one_swap_keeps_misses():
+    """The worst swap counts, relative to before."""
+    memory = replace(fast().memory, after=[Memory(400, 390), Memory(441, 390), Memory(400, 390)])
+    (missed,) = (each for each in targets(replace(fast(), memory=memory)) if not each.met)
+    assert missed.name == "memory (RSS) after swaps of a model of 100 MB"
+    assert missed.value == 441 / 400

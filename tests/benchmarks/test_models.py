@@ -1,0 +1,24 @@
+"""The models of the benchmarks serve."""
+
+import msgspec
+import pandas as pd
+import pytest
+
+from benchmarks.models import with_texts
+from tests.predictor.parts import servable_of
+
+
+def test_columns_with_texts_are_one_input_each(tmp_path):
+    """The service gives scikit-learn's probabilities."""
+    model = with_texts(10, 4)
+    servable = servable_of(tmp_path, model.export.content)
+    assert [feature.type for feature in servable.signature.features] == [
+        *["number"] * 6,
+        *["string"] * 4,
+    ]
+    records = model.records[:20]
+    rows, errors = servable.decoder.records([msgspec.json.encode(each) for each in records])
+    assert errors == {}
+    expected = model.pipeline.predict_proba(pd.DataFrame(records))
+    for answer, probabilities in zip(servable.answer(rows), expected, strict=True):
+        assert [*answer.probabilities.values()] == pytest.approx(probabilities, abs=1e-6)
