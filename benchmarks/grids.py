@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.grid import Grid
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth
+from benchmarks.parts.grpc import CALL, EMPTY_CALL, UNDER_WAY, Grpc
 from benchmarks.parts.http import Http
 from benchmarks.parts.memory import SwapMemory
 from benchmarks.parts.models import BATCH_ROWS
@@ -40,6 +41,7 @@ def grids(results: Results) -> Iterator[Grid]:
         (_workers, results.workers),
         (_traces, results.traces),
         (_steps, results.steps),
+        (_grpc, results.grpc),
     )
     for table, found in tables:
         if found:
@@ -185,6 +187,19 @@ def _steps(steps: Steps) -> Grid:
     ]
     title = "CPU time of one request to /predict, 32 in each tick of the event loop"
     return Grid(title, ("step", "µs", "share"), rows)
+
+
+def _grpc(grpc: Grpc) -> Grid:
+    rows = [
+        (
+            name,
+            *_load(samples),
+            *(f"{ratio(samples, grpc.rounds[other], cpu):.2f}" for other in (EMPTY_CALL, CALL)),
+        )
+        for name, samples in grpc.rounds.items()
+    ]
+    columns = ("method", *_LOAD, f"CPU to the {EMPTY_CALL}'s", f"CPU to {CALL}'s")
+    return Grid(f"gRPC, {UNDER_WAY} requests under way over one connection", columns, rows)
 
 
 def _load(samples: list[Sample]) -> tuple[str, ...]:

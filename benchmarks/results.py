@@ -9,6 +9,7 @@ import msgspec
 from benchmarks.machine import Machine
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth
+from benchmarks.parts.grpc import Grpc
 from benchmarks.parts.http import Http
 from benchmarks.parts.memory import SwapMemory
 from benchmarks.parts.protocols import Protocols
@@ -45,6 +46,7 @@ class Results:
     workers: Workers | None = None
     memory: SwapMemory | None = None
     steps: Steps | None = None
+    grpc: Grpc | None = None
 
 
 def write(results: object, file: Path) -> None:

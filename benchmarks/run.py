@@ -12,6 +12,7 @@ from benchmarks.machine import Machine
 from benchmarks.parts import (
     batch,
     growth,
+    grpc,
     http,
     memory,
     models,
@@ -37,6 +38,7 @@ PARTS: Mapping[str, Callable[[BenchContext], Any]] = {
     "memory": memory.run,
     "steps": steps.run,
     "traces": traces.run,
+    "grpc": grpc.run,
 }
 QUICK = ("http", "swap", "batch", "start")
 

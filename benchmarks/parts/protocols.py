@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from struct import Struct
@@ -134,16 +134,17 @@ def _check_outputs(truth: Truth, body: bytes) -> None:
     """Check a response of `/v2`. Raises WrongAnswerError."""
     response = msgspec.json.decode(body)
     outputs = {each["name"]: each["data"] for each in response["outputs"]}
-    _check(truth, response["model_version"], outputs["label"][0], outputs["probabilities"])
+    check_row(truth, response["model_version"], outputs["label"][0], outputs["probabilities"])
 
 
 def _check_scored(truth: Truth, body: bytes) -> None:
     """Check a response of `/invocations`, which names its version in a header field."""
     (row,) = msgspec.json.decode(body)["predictions"]
-    _check(truth, "1", row["label"], row["probabilities"])
+    check_row(truth, "1", row["label"], row["probabilities"])
 
 
-def _check(truth: Truth, version: str, label: str, probabilities: list[float]) -> None:
+def check_row(truth: Truth, version: str, label: str, probabilities: Sequence[float]) -> None:
+    """Check the prediction for the first record. Raises WrongAnswerError."""
     right = truth.of(version).probabilities[0]
     near = all(
         abs(one - other) <= truth.tolerance

@@ -43,14 +43,15 @@ def run(context: BenchContext) -> Traces:
             ON: traced,
         }
         subjects = {
-            name: _predictor(scope, published, name, env) for name, env in environments.items()
+            name: full_predictor(scope, published, name, env) for name, env in environments.items()
         }
         return Traces(interleaved(context.plan.brief, subjects, CONNECTIONS))
 
 
-def _predictor(
+def full_predictor(
     context: BenchContext, published: Published, name: str, env: Mapping[str, str]
 ) -> Subject:
+    """Start a predictor in this environment, which has all extras."""
     port, folder = free_port(), servers.predictor_folder(context, published)
     settings = {**published.settings, **predictor_settings(folder, port), **env}
     with context.cores.pin_children_to_server():

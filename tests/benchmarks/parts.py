@@ -5,6 +5,7 @@ from dataclasses import replace
 from benchmarks.machine import Machine
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth, Point
+from benchmarks.parts.grpc import CALL, EMPTY_CALL, EMPTY_STREAM, STREAM, Grpc
 from benchmarks.parts.http import Http, Rounds
 from benchmarks.parts.memory import SwapMemory
 from benchmarks.parts.models import NUMBERS, TEXTS
@@ -74,6 +75,7 @@ def fast() -> Results:
         texts=columns,
         workers=Workers({1: [Load(SAMPLE, [0.99])] * 3, 2: [two] * 3}),
         memory=SwapMemory(100.0, Memory(400, 390), [Memory(440, 430), Memory(420, 410)]),
+        grpc=Grpc({name: [SAMPLE] * 3 for name in (EMPTY_CALL, EMPTY_STREAM, CALL, STREAM)}),
         steps=Steps({"read": [3.0, 1.0, 2.0], "compute": [6.0] * 3}, [8.5] * 3),
     )
 
