@@ -1,15 +1,30 @@
 """Other models than the logistic regression: one record a request, and batches of 100 records."""
 
+import os
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 from benchmarks import servers
-from benchmarks.boosted import lightgbm
 from benchmarks.context import BenchContext
-from benchmarks.models import BOOSTING, FOREST, MLP, Model, diagnosis, synthetic, with_texts
+from benchmarks.errors import BenchError
+from benchmarks.models import (
+    BOOSTING,
+    FOREST,
+    LOGISTIC,
+    MLP,
+    Model,
+    diagnosis,
+    synthetic,
+    with_texts,
+)
 from benchmarks.parts import batch
 from benchmarks.parts.http import Http, measure
 from benchmarks.registry import publish
 from benchmarks.servers import EMPTY, PREDICTOR
+from demo.processes import ROOT
+from exporters.sklearn_onnx import OnnxExport
+from predictor.model.artifact import sha256
 
 LIGHTGBM = "LightGBM"
 COLUMNS = "10 columns"
@@ -25,6 +40,22 @@ def run(context: BenchContext) -> list[Http]:
     else:
         context.print_step(f"{LIGHTGBM} is left out: `make .venv-models/installed` installs it")
     return found
+
+
+def lightgbm(folder: Path) -> Model | None:
+    """LightGBM; None without its environment. Raises BenchError if it cannot be exported."""
+    python = os.environ.get("MODELS_PYTHON") or str(ROOT / ".venv-models" / "bin" / "python")
+    if not Path(python).exists():
+        return None
+    file = folder / "lightgbm.onnx"
+    done = subprocess.run(
+        [python, "-m", "benchmarks.references.lightgbm_model", str(file)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise BenchError(f"LightGBM cannot be exported: {done.stderr[-500:]}")
+    content = file.read_bytes()
+    return Model(OnnxExport(content, sha256(content)), diagnosis(LOGISTIC).records)
 
 
 def _one(context: BenchContext, kind: str, model: Model) -> Http:

@@ -1,1 +1,1 @@
-"""Reference servers; each runs under uvicorn in the predictor's environment."""
+"""Reference servers under uvicorn in the predictor's environment, and programs of other environments."""
