@@ -1,8 +1,10 @@
 """CPU time of the steps of one `/predict` request, while 32 requests come in each tick of the event loop.
 
-`python -m benchmarks.references.steps MODEL BODY`, with settings of a predictor in the environment, prints
-`[STEPS, WHOLE]` as its last line: µs per request by step, and of all steps, measured at once. One process has the clients too: they send while nothing is measured. A step that is a function
-is measured alone; the steps around it are the rest of what was measured for all of them.
+`python -m benchmarks.references.steps MODEL BODY`, with a predictor's settings in the environment, prints
+`[STEPS, WHOLE]` as its last line: µs per request by step, and for all steps, measured at once.
+
+One process has the service and its clients; the clients send and receive while no time is measured. Functions
+and sockets are measured alone. The steps around the functions are measured with connections that have no sockets.
 """
 
 import asyncio
@@ -66,7 +68,7 @@ class _OneVersion:
         """There are no connections."""
 
 
-class _Echo(asyncio.Protocol):
+class _Replies(asyncio.Protocol):
     """Reads requests; `reply` answers those of all connections."""
 
     waiting: ClassVar[list[Any]] = []
@@ -149,18 +151,12 @@ async def steps(model: bytes, body: bytes) -> tuple[dict[str, float], float]:
     await swapped.wait()
     gc.collect()
     gc.freeze()
-    head = (
-        "POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    request = head.encode() + body
-    idle = await _fastest(_nothing, _turns, _nothing)
-    clients = await _Clients.accepted(listener, request)
-    whole = await _fastest(clients.send, _turns, clients.receive)
-    clients.close()
-    read, write = await _socket_calls(request, clients.response)
-    received, computed = await _connections(server, request)
     functions = _functions(service, service.reconciler.require_serving(), body)
+    request = _request(body)
+    idle = await _fastest(_nothing, _turns, _nothing)
+    whole, response = await _predictions(listener, request)
+    read, write = await _socket_calls(request, response)
+    received, computed = await _connections(server, request)
     server.should_exit = True
     await running
     found = {
@@ -173,9 +169,27 @@ async def steps(model: bytes, body: bytes) -> tuple[dict[str, float], float]:
     return found, whole - idle
 
 
+def _request(body: bytes) -> bytes:
+    head = (
+        "POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _predictions(listener: Any, request: bytes) -> tuple[float, bytes]:
+    """CPU time of predictions over sockets, and a response. Raises ValueError for another than 200."""
+    clients = await _Clients.accepted(listener, request)
+    spent = await _fastest(clients.send, _turns, clients.receive)
+    clients.close()
+    if not clients.response.startswith(b"HTTP/1.1 200 "):
+        raise ValueError(clients.response.decode())
+    return spent, clients.response
+
+
 async def _socket_calls(request: bytes, response: bytes) -> tuple[float, float]:
     """CPU time of reading requests and of writing responses, with nothing between."""
-    server = await asyncio.get_running_loop().create_server(_Echo, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(_Replies, "127.0.0.1", 0)
     clients = await _Clients.accepted(server.sockets[0], request)
 
     async def send() -> None:
@@ -183,7 +197,7 @@ async def _socket_calls(request: bytes, response: bytes) -> tuple[float, float]:
         await _turns()
 
     async def reply() -> None:
-        _Echo.reply(response)
+        _Replies.reply(response)
         await _turns()
 
     async def end() -> None:
