@@ -1,175 +1,49 @@
 """The methods of `inference.GRPCInferenceService`: bytes of a request in, bytes of its response out."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar
-
-from google.protobuf.message import DecodeError, Message
 
 from predictor import __version__
-from predictor.errors import MalformedBody, NothingServing
+from predictor.errors import NothingServing
 from predictor.inference.batcher import Batcher
 from predictor.inference.protocol import Read, Result, read_each, write_each
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
 from predictor.model.signature import Row
 from predictor.protocols.open_inference import outputs as metadata
-from predictor.protocols.open_inference.datatypes import to_bytes
-from predictor.protocols.open_inference.errors import InvalidInference, check_supported, quoted
 from predictor.protocols.open_inference.grpc import open_inference_pb2 as pb
-from predictor.protocols.open_inference.grpc.open_inference_pb2 import (
-    ModelInferRequest,
-    ModelInferResponse,
-)
-from predictor.protocols.open_inference.inference import Inference, Inferred, Target
-from predictor.protocols.open_inference.tensors import Tensor
+from predictor.protocols.open_inference.grpc.messages import inference, read, response, target
+from predictor.protocols.open_inference.grpc.plain import PLAIN, Note
 from predictor.reconcile.reconciler import Reconciler
-
-M = TypeVar("M", bound=Message)
-
-_MAX_TENSORS = (
-    1 << 16
-)  # inputs or outputs: an empty one is two bytes of a message, and takes hundreds in memory
-
-_CONTENTS = {
-    "BOOL": "bool_contents", "BYTES": "bytes_contents",
-    "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
-    "INT64": "int64_contents", "UINT64": "uint64_contents",
-    "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
-    "FP32": "fp32_contents", "FP64": "fp64_contents",
-}  # fmt: skip
-"""The field for the elements of each datatype; FP16 is always raw."""
-
-
-def read(kind: type[M], body: bytes) -> M:
-    """Parse a message. Raises MalformedBody."""
-    try:
-        return kind.FromString(body)
-    except DecodeError:
-        raise MalformedBody(f"the request is not a {kind.DESCRIPTOR.full_name}") from None
-
-
-def target(name: str, version: str) -> Target:
-    """The model that a message names; an empty version means the serving one."""
-    return Target(name, version or None)
-
-
-def inference(request: ModelInferRequest) -> Inference:
-    """Read a request. Raises InvalidInference for elements in a wrong field."""
-    _check_parameters(request)
-    raw = request.raw_input_contents
-    if raw and len(raw) != len(request.inputs):
-        raise InvalidInference(
-            f"raw_input_contents has {len(raw)} elements, and there are {len(request.inputs)} inputs"
-        )
-    tensors = [
-        Tensor(each.name, each.datatype, each.shape, _raw(each, raw[i]) if raw else _typed(each))
-        for i, each in enumerate(request.inputs)
-    ]
-    names = [output.name for output in request.outputs]
-    return Inference(target(request.model_name, request.model_version), tensors, names)
-
-
-def _check_parameters(request: ModelInferRequest) -> None:
-    check_supported(request.parameters, "")
-    for place, listed in (("inputs", request.inputs), ("outputs", request.outputs)):
-        if len(listed) > _MAX_TENSORS:
-            raise InvalidInference(
-                f"the request has {len(listed)} {place}; at most {_MAX_TENSORS} are read"
-            )
-        for number, each in enumerate(listed):
-            check_supported(each.parameters, f"{place}[{number}]")
-
-
-def _raw(tensor: Any, raw: bytes) -> bytes:
-    if tensor.HasField("contents"):
-        raise InvalidInference(
-            f"input {quoted(tensor.name)} has contents, and the request has raw_input_contents; send one"
-        )
-    return raw
-
-
-def _typed(tensor: Any) -> list[Any]:
-    taken = _CONTENTS.get(tensor.datatype)
-    for field, _ in tensor.contents.ListFields():
-        if taken is not None and field.name != taken:
-            raise InvalidInference(
-                f"input {quoted(tensor.name)}: {tensor.datatype} is sent in {taken}, "
-                f"not in {field.name}"
-            )
-    return list(getattr(tensor.contents, taken)) if taken else []
 
 
 class Infer:
-    """The protocol of `ModelInfer` and `ModelStreamInfer`, which differ in the message of a response."""
-
-    def __init__(self, respond: Callable[[ModelInferRequest, Inferred], bytes]) -> None:
-        self._respond = respond
+    """The protocol of `ModelInfer` and `ModelStreamInfer`."""
 
     def read(self, servable: Servable, bodies: Sequence[bytes]) -> Read:
-        """The rows; the note of each request is its message and what it says."""
+        """The rows of the messages."""
+        plain = PLAIN.of(servable)
 
-        def read_one(body: bytes) -> tuple[list[Row], tuple[ModelInferRequest, Inference]]:
-            request = read(ModelInferRequest, body)
+        def read_one(body: bytes) -> tuple[list[Row], Note]:
+            if plain is not None and (quick := plain.read(body)):
+                return quick
+            request = read(pb.ModelInferRequest, body)
             found = inference(request)
-            return found.rows(servable), (request, found)
+            return found.rows(servable), Note(request.id, bool(request.raw_input_contents), found)
 
         return read_each(read_one, bodies)
 
     def write(self, servable: Servable, read: Read, answers: Answers) -> list[Result]:
         """The message of each response."""
 
-        def write_one(part: Answers, note: tuple[ModelInferRequest, Inference]) -> bytes:
-            request, found = note
-            return self._respond(request, found.inferred(servable, (), part))
+        def write_one(part: Answers, note: Note) -> bytes:
+            return response(note.id, note.inference.inferred(servable, (), part), raw=note.raw)
 
-        return write_each(write_one, read, answers)
-
-
-def response(request: ModelInferRequest, inferred: Inferred) -> bytes:
-    """The response to a call."""
-    made = ModelInferResponse()
-    _fill(made, request, inferred)
-    return made.SerializeToString()
+        plain = PLAIN.of(servable)
+        written = None if plain is None else plain.write(read, answers)
+        return write_each(write_one, read, answers, written)
 
 
-def stream_response(request: ModelInferRequest, inferred: Inferred) -> bytes:
-    """The response to a request of a stream. As Triton's, it says that no other follows for this request."""
-    made = pb.ModelStreamInferResponse()
-    made.infer_response.parameters["triton_final_response"].bool_param = True
-    _fill(made.infer_response, request, inferred)
-    return made.SerializeToString()
-
-
-def stream_error(body: bytes, detail: str) -> bytes:
-    """The response to a request of a stream that failed, with its id unless it is no message."""
-    made = pb.ModelStreamInferResponse(error_message=detail)
-    with suppress(DecodeError):
-        made.infer_response.id = pb.RequestId.FromString(body).id
-    return made.SerializeToString()
-
-
-INFER, STREAM_INFER = Infer(response), Infer(stream_response)
-
-
-def _fill(made: ModelInferResponse, request: ModelInferRequest, inferred: Inferred) -> None:
-    """Fill a response with its request's id. Contents are raw if its inputs were (as in Triton), or for FP16."""
-    version = inferred.version
-    made.model_name, made.model_version, made.id = version.name, version.version, request.id
-    raw = bool(request.raw_input_contents) or any(
-        tensor.datatype not in _CONTENTS for tensor in inferred.outputs
-    )
-    for tensor in inferred.outputs:
-        output = made.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        elements: Any = tensor.data
-        if raw:
-            made.raw_output_contents.append(to_bytes(tensor.datatype, elements))
-            continue
-        if tensor.datatype == "BYTES":
-            elements = [text.encode() for text in elements]
-        getattr(output.contents, _CONTENTS[tensor.datatype]).extend(elements)
-
-
+INFER = Infer()
 Method = Callable[[bytes], Awaitable[bytes]]
 
 _SERVICE = "/inference.GRPCInferenceService/"

@@ -17,7 +17,7 @@ from predictor.inference.batcher import Batcher
 from predictor.log_events import CANNOT_LISTEN
 from predictor.metrics.recorder import Metrics
 from predictor.protocols.open_inference.grpc.calls import Calls
-from predictor.protocols.open_inference.grpc.methods import STREAM_INFER, methods
+from predictor.protocols.open_inference.grpc.methods import INFER, methods
 from predictor.reconcile.reconciler import Reconciler
 from predictor.settings import Settings
 
@@ -39,7 +39,7 @@ class GrpcServer:
     ) -> None:
         self.port = settings.grpc_port or 0
         self._settings = settings
-        submit = partial(batcher.submit, STREAM_INFER)
+        submit = partial(batcher.submit, INFER)
         self._calls = Calls(
             methods(batcher, reconciler),
             submit,

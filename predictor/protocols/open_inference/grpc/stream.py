@@ -17,7 +17,8 @@ from predictor.inference.protocol import Result
 from predictor.metrics.recorder import Metrics
 from predictor.protocols.open_inference.grpc.errors import status_and_detail
 from predictor.protocols.open_inference.grpc.graceful_stop import GracefulStop
-from predictor.protocols.open_inference.grpc.methods import MODEL_STREAM_INFER, stream_error
+from predictor.protocols.open_inference.grpc.messages import stream_error, stream_response
+from predictor.protocols.open_inference.grpc.methods import MODEL_STREAM_INFER
 from predictor.settings import Settings
 
 # What one stream may have under way. The bytes are few: each large request takes a place of the
@@ -51,7 +52,7 @@ class Stream:
         metrics: Metrics,
         graceful_stop: GracefulStop,
     ) -> None:
-        """`submit` computes one message, and calls back with its response or its error."""
+        """`submit` computes one message, and calls back with the response to a call, or an error."""
         self._context = context
         self._submit = submit
         self._metrics = metrics
@@ -162,10 +163,11 @@ class Stream:
         return None
 
     async def _answer(self, request: _Request) -> None:
-        status, message = HTTPStatus.OK, request.result
         if isinstance(request.result, Exception):
             status, detail = status_and_detail(request.result, MODEL_STREAM_INFER)
             message = stream_error(request.body, detail)
+        else:
+            status, message = HTTPStatus.OK, stream_response(request.result or b"")
         await self._context.write(message)
         self._used = perf_counter()
         if self._requests:  # else it was dropped, and counted, meanwhile
