@@ -1,6 +1,7 @@
 """The composition root: from settings to the parts of one process, its application and its server."""
 
 import asyncio
+import ctypes
 import gc
 import signal
 import socket
@@ -52,6 +53,8 @@ from predictor.registry.webhooks import Deliveries, WebhookSecrets
 from predictor.settings import Settings
 from predictor.traces.tracer import Tracer, tracer_for
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of `mallopt`, in malloc.h
+_KEPT_BYTES = 1 << 25  # the largest threshold that glibc accepts
 _ERROR_FORMATS = {**open_inference.ERROR_FORMATS, **mlflow_scoring.ERROR_FORMATS}
 _DESCRIBERS = (
     predict.describe,
@@ -320,3 +323,18 @@ def _favour_requests() -> None:
     gc.freeze()
     # A tick or a batch holds thousands of short-lived rows, and no garbage.
     gc.set_threshold(20_000, 50, 50)
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep some freed memory for the next large body; `trim_memory_soon` returns it.
+
+    By default, glibc returns such memory at once, and each megabyte of the next body costs several hundred
+    page faults.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return  # another C library
+    mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+    mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)

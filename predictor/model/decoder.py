@@ -231,6 +231,7 @@ def strict_struct(features: Sequence[Feature]) -> type[msgspec.Struct]:
         [(f"f{i}", _json_type(feature)) for i, feature in enumerate(features)],
         rename={f"f{i}": feature.name for i, feature in enumerate(features)},
         forbid_unknown_fields=True,
+        gc=False,  # its values refer to nothing
     )
 
 
