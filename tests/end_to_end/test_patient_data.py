@@ -207,7 +207,7 @@ def called(port: int, name: str) -> set[grpc.StatusCode]:
     statuses = set()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         for body in bodies:
-            for method in ("ModelInfer", "ModelMetadata", TEXT):
+            for method in ("ModelInfer", "ModelStreamInfer", "ModelMetadata", TEXT):
                 call = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
                 try:
                     call(body, metadata=metadata, timeout=20)
