@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
-from math import isfinite, prod
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -148,49 +148,6 @@ def read_answers(signature: Signature, outputs: Sequence[Any]) -> Answers:
 def are_probabilities(scores: Iterable[float]) -> bool:
     """Whether one row's scores are probabilities that add up to one, except for rounding."""
     return bool(_are_probabilities(np.array([list(scores)], np.float64))[0])
-
-
-def graph_row(signature: Signature, answer: Answer) -> dict[str, Any]:
-    """The graph's outputs for one row by name: values, or lists nested in the shape of the output.
-
-    Probabilities in a map are a dict. Outputs that `answer` does not have are absent.
-    """
-    read = signature.outputs
-    row: dict[str, Any] = {}
-    if read.label is not None:
-        label = answer.prediction
-        row[read.label] = _label_value(signature, label)
-    if read.probabilities is not None and answer.probabilities is not UNSET:
-        by_label = answer.probabilities
-        scores = [*by_label.values()]
-        one = read.label is None and signature.result(read.probabilities).width == 1
-        row[read.probabilities] = by_label if read.mapped else scores[-1] if one else scores
-    if read.value is not None:
-        row[read.value] = answer.prediction
-    row |= answer.outputs or {}
-    return {name: _shaped(value, signature.result(name).shape) for name, value in row.items()}
-
-
-def _label_value(signature: Signature, label: Any) -> Any:
-    """The value of the label output for a class: the label itself, or its index."""
-    read = signature.outputs
-    if not read.indexed:
-        return label
-    column = signature.label_columns[label]
-    return bool(column) if signature.result(str(read.label)).type == "tensor(bool)" else column
-
-
-def _shaped(value: Any, shape: Sequence[int | None]) -> Any:
-    """One row's flat value as lists in the shape of the output."""
-    if not isinstance(value, list):
-        return [value] if len(shape) == 2 else value  # noqa: PLR2004
-    inner = [-1 if each is None else each for each in shape[1:]]
-    nested = bool(value) and isinstance(value[0], list)
-    if len(inner) < 2 or nested or inner.count(-1) > 1:  # noqa: PLR2004
-        return value
-    if -1 not in inner and prod(inner) != len(value):
-        return value
-    return np.array(value, object).reshape(inner).tolist()
 
 
 def _labelled(signature: Signature, outputs: Sequence[Any]) -> Answers:

@@ -11,7 +11,8 @@ from msgspec import UNSET
 
 from predictor.inference.protocol import Read, Reply, Result, read_each, write_each
 from predictor.inference.templates import PerServable, Templates
-from predictor.model.answers import Answer, Answers, graph_row
+from predictor.model.answers import Answer, Answers
+from predictor.model.graph_values import graph_row
 from predictor.model.mlmodel import Param
 from predictor.model.servable import Servable
 from predictor.model.signature import Row

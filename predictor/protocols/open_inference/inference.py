@@ -63,6 +63,6 @@ class Inference:
         """The result of these rows. Raises InvalidInference, which names the row that has no answer."""
         for number, error in sorted(answers.errors.items()):
             raise error if len(answers) == 1 else InvalidInference(f"row {number}: {error}")
-        outputs = outputs_of(servable.signature, [*answers], self.outputs)
+        outputs = outputs_of(servable.signature, answers, self.outputs)
         warnings = servable.ranges.outside(rows) if self.warn else {}
         return Inferred(servable.model_version, outputs, warnings)

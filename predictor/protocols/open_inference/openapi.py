@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from predictor.errors import RequestError
 from predictor.model.servable import Servable
 from predictor.model.signature import Feature
 from predictor.openapi.examples import Examples
@@ -48,13 +47,13 @@ def _examples(servable: Servable, record: Mapping[str, Any]) -> dict[str, Any]:
         shape = [1, *port.shape[1:]]
         own, values = values[:width], values[width:]
         tensors.append({"name": port.name, "datatype": port.datatype, "shape": shape, "data": own})
-    (answer,) = servable.answer([servable.decoder.record(msgspec.json.encode(record))])
-    if isinstance(answer, RequestError):
+    answers = servable.answer([servable.decoder.record(msgspec.json.encode(record))])
+    if answers.errors:
         return {}
     version = servable.model_version
     outputs = [
         {"name": each.name, "datatype": each.datatype, "shape": each.shape, "data": each.data}
-        for each in outputs_of(signature, [answer], ())
+        for each in outputs_of(signature, answers, ())
     ]
     named = {"model_name": version.name, "model_version": version.version, "id": "1"}
     return {

@@ -1,12 +1,14 @@
 """From answers to output tensors, named as in the graph; and the metadata of server and model."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Annotated, Any, Self
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from predictor.model.answers import Answer, graph_row
+from predictor.model.answers import Answers
+from predictor.model.graph_values import graph_columns
 from predictor.model.signature import Signature
 from predictor.model_version import ModelVersion
 from predictor.openapi.schemas import doc
@@ -60,18 +62,16 @@ def requested(signature: Signature, names: Sequence[str]) -> list[str]:
     return list(names) or known
 
 
-def outputs_of(
-    signature: Signature, answers: Sequence[Answer], names: Sequence[str]
-) -> list[Tensor]:
+def outputs_of(signature: Signature, answers: Answers, names: Sequence[str]) -> list[Tensor]:
     """These outputs of one version's answers, in the order of the rows.
 
     Elements are Python values, in row-major order. An output is left out if a row has no value of it, or
     rows have different shapes; if it was requested, this raises InvalidInference.
     """
-    rows = [graph_row(signature, answer) for answer in answers]
+    columns = graph_columns(signature, answers)
     tensors = []
     for name in requested(signature, names):
-        tensor = _tensor(signature, name, [row.get(name) for row in rows])
+        tensor = _tensor(signature, name, columns.get(name, [None]))
         if tensor is not None:
             tensors.append(tensor)
         elif names:
@@ -82,11 +82,12 @@ def outputs_of(
     return tensors
 
 
-def _tensor(signature: Signature, name: str, values: list[Any]) -> Tensor | None:
+def _tensor(signature: Signature, name: str, values: Sequence[Any]) -> Tensor | None:
     kind = datatype(signature, name)
     assert kind is not None  # noqa: S101  see `tensor_names`
-    values = [_in_order(signature, each) for each in values]
-    if any(value is None for value in values):
+    if dict in map(type, values):
+        values = [_in_order(signature, each) for each in values]
+    if None in values:
         return None
     if signature.outputs.axis_of(name) == 1:
         values = [list(each) for each in zip(*values, strict=True)]
@@ -96,7 +97,7 @@ def _tensor(signature: Signature, name: str, values: list[Any]) -> Tensor | None
         if any(len(each) != size for each in flat):
             return None
         sizes.append(size)
-        flat = [value for each in flat for value in each]
+        flat = [*chain.from_iterable(flat)]
     return Tensor(name, kind, sizes, flat)
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from predictor.errors import RequestError
-from predictor.model.answers import Answer, read_answers
+from predictor.model.answers import Answers, read_answers
 from predictor.model.signature import ExtraOutput, Outputs, Port, Signature
 from predictor.protocols.open_inference import outputs as metadata
 from predictor.protocols.open_inference.datatypes import from_bytes, to_bytes
@@ -30,9 +29,12 @@ def classifier(outputs=BOTH, probabilities=WIDE, labels=("M", "B")):
 
 
 def told(signature, raw, names=()):
-    answers = list(read_answers(signature, raw))
-    assert not any(isinstance(answer, RequestError) for answer in answers)
-    return outputs_of(signature, answers, names)
+    answers = read_answers(signature, raw)
+    assert not answers.errors
+    outputs = outputs_of(signature, answers, names)
+    one_by_one = Answers.of(signature, [*answers])
+    assert outputs == outputs_of(signature, one_by_one, names)
+    return outputs
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,8 @@ def test_rows_of_different_shapes_are_no_tensor():
         Port("y", "tensor(float)", (None,)),
         Port("found", "tensor(int64)", (None, None)),
     )
-    answers = [Answer(1.0, outputs={"found": [1]}), Answer(1.0, outputs={"found": [1, 2]})]
+    found = {"found": [[1], [1, 2]]}
+    answers = Answers(kind, [1.0, 1.0], outputs=found)
     assert [tensor.name for tensor in outputs_of(kind, answers, ())] == ["y"]
     with pytest.raises(InvalidInference, match="`found` is not a tensor for these rows"):
         outputs_of(kind, answers, ["found"])
