@@ -13,10 +13,10 @@ from struct import Struct, error
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, UnsetType
 
 from predictor.errors import RequestError
-from predictor.inference.batcher import LARGE
 from predictor.inference.protocol import Read, Reply, Result
 from predictor.inference.templates import PerServable, Templates, as_float32
 from predictor.model.answers import Answers
@@ -24,7 +24,7 @@ from predictor.model.servable import Servable
 from predictor.model.signature import Row
 from predictor.protocols.open_inference import body
 from predictor.protocols.open_inference.inference import Inference, Target
-from predictor.protocols.open_inference.tensors import port_width
+from predictor.protocols.open_inference.tensors import port_width, split_rows
 
 BYTES = "application/octet-stream"
 LENGTH = "Inference-Header-Content-Length"
@@ -32,6 +32,7 @@ LENGTH = "Inference-Header-Content-Length"
 Note = tuple[body.Request, Sequence[Row]]
 """What `write` needs of a request: what was read besides its rows, and its rows."""
 
+_MAX_BYTES = 65_536  # of JSON: msgspec lets nothing else run while it decodes
 _MAX_LAYOUTS = 256
 _MAX_LAYOUT_BYTES = 4096
 _MEMBERS = 5  # of a plain request: inputs, name, shape, datatype, data
@@ -64,7 +65,7 @@ class PlainRequests:
         self._name = port.name
         self._width = port_width(signature, port)
         self._values = Struct(f"<{self._width}f")
-        self._layouts: dict[tuple[bytes, Target], body.Request] = {}
+        self._layouts: dict[tuple[bytes, Target], tuple[body.Request, int]] = {}
         self._requests: dict[Target, body.Request] = {}
         version = servable.model_version
         named = {"model_name": version.name, "model_version": version.version}
@@ -76,28 +77,33 @@ class PlainRequests:
     def read(
         self, content: bytes, json_length: str | None, target: Target
     ) -> tuple[list[Row], Note] | None:
-        """The row of a plain request with one row; None for any other request."""
+        """The rows of a plain request; None for any other request."""
         if json_length is not None:
             return self._read_bytes(content, json_length, target)
-        if len(content) > LARGE:
+        if len(content) > _MAX_BYTES:
             return None
+        width, pack = self._width, self._values.pack
         try:
             request = _decode(content)
             (given,) = request.inputs
-            packed = self._values.pack(*given.data)
+            data = given.data
+            rows: list[Row] = [
+                pack(*data[start : start + width]) for start in range(0, len(data), width)
+            ]
         except (*_REFUSED, ValueError):
             return None
         members = _MEMBERS if request.id is UNSET else _MEMBERS + 1
         plain = (
-            given.name == self._name
+            rows
+            and given.name == self._name
             and given.datatype == "FP32"
-            and given.shape == [1, self._width]
+            and given.shape == [len(rows), width]
             and content.count(b":") == members  # no name twice
         )
         found = self._requests.get(target) or self._learn(target)
         if not plain or found is None:
             return None
-        return [packed], (replace(found, id=request.id) if request.id else found, ())
+        return rows, (replace(found, id=request.id) if request.id else found, ())
 
     def _learn(self, target: Target) -> body.Request | None:
         if not _names(target, self._servable):
@@ -115,18 +121,28 @@ class PlainRequests:
         if end > _MAX_LAYOUT_BYTES:
             return None
         packed = content[end:]
-        if len(packed) != self._values.size or not isfinite(sum(self._values.unpack(packed))):
+        rows = self._rows_in(packed)
+        if rows is None:
             return None
         text = content[:end]
         layout = self._layouts.get((text, target))
         if layout is None:
             layout = self._learn_layout(content, text, json_length, target)
-        return ([packed], (layout, ())) if layout else None
+        return (rows, (layout[0], ())) if layout and layout[1] == len(packed) else None
+
+    def _rows_in(self, packed: bytes) -> list[Row] | None:
+        """The rows of a table of finite floats; None for other bytes."""
+        size = self._values.size
+        if len(packed) == size:
+            return [packed] if isfinite(sum(self._values.unpack(packed))) else None
+        if not packed or len(packed) % size or not np.isfinite(np.frombuffer(packed, "<f4")).all():
+            return None
+        return split_rows(packed, size)
 
     def _learn_layout(
         self, content: bytes, text: bytes, json_length: str, target: Target
-    ) -> body.Request | None:
-        """What the JSON of a request says, if it is plain."""
+    ) -> tuple[body.Request, int] | None:
+        """What the JSON of a request says, if it is plain, and the length of the bytes behind it."""
         try:
             request = body.read(content, json_length, target)
             request.inference.rows(self._servable)
@@ -137,31 +153,38 @@ class PlainRequests:
         plain = not others and given.name == self._name and given.datatype == "FP32"
         if not plain or inference.warn or not isinstance(given.data, bytes):
             return None
-        found = replace(request, inference=Inference(target, (), inference.outputs))
+        found = (
+            replace(request, inference=Inference(target, (), inference.outputs)),
+            len(given.data),
+        )
         if not request.id:  # else the next text is another one
             if len(self._layouts) >= _MAX_LAYOUTS:
                 self._layouts.clear()
             self._layouts[text, target] = found
         return found
 
-    def write(self, read: Read, answers: Answers) -> list[Result] | None:
-        """The responses to plain requests, and None for the others; None if none is plain."""
-        requests = [request for request, _ in read.notes]
-        if len(requests) != len(read.rows):  # some have several rows
-            return None
+    def write(self, read: Read, answers: Answers) -> list[Result]:
+        """The responses to plain requests with one row, and None for the others."""
+        counts = read.counts or ()
+        requests = [
+            request for (request, _), count in zip(read.notes, counts, strict=True) if count == 1
+        ]
         as_json = as_bytes = None
         if not all(request.all_binary for request in requests):
             as_json = self._json.fill(answers)
         if any(request.all_binary for request in requests):
             as_bytes = self._bytes.fill(answers)
         results: list[Result] = []
-        for number, (request, rows) in enumerate(read.notes):
+        row = 0
+        for (request, rows), count in zip(read.notes, counts, strict=True):
             written = as_bytes if request.all_binary else as_json
-            if rows or request.binary or request.inference.outputs or written is None:
+            others = count > 1 or rows or request.binary or request.inference.outputs
+            if others or written is None:
                 results.append(None)
             else:
-                label = None if answers.scores is None else answers.predictions[number]
-                results.append(self._finish(request, written[number], label))
+                label = None if answers.scores is None else answers.predictions[row]
+                results.append(self._finish(request, written[row], label))
+            row += count
         return results
 
     def _finish(self, request: body.Request, content: bytes, label: Any) -> Result:

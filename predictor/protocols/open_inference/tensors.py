@@ -61,7 +61,7 @@ def rows(signature: Signature, tensors: Sequence[Tensor]) -> list[Row]:
         parts.setdefault(part.port.name, []).append(block)
     tables = [*map(_joined, parts.values())]
     if signature.pack is not None:
-        return _packed(tables[0])
+        return split_rows(tables[0].tobytes(), tables[0].shape[1] * tables[0].itemsize)
     return [tuple(chain(*row)) for row in zip(*(table.tolist() for table in tables), strict=True)]
 
 
@@ -209,7 +209,6 @@ def _joined(blocks: Sequence[Array]) -> Array:
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
 
 
-def _packed(table: Array) -> list[Row]:
-    """The rows of a table of float32, each as its bytes."""
-    raw, size = table.tobytes(), table.shape[1] * table.itemsize
+def split_rows(raw: bytes, size: int) -> list[Row]:
+    """The rows of a table, each as its `size` bytes."""
     return [raw[start : start + size] for start in range(0, len(raw), size)]

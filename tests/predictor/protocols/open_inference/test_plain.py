@@ -37,13 +37,13 @@ def slowly(servable, content, length=None):
 
 @settings(max_examples=200)
 @given(
-    data=st.lists(FLOATS | st.sampled_from([None, True, "1", [1.0]]), max_size=3),
-    shape=st.sampled_from([[1, 2], [2, 1], [2], [1, 2, 1], [True, 2], [1.0, 2]]),
+    data=st.lists(FLOATS | st.sampled_from([None, True, "1", [1.0]]), max_size=5),
+    shape=st.sampled_from([[1, 2], [2, 2], [0, 2], [2, 1], [2], [1, 2, 1], [True, 2], [1.0, 2]]),
     datatype=st.sampled_from(["FP32", "FP32", "FP64", "INT64", "fp32"]),
     name=st.sampled_from(["X", "X", "Y", "mean_radius"]),
     extra=st.sampled_from(["", "", ' "id": "a:b",', ' "id": 1,', ' "parameters": {},', ' "inputs": [],']),
 )  # fmt: skip
-def test_json_has_the_same_row(servable, extra, **tensor):
+def test_json_has_the_same_rows(servable, extra, **tensor):
     """Or is refused: what is read quickly is never more, and never something else."""
     content = json.dumps({"inputs": [tensor]}).replace("{", "{" + extra, 1).encode()
     found = PlainRequests(servable).read(content, None, TARGET)
@@ -51,22 +51,44 @@ def test_json_has_the_same_row(servable, extra, **tensor):
         assert slowly(servable, content) == found[0]
 
 
-def test_a_plain_request_is_read_quickly(servable):
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_plain_request_is_read_quickly(servable, count):
     """Else the other tests would compare nothing."""
-    tensor = {"datatype": "FP32", "data": [1, 1.5], "shape": [1, 2], "name": "X"}
-    rows, _ = PlainRequests(servable).read(json.dumps({"inputs": [tensor]}).encode(), None, TARGET)
-    assert rows == [struct.pack("<2f", 1.0, 1.5)]
+    tensor = {"datatype": "FP32", "data": [1, 1.5] * count, "shape": [count, 2], "name": "X"}
+    reader, row = PlainRequests(servable), struct.pack("<2f", 1.0, 1.5)
+    rows, _ = reader.read(json.dumps({"inputs": [tensor]}).encode(), None, TARGET)
+    assert rows == [row] * count
+    content, length = with_raw(row * count, count)
+    for _ in range(2):
+        rows, _ = reader.read(content, length, TARGET)
+        assert rows == [row] * count
+
+
+def with_raw(raw, count):
+    """A request with these bytes of `count` rows, and the length of its JSON."""
+    tensor = {"name": "X", "shape": [count, 2], "datatype": "FP32"}
+    tensor["parameters"] = {"binary_data_size": 8 * count}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    return head + raw, str(len(head))
+
+
+def test_a_layout_is_of_one_number_of_bytes(servable):
+    """The same text before more rows than it says, or fewer, is refused as ever."""
+    reader, row = PlainRequests(servable), struct.pack("<2f", 1.0, 1.5)
+    assert reader.read(*with_raw(row * 2, 2), TARGET) is not None
+    for count in (0, 1, 3):
+        assert reader.read(*with_raw(row * count, 2), TARGET) is None
 
 
 @settings(max_examples=200)
 @given(
-    values=st.lists(st.floats(width=32), min_size=1, max_size=3),
-    shape=st.sampled_from([[1, 2], [2, 1], [2], [1, 3]]),
+    values=st.lists(st.floats(width=32), min_size=1, max_size=5),
+    shape=st.sampled_from([[1, 2], [2, 2], [2, 1], [2], [1, 3]]),
     datatype=st.sampled_from(["FP32", "FP32", "INT32", "FP16"]),
     off=st.sampled_from([0, 0, 1, -1]),
     size=st.sampled_from([None, None, 4, 12]),
 )
-def test_bytes_have_the_same_row(servable, values, off, size, **tensor):
+def test_bytes_have_the_same_rows(servable, values, off, size, **tensor):
     """Also NaN, infinity, and lengths that are wrong."""
     raw = struct.pack(f"<{len(values)}f", *values)
     tensor["name"] = "X"
@@ -82,18 +104,11 @@ def test_bytes_have_the_same_row(servable, values, off, size, **tensor):
 
 def test_a_layout_is_of_one_target_and_one_servable(servable):
     """The same text names another version's model in another path."""
-    raw = struct.pack("<2f", 1.0, 1.5)
-    tensor = {
-        "name": "X",
-        "shape": [1, 2],
-        "datatype": "FP32",
-        "parameters": {"binary_data_size": 8},
-    }
-    head = json.dumps({"inputs": [tensor]}).encode()
+    content, length = with_raw(struct.pack("<2f", 1.0, 1.5), 1)
     reader = PlainRequests(servable)
-    assert reader.read(head + raw, str(len(head)), TARGET) is not None
-    assert reader.read(head + raw, str(len(head)), Target("m", "99")) is None
-    assert reader.read(head + raw, str(len(head)), Target("other")) is None
+    assert reader.read(content, length, TARGET) is not None
+    assert reader.read(content, length, Target("m", "99")) is None
+    assert reader.read(content, length, Target("other")) is None
 
 
 @pytest.mark.parametrize("name", [None, 'a":1]}'], ids=["no id", "id"])
