@@ -28,7 +28,7 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
@@ -45,7 +45,7 @@ from predictor.http.request_parser import SLICE, Parsed, RequestParser
 from predictor.inference.protocol import Result
 from predictor.log_events import REQUEST_REFUSED
 
-_LINGER_SECONDS = 1  # between the last response and the close, which could destroy it
+_LINGER_SECONDS = 1  # between the last response and the close
 _QUIET_SECONDS = 0.3  # when the server stops, for a request that is on its way
 _PLAIN: Any = object()  # stands for a plain request among the cycles
 
@@ -110,6 +110,7 @@ class Connection(asyncio.Protocol):
         self._final: bytes | None = None  # to send before the close, after the responses
         self._client_finished = False
         self._stopping = False
+        self._closing = False
         # Times.
         self._arrival = Deadline(self.loop)  # of a head or a body
         self._departure = Deadline(self.loop)  # of responses, and of the connection
@@ -139,7 +140,7 @@ class Connection(asyncio.Protocol):
             busy = "there are too many connections; try again later"
             self._refuse(Refused(HTTPStatus.SERVICE_UNAVAILABLE, busy))
         else:
-            self._arrival.set(None, self.limits.header_seconds, self.close)
+            self._arrival.set(None, self.limits.header_seconds, self._close_now)
             self._enter_lane()
 
     def data_received(self, data: bytes) -> None:
@@ -159,11 +160,11 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Answer the complete requests of a client that has sent its last byte, unless with a stream."""
         self._leave_lane()
-        if self._unparsed:
-            self._client_finished = True
-            return True
+        self._client_finished = True
         if self._encrypted:  # TLS has no half-closed connections
             return False
+        if self._unparsed:
+            return True
         if self._final is not None:
             return bool(self._requests)
         if any(cycle is not _PLAIN and is_stream(cycle.scope) for cycle in self._requests):
@@ -202,7 +203,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Go on: the client has read its responses."""
-        if self._final is None and not self.transport.is_closing():
+        if self._final is None and not self.is_closing():
             self._departure.clear()
         self.flow.resume_writing()
         self._enter_lane()
@@ -217,7 +218,7 @@ class Connection(asyncio.Protocol):
             or self._stopping
             or self._final is not None
             or self.flow.write_paused
-            or self.transport.is_closing()
+            or self.is_closing()
             or self.arriving()
         )
 
@@ -291,7 +292,7 @@ class Connection(asyncio.Protocol):
             return
         if not self._in_lane and self._stopping and not self._unparsed and not self._waiting:
             transport.write(response.replace(END, b"\r\nconnection: close" + END, 1))
-            transport.close()
+            self.close()
         else:
             transport.write(response)  # which may call pause_writing
         if self._in_lane:
@@ -342,7 +343,7 @@ class Connection(asyncio.Protocol):
     def _cycle(self) -> RequestResponseCycle:
         return RequestResponseCycle(
             scope=self._parser.scope,
-            transport=self.transport,
+            transport=cast("asyncio.Transport", self),  # for `write`, `is_closing` and `close`
             flow=self.flow,
             logger=_log,
             access_logger=_log,
@@ -399,8 +400,9 @@ class Connection(asyncio.Protocol):
             self._parser.check_framing(in_body=in_body)
 
     def _late(self) -> None:
+        blocked = self.flow.read_paused  # the client could not send on
         self._leave_lane()
-        if self.flow.read_paused:  # the client could not send on
+        if blocked:
             self._watch_arrival()
         else:
             self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time"))
@@ -424,7 +426,7 @@ class Connection(asyncio.Protocol):
         if left > 0:
             self._set_idle(left)
         else:
-            self.close()
+            self._close_now()
 
     # Responses, and the end.
 
@@ -432,14 +434,16 @@ class Connection(asyncio.Protocol):
         """Start the next request, or end."""
         self._requests.popleft()
         self.server_state.total_requests += 1
+        if self.is_closing():
+            return
         if self._final is not None and not self._requests:
             self._end()
             return
-        if self.transport.is_closing():
-            self.close()
-            return
         self._responded()
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
+            self._arrival.clear()  # the client could not send on
+            self._watch_arrival()
         if self._requests:
             self._start()
         elif self._receiving is not None and self._parser.expects_continue:
@@ -452,6 +456,9 @@ class Connection(asyncio.Protocol):
         self._enter_lane()
 
     def _refuse(self, refused: Refused) -> None:
+        if self._receiving is not None and self._receiving.response_complete:
+            self.close()  # the rest of a request that has its response
+            return
         # An earlier request of this connection may have left its id in the context.
         request_id = ids.of_scope(self._parser.scope) if self.arriving() else ids.new_id().decode()
         status, reason = refused.status, str(refused)
@@ -471,7 +478,7 @@ class Connection(asyncio.Protocol):
         if cycle is not None and self._waiting:
             self._requests.pop()
         elif cycle is not None:
-            seen = not cycle.response_complete
+            seen = True
             if cycle.response_started:
                 self._final = b""
             self._requests.clear()
@@ -481,23 +488,42 @@ class Connection(asyncio.Protocol):
         return not seen
 
     def _end(self) -> None:
-        if self._requests or self._final is None:
-            return
-        if self._final and self.transport.can_write_eof():
-            self.transport.write(self._final)
-            self.transport.write_eof()
-            self.flow.resume_reading()
-            self._departure.set(self._final, _LINGER_SECONDS, self.close)
-        else:
+        if not self._requests and self._final is not None:
             self.transport.write(self._final)
             self.close()
 
+    def write(self, data: bytes) -> None:
+        """Send a part of a response."""
+        self.transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Whether the last response was sent, or will never be."""
+        return self._closing or self.transport.is_closing()
+
     def close(self) -> None:
+        """Close after the last response.
+
+        To close at once while the client still sends would destroy responses that it has not read: what comes
+        is read for a moment, and ignored (RFC 9112, section 9.6).
+        """
+        if self._closing or self._parser is None:
+            return
+        self._closing, self._final = True, b""
+        self._unparsed.clear()
+        self._arrival.clear()
+        if self.transport.can_write_eof() and not self._client_finished:
+            self.transport.write_eof()
+            self.flow.held = False
+            self.flow.resume_reading()
+            self._departure.set("the client's end", _LINGER_SECONDS, self._close_now)
+        else:
+            self._close_now()
+
+    def _close_now(self) -> None:
         """Close; within a limit, the client may still read its responses."""
-        if self._parser is None:
-            return  # the connection is lost
-        self.transport.close()
-        self._departure.set(self.transport, self.limits.body_seconds, self.transport.abort)
+        if self._parser is not None:  # else the connection is lost
+            self.transport.close()
+            self._departure.set(self.transport, self.limits.body_seconds, self.transport.abort)
 
     def shutdown(self) -> None:
         """The server stops: answer what is here or on its way, with `Connection: close`."""
@@ -514,7 +540,7 @@ class Connection(asyncio.Protocol):
 
     def _leave(self) -> None:
         if not self._requests and not self.arriving():
-            self.close()
+            self._close_now()
 
 
 def _disconnect(cycle: RequestResponseCycle) -> None:

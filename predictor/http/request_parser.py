@@ -49,15 +49,18 @@ class RequestParser:
     def feed(self, data: bytes | memoryview) -> None:
         """Parse the next bytes."""
         self._framing += len(data)
+        upgrade: int | None = None
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(bytes(data[upgrade.args[0] :]))
+        except httptools.HttpParserUpgrade as error:
+            upgrade = error.args[0]
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, Refused):  # a callback raised it
                 raise error.__context__ from None
             not_http = "this is not a request of HTTP/1.1"
             raise Refused(HTTPStatus.BAD_REQUEST, not_http) from None
+        if upgrade is not None:
+            self._ignore_upgrade(bytes(data[upgrade:]))
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         # A server may ignore the offer to upgrade, which Java's client makes with its first request.

@@ -299,3 +299,144 @@ def test_a_stall_of_the_server_loses_no_request(tmp_path, run, fast_lane, stops)
         got = run(statuses())
     requests = {state: b"".join(sent).count(b"HTTP/1.1") for state, sent in STALLED.items()}
     assert got == {state: [200] * count for state, count in requests.items()}
+
+
+HTTP_10 = HEALTH.replace(b"HTTP/1.1", b"HTTP/1.0")
+REFUSED_BODY = request("POST", "/predict", "Content-Length: 2000000")
+
+
+def replies(raw):
+    """The status of each response, and whether there is nothing else."""
+    responses, rest = split(raw)
+    return [response.status for response in responses], rest
+
+
+@WAYS
+def test_a_client_that_sends_on_after_the_last_response_can_read_it(tmp_path, run, fast_lane):
+    """A server that closes while there are unread bytes resets the connection, and destroys the response."""
+    last = {
+        "close": (request("GET", "/health", "Connection: close"), [200]),
+        "HTTP/1.0": (HTTP_10, [200]),
+        "garbage": (PLAIN + GARBAGE, [200, 400]),
+        "a refused body": (REFUSED_BODY, [413]),
+        "a body that is not awaited": (
+            request("POST", "/nothing", "Content-Length: 2000000", "Expect: 100-continue"), [404],
+        ),
+    }  # fmt: skip
+
+    async def ask(address, sent):
+        reader, writer = await asyncio.open_connection("127.0.0.1", address.port)
+        writer.transport.pause_reading()
+        for part in (sent, *[b"x" * 1000] * 5):
+            writer.write(part)
+            await asyncio.sleep(0.02)
+        writer.transport.resume_reading()
+        raw = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        return replies(raw)
+
+    async def all_of_them():
+        live = Live(tmp_path, fast_lane=fast_lane, body_seconds=1)
+        await live.serve(7, OURS)
+        async with listening(live.app, live.service) as address:
+            got = {name: await ask(address, sent) for name, (sent, _) in last.items()}
+        await live.reconciler.close()
+        return got
+
+    assert run(all_of_them()) == {name: (statuses, b"") for name, (_, statuses) in last.items()}
+
+
+@WAYS
+def test_a_body_that_stalls_is_given_up_after_its_time_however_large(tmp_path, run, fast_lane):
+    """A large one that stalled first is answered before a small one that stalled later."""
+    large = post(json.dumps({"instances": [GOOD] * 5000}).encode(), path="/predict/batch")[:-5]
+
+    async def order():
+        live = Live(tmp_path, fast_lane=fast_lane, body_seconds=1)
+        await live.serve(7, OURS)
+        ended = []
+
+        async def stall(address, name, sent):
+            reader, writer = await asyncio.open_connection("127.0.0.1", address.port)
+            writer.write(sent)
+            raw = await asyncio.wait_for(reader.read(), 20)
+            ended.append((name, *replies(raw)))
+            writer.close()
+
+        async with listening(live.app, live.service) as address:
+            first = asyncio.create_task(stall(address, "large", large))
+            await asyncio.sleep(0.5)
+            await stall(address, "small", PLAIN[:-5])
+            await first
+        await live.reconciler.close()
+        return ended
+
+    assert len(large) > 1 << 17
+    assert run(order()) == [("large", [408], b""), ("small", [408], b"")]
+
+
+@WAYS
+def test_a_refused_request_whose_body_stalls_is_counted_once(tmp_path, run, fast_lane):
+    """It has its response; a second one would belong to no request."""
+
+    async def counted():
+        live = Live(tmp_path, fast_lane=fast_lane, body_seconds=0.2)
+        await live.serve(7, OURS)
+        async with listening(live.app, live.service) as address:
+            reader, writer = await asyncio.open_connection("127.0.0.1", address.port)
+            writer.write(REFUSED_BODY + b"{")
+            raw = await asyncio.wait_for(reader.read(), 20)
+            writer.close()
+            await until_ended(address.server)
+        await live.reconciler.close()
+        samples = live.samples()
+        names = [key for key in samples if key[0] == "predictor_requests_total"]
+        return replies(raw), sorted(key[1:] for key in names if samples[key])
+
+    assert run(counted()) == (([413], b""), [("413", "/predict")])
+
+
+def test_a_client_of_tls_that_finishes_while_its_requests_wait_causes_no_warning(tmp_path, caplog):
+    """Asyncio warns of connections that stay half open with TLS, where nothing can be half open."""
+    pair = certificates.make(tmp_path)
+    context = ssl.create_default_context(cafile=str(pair.certificate))
+
+    async def ask():
+        live = Live(tmp_path)
+        await live.serve(7, OURS)
+        config = {"ssl_certfile": pair.certificate, "ssl_keyfile": pair.key}
+        async with listening(live.app, live.service, **config) as address:
+            for _ in range(5):
+                _, writer = await asyncio.open_connection("127.0.0.1", address.port, ssl=context)
+                writer.write(HEALTH * 2000)
+                writer.close()
+                await until_ended(address.server)
+        await live.reconciler.close()
+
+    asyncio.run(ask())
+    assert "eof_received" not in caplog.text
+
+
+def test_a_refusal_behind_an_offer_to_upgrade_keeps_its_status(tmp_path):
+    """An ignored offer changes nothing for the requests behind it."""
+    offer = request("GET", "/health", "Connection: upgrade", "Upgrade: h2c")
+    refused = {
+        405: request("CONNECT", "a:1"),
+        414: request(path="/" + "a" * 9000),
+        431: request("GET", "/health", *(f"A{n}: b" for n in range(120))),
+    }
+
+    async def statuses():
+        live = Live(tmp_path)
+        await live.serve(7, OURS)
+        got = []
+        async with listening(live.app, live.service) as address:
+            for sent in refused.values():
+                reader, writer = await asyncio.open_connection("127.0.0.1", address.port)
+                writer.write(offer + sent)
+                got.append(replies(await asyncio.wait_for(reader.read(), 20)))
+                writer.close()
+        await live.reconciler.close()
+        return got
+
+    assert asyncio.run(statuses()) == [([200, status], b"") for status in refused]
