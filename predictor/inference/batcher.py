@@ -18,7 +18,7 @@ from predictor.inference.compute import (
     read_tick,
     run_in_calls,
 )
-from predictor.inference.protocol import InferenceProtocol, Read, Result
+from predictor.inference.protocol import InferenceProtocol, Read, Result, TakesLong
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
 from predictor.traces.tracer import TRACES_OFF, Headers, Span, Tracer
@@ -67,8 +67,8 @@ Request = tuple[InferenceProtocol, Any, Callback]
 """A request that waits: its protocol, its body, and what to call with its result."""
 
 LARGE = 16_384
-"""Bytes of a body that are read on the loop; larger ones are read in a thread."""
-_MAX_BYTES = 4 * LARGE  # of all bodies that one tick reads on the loop
+"""Bytes of a body that are read on the loop; larger ones are read in a thread, unless it takes no longer."""
+_MAX_BYTES = 6 * LARGE  # of all bodies that one tick reads on the loop
 
 
 class BatchObserver(Protocol):
@@ -121,8 +121,11 @@ class Batcher:
         if self._tracer.on and (span := self._tracer.start_request(trace)):
             protocol, callback = _Traced(protocol, span), partial(_end, span, callback)
         if len(body) > LARGE:
-            self._submit_large(protocol, body, callback)
-            return
+            quick = getattr(protocol, "quick", None)
+            if quick is None or len(body) > _MAX_BYTES:
+                self._submit_large(protocol, body, callback)
+                return
+            protocol, callback = quick, partial(self._or_in_thread, protocol, body, callback)
         queue = self._queue
         if not queue:
             asyncio.get_running_loop().call_soon(self._flush)
@@ -151,6 +154,15 @@ class Batcher:
             except InferenceTimeout:
                 self._timed_out(servable)
                 raise
+
+    def _or_in_thread(
+        self, protocol: InferenceProtocol, body: Any, callback: Callback, result: Result
+    ) -> None:
+        """Compute a request in a thread if its body takes too long to read on the loop."""
+        if isinstance(result, TakesLong):
+            self._submit_large(protocol, body, callback)
+        else:
+            callback(result)
 
     def _submit_large(self, protocol: InferenceProtocol, body: Any, callback: Callback) -> None:
         """Compute one request in a thread, from its body to its result."""

@@ -50,8 +50,16 @@ class Read:
             start += count
 
 
+class TakesLong(RequestError):
+    """A body takes too long to read on the event loop; a thread reads it."""
+
+
 class InferenceProtocol(Protocol):
-    """Reads and writes one kind of request. It keeps nothing of a request, so one object serves all."""
+    """Reads and writes one kind of request. It keeps nothing of a request, so one object serves all.
+
+    It may have an attribute `quick`, a protocol that the event loop uses for larger bodies: it reads them
+    within half a millisecond, or returns TakesLong.
+    """
 
     def read(self, servable: Servable, bodies: Sequence[Any]) -> Read:
         """The rows of these bodies for this version; errors are part of what is returned."""

@@ -9,6 +9,7 @@ import pytest
 
 from predictor.errors import InvalidRecord, MalformedBody, Overloaded
 from predictor.inference.batcher import LARGE, Batcher
+from predictor.inference.protocol import Read, TakesLong
 from predictor.protocols.predict.records import OneRecord, Records
 from tests.predictor.graphs import regressor
 from tests.predictor.parts import Counted, servable_of, version
@@ -96,6 +97,38 @@ async def test_a_large_record_is_answered_as_a_small_one_is(servable):
     with pytest.raises(InvalidRecord) as caught:
         await batcher.infer(ONE, b'{"feature_0": 1}' + blanks)
     assert [error.field for error in caught.value.errors] == ["feature_1"]
+
+
+class Watched:
+    """A protocol that remembers the threads in which it read, or refuses to read."""
+
+    write = MANY.write
+
+    def __init__(self, *, refuses=False):
+        self.threads = []
+        self.refuses = refuses
+
+    def read(self, servable, bodies):
+        self.threads.append(threading.current_thread())
+        if self.refuses:
+            return Read([], [], dict.fromkeys(range(len(bodies)), TakesLong()))
+        return MANY.read(servable, bodies)
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_a_larger_body_is_read_on_the_loop_if_that_is_quick(servable, refuses):
+    """Else in a thread, with the same result."""
+    batcher = Batcher(lambda: servable, Counted(), max_batches=1)
+    batch = b'{"instances": [%s]}' % body(1, 2)
+    protocol = Watched()
+    protocol.quick = Watched(refuses=refuses)
+    for _ in range(3):
+        assert await batcher.infer(protocol, batch + b" " * LARGE) == await batcher.infer(
+            MANY, batch
+        )
+    assert {*protocol.quick.threads} == {threading.current_thread()}
+    assert len(protocol.threads) == (3 if refuses else 0)
+    assert threading.current_thread() not in protocol.threads
 
 
 async def test_a_slow_model_does_not_hold_up_the_loop(servable):

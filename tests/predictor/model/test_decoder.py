@@ -337,6 +337,19 @@ def one(number, text="x"):
     return {"mean_radius": number, "age": 1, "smoker": True, "note": text}
 
 
+def test_a_quick_batch_is_all_right_and_not_large():
+    """What takes longer than the loop can afford is left to `instances`: errors, and many rows."""
+    features = [Feature(f"feature_{i}", "number", "float32", -9.0, 9.0) for i in range(3)]
+    record = {feature.name: 1.5 for feature in features}
+    body = json.dumps({"instances": [record] * 4}).encode()
+    assert RowDecoder(features).quick_instances(body, 4) == [(1.5, 1.5, 1.5)] * 4
+    assert RowDecoder(features).quick_instances(body, 1) is None
+    for wrong in (body[:-1], body.replace(b"1.5", b"10", 1), body.replace(b"_0", b"_1", 1)):
+        assert RowDecoder(features).quick_instances(wrong, 4) is None
+    optional = [*features[1:], replace(features[0], required=False)]
+    assert RowDecoder(optional).quick_instances(body, 4) is None
+
+
 def test_a_large_batch_is_read_in_pieces():
     """As if it were read in one, whatever its strings, its spaces and its indentation."""
     traps = ["},", "},{", '"}, {"', "]}", "}", "\\", '\\"},', "é" * 9, ":", "::"]
