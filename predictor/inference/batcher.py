@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -97,7 +98,8 @@ class Batcher:
     ) -> None:
         """`serving` gives the serving servable, or raises NothingServing.
 
-        At most `max_rows` wait for their tick, and `max_batches` large requests for a thread or its end.
+        At most `max_rows` wait for their tick, and `max_batches` large requests for a thread or its end; as
+        many larger ones wait for the loop.
         `timed_out` is called on the event loop for each call that was stopped at its time limit.
         """
         self._serving = serving
@@ -108,6 +110,9 @@ class Batcher:
         self._stopped: WeakSet[Servable] = WeakSet()  # a call was stopped: each row runs alone
         self._any_stopped = False  # a look into a WeakSet takes time, and it is nearly always empty
         self._queue: list[Request] = []
+        self._larger: deque[Request] = (
+            deque()
+        )  # read on the loop, too; only the first is in the queue
         self._row_threads = Threads("rows")
         self._batch_threads = Threads("batch", max_batches)
 
@@ -121,11 +126,8 @@ class Batcher:
         if self._tracer.on and (span := self._tracer.start_request(trace)):
             protocol, callback = _Traced(protocol, span), partial(_end, span, callback)
         if len(body) > LARGE:
-            quick = getattr(protocol, "quick", None)
-            if quick is None or len(body) > _MAX_BYTES:
-                self._submit_large(protocol, body, callback)
-                return
-            protocol, callback = quick, partial(self._or_in_thread, protocol, body, callback)
+            self._submit_larger(protocol, body, callback)
+            return
         queue = self._queue
         if not queue:
             asyncio.get_running_loop().call_soon(self._flush)
@@ -155,10 +157,29 @@ class Batcher:
                 self._timed_out(servable)
                 raise
 
+    def _submit_larger(self, protocol: InferenceProtocol, body: Any, callback: Callback) -> None:
+        """Compute one request on the loop if its protocol can read it quickly, else in a thread."""
+        quick, larger = getattr(protocol, "quick", None), self._larger
+        if quick is None or len(body) > _MAX_BYTES or len(larger) == self._batch_threads.max_used:
+            self._submit_large(protocol, body, callback)
+            return
+        larger.append((quick, body, partial(self._or_in_thread, protocol, body, callback)))
+        if len(larger) == 1:
+            self._queue_larger()
+
+    def _queue_larger(self) -> None:
+        """Let the first larger request join the next tick: one in a tick, so that small ones do not wait."""
+        if not self._queue:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._queue.append(self._larger[0])
+
     def _or_in_thread(
         self, protocol: InferenceProtocol, body: Any, callback: Callback, result: Result
     ) -> None:
         """Compute a request in a thread if its body takes too long to read on the loop."""
+        self._larger.popleft()
+        if self._larger:
+            self._queue_larger()
         if isinstance(result, TakesLong):
             self._submit_large(protocol, body, callback)
         else:

@@ -63,7 +63,7 @@ async def test_batches_beyond_the_bound_are_refused(servable):
     """At once, while those within it wait; afterwards there is room again."""
     slow = Slow(servable)
     batcher = Batcher(lambda: slow, Counted(), max_batches=2)
-    batch = b'{"instances": [%s]}' % body(1, 2) + b" " * LARGE
+    batch = b'{"instances": [%s]}' % body(1, 2) + b" " * LARGE * 6
     within = [asyncio.create_task(batcher.infer(MANY, batch)) for _ in range(2)]
     await asyncio.sleep(0)
     for refused in (
@@ -129,6 +129,27 @@ async def test_a_larger_body_is_read_on_the_loop_if_that_is_quick(servable, refu
     assert {*protocol.quick.threads} == {threading.current_thread()}
     assert len(protocol.threads) == (3 if refuses else 0)
     assert threading.current_thread() not in protocol.threads
+
+
+async def test_a_small_request_does_not_wait_for_larger_ones(servable):
+    """A tick reads one larger body; beyond the bound, threads read them."""
+    batcher = Batcher(lambda: servable, Counted(), max_batches=3)
+    protocol = Watched()
+    protocol.quick = Watched()
+    batch = b'{"instances": [%s]}' % body(1, 2) + b" " * LARGE
+    done, ended = [], asyncio.Event()
+
+    def call_back(name, _):
+        done.append(name)
+        if len(done) == 6:
+            ended.set()
+
+    for number in range(5):
+        batcher.submit(protocol, batch, partial(call_back, number))
+    batcher.submit(ONE, body(1, 2), partial(call_back, "small"))
+    await asyncio.wait_for(ended.wait(), 60)
+    assert [each for each in done if each not in {3, 4}] == [0, "small", 1, 2]
+    assert (len(protocol.quick.threads), len(protocol.threads)) == (3, 2)
 
 
 async def test_a_slow_model_does_not_hold_up_the_loop(servable):

@@ -204,7 +204,7 @@ async def test_an_old_servable_lives_until_its_last_answer_and_no_longer(tmp_pat
     held = sessions.pop(1)
     held.let_go.clear()
     held.waits.clear()
-    large = RECORDS + b" " * LARGE  # computed in a thread
+    large = RECORDS + b" " * LARGE * 6  # computed in a thread
     late = asyncio.create_task(
         live.client.post("/predict/batch", content=large, headers=JSON), name="late"
     )
