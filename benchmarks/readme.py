@@ -12,9 +12,7 @@ from benchmarks.results import Results
 from benchmarks.sample import middle, p50, rate, ratio
 from benchmarks.servers import BY_HAND, PREDICTOR
 
-_BEGIN = (
-    "<!-- speed: `python -m benchmarks readme` writes what follows from benchmarks/results.json -->"
-)
+_BEGIN = "<!-- speed: `python -m benchmarks readme` writes what follows from the stored results -->"
 _END = "<!-- /speed -->"
 _CONNECTIONS = 32  # this load keeps the server busy
 
