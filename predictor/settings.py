@@ -82,7 +82,7 @@ class Settings(TrackingSettings):
         int,
         Field(
             ge=1,
-            description="requests of over 16 KiB, and explanations, that may wait or run; more are answered 503",
+            description="requests of over 16 KiB, and explanations, that may wait or run in threads; more are answered 503",
         ),
     ] = 32
     max_event_streams: Annotated[

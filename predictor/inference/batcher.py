@@ -98,9 +98,8 @@ class Batcher:
     ) -> None:
         """`serving` gives the serving servable, or raises NothingServing.
 
-        At most `max_rows` wait for their tick, and `max_batches` large requests for a thread or its end; as
-        many larger ones wait for the loop.
-        `timed_out` is called on the event loop for each call that was stopped at its time limit.
+        At most `max_rows` wait for their tick. Of large requests, at most `max_batches` wait for a thread or
+        its end, and as many for the loop. `timed_out` is called on the event loop for each call that was stopped at its time limit.
         """
         self._serving = serving
         self._observer = observer
@@ -110,9 +109,8 @@ class Batcher:
         self._stopped: WeakSet[Servable] = WeakSet()  # a call was stopped: each row runs alone
         self._any_stopped = False  # a look into a WeakSet takes time, and it is nearly always empty
         self._queue: list[Request] = []
-        self._larger: deque[Request] = (
-            deque()
-        )  # read on the loop, too; only the first is in the queue
+        # Larger requests that the loop reads as well; only the first of them is in the queue.
+        self._larger: deque[Request] = deque()
         self._row_threads = Threads("rows")
         self._batch_threads = Threads("batch", max_batches)
 
