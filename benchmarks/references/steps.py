@@ -163,7 +163,9 @@ async def steps(model: bytes, body: bytes) -> tuple[dict[str, float], float]:
         "read from the socket": read - idle,
         "look up the head, queue the body": received,
         **functions,
-        "write the response's head, count the request": computed - idle - sum(functions.values()),
+        "write the response's head, count the request, and the rest": computed
+        - idle
+        - sum(functions.values()),
         "write to the socket": write - idle,
     }
     return found, whole - idle

@@ -69,7 +69,8 @@ Request = tuple[InferenceProtocol, Any, Callback]
 
 LARGE = 16_384
 """Bytes of a body that are read on the loop; larger ones are read in a thread, unless it takes no longer."""
-_MAX_BYTES = 6 * LARGE  # of all bodies that one tick reads on the loop
+_MAX_QUICK = 6 * LARGE  # bytes of a larger body that may be read on the loop
+_MAX_BYTES = 4 * LARGE  # of all bodies that one tick reads on the loop, unless it is only one
 
 
 class BatchObserver(Protocol):
@@ -158,7 +159,7 @@ class Batcher:
     def _submit_larger(self, protocol: InferenceProtocol, body: Any, callback: Callback) -> None:
         """Compute one request on the loop if its protocol can read it quickly, else in a thread."""
         quick, larger = getattr(protocol, "quick", None), self._larger
-        if quick is None or len(body) > _MAX_BYTES or len(larger) == self._batch_threads.max_used:
+        if quick is None or len(body) > _MAX_QUICK or len(larger) == self._batch_threads.max_used:
             self._submit_large(protocol, body, callback)
             return
         larger.append((quick, body, partial(self._or_in_thread, protocol, body, callback)))
@@ -254,7 +255,7 @@ class Batcher:
         queue, size = self._queue, 0
         for number, (_, body, _) in enumerate(queue):
             size += len(body)
-            if number == count or size > _MAX_BYTES:
+            if number == count or (number and size > _MAX_BYTES):
                 self._queue = queue[number:]
                 return queue[:number]
         self._queue = []

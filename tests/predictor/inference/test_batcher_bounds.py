@@ -152,6 +152,22 @@ async def test_a_small_request_does_not_wait_for_larger_ones(servable):
     assert (len(protocol.quick.threads), len(protocol.threads)) == (3, 2)
 
 
+async def test_small_batches_are_computed_on_the_loop(servable):
+    """A tick takes as many as fit in the bytes that it reads, so that no thread has to help."""
+    batcher = Batcher(lambda: servable, Counted())
+    writers = []
+
+    class Written(Watched):
+        def write(self, servable, read, answers):
+            writers.append(threading.current_thread())
+            return MANY.write(servable, read, answers)
+
+    batch = b'{"instances": [%s]}' % b",".join([body(1, 2)] * 10) + b" " * 6000
+    protocol = Written()
+    await asyncio.gather(*(batcher.infer(protocol, batch) for _ in range(32)))
+    assert {*protocol.threads, *writers} == {threading.current_thread()}
+
+
 async def test_a_slow_model_does_not_hold_up_the_loop(servable):
     """Its rows wait in threads, and what comes meanwhile becomes the next calls, in order."""
     slow = Slow(servable, rows_on_loop=0)
