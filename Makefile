@@ -17,7 +17,7 @@ TYPESCRIPT     = tests/clients/typescript
 MLFLOW_PORT    ?= 5000
 PREDICTOR_PORT ?= 8000
 REQUESTS       ?= 100000
-WORKERS        ?= 2
+WORKERS        ?= 3
 SBOM           ?= sbom.json
 
 .PHONY: demo test test-all screenshots fuzz models scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables figures grpc dashboard swagger-ui clean help
@@ -28,8 +28,8 @@ help: ## list the targets
 demo: environments ## train, promote and serve; stays up until Ctrl-C (MLFLOW_PORT=, PREDICTOR_PORT=)
 	@$(BIN)/python -m demo --mlflow-port $(MLFLOW_PORT) --predictor-port $(PREDICTOR_PORT)
 
-test: environments $(VENV)-clients/installed ## tests that need only Python: about seven minutes on two cores (WORKERS=, ARGS=)
-	@echo "The tests that need only Python, with a real MLflow server: about seven minutes on two idle cores"
+test: environments $(VENV)-clients/installed ## tests that need only Python: about five minutes on two cores (WORKERS=, ARGS=)
+	@echo "The tests that need only Python, with a real MLflow server: about five minutes on two idle cores"
 	$(BIN)/python -m pytest -m "not whole" --numprocesses $(WORKERS) $(ARGS)
 
 test-all: environments $(OTHERS:%=$(VENV)-%/installed) $(TYPESCRIPT)/node_modules/installed ## every test: needs root and the packages of .ci/run; names what it skips

@@ -233,10 +233,11 @@ class Connection(asyncio.Protocol):
     def _take(self, data: bytes) -> bool:
         """Take a plain request, or a part of its body; many clients send it after the head."""
         if self._unparsed:
-            if len(self._unparsed) + len(data) > self._size:
+            missing = self._size - len(self._unparsed) - len(data)
+            if missing < 0 or (missing == 0 and not self._is_still_plain()):
                 return False
             self._unparsed += data
-            if len(self._unparsed) == self._size:
+            if missing == 0:
                 with memoryview(self._unparsed) as request:
                     body = bytes(request[self._size - self._plain.length :])
                 self._unparsed.clear()
@@ -276,6 +277,10 @@ class Connection(asyncio.Protocol):
         self._head = b"" if self._lane.holds_keys else head + end
         self._size = len(head) + len(end) + plain.length
         return body
+
+    def _is_still_plain(self) -> bool:
+        """Whether the key of a request, if it has one, was not removed while its body arrived."""
+        return bool(self._head) or self._look_up(bytes(self._unparsed)) is not None
 
     def _submit(self, body: bytes) -> None:
         if self._arrival.timer is not None:

@@ -200,7 +200,7 @@ class Plan:
         )
         if pairs < MIN_PAIRS:
             raise NotExplainable(
-                f"this version takes {row_seconds * 1000:.2g} ms for a row: an explanation of "
+                f"this version takes {row_seconds * 1000:.3g} ms for a row: an explanation of "
                 f"{features} features would take {MIN_PAIRS * pair_seconds:.2g} s at least, and "
                 f"{PLANNED_SECONDS} s are allowed"
             )

@@ -294,11 +294,10 @@ def test_a_slow_model_is_explained_within_the_bound(tmp_path):
 
 
 def test_a_very_slow_model_is_refused_and_not_tried_for_long(tmp_path):
-    servable, _ = slow(tmp_path, 0.05)
-    started = time.perf_counter()
-    with pytest.raises(NotExplainable, match=r"takes 5\d ms for a row"):
+    servable, session = slow(tmp_path, 0.05)
+    with pytest.raises(NotExplainable, match=r"takes [\d.]+ ms for a row"):
         explained(servable, RECORD)
-    assert time.perf_counter() - started < 4 * plan.PLANNED_SECONDS
+    assert session.rows < 10
 
 
 def test_a_machine_that_became_busy_ends_it(tmp_path):
