@@ -223,7 +223,7 @@ class Connection(asyncio.Protocol):
         )
 
     def _leave_lane(self) -> None:
-        """Let what comes wait for the plain request under way; parse one that is not complete."""
+        """Parse all bytes from now on, also those of an incomplete plain request."""
         if self._in_lane:
             self._in_lane = False
             if self._unparsed:
@@ -508,8 +508,8 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close after the last response.
 
-        To close at once while the client still sends would destroy responses that it has not read: what comes
-        is read for a moment, and ignored (RFC 9112, section 9.6).
+        A close while the client still sends would destroy responses that it has not read. So the connection
+        reads and ignores bytes for a moment (RFC 9112, section 9.6).
         """
         if self._closing or self._parser is None:
             return

@@ -88,7 +88,7 @@ class Stream:
         return self._end or (HTTPStatus.OK, "")
 
     def end(self, error: Exception) -> None:
-        """Read no further request, and end the call with this error after the responses to those that were read."""
+        """Stop reading, send the responses to the requests read so far, and end the call with this error."""
         self._end = self._end or status_and_detail(error, MODEL_STREAM_INFER)
         self._close()
 
