@@ -255,7 +255,6 @@ class Connection(asyncio.Protocol):
             self._submit(body)
         else:
             self._unparsed += data
-            self._arrival.clear()
             self._arrival.set(self, self.limits.body_seconds, self._late)
         return True
 
