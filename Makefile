@@ -5,10 +5,11 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 # $(VENV)-NAME has the packages of requirements/NAME.txt, and nothing else: the service runs with what it has in
 # production, and clients run as other people install them.
-export PREDICTOR_PYTHON = $(abspath $(VENV)-predictor)/bin/python
+export SERVICE_PYTHON = $(abspath $(VENV)-predictor)/bin/python
 export CLIENTS_PYTHON = $(abspath $(VENV)-clients)/bin/python
 export MODELS_PYTHON = $(abspath $(VENV)-models)/bin/python
 export MLFLOW2_PYTHON = $(abspath $(VENV)-mlflow2)/bin/python
+export MLFLOW29_PYTHON = $(abspath $(VENV)-mlflow29)/bin/python
 export STORES_PYTHON = $(abspath $(VENV)-stores)/bin/python
 # Environments for tests only: `make lock` pins each requirements/NAME.in in NAME.txt.
 OTHERS = $(filter-out uv,$(patsubst requirements/%.in,%,$(wildcard requirements/*.in)))
@@ -20,16 +21,16 @@ REQUESTS       ?= 100000
 WORKERS        ?= 3
 SBOM           ?= sbom.json
 
-.PHONY: demo test test-all screenshots fuzz models scale stress bench bench-peers check format environments lock lock-peers audit image sbom stack tables figures grpc dashboard swagger-ui clean help
+.PHONY: demo test test-all screenshots fuzz models estimators scale stress bench bench-peers check format dist environments lock lock-peers audit image sbom stack tables figures grpc dashboard swagger-ui clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
 
-demo: environments ## train, promote and serve; stays up until Ctrl-C (MLFLOW_PORT=, PREDICTOR_PORT=)
-	@$(BIN)/python -m demo --mlflow-port $(MLFLOW_PORT) --predictor-port $(PREDICTOR_PORT)
+demo: environments ## train, promote and serve; stays up until Ctrl-C (APPROVAL=1, MLFLOW_PORT=, PREDICTOR_PORT=)
+	@$(BIN)/python -m demo --mlflow-port $(MLFLOW_PORT) --predictor-port $(PREDICTOR_PORT) $(if $(APPROVAL),--approval)
 
-test: environments $(VENV)-clients/installed ## tests that need only Python: about five minutes on two cores (WORKERS=, ARGS=)
-	@echo "The tests that need only Python, with a real MLflow server: about five minutes on two idle cores"
+test: environments $(VENV)-clients/installed ## tests that need only Python: about eight minutes on two cores (WORKERS=, ARGS=)
+	@echo "The tests that need only Python, with a real MLflow server: about eight minutes on two idle cores"
 	$(BIN)/python -m pytest -m "not whole" --numprocesses $(WORKERS) $(ARGS)
 
 test-all: environments $(OTHERS:%=$(VENV)-%/installed) $(TYPESCRIPT)/node_modules/installed ## every test: needs root and the packages of .ci/run; names what it skips
@@ -51,7 +52,10 @@ bench-peers: environments ## measure other servers with the same model, each in 
 models: environments $(VENV)-models/installed ## serve models of other libraries, and write docs/models.md (ARGS=--help)
 	$(BIN)/python -m compatibility --python $(MODELS_PYTHON) $(ARGS)
 
-scale: environments ## simulate many replicas from measured costs (ARGS=--help)
+estimators: environments $(VENV)-models/installed ## prove the export of every estimator, and write docs/estimators.md
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(MODELS_PYTHON) -W ignore -m compatibility.estimators $(ARGS)
+
+scale: environments ## prove that 1,000 replicas follow one MLflow through the gateway, and over NATS; needs nginx (ARGS=--help)
 	$(BIN)/python -m scale $(ARGS)
 
 fuzz: environments ## send 100,000 requests of odd bytes and thousands from the OpenAPI document (REQUESTS=)
@@ -78,6 +82,11 @@ check: environments ## check format, lint, types and import rules
 format: environments ## format the code, and fix what the linter can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+dist: environments ## build the wheel and the source distribution in dist/, and check their metadata
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/twine check --strict dist/*
 
 audit: environments ## look up known vulnerabilities of the pinned packages
 	$(BIN)/python -m deploy.audit
@@ -119,15 +128,20 @@ $(TYPESCRIPT)/node_modules/installed: $(TYPESCRIPT)/package-lock.json
 # With hashes, but without download addresses: the package index is chosen at installation.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+# What an image can have in addition: build it with EXTRAS="grpc s3".
+SERVICE_EXTRAS = approvals traces grpc nats record s3 gcs azure
+TRAINER_EXTRAS = lightgbm xgboost catboost optuna pkcs11 duckdb
+# What the trainer's image has in any case.
+TRAINER = --extra trainer --extra postgresql --extra nats
 COMPILE_PEERS = $(subst 'make lock','make lock-peers',$(COMPILE))
 
 lock: ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	$(COMPILE) pyproject.toml -o requirements/predictor.txt $(ARGS)
-	$(COMPILE) pyproject.toml --extra traces -c requirements/predictor.txt -o requirements/traces.txt $(ARGS)
-	$(COMPILE) pyproject.toml --extra grpc -c requirements/predictor.txt -o requirements/grpc.txt $(ARGS)
-	$(COMPILE) pyproject.toml --extra trainer --extra postgresql -c requirements/predictor.txt -o requirements/trainer.txt $(ARGS)
-	$(COMPILE) pyproject.toml --extra trainer --extra postgresql --extra traces --extra grpc --extra dev -c requirements/trainer.txt -o requirements/dev.txt $(ARGS)
+	$(COMPILE) pyproject.toml $(SERVICE_EXTRAS:%=--extra %) -c requirements/predictor.txt -o requirements/extras.txt $(ARGS)
+	$(COMPILE) pyproject.toml $(TRAINER) -c requirements/predictor.txt -o requirements/trainer.txt $(ARGS)
+	$(COMPILE) pyproject.toml $(TRAINER) $(TRAINER_EXTRAS:%=--extra %) -c requirements/trainer.txt -o requirements/trainer-extras.txt $(ARGS)
+	$(COMPILE) pyproject.toml $(TRAINER) --extra traces --extra grpc --extra record --extra duckdb --extra lightgbm --extra optuna --extra pkcs11 --extra dev -c requirements/trainer.txt -o requirements/dev.txt $(ARGS)
 	for name in $(OTHERS); do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt $(ARGS) || exit 1; done
 	cd $(TYPESCRIPT) && npm install --silent --package-lock-only && node lock.cjs
 
@@ -146,5 +160,5 @@ swagger-ui: ## update the files of Swagger UI for /docs, from npm (SWAGGER_UI=ve
 	cd .swagger-ui/package && sha256sum swagger-ui-bundle.js swagger-ui.css | sed -E 's/^(\S+) +(\S+)$$/| `\2` | `\1` |/' >> $(abspath $(DOCS))/README.md
 	rm -r .swagger-ui
 
-clean: ## remove the environments and the demo's files
-	rm -rf $(VENV) $(wildcard $(VENV)-*) $(TYPESCRIPT)/node_modules .demo .bench
+clean: ## remove the environments, the demo's files and the built packages
+	rm -rf $(VENV) $(wildcard $(VENV)-*) $(TYPESCRIPT)/node_modules .demo .bench dist build *.egg-info

@@ -5,6 +5,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.grid import Grid
+from benchmarks.parts import records
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth
 from benchmarks.parts.grpc import CALL, EMPTY_CALL, UNDER_WAY, Grpc
@@ -40,6 +41,7 @@ def grids(results: Results) -> Iterator[Grid]:
         (_growth, results.growth),
         (_workers, results.workers),
         (_traces, results.traces),
+        (_records, results.records),
         (_steps, results.steps),
         (_grpc, results.grpc),
     )
@@ -145,6 +147,16 @@ def _traces(traces: Traces) -> Grid:
     ]
     columns = ("connections", "predictor", *_LOAD, "requests/s to none's")
     return Grid("Traces", columns, rows, texts=2)
+
+
+def _records(measured: records.Records) -> Grid:
+    rows = [
+        (str(connections), name, *_load(samples), _times(samples, rounds[records.OFF]))
+        for connections, rounds in measured.loads.items()
+        for name, samples in rounds.items()
+    ]
+    columns = ("connections", "predictor", *_LOAD, "requests/s to none's")
+    return Grid("Records", columns, rows, texts=2)
 
 
 def _workers(workers: Workers) -> Grid:

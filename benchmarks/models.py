@@ -18,7 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from exporters.sklearn_onnx import OPSETS, OnnxExport, export
+from exporters.export import export
+from exporters.graph import OPSETS
+from exporters.metadata import Settings
 from stress.truth import Record
 from trainer import data
 from trainer.candidates import CATALOGUE
@@ -39,10 +41,18 @@ _TREE_ROWS, _TREES, _COPIES = 20_000, 4, 100  # of the large forest: 100 MB as O
 
 
 @dataclass(frozen=True)
+class Graph:
+    """A serialised ONNX model and the SHA-256 of its bytes, in hexadecimal."""
+
+    content: bytes
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Model:
     """A classifier's export, request records, and the pipeline if it was fitted in this process."""
 
-    export: OnnxExport
+    export: Graph
     records: tuple[Record, ...]
     pipeline: Pipeline | None = None
 
@@ -51,7 +61,7 @@ def diagnosis(kind: str, **parameters: Any) -> Model:
     """A classifier of the 30 measurements; `parameters` configure its last pipeline step."""
     rows = data.load()
     candidate, known = _KINDS[kind]
-    pipeline = _build(candidate, {**known, **parameters}).fit(rows.features, rows.diagnosis)
+    pipeline = _build(candidate, {**known, **parameters}).fit(rows.features, rows.target)
     return _model(pipeline, rows.features)
 
 
@@ -131,12 +141,13 @@ def _model(pipeline: Pipeline, rows: pd.DataFrame) -> Model:
     """Sort the records by confidence, the lowest first: it shows a wrong answer best."""
     by_confidence = np.argsort(pipeline.predict_proba(rows).max(axis=1), kind="stable")
     records = _records(rows.iloc[by_confidence])
-    return Model(export(pipeline, rows, data.POSITIVE), records, pipeline)
+    exported = export(pipeline, rows, Settings(positive_class=data.POSITIVE))
+    return Model(Graph(exported.content, exported.sha256), records, pipeline)
 
 
-def _exported(graph: Any) -> OnnxExport:
+def _exported(graph: Any) -> Graph:
     content = graph.SerializeToString(deterministic=True)
-    return OnnxExport(content, sha256(content).hexdigest())
+    return Graph(content, sha256(content).hexdigest())
 
 
 def _records(rows: pd.DataFrame) -> tuple[Record, ...]:

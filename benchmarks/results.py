@@ -13,6 +13,7 @@ from benchmarks.parts.grpc import Grpc
 from benchmarks.parts.http import Http
 from benchmarks.parts.memory import SwapMemory
 from benchmarks.parts.protocols import Protocols
+from benchmarks.parts.records import Records
 from benchmarks.parts.start import Starts
 from benchmarks.parts.steps import Steps
 from benchmarks.parts.swap import Swap
@@ -47,6 +48,7 @@ class Results:
     memory: SwapMemory | None = None
     steps: Steps | None = None
     grpc: Grpc | None = None
+    records: Records | None = None
 
 
 def write(results: object, file: Path) -> None:

@@ -17,6 +17,7 @@ from benchmarks.parts import (
     memory,
     models,
     protocols,
+    records,
     start,
     steps,
     swap,
@@ -39,6 +40,7 @@ PARTS: Mapping[str, Callable[[BenchContext], Any]] = {
     "steps": steps.run,
     "traces": traces.run,
     "grpc": grpc.run,
+    "records": records.run,
 }
 QUICK = ("http", "swap", "batch", "start")
 

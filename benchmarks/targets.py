@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
+from benchmarks.parts import records
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.http import Http
 from benchmarks.parts.memory import SwapMemory
@@ -59,6 +60,8 @@ def targets(results: Results) -> list[Target]:
         found += _protocols(results.protocols)
     if results.traces is not None:
         found.append(_traces(results.traces))
+    if results.records is not None:
+        found += _records(results.records)
     if results.swap is not None:
         found.append(_swap(results.swap))
     found += [_batch(batch) for batch in results.batch if batch.rows >= _MIN_ROWS]
@@ -101,6 +104,13 @@ def _protocols(protocols: Protocols) -> Iterator[Target]:
 def _traces(traces: Traces) -> Target:
     share = ratio(traces.loads[32][SAMPLED], traces.loads[32][OFF], rate)
     return Target(f"{SAMPLED}, requests/s", share, f"times {OFF}", 0.7, at_least=True)
+
+
+def _records(measured: records.Records) -> Iterator[Target]:
+    ours, without = (measured.loads[32][each] for each in (records.ON, records.OFF))
+    share, slower = ratio(ours, without, rate), ratio(ours, without, p99)
+    yield Target(f"{records.ON}, requests/s", share, f"times {records.OFF}", 0.7, at_least=True)
+    yield Target(f"{records.ON}, p99", slower, f"times {records.OFF}", 1.2)
 
 
 def _swap(swap: Swap) -> Target:

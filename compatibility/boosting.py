@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.models import infer_signature
-from skl2onnx import to_onnx, update_registered_converter
-from skl2onnx.common import shape_calculator as shapes
+from skl2onnx import to_onnx
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from compatibility.cases import Answers, Case, Export, labelled, valued
 from compatibility.tables import GAPS, PLAIN, TESTED_ROWS, mixed
+from exporters.converters import register_converters
 
 _SMALL = {"n_estimators": 10, "random_state": 0}
 _SAVED = 'save_model(format="onnx")'
@@ -203,7 +203,7 @@ def _skl2onnx(library: str, name: str, target: str) -> Case:
 def _in_a_pipeline(library: str, name: str, target: str) -> Export:
     own = {"verbose": -1} if library == "LightGBM" else {"n_jobs": 1}
     model = _made(library.lower(), name, {**_SMALL, **own})
-    register_converter(library, type(model))
+    register_converters([model])
     fitted = make_pipeline(StandardScaler(), model).fit(PLAIN.frame, getattr(PLAIN, target))
     rows = PLAIN.frame.head(TESTED_ROWS)
     graph = to_onnx(fitted, rows[:1], target_opset={"": 15, "ai.onnx.ml": 2})
@@ -214,21 +214,3 @@ def _in_a_pipeline(library: str, name: str, target: str) -> Export:
     answers = _answers(fitted, rows)
     signature = infer_signature(PLAIN.frame, np.asarray(answers.predictions))
     return Export(graph.SerializeToString(), rows, feed, answers, signature)
-
-
-def register_converter(library: str, kind: type[Any]) -> None:
-    """Register onnxmltools' converter with skl2onnx, as documented there."""
-    folder, operator = {
-        "LightGBM": ("lightgbm", "LightGbm"),
-        "XGBoost": ("xgboost", "XGBoost"),
-    }[library]
-    path = f"onnxmltools.convert.{folder}.operator_converters.{operator}"
-    converter = getattr(import_module(path), f"convert_{folder}")
-    classifier = kind.__name__.endswith("Classifier")
-    shape = (
-        shapes.calculate_linear_classifier_output_shapes
-        if classifier
-        else shapes.calculate_linear_regressor_output_shapes
-    )
-    options = {"nocl": [True, False], "zipmap": [True, False, "columns"]} if classifier else None
-    update_registered_converter(kind, kind.__name__, shape, converter, options=options)

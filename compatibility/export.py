@@ -19,7 +19,6 @@ SOURCES = (scikit_learn.cases, pipelines.cases, networks.cases, boosting.cases)
 
 def export(folder: Path, *, quick: bool, part: int = 0, parts: int = 1) -> None:
     """Write all cases, or only the quick ones; with several processes, only one part of them."""
-    logging.disable(logging.WARNING)
     warnings.simplefilter(
         "ignore"
     )  # from estimators that did not converge on few rows, and from MLflow
@@ -48,6 +47,7 @@ def main() -> None:
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)
     arguments = parser.parse_args()
+    logging.disable(logging.WARNING)
     export(
         arguments.folder,
         quick=arguments.quick,

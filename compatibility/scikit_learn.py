@@ -42,7 +42,7 @@ LIBRARY = "scikit-learn"
 _case = partial(Case, LIBRARY)
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 # The inner estimators of meta-estimators.
-_WRAPPED: dict[str, dict[str, Any]] = {
+INNER: dict[str, dict[str, Any]] = {
     "ClassifierChain": {"estimator": LogisticRegression()},
     "FixedThresholdClassifier": {"estimator": LogisticRegression()},
     "GridSearchCV": {"estimator": LogisticRegression(), "param_grid": {"C": [0.1, 1.0]}},
@@ -72,7 +72,7 @@ _WRAPPED: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 _SEVERAL_TARGETS = ("Multi", "Chain", "CCA", "PLS")
-_SMALLER = {"n_estimators": 10, "max_iter": 300, "random_state": 0}
+SMALLER = {"n_estimators": 10, "max_iter": 300, "random_state": 0}
 _QUICK = {
     "HistGradientBoostingClassifier", "IsolationForest", "KMeans", "KNeighborsClassifier", "LinearRegression",
     "LinearSVC", "LogisticRegression", "MLPClassifier", "PLSRegression", "RandomForestClassifier", "SVC",
@@ -100,11 +100,11 @@ def cases() -> Iterator[Case]:
 
 def _made(name: str, estimator: type[Any]) -> Any:
     try:
-        made = estimator(**_WRAPPED.get(name, {}))
+        made = estimator(**INNER.get(name, {}))
     except TypeError:  # it needs an inner estimator of another kind
         return None
     known = made.get_params()
-    return made.set_params(**{key: value for key, value in _SMALLER.items() if key in known})
+    return made.set_params(**{key: value for key, value in SMALLER.items() if key in known})
 
 
 def _both_ways(name: str, estimator: Any, kind: str) -> Iterator[Case]:

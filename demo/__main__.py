@@ -9,7 +9,9 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +19,7 @@ from urllib.request import urlopen
 
 from rich.console import Console
 
+from demo import approval
 from demo.processes import (
     ROOT,
     Child,
@@ -38,9 +41,10 @@ console = Console(highlight=False, soft_wrap=True)
 def main() -> int:
     """Run the demo; return the exit code."""
     options = _options()
-    for stop_signal in _STOP_SIGNALS:
-        if stop_signal != signal.SIGHUP or signal.getsignal(stop_signal) != signal.SIG_IGN:  # nohup
-            signal.signal(stop_signal, _interrupt)
+    if _is_in_foreground():
+        threading.Thread(target=_watch_parent, name="watch-parent", daemon=True).start()
+    for stop_signal in _stop_signals():
+        signal.signal(stop_signal, _interrupt)
     try:
         _require_free_ports(options.mlflow_port, options.predictor_port)
         with ExitStack() as stack:
@@ -59,10 +63,17 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> NoReturn:
         f"Starting an MLflow server on port {options.mlflow_port}, with SQLite in {_relative_path(options.folder)}"
     )
     guard = Guard()
-    server = start_mlflow(options.folder, options.mlflow_port)
-    guard.watch(server.process.pid)
+    with signals_held():
+        server = start_mlflow(options.folder, options.mlflow_port)
+        guard.watch(server.process.pid)
     mlflow = stack.enter_context(running(server))
     os.environ["MLFLOW_TRACKING_URI"] = mlflow.url
+    keys = options.folder / "approval"
+    if options.approval:
+        _step(
+            f"Making the keys of {' and '.join(approval.PEOPLE)}, who both must approve a version"
+        )
+        approval.prepare(keys)
     others = _train_and_promote(guard)
     _step(f"Starting the predictor on port {options.predictor_port}")
     secret = options.folder / "webhook_secret"
@@ -73,10 +84,14 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> NoReturn:
         "MLFLOW_TRACKING_URI": mlflow.url,
         "PREDICTOR_WEBHOOK_SECRET_FILE": str(secret),
     }
-    service = start_predictor(options.folder, options.predictor_port, settings)
-    guard.watch(service.process.pid)
-    predictor = stack.enter_context(running(service, path="/ready"))
+    with signals_held():
+        service = start_predictor(options.folder, options.predictor_port, settings)
+        guard.watch(service.process.pid)
+    path = "/health" if options.approval else "/ready"
+    predictor = stack.enter_context(running(service, path))
     _set_webhook(f"{predictor.url}/webhooks/mlflow", secret)
+    if options.approval:
+        _show_approval(guard, keys, predictor.url)
     _print_next_steps(mlflow, predictor, others)
     _wait(mlflow, predictor)
 
@@ -85,6 +100,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--mlflow-port", type=int, default=5000)
     parser.add_argument("--predictor-port", type=int, default=8000)
+    parser.add_argument("--approval", action="store_true", help="two people must approve a version")
     parser.add_argument("--folder", type=Path, default=ROOT / ".demo")
     return parser.parse_args()
 
@@ -106,7 +122,9 @@ def _train_and_promote(guard: Guard) -> list[str]:
 
     registry = RegisteredModel(connect(), MODEL)
     if is_empty(registry):
-        _step("Training five candidates, quickly; each becomes a run and a registered version")
+        _step(
+            "Training candidates of each kind, quickly; each becomes a run and a registered version"
+        )
         _trainer(guard, "train", "--quick")
     best, *_ = versions = ranked(registry)
     champion = StagePointer(registry).state().champion
@@ -130,12 +148,30 @@ def _set_webhook(url: str, secret: Path) -> None:
     Webhooks(connect()).put(NAME, url, read_secret(secret))
 
 
+def _show_approval(guard: Guard, keys: Path, url: str) -> None:
+    """Show that the service refuses the promoted version, then let both people approve it."""
+    reason = approval.refused(url)
+    if reason is None:
+        _step("The version in Production is approved already")
+        return
+    _step("The service refuses the promoted version:")
+    console.print(f"  {reason}")
+    _step("Both approve it")
+    with urlopen(f"{url}/model") as response:
+        version = json.load(response)["desired"]["model_version"]
+    for arguments in approval.approve_commands(keys, version):
+        _trainer(guard, *arguments)
+    approval.wait_until_serving(url)
+
+
 def _trainer(guard: Guard, *arguments: str) -> None:
     console.print(f"[dim]$ python -m trainer {shlex.join(arguments)}[/]")
     command = [sys.executable, "-m", "trainer", *arguments]
     # In a separate process group, so that the guard can stop it.
-    with subprocess.Popen(command, cwd=ROOT, process_group=0) as process:
+    with signals_held():
+        process = subprocess.Popen(command, cwd=ROOT, process_group=0)
         guard.watch(process.pid)
+    with process:
         try:
             code = process.wait()
         except BaseException:
@@ -167,7 +203,7 @@ def _print_next_steps(mlflow: Child, predictor: Child, others: list[str]) -> Non
     console.print(f"""
 [bold]Then watch a promotion[/] change the answers, in this folder:
 
-  export MLFLOW_TRACKING_URI={mlflow.url}
+  {_exports()}
   {_relative_path(Path(sys.executable))} -m trainer leaderboard""")
     if others:
         console.print(
@@ -176,6 +212,12 @@ def _print_next_steps(mlflow: Child, predictor: Child, others: list[str]) -> Non
     console.print(f"""  {_relative_path(Path(sys.executable))} -m trainer rollback
   tail -f {_relative_path(predictor.log)}
 """)
+
+
+def _exports() -> str:
+    """The line that gives a second terminal the demo's settings."""
+    names = ("MLFLOW_TRACKING_URI", "TRAINER_KEYS_FOLDER", "PREDICTOR_APPROVERS_FILE")
+    return f"export {' '.join(f'{name}={shlex.quote(os.environ[name])}' for name in names if name in os.environ)}"
 
 
 def _relative_path(path: Path) -> Path:
@@ -196,11 +238,67 @@ def _step(text: str) -> None:
     console.print(f"[bold cyan]==>[/] {text}")
 
 
+def _stop_signals() -> list[signal.Signals]:
+    """The signals that end the demo: not SIGHUP if it was ignored at the start, as under nohup."""
+    return [
+        each
+        for each in _STOP_SIGNALS
+        if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN
+    ]
+
+
 def _interrupt(*_: object) -> NoReturn:
     # A closing terminal sends several signals; only the first may interrupt.
     for stop_signal in _STOP_SIGNALS:
         signal.signal(stop_signal, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Let signals that end the demo wait until a process is started and watched: else nobody would stop it."""
+    arrived: list[int] = []
+    handlers = {
+        each: signal.signal(each, lambda number, _: arrived.append(number))
+        for each in _stop_signals()
+    }
+    try:
+        yield
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    if arrived:
+        signal.raise_signal(arrived[0])
+
+
+def _is_in_foreground() -> bool:
+    """Whether the demo should end with its parent: not under nohup, in the background, or detached."""
+    ignored = [signal.getsignal(each) == signal.SIG_IGN for each in (signal.SIGHUP, signal.SIGINT)]
+    return not any(ignored) and os.getsid(0) != os.getpid()
+
+
+def _watch_parent() -> None:
+    """Send this process SIGTERM when its parent has ended, or is `make` and ends.
+
+    The terminal signals the whole process group, but a signal may also be for make alone. Then make waits for the
+    demo, and does not pass the signal on, except SIGTERM. It has the signal's default handler meanwhile.
+    """
+    parent = os.getppid()
+    handled = _handled_by_make(parent)
+    while os.getppid() == parent and _handled_by_make(parent) == handled:
+        time.sleep(0.5)
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+
+def _handled_by_make(pid: int) -> int:
+    """The stop signals that a process handles, as bits; 0 if it is not make, has ended, or this is not Linux."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    fields = dict(line.split(":\t", 1) for line in status.splitlines())
+    stops = sum(1 << each - 1 for each in _STOP_SIGNALS)
+    return int(fields["SigCgt"], 16) & stops if fields["Name"] in {"make", "gmake"} else 0
 
 
 if __name__ == "__main__":

@@ -214,7 +214,7 @@ def start_mlflow(
 
 def predictor_python() -> str:
     """The Python of the predictor's environment, without scikit-learn and mlflow."""
-    python = os.environ.get("PREDICTOR_PYTHON") or str(ROOT / ".venv-predictor" / "bin" / "python")
+    python = os.environ.get("SERVICE_PYTHON") or str(ROOT / ".venv-predictor" / "bin" / "python")
     if not Path(python).exists():
         raise StartError(
             f"The predictor's environment is missing ({python}); `make environments` builds it."
@@ -228,13 +228,18 @@ def predictor_settings(folder: Path, port: int) -> dict[str, str]:
 
 
 def start_predictor(
-    folder: Path, port: int, env: Mapping[str, str], module: Sequence[str] = ("predictor",)
+    folder: Path,
+    port: int,
+    env: Mapping[str, str],
+    module: Sequence[str] = ("predictor",),
+    *,
+    python: str | None = None,
 ) -> Child:
-    """Start a predictor in its own environment, with its cache and log in `folder`.
+    """Start a predictor, with its cache and log in `folder`; `python` is that of its own environment by default.
 
     `module` is the module to run, with its arguments.
     """
-    command = [predictor_python(), "-m", *module]
+    command = [python or predictor_python(), "-m", *module]
     settings = {**predictor_settings(folder, port), **env}
     return spawn(command, f"http://127.0.0.1:{port}", folder / "predictor.log", settings)
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-DEPLOYED = tuple(f"requirements/{name}.txt" for name in ("predictor", "traces", "trainer"))
+DEPLOYED = tuple(
+    f"requirements/{name}.txt" for name in ("predictor", "extras", "trainer", "trainer-extras")
+)
 SERVICES = ("pypi", "osv")
 VULNERABLE, NOT_AUDITED = 1, 3
 

@@ -4,7 +4,8 @@
 #   deploy/image.sh predictor    prints the id of the image, and tags it
 #   deploy/image.sh trainer      localhost/mlflow-hotswap-predictor or localhost/mlflow-hotswap-trainer
 #
-# Further arguments are passed to `buildah build`, such as --build-arg REQUIREMENTS=….
+# Further arguments are passed to `buildah build`, such as --build-arg EXTRAS="grpc traces" (for a trainer
+# EXTRAS="lightgbm optuna"). TAG= names the image.
 # The script makes the base image once, from debootstrap's mirror or another (MIRROR=, SUITE=), with the
 # certificates and pip settings of this machine, so that a build can reach this machine's package index.
 # buildah's storage keeps it and every layer: unchanged layers are not built again.
@@ -46,7 +47,8 @@ if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
   buildah commit --quiet --rm "$container" "$base" >/dev/null
 fi
 
-# Docker's format, because OCI's has no health check. The revision is a label and not an argument of the build,
-# because buildah's cache ignores the value of an argument in a label.
-buildah build --quiet --layers --format docker --target "$target" --tag "localhost/mlflow-hotswap-$target" \
-  --build-arg BASE_IMAGE="$base" --label "org.opencontainers.image.revision=$(git rev-parse HEAD 2>/dev/null || true)" "$@" .
+# Docker's format, because OCI's has no health check. The revision and the source are labels and not arguments of
+# the build, because buildah's cache ignores the value of an argument in a label.
+buildah build --quiet --layers --format docker --target "$target" --tag "${TAG:-localhost/mlflow-hotswap-$target}" \
+  --build-arg BASE_IMAGE="$base" --label "org.opencontainers.image.revision=$(git rev-parse HEAD 2>/dev/null || true)" \
+  --label "org.opencontainers.image.source=${PROJECT_SOURCE:-}" "$@" .

@@ -1,7 +1,7 @@
 """Makes the secrets of deploy/compose.yaml, once: `python3 deploy/stack_secrets.py`.
 
-It only needs Python. Existing files are not changed; to change a secret, delete its file (and for a key also
-the file of its hash) and run this again. Only the owner can open the folder. The files in it are readable by
+It only needs Python. Existing files are not changed; to change a secret, delete its file (and the file that is
+derived from it: of a key's hash, or nats_config) and run this again. Only the owner can open the folder. The files in it are readable by
 all users, because each is mounted into a container whose user has another number.
 """
 
@@ -15,6 +15,10 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "secrets"
 _BYTES = 32
+_CREDENTIALS = """\
+# MLflow of this stack asks for no credentials. For one that does, for example:
+# proxy_set_header Authorization "Bearer TOKEN";
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +42,10 @@ def make(folder: Path) -> list[str]:
         "mlflow_encryption_key": _fernet_key,
         "api_key": _token,
         "operations_key": _token,
-        # After the keys, because these are their hashes.
+        "gateway_credentials": lambda: _CREDENTIALS,
+        "nats_credentials": lambda: f"hotswap:{_token()}",
+        # After what they are derived from.
+        "nats_config": lambda: _nats_config(folder / "nats_credentials"),
         "api_keys": lambda: _line("stack", folder / "api_key"),
         "operations_keys": lambda: _line("prometheus", folder / "operations_key"),
     }
@@ -57,6 +64,12 @@ def _fernet_key() -> str:
 def _line(name: str, key_file: Path) -> str:
     """A line of a key file: the key's name and its SHA-256. More lines can be appended."""
     return f"{name}:{hashlib.sha256(key_file.read_bytes()).hexdigest()}\n"
+
+
+def _nats_config(credentials: Path) -> str:
+    """The configuration of a nats-server that admits this user."""
+    user, _, password = credentials.read_text().partition(":")
+    return f'authorization {{ user: "{user}", password: "{password}" }}\n'
 
 
 def _write(file: Path, content: Callable[[], str]) -> bool:

@@ -4,24 +4,33 @@ The predictor reads these names from the artifact; it never imports this package
 """
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
-from sklearn.linear_model import LogisticRegression
+from numpy.typing import NDArray
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from exporters.training_data import TrainingData, background, feature_profiles
+INPUT = (
+    "features"  # float32 or float64 [N, F]; with text columns one input [N, 1] per column instead
+)
+LABEL = "label"  # [N], or [N, T] for several targets
+PROBABILITIES = "probabilities"  # [N, C], columns in the order of `class_labels`
+SCORES = "scores"  # of a model with labels and without probabilities
+VALUE = "value"  # of a regressor, [N, 1] or [N, T]
 
-INPUT = "features"  # float32 [N, F]
-LABEL = "label"  # string [N]
-PROBABILITIES = "probabilities"  # float32 [N, C], columns in the order of `class_labels`
+Precision = Literal["float32", "float64", "float64_input"]
+"""What a graph computes with: float32; float64 after a float32 input; or float64 throughout."""
 
 
 @dataclass(frozen=True)
 class LinearModel:
-    """`intercept + coefficients . features`, in the features' own units: log-odds of the positive class."""
+    """`intercept + coefficients . features`, in the features' own units.
+
+    That is the log-odds of the positive class, or the value of a regressor.
+    """
 
     coefficients: list[float]
     intercept: float
@@ -29,46 +38,23 @@ class LinearModel:
 
 @dataclass(frozen=True)
 class RecordedExample:
-    """One row with scikit-learn's prediction, which the predictor compares before it serves."""
+    """One row with the library's prediction, which the predictor compares before it serves."""
 
-    record: dict[str, float]
-    prediction: str
+    record: dict[str, Any]
+    prediction: Any
     probabilities: dict[str, float]
 
 
-def record_examples(
-    pipeline: Any, rows: pd.DataFrame, positive_class: str, *, count: int = 5
-) -> list[RecordedExample]:
-    """Rows from the lowest to the highest probability of `positive_class`, with scikit-learn's predictions.
+def linear_model(model: Any, positive_class: Any) -> LinearModel | None:
+    """The linear model of a logistic regression of two classes or of a linear regression, scaled or not.
 
-    Args:
-        pipeline: a fitted classifier with `predict_proba`.
-        rows: float64 [N, F], named columns.
-        positive_class: the label whose probability orders the rows.
-        count: how many to record, at least two; fewer if `rows` has fewer.
+    None for other models. `positive_class` is one of the model's `classes_`, None for a regressor.
     """
-    labels = [str(label) for label in pipeline.classes_]
-    probabilities = pipeline.predict_proba(rows)
-    predictions = pipeline.predict(rows)
-    order = np.argsort(probabilities[:, labels.index(positive_class)], kind="stable")
-    picked = np.unique(np.linspace(0, len(rows) - 1, count).round().astype(int))
-    return [
-        RecordedExample(
-            record={str(name): float(value) for name, value in rows.iloc[row].items()},
-            prediction=str(predictions[row]),
-            probabilities=dict(zip(labels, probabilities[row].tolist(), strict=True)),
-        )
-        for row in order[picked]
-    ]
-
-
-def linear_model(pipeline: Any, positive_class: str) -> LinearModel | None:
-    """The linear model of a logistic regression of two classes, scaled or not; None for other pipelines."""
-    *before, (_, final) = pipeline.steps
-    if type(final) is not LogisticRegression or len(final.classes_) != 2:  # noqa: PLR2004
+    *before, (_, final) = getattr(model, "steps", [("model", model)])
+    found = _of_final(final, positive_class)
+    if found is None:
         return None
-    sign = 1.0 if str(final.classes_[1]) == positive_class else -1.0
-    coefficients, intercept = sign * final.coef_[0], sign * float(final.intercept_[0])
+    coefficients, intercept = found
     for _, step in reversed(before):
         if type(step) is not StandardScaler:
             return None
@@ -80,29 +66,19 @@ def linear_model(pipeline: Any, positive_class: str) -> LinearModel | None:
     return LinearModel(coefficients.tolist(), intercept)
 
 
-def metadata(
-    feature_names: list[str],
-    class_labels: list[str],
-    positive_class: str,
-    examples: list[RecordedExample],
-    *,
-    training: TrainingData | None = None,
-    linear: LinearModel | None = None,
-) -> dict[str, str]:
-    """The graph's `metadata_props`; every value is JSON.
+def _of_final(final: Any, positive_class: Any) -> tuple[NDArray[np.float64], float] | None:
+    if type(final) is LogisticRegression and len(final.classes_) == 2:  # noqa: PLR2004
+        sign = 1.0 if final.classes_[1] == positive_class else -1.0
+        return sign * final.coef_[0], sign * float(final.intercept_[0])
+    if type(final) in {LinearRegression, Ridge} and np.ndim(final.coef_) == 1:
+        return np.asarray(final.coef_, np.float64), float(final.intercept_)
+    return None
 
-    `training` adds `feature_profiles`, one object per feature in order, and `background`, some of the rows
-    as lists of values. `linear` adds the coefficients, so that the predictor explains predictions exactly.
-    """
-    entries: dict[str, Any] = {
-        "feature_names": feature_names,
-        "class_labels": class_labels,
-        "positive_class": positive_class,
-        "recorded_examples": [asdict(example) for example in examples],
+
+def metadata(entries: Mapping[str, Any]) -> dict[str, str]:
+    """The graph's `metadata_props`: every value as JSON; entries that are None are left out."""
+    return {
+        name: json.dumps(value, allow_nan=False)
+        for name, value in entries.items()
+        if value is not None
     }
-    if training is not None:
-        entries["feature_profiles"] = [asdict(profile) for profile in feature_profiles(training)]
-        entries["background"] = background(training)
-    if linear is not None:
-        entries["linear"] = asdict(linear)
-    return {name: json.dumps(value) for name, value in entries.items()}

@@ -1,7 +1,7 @@
-"""Panels: predictions by class and version. A shift after a swap may be the first sign of a bad model."""
+"""Panels: predictions by class and version, and their records. A shift after a swap may be the first sign of a bad model."""
 
-from grafana.panels import HALF, AnyPanel, lines, shares
-from grafana.queries import rate
+from grafana.panels import HALF, THIRD, AnyPanel, lines, shares
+from grafana.queries import rate, select
 
 
 def panels() -> list[AnyPanel]:
@@ -31,6 +31,21 @@ def panels() -> list[AnyPanel]:
             "cps", {"version {{model_version}}": f"sum by (model_version) ({rate('predictor_predictions_total')})"},
         ),
         _shift(),
+        lines(
+            "Recorded rows",
+            "By what became of their record: runbook PredictorRecordsDropped. Zero without PREDICTOR_RECORD_URI.",
+            "cps", {"{{outcome}}": f"sum by (outcome) ({rate('predictor_recorded_rows_total')})"}, span=THIRD,
+        ),
+        lines(
+            "The oldest record that waits",
+            "If it waits for minutes, the store cannot be written: runbook PredictorRecordsWait.",
+            "s", {"{{instance}}": select("predictor_record_waiting_seconds")}, span=THIRD,
+        ),
+        lines(
+            "Records that wait for the writer",
+            "At PREDICTOR_RECORD_MAX_BYTES for each worker, records are dropped or requests refused.",
+            "bytes", {"{{instance}}": select("predictor_record_waiting_bytes")}, span=THIRD,
+        ),
     ]  # fmt: skip
 
 

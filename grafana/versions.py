@@ -121,8 +121,8 @@ def _replicas() -> AnyPanel:
 
 
 def swaps() -> list[AnyPanel]:
-    """Swaps and failures, their durations, and the differences between workers."""
-    return [*_swaps_and_loads(), *_workers()]
+    """Swaps and failures, their durations, the differences between workers, and approvals."""
+    return [*_swaps_and_loads(), *_workers(), *_approvals()]
 
 
 def _swaps_and_loads() -> list[AnyPanel]:
@@ -131,7 +131,7 @@ def _swaps_and_loads() -> list[AnyPanel]:
         bars(
             "Swaps",
             "Swaps of each worker, by reason. `withdrawn`: the registry names no version. `restored`: a start "
-            "without the registry. A promotion without a bar had no effect.",
+            "without the registry. `unapproved`: approvals ended. A promotion without a bar had no effect.",
             "{{reason}}", f"sum by (reason) ({increase('predictor_swaps_total')})",
         ),
         bars(
@@ -182,5 +182,28 @@ def _workers() -> list[AnyPanel]:
                 "keys, {{instance}}": increase("predictor_key_file_failures_total"),
             },
             span=THIRD,
+        ),
+    ]  # fmt: skip
+
+
+def _approvals() -> list[AnyPanel]:
+    return [
+        lines(
+            "Approvals of the desired version",
+            "If there are fewer than required, it waits: runbook PredictorAwaitsApproval. Both are 0 without "
+            "PREDICTOR_APPROVERS_FILE.",
+            "short",
+            {
+                "approved, {{instance}}": select("predictor_approvals"),
+                "required, {{instance}}": select("predictor_approvals_required"),
+            },
+        ),
+        lines(
+            "Time until the approvals of the serving version end",
+            "Then it stops serving: runbook PredictorApprovalsEnd. Empty if they do not end.",
+            "s",
+            {
+                "{{instance}}": f"({select('predictor_approvals_expiry_timestamp_seconds')} > 0) - time()"
+            },
         ),
     ]  # fmt: skip

@@ -71,7 +71,11 @@ class Access:
 
     def allows(self, route: str, headers: Headers) -> bool:
         """Whether these header fields (names in lower case) authorise a request to a route."""
-        return not self.guards(route) or self._owner(route, _key_of(headers)) is not None
+        return not self.guards(route) or self.owner(route, headers) is not None
+
+    def owner(self, route: str, headers: Headers) -> str | None:
+        """The name of the key that authorises a request; None for none, also where none is needed."""
+        return self._owner(route, _key_of(headers)) if self.guards(route) else None
 
     def check(self, route: str, headers: Headers, client: str) -> str | None:
         """The name of the request's key; None if the route is open. Raises Unauthorized."""

@@ -1,8 +1,8 @@
 """Clock: a monotonic clock for all durations, and its times as wall-clock times for people.
 
 Ages, delays and deadlines are differences on the monotonic clock, because the wall clock can be set while
-the service runs. The wall clock is only read to show a time, and to check the timestamps of webhooks, which
-MLflow takes from its own wall clock.
+the service runs. The wall clock is only read to show a time, and to check the timestamps of webhooks and of
+approvals, which come from the wall clocks of other machines.
 """
 
 import random

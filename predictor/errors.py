@@ -8,12 +8,13 @@ PredictorError
 │   ├── RegistryRefused       the registry refused the credentials
 │   ├── RegistryInvalidResponse   a response that is not the registry's
 │   └── RegistryInternal      a fault of the service during a poll
-├── LoadError            a model version could not be loaded; the serving version stays
+├── LoadError            a model version could not be loaded, or is not approved; the serving version stays
 ├── CacheError           the cache could not be written; the serving version stays in memory
 ├── Unavailable          temporary: the client may retry
 │   ├── NothingServing        no version serves
 │   ├── Overloaded            too many requests are waiting
 │   ├── InferenceTimeout      a computation took too long and was stopped
+│   ├── NotRecorded           the prediction could not be recorded, and must be
 │   └── NoStream              too many clients read events
 └── RequestError         the client has to change its request
     ├── Unauthorized          no API key, or one that is not authorised
@@ -34,14 +35,17 @@ Protocols derive their own errors from these. No error knows its HTTP status: `h
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Annotated, ClassVar, Literal, get_args
 
 from msgspec import Meta
 
-Stage = Literal["fetch", "digest", "session", "signature", "warm_up", "examples", "internal"]
+Stage = Literal[
+    "approval", "fetch", "digest", "session", "signature", "warm_up", "examples", "internal"
+]
 """The step of a load that failed; `internal` is a fault of the service."""
 LOAD_STAGES: tuple[Stage, ...] = get_args(Stage)
+APPROVAL: Stage = "approval"
+"""The stage of a version that too few people have approved."""
 INFERENCE = "inference"
 """The stage of a serving version whose computation was stopped."""
 RegistryOutcome = Literal["unreachable", "refused", "invalid_response", "internal"]
@@ -76,21 +80,20 @@ class RegistryUnreachable(RegistryError):
         super().__init__(f"the registry at {url} did not answer: {reason}")
 
 
+_CREDENTIALS = (
+    "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, MLFLOW_TRACKING_TOKEN, "
+    "MLFLOW_TRACKING_TOKEN_FILE or MLFLOW_TRACKING_AUTH, whichever is used"
+)
+
+
 class RegistryRefused(RegistryError):
     """The registry refused the credentials."""
 
     outcome = "refused"
 
-    def __init__(self, url: str, status: int, permission: str = "") -> None:
-        """`permission` is a sentence: who needs which permission."""
-        credentials = (
-            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-        )
-        forbidden = permission and status == HTTPStatus.FORBIDDEN
-        super().__init__(
-            f"the registry at {url} refused the credentials (HTTP {status}); "
-            f"{permission if forbidden else credentials}"
-        )
+    def __init__(self, url: str, status: int, remedy: str = _CREDENTIALS) -> None:
+        """`remedy` says what to check, or who needs which permission."""
+        super().__init__(f"the registry at {url} refused the credentials (HTTP {status}); {remedy}")
 
 
 class RegistryInvalidResponse(RegistryError):
@@ -125,10 +128,14 @@ class LoadError(PredictorError):
 class CacheError(PredictorError):
     """The cache folder could not be written."""
 
-    def __init__(self, what: Literal["written", "cleared"], cause: Exception) -> None:
+    def __init__(
+        self, what: Literal["written", "cleared", "given the withdrawals"], cause: Exception
+    ) -> None:
         consequence = {
             "written": "this version serves from memory; a start without the registry cannot serve it",
             "cleared": "a start without the registry could serve a version that was withdrawn",
+            "given the withdrawals": "after a restart, an approval whose withdrawal was deleted from the "
+            "registry would count again",
         }
         super().__init__(f"the cache could not be {what}: {cause}; {consequence[what]}")
 
@@ -156,6 +163,16 @@ class InferenceTimeout(Unavailable):
             f"the model did not finish within {seconds:g} s and was stopped "
             "(PREDICTOR_INFERENCE_SECONDS); send fewer rows or other values: the same request would time "
             "out again"
+        )
+
+
+class NotRecorded(Unavailable):
+    """The prediction was computed, but could not be recorded, and a setting asks that it then is not given."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the prediction could not be recorded, and none is given without a record "
+            "(PREDICTOR_RECORD_WHEN_FULL=refuse); try again later"
         )
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from approvals.standing import Standing
 from predictor.errors import RegistryOutcome
 from predictor.model_version import ModelVersion
 
-SwapReason = Literal["promoted", "rolled_back", "restored", "withdrawn"]
+SwapReason = Literal["promoted", "rolled_back", "restored", "withdrawn", "unapproved"]
+SWAP_REASONS: tuple[SwapReason, ...] = get_args(SwapReason)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class LoadSuperseded:
 class Swapped:
     """Another servable answers requests from now on. `serving` is None if the service stopped serving.
 
+    `unapproved`: the approvals of `previous` are no longer enough.
+
     `load_seconds` is the time from the registry's response to the swap, 0 if nothing was loaded;
     `digest` is the SHA-256 of the serving graph.
     """
@@ -110,6 +114,15 @@ class KeysNotRead:
     first: bool
 
 
+@dataclass(frozen=True)
+class ApprovalsChanged:
+    """The approvals of the desired or of the serving version changed; None without such a version."""
+
+    desired: tuple[ModelVersion, Standing] | None
+    serving: tuple[ModelVersion, Standing] | None
+    required: int
+
+
 Event = (
     RegistryAnswered
     | RegistryFailed
@@ -121,5 +134,6 @@ Event = (
     | CacheFailed
     | KeysRead
     | KeysNotRead
+    | ApprovalsChanged
 )
 Observe = Callable[[Event], None]

@@ -6,6 +6,7 @@ It reads the same settings as the predictor, and sends the request to the addres
 import http.client
 import ssl
 import sys
+from collections.abc import Sequence
 
 from predictor.errors import SettingsError
 from predictor.settings import Settings
@@ -15,8 +16,12 @@ _SECONDS = 4
 _EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """Return 0 if the predictor answers 200; else write a line to stderr and return 1, or 2 for a wrong setting."""
+    if arguments:
+        return _fail(
+            "mlflow-hotswap: this command takes no arguments; settings are environment variables", 2
+        )
     try:
         settings = Settings.read()
     except SettingsError as error:
@@ -51,4 +56,4 @@ def _fail(text: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,5 +1,6 @@
 """API keys: files with one `name:sha256-hex-of-the-key` a line. `python -m predictor.keys NAME` makes a key."""
 
+import argparse
 import asyncio
 import errno
 import hashlib
@@ -9,9 +10,11 @@ import re
 import secrets
 import stat
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from predictor.errors import KeysError
 
@@ -53,10 +56,12 @@ class SmallFile:
         if self._reading is None:
             loop = asyncio.get_running_loop()
             self._reading = loop.run_in_executor(self._thread, self.read)
-        done, _ = await asyncio.wait({self._reading}, timeout=_READ_SECONDS)
+        reading = self._reading
+        done, _ = await asyncio.wait({reading}, timeout=_READ_SECONDS)
         if not done:
             raise TimeoutError(errno.ETIMEDOUT, f"not read within {_READ_SECONDS} seconds")
-        reading, self._reading = self._reading, None
+        if self._reading is reading:  # several calls may have waited for it
+            self._reading = None
         return reading.result()
 
 
@@ -118,21 +123,6 @@ def line_of(name: str, key: str) -> str:
     return f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
-def main() -> int:
-    """Print a new key, then its line for the key file; return the exit code."""
-    if len(sys.argv) != 2:  # noqa: PLR2004
-        sys.stderr.write("usage: python -m predictor.keys NAME\n")
-        return 2
-    key = secrets.token_urlsafe(_KEY_BYTES)
-    try:
-        line = line_of(sys.argv[1], key)
-    except KeysError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    sys.stdout.write(f"{key}\n{line}\n")
-    return 0
-
-
 _MAX_BYTES = 1 << 20
 
 
@@ -140,6 +130,26 @@ def read_keys(path: Path) -> Keys:
     """The keys of a file. Raises KeysError for a file that cannot be used."""
     try:
         return Keys.read(read_small_file(path, _MAX_BYTES))
+    except OSError as error:
+        raise KeysError(f"{path}: {error.strerror}") from None
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a key file; a new file is readable by its owner only.
+
+    Raises KeysError, and changes nothing, if the file would be wrong with this line.
+    """
+    try:
+        content = read_small_file(path, _MAX_BYTES) if path.exists() else b""
+        # The last line may lack its line break.
+        start = b"" if not content or content.endswith(b"\n") else b"\n"
+        addition = start + line.encode() + b"\n"
+        Keys.read(content + addition)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            file.write(addition)
+    except KeysError as error:
+        raise KeysError(f"{path}: {error}; nothing was appended") from None
     except OSError as error:
         raise KeysError(f"{path}: {error.strerror}") from None
 
@@ -170,5 +180,39 @@ class KeyFile:
         return changed
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; usage: {self.usage}\n")
+
+
+def main(arguments: Sequence[str], program: str = "python -m predictor.keys") -> int:
+    """Write a new key to stderr, and its line to stdout or to the end of a key file; return the exit code.
+
+    stderr is the terminal even if stdout is redirected: `>> api_keys` must not store the key itself.
+    """
+    parser = _Parser(
+        prog=program, usage=f"{program} NAME [--append FILE]", allow_abbrev=False,
+        description="Make an API key: the key goes to stderr, its line for the key file to stdout.",
+    )  # fmt: skip
+    parser.add_argument("name", metavar="NAME", help="name of the key, for the log")
+    parser.add_argument(
+        "--append", metavar="FILE", type=Path, help="append the line to this key file"
+    )
+    options = parser.parse_args(arguments)
+    key = secrets.token_urlsafe(_KEY_BYTES)
+    try:
+        line = line_of(options.name, key)
+        if options.append is not None:
+            append_line(options.append, line)
+    except KeysError as error:
+        sys.stderr.write(f"{program}: {error}\n")
+        return 2
+    if options.append is None:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    sys.stderr.write(f"{key}\n")
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

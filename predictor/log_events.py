@@ -61,6 +61,14 @@ REGISTRY_INTERNAL = LogEvent(
     "a bug of the service ended a poll; its traceback is in the line; the serving version stays", _REGISTRY,
     "report it with the traceback", "debug",
 )  # fmt: skip
+TOKEN_READ = LogEvent(
+    "token_read", "info",
+    "the token of `MLFLOW_TRACKING_TOKEN_FILE` changed, or its file can be read again after a failure",
+)  # fmt: skip
+TOKEN_NOT_READ = LogEvent(
+    "token_not_read", "error", "the file of `MLFLOW_TRACKING_TOKEN_FILE` cannot be used; the previous token is sent",
+    ("reason",), "repair the file", "debug",
+)  # fmt: skip
 RUN_NOT_READ = LogEvent(
     "run_not_read", "warning", "a version's metrics could not be read; it loads without them",
     ("model_version", "reason"), "nothing, unless `/model` should show them",
@@ -75,15 +83,72 @@ LOAD_FAILED = LogEvent(
     "load_failed", "error",
     "a version could not be loaded; the service tries again, and the serving version stays",
     (*_VERSION, "stage", "reason", "attempts", "retry_seconds", "serving"),
-    "read the reason; repair or demote the version",
+    "read the reason; repair or demote the version; for the stage `approval`, approve it",
+)  # fmt: skip
+FLEET_CONNECTED = LogEvent(
+    "fleet_connected", "info", "the service is connected to a NATS server of `PREDICTOR_NATS_URL`", ("server",)
+)  # fmt: skip
+FLEET_NOT_CONNECTED = LogEvent(
+    "fleet_not_connected", "warning",
+    "no connection to a NATS server; the registry is polled on schedule, and nothing else changes", ("server", "reason"),
+    "check the server, the network and the file of `PREDICTOR_NATS_CREDENTIALS_FILE`", "debug",
+)  # fmt: skip
+FLEET_STATUS_NOT_WRITTEN = LogEvent(
+    "fleet_status_not_written", "warning", "`trainer fleet` does not show this replica: its status could not be written",
+    ("reason",), "check that the NATS server has JetStream, and the permissions of this user", "debug",
+)  # fmt: skip
+RECORDS_WRITTEN = LogEvent(
+    "records_written", "debug", "recorded predictions were written as Parquet", ("rows",)
+)  # fmt: skip
+RECORDS_NOT_WRITTEN = LogEvent(
+    "records_not_written", "error",
+    "recorded predictions wait in the spool, because the folder or store of `PREDICTOR_RECORD_URI` cannot be written",
+    ("reason",), "repair it before the spool is full (`PREDICTOR_RECORD_MAX_BYTES`)", "debug",
+)  # fmt: skip
+RECORDS_NOT_CLOSED = LogEvent(
+    "records_not_closed", "error",
+    "a file of the spool cannot be renamed; if it was removed, its rows are lost; otherwise the writer takes it over",
+    ("file", "bytes", "reason"), "repair the spool's folder; let nobody but the service write in it",
+)  # fmt: skip
+RECORDS_RECOVERED = LogEvent(
+    "records_recovered", "warning",
+    "a process was killed, and the writer took over its file; `lost_bytes` belong to a response that was not sent",
+    ("file", "bytes", "lost_bytes"),
+)  # fmt: skip
+RECORDS_UNREADABLE = LogEvent(
+    "records_unreadable", "error", "a file of the spool cannot be read; it was renamed and stays in the spool's folder",
+    ("file", "reason"), "report it with the reason; the disk may be faulty",
+)  # fmt: skip
+RECORDS_INTERNAL = LogEvent(
+    "records_internal", "error",
+    "a bug of the service prevented a record; its traceback is in the line; the prediction counts as dropped or refused",
+    (), "report it with the traceback",
+)  # fmt: skip
+RECORDS_DELETED = LogEvent(
+    "records_deleted", "info", "the records of days before `PREDICTOR_RECORD_DAYS` were deleted", ("days",)
+)  # fmt: skip
+RECORD_WRITER_ENDED = LogEvent(
+    "record_writer_ended", "error", "the process that writes recorded predictions ended, and is started again",
+    ("code", "retry_seconds"), "look for its own error above; predictions are recorded in the spool meanwhile",
+)  # fmt: skip
+RECORDS_DROPPED = LogEvent(
+    "records_dropped", "error",
+    "predictions could not be recorded, because the spool or its disk is full: `dropped` were answered without a "
+    "record, `refused` got 503", ("dropped", "refused"),
+    "repair the store of `PREDICTOR_RECORD_URI`, or free the disk of the spool", "debug",
+)  # fmt: skip
+APPROVALS_CHANGED = LogEvent(
+    "approvals_changed", "info", "the approvals of the desired or of the serving version changed",
+    ("desired", "desired_approvals", "serving", "serving_approvals"),
 )  # fmt: skip
 SWAPPED = LogEvent(
     "swapped", "info", "another version serves from now on",
     (*_VERSION, "reason", "previous", "load_seconds"),
 )  # fmt: skip
 STOPPED_SERVING = LogEvent(
-    "stopped_serving", "warning", "no version serves from now on: 503", ("reason", *_VERSION),
-    "promote a version, unless this is intended",
+    "stopped_serving", "warning",
+    "no version serves from now on: 503; `unapproved`: too few of its approvals are still valid", ("reason", *_VERSION),
+    "promote or approve a version, unless this is intended",
 )  # fmt: skip
 INFERENCE_TIMED_OUT = LogEvent(
     "inference_timed_out", "error",
@@ -103,7 +168,8 @@ CACHE_NOT_READ = LogEvent(
     ("reason",), "repair or empty the folder of `PREDICTOR_CACHE_DIR`",
 )  # fmt: skip
 CACHE_NOT_WRITTEN = LogEvent(
-    "cache_not_written", "error", "the serving version could not be saved for a start without the registry",
+    "cache_not_written", "error",
+    "the serving version, or a withdrawal of an approval, could not be saved for a start without the registry",
     (*_VERSION, "reason"), "repair the folder of `PREDICTOR_CACHE_DIR`",
 )  # fmt: skip
 REQUEST_REFUSED = LogEvent(
@@ -120,10 +186,12 @@ KEY_REFUSED = LogEvent(
     ("endpoint", "key", "client", "requests"), "find the client; give it a key, or block it",
 )  # fmt: skip
 KEYS_READ = LogEvent(
-    "keys_read", "info", "the keys changed, or their file can be read again after a failure", ("variable", "keys")
+    "keys_read", "info", "the keys or approvers changed, or their file can be read again after a failure",
+    ("variable", "keys"),
 )  # fmt: skip
 KEYS_NOT_READ = LogEvent(
-    "keys_not_read", "error", "a key file cannot be read; the previous keys stay valid", ("variable", "reason"),
+    "keys_not_read", "error", "a file of keys or approvers cannot be read; its previous content stays valid",
+    ("variable", "reason"),
     "repair the file", "debug",
 )  # fmt: skip
 WEBHOOK_REFUSED = LogEvent(
@@ -152,9 +220,15 @@ CANNOT_LISTEN = LogEvent(
     "cannot_listen", "error", "the address or port cannot be used; the process ends with code 1",
     ("host", "port", "reason"), "free the port, or set another",
 )  # fmt: skip
-SUPERVISING = LogEvent(
-    "supervising", "info", "the supervisor starts the workers", ("workers", "host", "port")
-)
+STARTING = LogEvent(
+    "starting", "info", "the service has its address and begins to serve; logged once, also with several workers",
+    ("version", "address", "grpc_address", "workers", "model_uri", "registry", "approvers_file"),
+)  # fmt: skip
+UNKNOWN_SETTING = LogEvent(
+    "unknown_setting", "warning",
+    "a variable that begins with `PREDICTOR_` is not a setting, and has no effect; `similar` is the setting with the "
+    "nearest name", ("variable", "similar"), "correct the name, or remove the variable",
+)  # fmt: skip
 WORKER_ENDED = LogEvent(
     "worker_ended", "error", "a worker ended unexpectedly; another one is started",
     ("worker", "code", "served", "replaced_after_seconds"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from approvals.standing import Standing
 from predictor import events, log_events
 from predictor.errors import RegistryOutcome
 from predictor.model_version import ModelVersion
@@ -107,6 +108,10 @@ def write(event: events.Event) -> None:
             log_events.KEYS_READ.log(variable=variable, keys=keys)
         case events.KeysNotRead(variable, reason, first):
             log_events.KEYS_NOT_READ.log(again=not first, variable=variable, reason=reason)
+        case events.ApprovalsChanged(desired, serving) if desired or serving:
+            log_events.APPROVALS_CHANGED.log(
+                **_approvals("serving", serving), **_approvals("desired", desired)
+            )
         case events.InferenceTimedOut(version, times):
             log_events.INFERENCE_TIMED_OUT.log(**_version(version), times=times)
         case _:
@@ -140,6 +145,12 @@ def _version(version: ModelVersion | None) -> dict[str, Any]:
 def _role(role: str, version: ModelVersion | None) -> dict[str, Any]:
     """The fields of an event about one version; `role` is the field of its number."""
     return {role: version.version, "model_name": version.name} if version else {role: None}
+
+
+def _approvals(role: str, found: tuple[ModelVersion, Standing] | None) -> dict[str, Any]:
+    """The fields of the approvals of one version, without its name, which is the same for each role."""
+    version, summary = (found[0].version, found[1].summary) if found else (None, None)
+    return {role: version, f"{role}_approvals": summary}
 
 
 class LogThrottle:

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -43,10 +43,11 @@ from predictor.operations.journal import Journal
 from predictor.protocols import explain, mlflow_scoring, open_inference, predict
 from predictor.reconcile.poller import Poller, PollSchedule
 from predictor.reconcile.reconciler import Reconciler
-from predictor.reconcile.source import Source
+from predictor.reconcile.source import NO_APPROVALS, Approvals, Source
 from predictor.registry.artifacts import ArtifactStores
 from predictor.registry.cache import Cache
 from predictor.registry.client import artifact_server, tracking_server
+from predictor.registry.freshness import max_age
 from predictor.registry.source import RegistrySource
 from predictor.registry.versions import RegistryClient
 from predictor.registry.webhooks import Deliveries, WebhookSecrets
@@ -99,6 +100,9 @@ class Service:
     deliveries: Deliveries | None  # None without a webhook secret
     lane: FastLane | None  # None where ASGI answers every request
     grpc: Any  # None without a gRPC port
+    approvals: Any  # None without a file of approvers
+    fleet: Any  # None without a NATS server
+    recording: Any  # None without a place for records
 
 
 def compose(
@@ -125,7 +129,17 @@ def compose(
         for observer in observers:
             observer(event)
 
-    reconciler = _reconciler(settings, source or _registry(settings), load, observe, tracer)
+    source = source or _registry(settings)
+    approvals = _approvals(settings, source, observe)
+    if approvals is not None:
+        observers.append(approvals.observe)
+    reconciler = _reconciler(
+        settings, source, load, observe, tracer=tracer, approvals=approvals or NO_APPROVALS
+    )
+    poller = Poller(
+        reconciler.reconcile, settings.poll_seconds, worker.schedule, source.expect_change
+    )
+    recording = _recording(settings, metrics, starts_writer=worker.schedule.worker == 0)
     batcher = Batcher(
         reconciler.require_serving,
         metrics,
@@ -133,7 +147,11 @@ def compose(
         max_batches=settings.max_queued_batches,
         timed_out=reconciler.timed_out,
         tracer=tracer,
+        keep=recording and recording.keep,
     )
+    fleet = _fleet(settings, worker_number, poller.poll_now, metrics.fleet)
+    if fleet is not None:
+        observers.append(fleet.observe)
     access = Access.of(settings, observe)
     inference = _inference_routes(settings)
     lane = None
@@ -158,7 +176,7 @@ def compose(
         exposition=Exposition(model_name, worker.counts, worker.siblings, worker.supervisor),
         journal=journal,
         reconciler=reconciler,
-        poller=Poller(reconciler.reconcile, settings.poll_seconds, worker.schedule),
+        poller=poller,
         batcher=batcher,
         inference=inference,
         access=access,
@@ -166,6 +184,9 @@ def compose(
         deliveries=_deliveries(settings, model_name),
         lane=lane,
         grpc=grpc,
+        approvals=approvals,
+        fleet=fleet,
+        recording=recording,
     )
 
 
@@ -173,11 +194,22 @@ def _registry(settings: Settings) -> RegistrySource:
     """The source of versions: MLflow's registry, the artifact stores, and the cache on disk."""
     uri = ModelUri.parse(settings.model_uri)
     tracking = tracking_server(settings)
-    workspace = f"\n{settings.workspace}" if settings.workspace else ""
-    cache = Cache(settings.cache_dir, scope=f"{settings.tracking_uri}\n{uri}{workspace}")
     others = {each: artifact_server(str(each), settings) for each in settings.other_hosts}
     stores = ArtifactStores(tracking, others, settings.s3_options)
-    return RegistrySource(RegistryClient(tracking, uri), stores, cache, settings.max_model_bytes)
+    oldest = max_age(settings.poll_seconds)
+    registry = RegistryClient(tracking, uri, max_age_seconds=oldest)
+    if settings.unity_catalog:
+        from predictor.registry.databricks import unity_catalog
+
+        registry = unity_catalog.UnityCatalog(tracking, uri, max_age_seconds=oldest)
+        stores = replace(stores, schemes={unity_catalog.SCHEME: unity_catalog.open_files})
+    return RegistrySource(registry, stores, _cache(settings), settings.max_model_bytes)
+
+
+def _cache(settings: Settings) -> Cache:
+    workspace = f"\n{settings.workspace}" if settings.workspace else ""
+    scope = f"{settings.tracking_uri}\n{settings.model_uri}{workspace}"
+    return Cache(settings.cache_dir, scope)
 
 
 def _reconciler(
@@ -185,7 +217,9 @@ def _reconciler(
     source: Source,
     load: Callable[..., Servable],
     observe: Observe,
+    *,
     tracer: Tracer,
+    approvals: Approvals,
 ) -> Reconciler:
     """The reconciler, with the builder of its servables."""
     load = partial(
@@ -194,13 +228,16 @@ def _reconciler(
         runs=WatchedRuns(settings.inference_seconds),
         ignore_unknown=settings.extra_fields == "ignore",
     )
-    builder = Builder(source.fetch, load, settings.load_seconds, tracer=tracer)
+    builder = Builder(
+        source.fetch, load, settings.load_seconds, refusal=approvals.refusal, tracer=tracer
+    )
     return Reconciler(
         source,
         builder,
         observe,
         when_none=settings.when_none,
         retry_seconds=settings.poll_seconds,
+        approvals=approvals,
         tracer=tracer,
     )
 
@@ -219,6 +256,41 @@ def _inference_routes(settings: Settings) -> InferenceRoutes:
 def _deliveries(settings: Settings, model_name: str) -> Deliveries | None:
     secret = settings.webhook_secret_file
     return Deliveries(WebhookSecrets(secret), model_name) if secret else None
+
+
+def _approvals(settings: Settings, source: Any, observe: Observe) -> Any:
+    if settings.approvers_file is None:
+        return None
+    # cryptography is an extra, and slow to import.
+    from predictor.approval.check import SignedApprovals
+    from predictor.approval.files import ApproversFile, Withdrawals
+
+    withdrawals = Withdrawals(_cache(settings).withdrawals_file)
+    return SignedApprovals(ApproversFile(settings.approvers_file), withdrawals, source, observe)
+
+
+def _fleet(
+    settings: Settings,
+    worker: int | None,
+    poll_now: Callable[[], None],
+    connected: Callable[[bool], None],
+) -> Any:
+    if not settings.nats_url:
+        return None
+    # nats-py is an extra.
+    from predictor.fleet.connection import Fleet
+    from predictor.fleet.status import ReplicaStatus, replica_name
+
+    status = ReplicaStatus(replica_name(settings.port, worker), settings.model_uri)
+    return Fleet(settings.nats_url, settings.nats_credentials_file, status, poll_now, connected)
+
+
+def _recording(settings: Settings, metrics: Metrics, *, starts_writer: bool) -> Any:
+    if not settings.record_uri:
+        return None
+    from predictor.recording.recording import Recording
+
+    return Recording(settings, metrics.recorded, starts_writer=starts_writer)
 
 
 def _grpc(settings: Settings, **parts: Any) -> Any:
@@ -249,12 +321,16 @@ def create_api(service: Service) -> FastAPI:
     api.include_router(explain.routes(batcher, settings))
     api.include_router(open_inference.routes(reconciler, settings))
     api.include_router(mlflow_scoring.routes(reconciler))
-    api.include_router(model.routes(reconciler, settings))
-    api.include_router(health.routes(reconciler, service.exposition))
-    api.include_router(events.routes(service.journal, access, reconciler, settings))
+    describe = partial(model.describe, reconciler, settings, service.approvals)
+    api.include_router(model.routes(describe))
+    api.include_router(
+        health.routes(reconciler, service.exposition, ModelUri.parse(settings.model_uri))
+    )
+    api.include_router(events.routes(service.journal, access, describe, settings))
     api.include_router(page.routes(https=settings.tls_certificate is not None))
     if service.deliveries:
-        router = webhook.routes(service.deliveries, service.metrics, service.poller.poll_now)
+        changed = service.fleet.poll_everywhere if service.fleet else service.poller.poll_now
+        router = webhook.routes(service.deliveries, service.metrics, changed)
         api.include_router(router)
     api.include_router(
         openapi.routes(openapi.Documents(api, reconciler, access, _DESCRIBERS), access)
@@ -273,11 +349,17 @@ def wrap(api: FastAPI, service: Service) -> App:
 
 @asynccontextmanager
 async def _background_work(service: Service) -> AsyncIterator[None]:
-    """Poll the registry, measure the event loop, read key files again and answer gRPC meanwhile."""
+    """Poll the registry, measure the event loop, read files of keys again and answer gRPC meanwhile."""
     service.poller.start()
     measuring = asyncio.create_task(measure_lag(service.metrics.lagged))
-    grpc = service.grpc or nullcontext()
-    async with service.access.reloading(), service.worker.lifespan(service), grpc:
+    grpc, approvals = service.grpc or nullcontext(), nullcontext()
+    fleet = service.fleet.connected() if service.fleet else nullcontext()
+    if service.approvals is not None:
+        approvals = service.approvals.reloading(service.poller.poll_now)
+    # Entered first: the last request has ended when it is left.
+    recording = service.recording.running() if service.recording else nullcontext()
+    own = service.worker.lifespan(service)
+    async with recording, service.access.reloading(), approvals, fleet, own, grpc:
         yield
     measuring.cancel()
     service.poller.stop()

@@ -1,16 +1,20 @@
 """The service's settings: environment variables, read once."""
 
 import ipaddress
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from predictor import origins
 from predictor.errors import SettingsError
 from predictor.model_version import ModelUri
-from predictor.tracking_settings import TrackingSettings
+from predictor.tracking_settings import DATABRICKS, TrackingSettings
+
+_SERVICE_LINK = re.compile(r"\s*(tcp|udp|sctp)://", re.IGNORECASE)
 
 
 class Settings(TrackingSettings):
@@ -138,6 +142,62 @@ class Settings(TrackingSettings):
         Path | None,
         Field(description="API keys for `/metrics`, `/model` and `/events`, in the same form"),
     ] = None
+    approvers_file: Annotated[
+        Path | None,
+        Field(
+            description="whose approvals a version needs before it serves, and how many; read again when it changes; "
+            "needs the extra `approvals`"
+        ),
+    ] = None
+    nats_url: Annotated[
+        str,
+        Field(
+            description="NATS servers over which replicas tell each other to poll, and report their status: `nats://HOST:4222` "
+            "or `tls://HOST:4222`, separated by commas; needs the extra `nats`"
+        ),
+    ] = ""
+    nats_credentials_file: Annotated[
+        Path | None,
+        Field(description="file with `USER:PASSWORD` or a token for NATS, or its `.creds` file; read again for each connection"),
+    ] = None  # fmt: skip
+    record_uri: Annotated[
+        str,
+        Field(
+            description="folder or store (such as `s3://BUCKET/records`) to which every prediction is recorded, as Parquet; "
+            "needs the extra `record`"
+        ),
+    ] = ""
+    record_when_full: Annotated[
+        Literal["drop", "refuse"],
+        Field(
+            description="when a prediction cannot be recorded: `drop` answers without a record, `refuse` answers 503"
+        ),
+    ] = "drop"
+    record_percent: Annotated[
+        float, Field(gt=0, le=100, description="share of the requests that are recorded")
+    ] = 100
+    record_omit: Annotated[
+        str,
+        Field(
+            description="features whose values are not recorded, separated by commas; `NAME:hash` records a keyed hash"
+        ),
+    ] = ""
+    record_hash_key_file: Annotated[
+        Path | None, Field(description="file with the key of those hashes, at least 16 bytes")
+    ] = None
+    record_seconds: Annotated[
+        float, Field(gt=0, le=86_400, description="time after which recorded rows are written as a Parquet file")
+    ] = 60  # fmt: skip
+    record_days: Annotated[
+        int, Field(ge=0, description="records of older days are deleted; 0 keeps them")
+    ] = 0
+    record_spool_dir: Annotated[
+        Path | None,
+        Field(description="folder for recorded rows until they are Parquet; default: `records` in the cache's folder"),
+    ] = None  # fmt: skip
+    record_max_bytes: Annotated[
+        int, Field(ge=1_048_576, description="maximum size of that folder, for each worker")
+    ] = 268_435_456
     allow_anonymous: Annotated[
         bool, Field(description="`true`: listen on other addresses than loopback without both key files")
     ] = False  # fmt: skip
@@ -166,15 +226,31 @@ class Settings(TrackingSettings):
         ),
     ] = "none"
 
+    @field_validator("port", "grpc_port", mode="before")
+    @classmethod
+    def _no_service_link(cls, value: Any, info: ValidationInfo) -> Any:
+        """The default instead of `tcp://…`, by which Kubernetes describes a Service named `predictor` in a pod."""
+        if isinstance(value, str) and _SERVICE_LINK.match(value):
+            return cls.model_fields[str(info.field_name)].default
+        return value
+
     @field_validator("model_uri")
     @classmethod
-    def _model_uri(cls, value: str) -> str:
-        return str(ModelUri.parse(value))
+    def _model_uri(cls, value: str, info: ValidationInfo) -> str:
+        uri = ModelUri.parse(value)
+        if info.data.get("tracking_auth") == DATABRICKS:
+            check_unity_catalog(uri)
+        return str(uri)
 
     @field_validator("host")
     @classmethod
     def _host(cls, value: str) -> str:
         return plain_host(value)
+
+    @field_validator("nats_url")
+    @classmethod
+    def _nats_servers(cls, value: str) -> str:
+        return ",".join(_nats_server(each.strip()) for each in value.split(",") if each.strip())
 
     @field_validator("cors_origins")
     @classmethod
@@ -199,6 +275,37 @@ class Settings(TrackingSettings):
             return cls()
         except ValidationError as error:
             raise SettingsError("; ".join(_faults(error))) from None
+
+
+def _nats_server(text: str) -> str:
+    """The URL of a NATS server. Raises ValueError, which does not quote it: it may contain a password."""
+    url = urlsplit(text)
+    if url.username or url.password or "@" in text:
+        raise ValueError(
+            "a URL contains credentials; put them into a file and set PREDICTOR_NATS_CREDENTIALS_FILE"
+        )
+    if url.scheme not in ("nats", "tls") or not url.hostname or url.path or url.query:
+        raise ValueError("expected nats://HOST:PORT or tls://HOST:PORT, separated by commas")
+    if url.port == 0:
+        raise ValueError("port 0 cannot be connected to")
+    return text
+
+
+_CATALOG_LEVELS = 3
+
+
+def check_unity_catalog(uri: ModelUri) -> None:
+    """Raise ValueError for a URI that names no version in Unity Catalog."""
+    if uri.kind == "stage":
+        raise ValueError(
+            f"{uri} names a stage, and models in Databricks' Unity Catalog have none; use an alias: "
+            "models:/CATALOG.SCHEMA.NAME@ALIAS"
+        )
+    if len([each for each in uri.name.split(".") if each]) != _CATALOG_LEVELS:
+        raise ValueError(
+            f"{uri.name!r} is not the name of a model in Databricks' Unity Catalog, which is "
+            "CATALOG.SCHEMA.NAME"
+        )
 
 
 def plain_host(text: str) -> str:

@@ -4,17 +4,21 @@ import contextlib
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote
 
+from fsspec import get_filesystem_class
+
+from fleet import sign_in
 from predictor.access import KINDS
 from predictor.errors import KeysError, SettingsError
-from predictor.keys import read_keys
+from predictor.keys import read_keys, read_small_file
 from predictor.origins import Origin
 from predictor.proxy import proxy_setting
+from predictor.registry.credentials import check_credentials
 from predictor.registry.webhooks import check_webhook_secret
 from predictor.settings import Settings, plain_host, variable
 from predictor.tls import check_tls, registry_tls
@@ -26,12 +30,53 @@ def check(settings: Settings) -> None:
     _check_keys(settings)
     check_tls(settings)
     registry_tls(settings)
+    check_credentials(settings)
     for address in (settings.tracking_uri, *map(str, settings.other_hosts)):
         proxy_setting(address)
     check_uvicorn()
     check_traces(settings)
     check_grpc(settings)
+    check_approvers(settings)
+    check_nats(settings)
+    check_record(settings)
     check_webhook_secret(settings.webhook_secret_file)
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
+    """The variables that begin with PREDICTOR_ and are no setting, each with the most similar setting.
+
+    Variables by which Kubernetes describes a Service, such as PREDICTOR_SERVICE_HOST, are left out.
+    """
+    known = [variable(field) for field in Settings.model_fields]
+    services = [name.removesuffix(_HOST) for name in environment if name.endswith(_HOST)]
+    return {
+        name: _similar(name, known)
+        for name in sorted(environment)
+        # As pydantic-settings reads them: in upper and lower case.
+        if name.upper().startswith("PREDICTOR_")
+        and name.upper() not in known
+        and not any(_describes(name, service) for service in services)
+    }
+
+
+_HOST = "_SERVICE_HOST"
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_SERVICE_LINK = re.compile(
+    r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+
+
+def _describes(name: str, service: str) -> bool:
+    return name.startswith(service) and bool(_SERVICE_LINK.fullmatch(name, len(service)))
+
+
+def _similar(name: str, known: Sequence[str]) -> str | None:
+    import difflib  # only a wrong name needs it
+
+    # Without the prefixes, so that PREDICTOR_TRACKING_URI is similar to MLFLOW_TRACKING_URI.
+    names = {each.partition("_")[2]: each for each in known}
+    found = difflib.get_close_matches(name.upper().partition("_")[2], names, n=1, cutoff=0.7)
+    return names[found[0]] if found else None
 
 
 _OTLP_PROTOCOL = "http/protobuf"
@@ -109,8 +154,7 @@ def check_traces(settings: Settings) -> None:
     for name in ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"):
         if not _installed(name):
             raise SettingsError(
-                f"OTEL_TRACES_EXPORTER is {exporter}, and {name} is not installed; "
-                "requirements/traces.txt has it"
+                f"OTEL_TRACES_EXPORTER is {exporter}, and {name} is not installed; {_remedy('traces')}"
             )
     if exporter == "otlp":
         for name, (is_valid, fault) in _OTLP.items():
@@ -124,9 +168,64 @@ def check_grpc(settings: Settings) -> None:
     """Raise SettingsError if a gRPC port is set but grpcio is not installed."""
     if settings.grpc_port is not None and not _installed("grpc"):
         raise SettingsError(
-            f"PREDICTOR_GRPC_PORT is {settings.grpc_port}, and grpcio is not installed; "
-            "requirements/grpc.txt has it"
+            f"PREDICTOR_GRPC_PORT is {settings.grpc_port}, and grpcio is not installed; {_remedy('grpc')}"
         )
+
+
+def check_approvers(settings: Settings) -> None:
+    """Raise SettingsError for a file of approvers that cannot be used, or without the package to check signatures."""
+    path = settings.approvers_file
+    if path is None:
+        return
+    if not _installed("cryptography"):
+        raise SettingsError(
+            f"PREDICTOR_APPROVERS_FILE is {path}, and cryptography is not installed; {_remedy('approvals')}"
+        )
+    from predictor.approval.files import ApproversFile  # cryptography is an extra
+
+    ApproversFile(path)
+
+
+def check_nats(settings: Settings) -> None:
+    """Raise SettingsError if a NATS server is set, and its package or its credentials are missing."""
+    if not settings.nats_url:
+        return
+    for module, package in (("nats", "nats-py"), ("cryptography", "cryptography")):
+        if not _installed(module):
+            raise SettingsError(
+                f"PREDICTOR_NATS_URL is set, and {package} is not installed; {_remedy('nats')}"
+            )
+    if settings.nats_credentials_file is None:
+        return
+    path = settings.nats_credentials_file
+    try:
+        sign_in.options(read_small_file(path, sign_in.MAX_BYTES))
+    except OSError as error:
+        raise SettingsError(f"PREDICTOR_NATS_CREDENTIALS_FILE: {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise SettingsError(f"PREDICTOR_NATS_CREDENTIALS_FILE: {path}: {error}") from None
+
+
+def check_record(settings: Settings) -> None:
+    """Raise SettingsError for settings of recording that cannot be used, or without the package that writes."""
+    if not settings.record_uri:
+        return
+    if not _installed("pyarrow"):
+        raise SettingsError(
+            f"PREDICTOR_RECORD_URI is set, and pyarrow is not installed; {_remedy('record')}"
+        )
+    scheme = settings.record_uri.partition("://")[0] if "://" in settings.record_uri else "file"
+    try:
+        get_filesystem_class(scheme)
+    except (ImportError, ValueError) as error:
+        raise SettingsError(f"PREDICTOR_RECORD_URI: {error}") from None
+    from predictor.recording.recording import omissions
+
+    omissions(settings)
+
+
+def _remedy(extra: str) -> str:
+    return f"pip install 'mlflow-hotswap[{extra}]', or build the image with EXTRAS={extra}"
 
 
 def _installed(name: str) -> bool:

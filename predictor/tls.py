@@ -47,8 +47,7 @@ def registry_tls(settings: Settings, *, own: bool = True) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if not unused or settings.tracking_server_cert_path:
-            is_folder = Path(authorities).is_dir()
-            context.load_verify_locations(**{"capath" if is_folder else "cafile": authorities})
+            context.load_verify_locations(**_location(authorities))
         if certificate:
             variable = "MLFLOW_TRACKING_CLIENT_CERT_PATH"
             # Without this password, OpenSSL would prompt for one.
@@ -61,6 +60,15 @@ def registry_tls(settings: Settings, *, own: bool = True) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def trusted_authorities() -> dict[str, str]:
+    """Where the trusted authorities are, for `load_verify_locations`: OpenSSL's variables, or certifi's file."""
+    return _location(_authorities(None)[1])
+
+
+def _location(authorities: str) -> dict[str, str]:
+    return {"capath" if Path(authorities).is_dir() else "cafile": authorities}
 
 
 def _authorities(named: Path | None) -> tuple[str, str]:

@@ -10,14 +10,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
 from predictor.origins import Origin, host_and_port, parse_hosts
 
-_URI, _USERNAME, _PASSWORD = (
-    "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD",
+_URI, _USERNAME, _PASSWORD, _AUTH = (
+    "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_AUTH",
 )  # fmt: skip
+DATABRICKS = "databricks"
+"""MLflow's name for the workspace of DATABRICKS_HOST, and this service's name for its sign-in."""
+_HOST, _CLIENT_ID, _CLIENT_SECRET = (
+    "DATABRICKS_HOST", "DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET",
+)  # fmt: skip
+_NO_HOST = (
+    f"names a Databricks workspace, so {_HOST} must be its address, such as "
+    "https://dbc-a1b2c3d4-e5f6.cloud.databricks.com; profiles of ~/.databrickscfg are not read"
+)
 _NO_ADDRESS = (
     "not the address of an MLflow server, such as http://HOST:PORT without a query. Start one with "
     "`mlflow server --backend-store-uri sqlite:///mlflow.db --port 5000`, then set "
@@ -35,7 +44,7 @@ class TrackingSettings(BaseSettings):
         str,
         Field(
             validation_alias=_URI,
-            description="address of the MLflow server, http or https",
+            description="address of the MLflow server, http or https; or `databricks`, with `DATABRICKS_HOST`",
         ),
     ] = ""
     tracking_username: Annotated[
@@ -57,6 +66,41 @@ class TrackingSettings(BaseSettings):
         Field(
             validation_alias="MLFLOW_TRACKING_TOKEN",
             description="bearer token for the registry, used without user and password",
+        ),
+    ] = SecretStr("")
+    tracking_token_file: Annotated[
+        Path | None,
+        Field(
+            validation_alias="MLFLOW_TRACKING_TOKEN_FILE",
+            description="file with that token instead, read again when it changes; used without user and password",
+        ),
+    ] = None
+    tracking_auth: Annotated[
+        str,
+        Field(
+            validation_alias=_AUTH,
+            description="sign-in of the registry: `databricks`, `kubernetes` (the pod's service account), or the name of a plugin",
+        ),
+    ] = ""
+    databricks_host: Annotated[
+        str,
+        Field(
+            validation_alias=_HOST,
+            description="address of the Databricks workspace for `MLFLOW_TRACKING_URI=databricks`",
+        ),
+    ] = ""
+    databricks_client_id: Annotated[
+        str,
+        Field(
+            validation_alias=_CLIENT_ID,
+            description="application id of the service principal, for Databricks",
+        ),
+    ] = ""
+    databricks_client_secret: Annotated[
+        SecretStr,
+        Field(
+            validation_alias=_CLIENT_SECRET,
+            description="OAuth secret of the service principal, for Databricks",
         ),
     ] = SecretStr("")
     tracking_insecure_tls: Annotated[
@@ -132,7 +176,24 @@ class TrackingSettings(BaseSettings):
         """The further hosts of artifacts; without a scheme they have the registry's, as in MLflow."""
         return parse_hosts(self.artifact_hosts, urlsplit(self.tracking_uri).scheme)
 
+    @property
+    def unity_catalog(self) -> bool:
+        """Whether the registry is the Unity Catalog of a Databricks workspace."""
+        return self.tracking_auth == DATABRICKS
+
     @model_validator(mode="before")
+    @classmethod
+    def _read_address(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return cls._move_user(cls._databricks(values))
+
+    @classmethod
+    def _databricks(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Put the workspace's address in place of `databricks`, and choose its sign-in, as MLflow does."""
+        address = _workspace_address(str(values.get(_HOST) or "").strip())
+        if str(values.get(_URI, "")).strip().lower() != DATABRICKS or address is None:
+            return values
+        return {_AUTH: DATABRICKS, **values, _URI: address}
+
     @classmethod
     def _move_user(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Move user and password out of the address: `/model` and logs show the address."""
@@ -169,10 +230,27 @@ class TrackingSettings(BaseSettings):
     @field_validator("tracking_token")
     @classmethod
     def _token(cls, value: SecretStr) -> SecretStr:
-        token = value.get_secret_value()
-        if not token.isascii() or " " in token:
+        if fault := token_fault(value.get_secret_value()):
+            raise ValueError(fault)
+        return value
+
+    @field_validator("databricks_host")
+    @classmethod
+    def _workspace_host(cls, value: str) -> str:
+        if value and _workspace_address(value) is None:
             raise ValueError(
-                "contains a space or a character outside ASCII; no HTTP header can carry it"
+                "not the https address of a workspace, such as https://dbc-a1b2c3d4-e5f6.cloud.databricks.com"
+            )
+        return value
+
+    @field_validator("databricks_client_id", "databricks_client_secret")
+    @classmethod
+    def _service_principal(cls, value: str | SecretStr, info: ValidationInfo) -> str | SecretStr:
+        plain = value if isinstance(value, str) else value.get_secret_value()
+        if not plain and info.data.get("tracking_auth") == DATABRICKS:
+            raise ValueError(
+                f"missing: Databricks needs {_CLIENT_ID} and {_CLIENT_SECRET} of a service principal "
+                "(OAuth machine-to-machine); personal access tokens are not used"
             )
         return value
 
@@ -184,6 +262,8 @@ class TrackingSettings(BaseSettings):
                 "contains a user although MLFLOW_TRACKING_USERNAME is set, or one that is not "
                 "percent-encoded UTF-8. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             )
+        if value.partition(":")[0].lower().startswith(DATABRICKS):
+            raise ValueError(_NO_HOST)
         parts = _split(value)
         if parts is None or parts.query or parts.fragment or "?" in value or "#" in value:
             raise ValueError(_NO_ADDRESS)
@@ -211,6 +291,25 @@ class TrackingSettings(BaseSettings):
     def _hosts(cls, value: str) -> str:
         parse_hosts(value, "http")
         return value
+
+
+def _workspace_address(host: str) -> str | None:
+    """The address of a Databricks workspace without path and query, as its SDK takes it; None for other texts.
+
+    Only this machine may be reached by http: the secret of the service principal is sent there.
+    """
+    parts = _split(host if "://" in host else f"https://{host}") if host else None
+    if parts is None or "@" in parts.netloc:
+        return None
+    local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme == "https" or local else None
+
+
+def token_fault(token: str) -> str | None:
+    """Why a bearer token cannot be sent; None for a usable one."""
+    if not token.isascii() or not token.isprintable() or " " in token:
+        return "contains a space or a character outside ASCII; no HTTP header can carry it"
+    return None
 
 
 def _split(text: str) -> SplitResult | None:

@@ -57,7 +57,7 @@ def _options() -> argparse.Namespace:
 
 
 def _train(folder: Path) -> Path:
-    print("Training five versions", flush=True)
+    print("Training the versions", flush=True)
     with running(start_mlflow(folder)) as server:
         subprocess.run(
             [sys.executable, "-m", "trainer", "train", "--quick"],

@@ -1,4 +1,4 @@
-"""A registered model with five versions on a real server, and the pointer to its desired version."""
+"""A registered model with several versions on a real server, and the pointer to its desired version."""
 
 import warnings
 from dataclasses import dataclass, field

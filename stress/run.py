@@ -57,7 +57,7 @@ def run(trained: Path, folder: Path, plan: Plan) -> list[Report]:
     """Stress one predictor for each pointer, and restart it without the registry.
 
     Args:
-        trained: the folder of an MLflow server with five trained versions; new versions are added.
+        trained: the folder of an MLflow server with trained versions; new versions are added.
         folder: for the predictors' logs and caches.
         plan: the amount of work.
     """

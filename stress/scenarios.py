@@ -37,7 +37,7 @@ class ScenarioContext:
         )
 
     def others(self, version: int, count: int) -> list[int]:
-        """A random selection of the five versions, without this one."""
+        """A random selection of the versions, without this one."""
         return self.random.sample([v for v in VERSIONS if v != version], count)
 
 

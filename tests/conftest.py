@@ -2,9 +2,13 @@
 
 import gc
 import os
+import re
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,11 +23,20 @@ from tests.shared import Server, Shared
 # The tests start hundreds of processes. Each would compile our modules anew where none may keep them.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Several test processes share the cores: more threads of OpenMP only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# MLflow's client searches the whole path for these at each request, which takes longer than the request.
+for _name in ("dbruntime", "pyspark", "IPython"):
+    if find_spec(_name) is None:
+        sys.modules[_name] = None  # type: ignore[assignment]
 
 # How long an example takes says how busy the machine is, and nothing of what is tested.
 UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("test", settings(), **UNHURRIED, max_examples=40)
+settings.register_profile("test", settings(), **UNHURRIED, max_examples=25)
 settings.register_profile("test-all", settings(), **UNHURRIED, max_examples=300)
+
+EVERY_TEST_WHOLE = re.compile(r"^pytestmark = \[?pytest\.mark\.whole\b", re.MULTILINE)
 
 # Of several workers, one takes all of these: they attack one predictor, which has to bear them all.
 ATTACKS = {f"tests/hostile/test_{name}.py" for name in ("attacks", "document", "fuzz")}
@@ -31,20 +44,59 @@ ATTACKS = {f"tests/hostile/test_{name}.py" for name in ("attacks", "document", "
 # meanwhile: they are long, and need no MLflow server. Then come the folders with the longest tests.
 FIRST = (
     "end_to_end/test_promotion_and_rollback.py", "predictor/test_cli.py", "model/test_runs.py",
-    "exporters/test_sklearn_onnx.py", "end_to_end", "faults", "compatibility", "deploy", "benchmarks",
+    "exporters/test_export.py", "end_to_end", "faults", "compatibility", "deploy", "benchmarks",
     "hostile", "page", "trainer",
 )  # fmt: skip
 
 
+# Without LightGBM, which is a candidate where it is installed: its own tests have it.
+CANDIDATES = (
+    "logistic_regression", "random_forest", "hist_gradient_boosting", "support_vector_machine",
+    "multilayer_perceptron",
+)  # fmt: skip
+"""The trained versions of `make test-all`: the documents' examples promote version 5."""
+FEW_CANDIDATES = ("logistic_regression", "hist_gradient_boosting", "multilayer_perceptron")
+"""The trained versions of `make test`, which end in a third of the time."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """`make test` tries fewer examples of each property than `make test-all`."""
-    settings.load_profile("test" if config.option.markexpr == "not whole" else "test-all")
+    settings.load_profile("test" if _is_quick(config) else "test-all")
+
+
+def _is_quick(config: pytest.Config) -> bool:
+    """Whether this is `make test`."""
+    return str(config.option.markexpr) == "not whole"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`make test` does not import the files of which every test is marked `whole`."""
+    if not _is_quick(config) or collection_path.suffix != ".py":
+        return None
+    return bool(EVERY_TEST_WHOLE.search(collection_path.read_text())) or None
+
+
+_frozen = 0
+"""How many modules there were when garbage collections were last told to leave out what there is."""
 
 
 def pytest_collection_finish() -> None:
-    """Leave all modules and tests out of later garbage collections, which would take half a second."""
+    _freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen_libraries() -> None:
+    """Libraries that the tests of the module before have imported are left out, too."""
+    if len(sys.modules) > _frozen + 50:
+        _freeze()
+
+
+def _freeze() -> None:
+    """Leave all modules and tests out of later garbage collections, which would take seconds."""
+    global _frozen  # noqa: PLW0603
     gc.collect()
     gc.freeze()
+    _frozen = len(sys.modules)
 
 
 class ByFile(LoadFileScheduling):
@@ -99,9 +151,16 @@ def mlflow_server(shared_servers: Shared) -> Server:
 
 
 @pytest.fixture(scope="session")
-def trained(shared_servers: Shared) -> Server:
-    """One server that has the trained versions; tests only read them, and add to them."""
-    return shared_servers.server("trained", _train)
+def quick(pytestconfig: pytest.Config) -> bool:
+    """Whether this is `make test`."""
+    return _is_quick(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def trained(shared_servers: Shared, quick: bool) -> Server:
+    """One server that has the trained versions, at least three; tests only read them, and add to them."""
+    candidates = FEW_CANDIDATES if quick else CANDIDATES
+    return shared_servers.server("trained", partial(_train, candidates))
 
 
 @pytest.fixture(scope="session")
@@ -110,10 +169,10 @@ def trained_folder(shared_servers: Shared, trained: Server) -> Path:
     return shared_servers.folder / "training"
 
 
-def _train(server: Child) -> None:
-    from tests.end_to_end.parts import trainer  # slow to import, and most tests need it not
+def _train(candidates: Sequence[str], server: Child) -> None:
+    from tests.end_to_end.parts import command  # slow to import, and most tests need it not
 
-    trainer(server.url, "train", "--quick")
+    command(server.url, "train", "--quick", "--candidates", ",".join(candidates))
     # Nobody else has the server yet, so its database is whole.
     shutil.copytree(server.log.parent, server.log.parent.parent / "training")
 
@@ -126,7 +185,7 @@ def own_trained_folder(trained_folder: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def registry(trained: Server):
-    """The five trained versions under a name that only this test uses; none is promoted."""
+    """The trained versions under a name that only this test uses; none is promoted."""
     from tests.end_to_end.parts import register_again
 
     return register_again(trained.url)

@@ -1,7 +1,9 @@
 """What some tests need beside Python: missing, it fails the test in CI and skips it elsewhere."""
 
+import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,15 @@ def program(name: str) -> str:
     return str(path)
 
 
+def development_program(name: str) -> str:
+    """The path of a program that the development requirements install, beside this Python or on the PATH."""
+    path = Path(sys.executable).with_name(name)
+    found = str(path) if path.exists() else shutil.which(name)
+    if found is None:
+        _missing(f"{name} is not installed", "; `make environments` installs it")
+    return str(found)
+
+
 def library(name: str, package: str) -> str:
     """The path of a shared library of a Debian package, for LD_PRELOAD."""
     program(package)
@@ -29,6 +40,12 @@ def library(name: str, package: str) -> str:
     if not found:
         _missing(f"{name} is not installed", f"; it is part of {package}")
     return str(found[0])
+
+
+def module(name: str) -> None:
+    """A module of an extra that not every environment of the tests has yet."""
+    if importlib.util.find_spec(name) is None:
+        _missing(f"the module {name} is not installed", "; `make environments` installs it")
 
 
 def environment(name: str) -> str:

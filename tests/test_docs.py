@@ -59,9 +59,16 @@ def test_the_rows_about_promotion_name_tests_that_exist():
     """Each row of the rule is proved by the test that it names."""
     tests = (ROOT / "tests/trainer/test_rollback_rule.py").read_text()
     page = (ROOT / "docs/promotion.md").read_text()
-    rows = page.partition("| Production before, top first |")[2].partition("\n\n")[0]
-    named = re.findall(r"`([^`]+)` ?(?:,|\|$)", rows, re.MULTILINE)
-    assert len(named) >= 12
+    tables = (
+        page.partition(f"| {first} |")[2].partition("\n\n")[0]
+        for first in ("Production before, top first", "alias before, earlier versions after it")
+    )
+    named = [
+        name
+        for table in tables
+        for name in re.findall(r"`([^`]+)` ?(?:,|\|$)", table, re.MULTILINE)
+    ]
+    assert len(named) >= 22
     for name in named:
         assert name.removeprefix("… ") in tests
 
@@ -105,7 +112,8 @@ def test_every_file_that_a_page_names_exists():
     """Whoever wants to change something finds the file where the page says."""
     for page in WRITTEN:
         for path in re.findall(
-            r"`((?:predictor|trainer|exporters|tests|docs)/[a-z0-9_./-]*)`", page.read_text()
+            r"`((?:approvals|predictor|trainer|exporters|tests|docs)/[a-z0-9_./-]*)`",
+            page.read_text(),
         ):
             assert (ROOT / path).exists(), (page.name, path)
 

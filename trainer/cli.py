@@ -3,35 +3,54 @@
 MLflow takes more than a second to import, so what needs it is imported when a command runs.
 """
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
+from trainer.approval_command import approvals, approve, withdraw
 from trainer.errors import TrainerError
+from trainer.keys_command import app as keys_app
 from trainer.options import (
     ALIAS,
     MODEL,
     Alias,
+    ApproversFile,
+    Gates,
+    Key,
     Kind,
     Model,
+    PassphraseFile,
     PointerKind,
     Reason,
-    Tolerance,
     VersionArgument,
     Who,
 )
+from trainer.predictions_command import app as predictions_app
+from trainer.predictions_command import replay
 from trainer.webhook_command import app as webhook_app
 
 if TYPE_CHECKING:
     from trainer.registry_commands import RegistryCommands
 
 PROGRAM = "python -m trainer"
+PLAIN: Any = {"pretty_exceptions_enable": False, "rich_markup_mode": None}
 
 
-class _Commands(TyperGroup):
+class Commands(TyperGroup):
     """Turns a TrainerError into a message on stderr and exit code 1."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Import the commands that need scikit-learn only if they run: it takes seconds."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in ("train", "convert"):
+            run = getattr(import_module(f"trainer.{name}_command"), name)
+            alone = typer.Typer(add_completion=False, **PLAIN)
+            alone.command(name)(run)
+            command = typer.main.get_command(alone)
+        return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -42,33 +61,27 @@ class _Commands(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_Commands,
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    **PLAIN,
     help="Train models, compare their versions, and choose which one serves. "
     "MLFLOW_TRACKING_URI names the MLflow server.",
 )
 
+app.add_typer(keys_app, name="keys", short_help="Make the keys that sign.")
+app.add_typer(predictions_app, name="predictions", short_help="What the service answered.")
 app.add_typer(webhook_app, name="webhook", short_help="Have MLflow tell the service of changes.")
 
 
-@app.command(
-    short_help="Train the candidates and register them.",
-    add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)
-def train(context: typer.Context) -> None:
-    """Train the candidates, log a run for each, and register what may serve."""
-    # The command itself brings scikit-learn and matplotlib, which no other command should wait for.
-    from trainer.train_command import train as command
+@app.command(short_help="Train the candidates and register them.")
+def train() -> None:
+    """Train the candidates. `Commands.resolve_command` replaces this by `trainer.train_command`."""
 
-    trainer = typer.Typer(
-        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-    )
-    trainer.command()(command)
-    typer.main.get_command(trainer).main(context.args, prog_name=f"{PROGRAM} train")
+
+@app.command(short_help="Export a version that has no ONNX graph, and prove it.")
+def convert() -> None:
+    """Convert a model. `Commands.resolve_command` replaces this by `trainer.convert_command`."""
 
 
 @app.command(short_help="Train and promote a first version, where there is none.")
@@ -82,6 +95,8 @@ def begin(
         Path | None, typer.Option("--secret-file", help="What MLflow signs with, for --webhook.")
     ] = None,
     who: Who = None,
+    key: Key = None,
+    passphrase_file: PassphraseFile = None,
     model: Model = MODEL,
     pointer: Kind = "stage",
     alias: Alias = ALIAS,
@@ -97,7 +112,7 @@ def begin(
         from trainer.webhook_command import set_
 
         set_(webhook, secret_file=secret_file)
-    _commands(model, pointer, alias).begin(who)
+    _commands(model, pointer, alias, (key, passphrase_file)).begin(who)
 
 
 @app.command(short_help="Promote a version to Staging or Production.")
@@ -116,27 +131,79 @@ def promote(
         bool,
         typer.Option("--different-data", help="Allow metrics that were measured on other data."),
     ] = False,
-    roc_auc_tolerance: Tolerance = 0.005,
-    sensitivity_tolerance: Tolerance = 0.01,
+    gate: Gates = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Say what would happen and which held-out rows change sides; change nothing.",
+        ),
+    ] = False,
     who: Who = None,
+    key: Key = None,
+    passphrase_file: PassphraseFile = None,
+    approvers: ApproversFile = None,
     model: Model = MODEL,
     pointer: Kind = "stage",
     alias: Alias = ALIAS,
 ) -> None:
     """Promote a version to Staging, or to Production if the policy allows; then it serves.
 
-    The policy: parity of scikit-learn and ONNX passed, ROC-AUC and sensitivity on the test rows
-    not below the champion's by more than a tolerance, both measured on the same data. The champion
-    stays in Production as rollback target: when the new one is demoted, here or in MLflow, it serves again.
+    The policy: parity of the library and ONNX passed, no metric of the gates worse than the
+    champion's by more than its tolerance, both measured on the same data. --gate replaces the gates
+    that are stored with the registered model; without it, these decide, or else the defaults of the
+    task (see `gates`). The champion stays in Production as rollback target: when the new one is
+    demoted, here or in MLflow, it serves again.
     """
+    from trainer.gates import parse_gates
     from trainer.promotion import Policy
 
-    commands = _commands(model, pointer, alias)
+    if to == "Staging" and (gate or dry_run):
+        raise typer.BadParameter("--gate and --dry-run go with --to Production, which has a policy")
+    policy = Policy(parse_gates(gate or ()), different_data)
+    signing = (None, None) if dry_run else (key, passphrase_file)
+    commands = _commands(model, pointer, alias, signing, approvers)
     if to == "Staging":
         commands.stage(version, who, reason)
+    elif dry_run:
+        commands.dry_run(version, policy, reason, force=force)
     else:
-        policy = Policy(roc_auc_tolerance, sensitivity_tolerance, different_data)
         commands.promote(version, policy, who, reason, force=force)
+
+
+@app.command(short_help="The metrics that decide a promotion.")
+def gates(
+    gate: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME:TOLERANCE", help="Store these.", show_default=False),
+    ] = None,
+    *,
+    default: Annotated[
+        bool, typer.Option("--default", help="Store none: the defaults of the task decide.")
+    ] = False,
+    reason: Reason = None,
+    who: Who = None,
+    model: Model = MODEL,
+    pointer: Kind = "stage",
+    alias: Alias = ALIAS,
+) -> None:
+    """Show or store the metrics that decide a promotion, and how much worse each may be.
+
+    They are tags of the registered model, `gate.NAME`, so that everybody promotes by the same rule.
+    NAME is a metric of the version's run. TOLERANCE has the metric's unit, or is a percentage of the
+    champion's value: test_roc_auc:0.01, test_rmse:2%. Lower is better for names of errors (rmse, mae,
+    log_loss, brier_score, …); where the name does not say it, add :lower or :higher. `history` shows each
+    change.
+    """
+    from trainer.gates import parse_gates
+
+    if gate and default:
+        raise typer.BadParameter("--default stores no gates, so it takes none")
+    chosen = parse_gates(gate or ())
+    commands = _commands(model, pointer, alias)
+    if chosen or default:
+        commands.store_gates(chosen, who, reason)
+    commands.gates()
 
 
 @app.command(short_help="Take a version out of Production or Staging.")
@@ -153,12 +220,16 @@ def demote(
     ] = None,
     reason: Reason = None,
     who: Who = None,
+    key: Key = None,
+    passphrase_file: PassphraseFile = None,
+    approvers: ApproversFile = None,
     model: Model = MODEL,
     pointer: Kind = "stage",
     alias: Alias = ALIAS,
 ) -> None:
     """Take a version out of Production or Staging; the rollback target serves, if there is one."""
-    _commands(model, pointer, alias).demote(version, to, who, reason)
+    commands = _commands(model, pointer, alias, (key, passphrase_file), approvers)
+    commands.demote(version, to, who, reason)
 
 
 @app.command(short_help="Go back to the version before.")
@@ -166,18 +237,66 @@ def rollback(
     *,
     reason: Reason = None,
     who: Who = None,
+    key: Key = None,
+    passphrase_file: PassphraseFile = None,
+    approvers: ApproversFile = None,
     model: Model = MODEL,
     pointer: Kind = "stage",
     alias: Alias = ALIAS,
 ) -> None:
     """Go back to the version that was in Production before; refuses if there is none."""
-    _commands(model, pointer, alias).roll_back(who, reason)
+    commands = _commands(model, pointer, alias, (key, passphrase_file), approvers)
+    commands.roll_back(who, reason)
+
+
+app.command(short_help="Sign that a version may serve.")(approve)
+app.command(short_help="Take back your approvals of a version.")(withdraw)
+app.command(short_help="Who approved a version, and is it enough?")(approvals)
+app.command(short_help="Compute recorded predictions again.")(replay)
 
 
 @app.command(short_help="What serves, and what a rollback brings back.")
-def status(model: Model = MODEL, pointer: Kind = "stage", alias: Alias = ALIAS) -> None:
+def status(
+    *,
+    approvers: ApproversFile = None,
+    model: Model = MODEL,
+    pointer: Kind = "stage",
+    alias: Alias = ALIAS,
+) -> None:
     """Show which version serves, what a rollback brings back, and what is in Staging."""
-    _commands(model, pointer, alias).status()
+    _commands(model, pointer, alias, approvers=approvers).status()
+
+
+@app.command(short_help="What each replica serves, and which lag.")
+def fleet(
+    *,
+    nats: Annotated[
+        str,
+        typer.Option(
+            "--nats", envvar="PREDICTOR_NATS_URL", metavar="URL", help="The service's NATS servers."
+        ),
+    ],
+    credentials_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--credentials-file",
+            envvar="PREDICTOR_NATS_CREDENTIALS_FILE",
+            help="A file with USER:PASSWORD, a token, or a .creds file.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The registered model.  [default: all]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show what each replica serves, as it reported over NATS within the last minute.
+
+    A replica lags if it serves another version than the registry named when it last answered one
+    of the model's replicas. Exit code 1 if one lags, or none has reported.
+    """
+    from trainer.fleet_command import show
+
+    show(nats, credentials_file, model, as_json=as_json)
 
 
 @app.command(short_help="Every transition: who, when, why.")
@@ -186,16 +305,69 @@ def history(
         str | None, typer.Argument(help="Only this version.", show_default=False)
     ] = None,
     *,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check the signatures and the chain of the entries.")
+    ] = False,
+    anchor: Annotated[
+        str | None,
+        typer.Option(
+            "--anchor", metavar="HASH", help="A hash noted before: an entry must have it."
+        ),
+    ] = None,
+    approvers: ApproversFile = None,
     model: Model = MODEL,
 ) -> None:
-    """Show every transition that the trainer made: when, from, to, who, why."""
-    _commands(model, "stage", ALIAS).history(version)
+    """Show every transition that the trainer made: when, from, to, who, why.
+
+    --verify checks that no entry was changed, removed or inserted, and by whose key each is signed: a key of the
+    file of approvers, or else of your own folder. The exit code is 1 if an entry is not as it should be.
+    """
+    commands = _commands(model, "stage", ALIAS, approvers=approvers)
+    if verify or anchor is not None:
+        commands.verify_history(version, anchor)
+    else:
+        commands.history(version)
+
+
+@app.command(short_help="What served when, on whose word.")
+def audit(
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", help="A folder, or a file: .json and .html are written.")
+    ],
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", help="The first day, or a time.  [default: the beginning]"),
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="The last day, or a time.  [default: now]")
+    ] = None,
+    approvers: ApproversFile = None,
+    model: Model = MODEL,
+    pointer: Kind = "stage",
+    alias: Alias = ALIAS,
+) -> None:
+    """Write for a reviewer what served when on whose word, with the evidence, as JSON and as a page that prints.
+
+    The evidence: every transition with the check of its signature and of the chain, the findings of the gates, the
+    metrics, parity, the SHA-256 of the files as they are now, and all approvals and withdrawals.
+    """
+    from trainer.audit import Span
+
+    span = Span.parse(from_, to)
+    _commands(model, pointer, alias, approvers=approvers).audit(span, out)
 
 
 @app.command(short_help="Every version and its metrics.")
-def leaderboard(*, model: Model = MODEL, pointer: Kind = "stage", alias: Alias = ALIAS) -> None:
-    """Show every version with its metrics on the test rows, the best ROC-AUC first."""
-    _commands(model, pointer, alias).leaderboard()
+def leaderboard(
+    *,
+    approvers: ApproversFile = None,
+    model: Model = MODEL,
+    pointer: Kind = "stage",
+    alias: Alias = ALIAS,
+) -> None:
+    """Show every version with the metrics of the gates, the best first; with --approvers, also its approvals."""
+    _commands(model, pointer, alias, approvers=approvers).leaderboard()
 
 
 @app.command(short_help="Which features the versions rely on.")
@@ -211,7 +383,19 @@ def importance(
     _commands(model, "stage", ALIAS).importance(version, top)
 
 
-def _commands(model: str, pointer: PointerKind, alias: str) -> "RegistryCommands":
+def _commands(
+    model: str,
+    pointer: PointerKind,
+    alias: str,
+    signing: tuple[str | None, Path | None] = (None, None),
+    approvers: Path | None = None,
+) -> "RegistryCommands":
+    """The commands on a model. `signing` are a key and the file of its passphrase; no key signs nothing."""
+    from trainer.approval import read_approvers
     from trainer.registry_commands import RegistryCommands
+    from trainer.signing_keys import open_key
 
-    return RegistryCommands(model, alias if pointer == "alias" else None)
+    people = read_approvers(approvers) if approvers else None
+    key, passphrase_file = signing
+    signer = open_key(key, passphrase_file) if key else None
+    return RegistryCommands(model, alias if pointer == "alias" else None, signer, people)

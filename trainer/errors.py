@@ -1,16 +1,25 @@
 """Errors of training and of the registry; every message says what to do next.
 
 TrainerError
-+-- DataError                 the data cannot be trained on
-+-- UntrustedTypesError       a fitted pipeline holds a type that is not on the allowlist
++-- DataError                 the data cannot be used
 +-- RegistryError             MLflow's registry could not do what was requested
 |   +-- RefusedByMlflowError  the server refused
 |   +-- ModelNotFoundError    no version of the model is registered
++-- GateError                 a gate of the promotion is invalid
 +-- TransitionError           the trainer does not make this change; nothing was changed
++-- SigningKeyError           a signing key cannot be made or used
++-- NotApprovedError          a statement about a version was not signed
++-- FleetError                the status of the replicas cannot be read
++-- RecordsError              recorded predictions cannot be read
++-- ReplayError               recorded predictions cannot be computed again
 """
 
-from collections.abc import Sequence
 from pathlib import Path
+
+_WDBC_ADVICE = (
+    "without --target, --data takes a file in the format of UCI's wdbc.data; for any other table name the "
+    "column to predict with --target"
+)
 
 
 class TrainerError(Exception):
@@ -18,23 +27,12 @@ class TrainerError(Exception):
 
 
 class DataError(TrainerError):
-    """The data is not valid training data."""
+    """The data cannot be used for a training or a conversion."""
 
-    def __init__(self, source: Path | str, problem: str) -> None:
-        super().__init__(
-            f"{source} cannot be trained on: {problem}; give --data a file in the format of UCI's "
-            "wdbc.data, or leave --data out for the rows that come with scikit-learn"
-        )
-
-
-class UntrustedTypesError(TrainerError):
-    """The saved pipeline has types that are not trusted; loading it could run their code."""
-
-    def __init__(self, candidate: str, types: Sequence[str]) -> None:
-        super().__init__(
-            f"{candidate} was not saved: it holds {', '.join(types)}, which trainer/artifact.py does "
-            "not trust; vet each type and add it to TRUSTED_TYPES, or choose another estimator"
-        )
+    def __init__(self, source: Path | str, problem: str, advice: str = _WDBC_ADVICE) -> None:
+        self.problem = problem
+        message = f"{source} cannot be used: {problem}; {advice}"
+        super().__init__(" ".join(message.split()))  # values of a table may have several lines
 
 
 class RegistryError(TrainerError):
@@ -55,5 +53,34 @@ class ModelNotFoundError(RegistryError):
         )
 
 
+class GateError(TrainerError):
+    """A gate of the promotion is invalid."""
+
+    def __init__(self, text: str, problem: str) -> None:
+        super().__init__(f"the gate {text!r} is invalid: {problem}")
+        self.text = text
+        self.problem = problem
+
+
 class TransitionError(TrainerError):
     """The trainer refused a transition; nothing was changed."""
+
+
+class SigningKeyError(TrainerError):
+    """A signing key cannot be made, read or used."""
+
+
+class NotApprovedError(TrainerError):
+    """A statement about a version cannot be made or judged; nothing was signed."""
+
+
+class FleetError(TrainerError):
+    """The status of the replicas cannot be read."""
+
+
+class RecordsError(TrainerError):
+    """Recorded predictions cannot be read or exported."""
+
+
+class ReplayError(TrainerError):
+    """Recorded predictions cannot be computed again with a version."""

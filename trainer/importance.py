@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trainer.mlflow_server import mlflow_border
 from trainer.registry import RegisteredModel, Version
-from trainer.reports import Row
+from trainer.terminal import Row
 
 ARTIFACT = "evaluation/permutation_importance.csv"
 
@@ -15,8 +15,8 @@ ARTIFACT = "evaluation/permutation_importance.csv"
 def shares(registry: RegisteredModel, version: Version) -> Mapping[str, float]:
     """Each feature's share of a version's importance, between 0 and 1.
 
-    Importance is how much the Brier score on the held-out rows grows when the feature's values
-    are shuffled; a feature without which the version answers better counts as 0. Raises
+    Importance is how much the error on the held-out rows grows when the feature's values are
+    shuffled: the Brier score, or the mean squared error of a regression; a feature without which the version answers better counts as 0. Raises
     RegistryError where the run has no such table.
     """
     with (

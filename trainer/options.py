@@ -1,5 +1,7 @@
 """The options that several commands of `python -m trainer` share."""
 
+import os
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -30,6 +32,52 @@ Reason = Annotated[str | None, typer.Option("--reason", help="Reason, recorded i
 Who = Annotated[
     str | None, typer.Option("--who", help="Who does this, for the history.  [default: user@host]")
 ]
-Tolerance = Annotated[
-    float, typer.Option(min=0, help="How far below the champion's it may be, and pass.")
+Gates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate",
+        metavar="NAME:TOLERANCE",
+        help="A metric, and how much worse than the champion's it may be: test_roc_auc:0.01, "
+        "test_rmse:2%, test_cost:5:lower. Repeat it for several; they are stored for all promotions.",
+    ),
 ]
+KeysFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder",
+        envvar="TRAINER_KEYS_FOLDER",
+        help="Where the keys are.  [default: ~/.config/mlflow-hotswap/keys]",
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        envvar="TRAINER_KEY",
+        help="The key that signs: a name of `keys list`, the path of a private key, or pkcs11:… of a device.",
+    ),
+]
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        envvar="TRAINER_PASSPHRASE_FILE",
+        help="A file whose first line is the key's passphrase.  [default: TRAINER_PASSPHRASE, or typed]",
+    ),
+]
+ApproversFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--approvers",
+        envvar="PREDICTOR_APPROVERS_FILE",
+        help="The file of approvers that the service has.",
+    ),
+]
+
+
+def default_keys_folder() -> Path:
+    """The folder of the user's keys."""
+    if own := os.environ.get("TRAINER_KEYS_FOLDER"):
+        return Path(own)
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser() / "mlflow-hotswap" / "keys"

@@ -1,72 +1,385 @@
-"""Pictures of an evaluation, drawn by scikit-learn's displays."""
+"""Pictures of an evaluation, for MLflow's pages: readable as a thumbnail, and with any colour vision."""
 
-import contextlib
-from collections.abc import Iterator
+import textwrap
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.calibration import CalibrationDisplay
-from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
+from sklearn import metrics
 
-from trainer.data import POSITIVE, Dataset
+from exporters.metrics import Evaluation
+from trainer.evaluation import confusion, error_by_decile
+from trainer.intervals import Proportion, area_interval, decimal, percent
+from trainer.operating_point import Counts, OperatingPoint
 
 MAX_BARS = 15
+MAX_CURVES = 8
+BINS = 10
+# M. Okabe and K. Ito, "Color Universal Design", 2008.
+BLUE, VERMILION, GREY, PALE = "#0072B2", "#D55E00", "#767676", "#DDDDDD"
+_CURVES = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B2A400")
+_STYLES = ("-", "--", "-.", ":")
+_MANY_CLASSES = 6  # with more, names are turned, and cells have no rates
+_DPI = 110
+_MANY_ROWS = 1000  # with more, points are small and pale
+_NAME_WIDTH, _LABEL_WIDTH, _TITLE_WIDTH = 36, 42, 72  # characters of a line
+# Names may have dollar signs, which would be formulas.
+_STYLE = {
+    "axes.spines.right": False, "axes.spines.top": False, "font.size": 11, "text.parse_math": False,
+}  # fmt: skip
 
 
 def draw(
-    folder: Path,
-    title: str,
-    test: Dataset,
-    probability: NDArray[np.float64],
-    confusion: pd.DataFrame,
+    folder: Path, title: str, evaluation: Evaluation, point: OperatingPoint | None = None
 ) -> None:
-    """Save the confusion matrix and the three curves of the held-out rows as PNG files in `folder`.
+    """Save the figures of the held-out rows as PNG files in `folder`, which exists."""
+    for name, figure in figures(title, evaluation, point).items():
+        _save(figure, folder / f"{name}.png")
 
-    Args:
-        folder: an existing folder.
-        title: the model's name, for the legends.
-        test: the held-out rows.
-        probability: that of malignant [N], in the order of `test`.
-        confusion: counts, true diagnoses by predicted ones.
+
+def draw_importance(folder: Path, title: str, importance: pd.DataFrame, measure: str) -> None:
+    """Save the figure of the features' importance as `permutation_importance.png`."""
+    figure = importance_figure(title, importance, measure)
+    _save(figure, folder / "permutation_importance.png")
+
+
+def _save(figure: Figure, file: Path) -> None:
+    # `Figure.savefig` would draw twice: once to place everything, and once to paint.
+    figure.dpi = _DPI
+    FigureCanvasAgg(figure).print_png(file)  # type: ignore[no-untyped-call]
+
+
+def figures(
+    title: str, evaluation: Evaluation, point: OperatingPoint | None = None
+) -> dict[str, Figure]:
+    """The figures of the held-out rows, by file name. `title` is the first line of each.
+
+    Two classes: confusion matrix, ROC and precision-recall curve with the operating point, calibration.
+    Several classes: confusion matrix, and each class's ROC curve against the rest. Regression: predicted
+    against actual values, residuals, and the error by decile.
     """
-    with _picture(folder / "confusion_matrix.png") as axes:
-        shown = ConfusionMatrixDisplay(confusion.to_numpy(), display_labels=confusion.columns)
-        shown.plot(ax=axes, colorbar=False, cmap="Blues")
-    displays: dict[str, Any] = {
-        "roc_curve": RocCurveDisplay,
-        "precision_recall_curve": PrecisionRecallDisplay,
-        "calibration_curve": CalibrationDisplay,
-    }
-    for name, display in displays.items():
-        with _picture(folder / f"{name}.png") as axes:
-            display.from_predictions(
-                test.diagnosis, probability, pos_label=POSITIVE, name=title, ax=axes
-            )
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+        if evaluation.task == "regression":
+            drawn = {
+                "predicted_and_actual": _predicted_and_actual(evaluation),
+                "residuals": _residuals(evaluation),
+                "error_by_decile": _error_by_decile(evaluation),
+            }
+        elif evaluation.task == "multiclass":
+            drawn = {
+                "confusion_matrix": _confusion_matrix(evaluation),
+                "roc_curve": _roc_curves(evaluation),
+            }
+        else:
+            binary = _Binary.of(evaluation, point)
+            drawn = {
+                "confusion_matrix": _confusion_matrix(evaluation),
+                "roc_curve": _roc_curve(binary),
+                "precision_recall_curve": _precision_recall_curve(binary),
+                "calibration_curve": _calibration_curve(binary),
+            }
+        return {name: _titled(figure, title, what) for name, (what, figure) in drawn.items()}
 
 
-def draw_importance(folder: Path, title: str, importance: pd.DataFrame) -> None:
-    """Save the features that matter most as a bar chart, `permutation_importance.png`."""
+def importance_figure(title: str, importance: pd.DataFrame, measure: str) -> Figure:
+    """The features that matter most as bars.
+
+    `importance` has the columns feature, mean and std, the largest mean first; `measure` names the error.
+    """
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+        what, figure = _importance(importance, measure)
+        return _titled(figure, title, what)
+
+
+_Picture = tuple[str, Figure]
+"""The second line of the title, and the figure."""
+
+
+@dataclass(frozen=True)
+class _Binary:
+    """The positive class's name, whether each row is of it [N], its probability [N], and marked points."""
+
+    positive: str
+    actual: NDArray[np.bool_]
+    probability: NDArray[np.float64]
+    marks: tuple[tuple[str, str, Counts], ...]
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, point: OperatingPoint | None) -> "_Binary":
+        """Marks are the model's own prediction, and the operating point: name, fill colour and counts."""
+        actual = np.asarray(evaluation.actual == evaluation.positive)
+        predicted = np.asarray(evaluation.predicted == evaluation.positive)
+        marks = [("prediction", "white", Counts.of(0.5, predicted.astype(np.float64), actual))]
+        probability = evaluation.probability(evaluation.positive)
+        if point is not None:
+            name = f"operating point, threshold {decimal(point.threshold)}"
+            marks.append((name, VERMILION, Counts.of(point.threshold, probability, actual)))
+        return cls(str(evaluation.positive), actual, probability, tuple(marks))
+
+    @property
+    def rows(self) -> str:
+        """The number of rows, in words."""
+        return f"{len(self.actual):,} held-out rows, {self.actual.sum():,} {self.positive}"
+
+    def mark(self, axes: Any, *, precision: bool) -> None:
+        """Draw the marked points: precision by recall, or recall by the share of false alarms."""
+        for name, fill, counts in self.marks:
+            found, false_alarms = counts.found, counts.false_alarms
+            place = (false_alarms.share, found.share)
+            if precision:
+                place = (
+                    found.share,
+                    Proportion(found.count, found.count + false_alarms.count).share,
+                )
+            axes.plot(
+                *place, "o", color=VERMILION, markersize=9, markerfacecolor=fill, markeredgewidth=2,
+                clip_on=False, zorder=3,
+                label=f"{name}:\n{found} found, {false_alarms} false alarms",
+            )  # fmt: skip
+
+
+def _confusion_matrix(evaluation: Evaluation) -> _Picture:
+    counts = confusion(evaluation)
+    table, names = counts.to_numpy(), [str(name) for name in counts.columns]
+    of_actual = table.sum(axis=1)
+    shares = table / np.maximum(of_actual, 1)[:, None]
+    many = len(names) > _MANY_CLASSES
+    width = max(6.0, 0.55 * len(names) + 2)
+    figure, axes = _axes((width, 0.85 * width))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), count in np.ndenumerate(table):
+        share = shares[row, column]
+        rate = f"\n{percent(share, 1)} %" if of_actual[row] and not many else ""
+        axes.text(
+            column, row, f"{count:,}{rate}" if count or not many else "",
+            ha="center", va="center", fontsize=9 if many else 13, color=_on_blue(share),
+        )  # fmt: skip
+    ticks = range(len(names))
+    wrapped = [_wrap(name, _NAME_WIDTH if many else 16) for name in names]
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if many else {}
+    axes.set_xticks(ticks, wrapped, **turned)
+    sized = [f"{name}\n({of:,})" for name, of in zip(wrapped, of_actual, strict=True)]
+    axes.set_yticks(ticks, [each.replace("\n(", " (") if many else each for each in sized])
+    shown = "colours" if many else "rates"
+    axes.set(xlabel=f"predicted; {shown} are shares of the actual class", ylabel="actual (rows)")
+    right = Proportion(int(table.trace()), int(table.sum()))
+    return f"Confusion matrix: {right} held-out rows right", figure
+
+
+def _on_blue(share: float) -> str:
+    return "white" if share > 0.5 else "black"  # noqa: PLR2004
+
+
+def _roc_curve(binary: _Binary) -> _Picture:
+    figure, axes = _unit_square(
+        "false alarms: share of all other rows", f"found: share of {binary.positive}"
+    )
+    _chance(axes)
+    false_positive, true_positive, _ = metrics.roc_curve(binary.actual, binary.probability)
+    area = _area(binary.actual, binary.probability)
+    axes.plot(false_positive, true_positive, color=BLUE, linewidth=2, label=area)
+    binary.mark(axes, precision=False)
+    axes.legend(loc="lower right", fontsize=9)
+    return f"ROC curve: {binary.rows}", figure
+
+
+def _roc_curves(evaluation: Evaluation) -> _Picture:
+    figure, axes = _unit_square(
+        "false alarms: share of all other rows", "found: share of the class"
+    )
+    _chance(axes)
+    curves = [
+        (str(label), evaluation.actual == label, evaluation.probability(label))
+        for label in evaluation.classes
+    ]
+    curves = [each for each in curves if 0 < each[1].sum() < len(each[1])]
+    curves.sort(key=lambda curve: float(metrics.roc_auc_score(*curve[1:])))
+    for number, (name, actual, probability) in enumerate(curves[:MAX_CURVES]):
+        false_positive, true_positive, _ = metrics.roc_curve(actual, probability)
+        axes.plot(
+            false_positive, true_positive, linewidth=2, color=_CURVES[number],
+            linestyle=_STYLES[number % len(_STYLES)],
+            label=f"class {_wrap(name)}: {_area(actual, probability)}",
+        )  # fmt: skip
+    axes.legend(loc="lower right", fontsize=8)
+    many = len(curves) > MAX_CURVES
+    which = f"the {MAX_CURVES} lowest of {len(curves)} classes" if many else "each class"
+    rows = f"{len(evaluation.actual):,} held-out rows"
+    return f"ROC curves of {which} against the rest: {rows}", figure
+
+
+def _area(actual: NDArray[np.bool_], probability: NDArray[np.float64]) -> str:
+    area = float(metrics.roc_auc_score(actual, probability))
+    positives = int(actual.sum())
+    low, high = area_interval(area, positives, len(actual) - positives)
+    return f"AUC {decimal(area)}, 95 % interval {decimal(low)} to {decimal(high)}"
+
+
+def _precision_recall_curve(binary: _Binary) -> _Picture:
+    figure, axes = _unit_square(
+        f"recall: share of {binary.positive} that is found",
+        f"precision: share of alarms that is {binary.positive}",
+    )
+    share = float(binary.actual.mean())
+    axes.axhline(share, color=GREY, linestyle="--", label=f"chance: precision {decimal(share)}")
+    precision, recall, _ = metrics.precision_recall_curve(binary.actual, binary.probability)
+    mean = float(metrics.average_precision_score(binary.actual, binary.probability))
+    axes.plot(
+        recall, precision, color=BLUE, linewidth=2, drawstyle="steps-post",
+        label=f"average precision {decimal(mean)}",
+    )  # fmt: skip
+    binary.mark(axes, precision=True)
+    axes.legend(loc="lower left", fontsize=9)
+    return f"Precision and recall: {binary.rows}", figure
+
+
+def _calibration_curve(binary: _Binary) -> _Picture:
+    figure = Figure(figsize=(6.4, 6), layout="constrained")
+    axes, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    bins = np.minimum((binary.probability * BINS).astype(int), BINS - 1)
+    counts = np.bincount(bins, minlength=BINS)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfect calibration")
+    filled = [bins == each for each in np.flatnonzero(counts)]
+    found = [Proportion(int(binary.actual[rows].sum()), int(rows.sum())) for rows in filled]
+    shares = np.array([each.share for each in found])
+    low, high = np.array([each.interval for each in found]).T
+    axes.errorbar(
+        [binary.probability[rows].mean() for rows in filled], shares,
+        yerr=np.clip([shares - low, high - shares], 0, None), color=BLUE, marker="o",
+        linewidth=1.5, capsize=3, clip_on=False, label="this model, with 95 % interval",
+    )  # fmt: skip
+    axes.set(
+        xlim=(0, 1), ylim=(0, 1), ylabel=_wrap(f"share that is {binary.positive}", _LABEL_WIDTH)
+    )
+    axes.legend(loc="upper left", fontsize=9)
+    axes.grid(color=PALE)
+    bars = below.bar((np.arange(BINS) + 0.5) / BINS, counts, width=0.9 / BINS, color=BLUE)
+    below.bar_label(bars, [f"{count:,}" for count in counts], fontsize=9)
+    below.margins(y=0.3)
+    below.set(
+        xlabel=_wrap(f"predicted probability of {binary.positive}", _TITLE_WIDTH), ylabel="rows"
+    )
+    brier = decimal(float(metrics.brier_score_loss(binary.actual, binary.probability)))
+    return f"Calibration: {binary.rows}, Brier score {brier}", figure
+
+
+def _predicted_and_actual(evaluation: Evaluation) -> _Picture:
+    actual, predicted = evaluation.actual, evaluation.predicted
+    figure, axes = _axes()
+    both = np.concatenate([actual, predicted])
+    ends = [float(both.min()), float(both.max())]
+    axes.plot(ends, ends, color=GREY, linestyle="--", label="predicted = actual", zorder=3)
+    _scatter(axes, actual, predicted)
+    axes.set(xlabel="actual value", ylabel="predicted value")
+    # The same scale on both axes: the distance from the line is the error.
+    space = 0.03 * (ends[1] - ends[0]) or 1.0
+    axes.set(xlim=(ends[0] - space, ends[1] + space), ylim=(ends[0] - space, ends[1] + space))
+    axes.legend(loc="upper left", fontsize=9)
+    error = metrics.root_mean_squared_error(actual, predicted)
+    determination = metrics.r2_score(actual, predicted)
+    rows = f"{len(actual):,} held-out rows"
+    return f"Predicted and actual: {rows}, R² {determination:.3f}, RMSE {error:.4g}", figure
+
+
+def _residuals(evaluation: Evaluation) -> _Picture:
+    residual = evaluation.predicted - evaluation.actual
+    figure = Figure(figsize=(7, 5.2), layout="constrained")
+    axes, beside = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
+    _scatter(axes, evaluation.predicted, residual)
+    axes.set(xlabel="predicted value", ylabel="residual: predicted minus actual")
+    beside.hist(residual, bins=30, orientation="horizontal", color=BLUE)
+    beside.set_xlabel("rows")
+    for each in (axes, beside):
+        each.axhline(0, color="black", linewidth=0.8)
+    rows, mean, deviation = len(residual), float(residual.mean()), float(residual.std())
+    subtitle = f"Residuals: {rows:,} held-out rows, mean {mean:.3g}, standard deviation"
+    return f"{subtitle} {deviation:.4g}", figure
+
+
+def _error_by_decile(evaluation: Evaluation) -> _Picture:
+    table = error_by_decile(evaluation)
+    figure, axes = _axes((8, 5.2))
+    bars = axes.bar(
+        table["decile"], table["mean_absolute_error"], color=BLUE, label="mean absolute error"
+    )
+    axes.bar_label(bars, [f"{rows:,} rows" for rows in table["rows"]], fontsize=8)
+    axes.plot(
+        table["decile"], table["mean_error"], "D", color=VERMILION, markeredgecolor="white",
+        label="mean error: below 0, predictions are too low",
+    )  # fmt: skip
+    axes.axhline(0, color="black", linewidth=0.8)
+    ranges = zip(table["lowest"], table["highest"], strict=True)
+    labels = [f"{low:.3g}\nto {high:.3g}" for low, high in ranges]
+    axes.set_xticks(table["decile"], labels, fontsize=9)
+    axes.margins(y=0.15)
+    axes.set(xlabel="actual value, in tenths of the rows", ylabel="error: predicted minus actual")
+    axes.legend(loc="best", fontsize=9)
+    rows = f"{len(evaluation.actual):,} held-out rows"
+    return f"Error by decile of the actual value: {rows}", figure
+
+
+def _importance(importance: pd.DataFrame, measure: str) -> _Picture:
     top = importance.head(MAX_BARS).iloc[::-1]
-    with _picture(folder / "permutation_importance.png", "constrained") as axes:
-        axes.barh(top["feature"], top["mean"], xerr=top["std"])
-        axes.set_xlabel("growth of the Brier score when the feature is shuffled")
-        axes.set_title(title)
+    names = [_wrap(str(name)) for name in top["feature"]]
+    lines = sum(name.count("\n") + 1 for name in names)
+    figure, axes = _axes((6.4, 1.9 + 0.24 * max(lines, 4)))
+    # Positions, because two equal names would share a bar.
+    axes.barh(range(len(names)), top["mean"], xerr=top["std"], color=BLUE, ecolor=GREY, capsize=2)
+    axes.set_yticks(range(len(names)), names)
+    # Error bars may reach below 0, where there is nothing to see.
+    low = min(float(top["mean"].min()), 0.0)
+    high = max(float((top["mean"] + top["std"]).max()), 0.0)
+    space = 0.03 * (high - low) or 1.0
+    axes.set_xlim(low - (space if low < 0 else 0), high + space)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.grid(axis="x", color=PALE)
+    axes.set_axisbelow(True)
+    growth = f"growth of the {measure} when the feature is shuffled"
+    # Centred in the figure: beside long names, the axes are narrower than this text.
+    figure.supxlabel(f"{growth}\n(bars: mean, lines: standard deviation)", fontsize=11)
+    shown = f"the first {len(top)} of {len(importance)}" if len(top) < len(importance) else "all"
+    return f"Importance of features: {shown}", figure
 
 
-@contextlib.contextmanager
-def _picture(path: Path, layout: Literal["constrained"] | None = None) -> Iterator[Any]:
-    """Yield axes, and save the figure to `path` at the end; `layout` makes room for long names, slowly."""
-    # Without a backend of its own matplotlib looks for a screen.
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
+def _axes(size: tuple[float, float] = (6.4, 5.2)) -> tuple[Figure, Any]:
+    # A figure of its own: pyplot would look for a screen, and keep the figure.
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots()
 
-    figure, axes = plt.subplots(figsize=(6, 5), layout=layout)
-    try:
-        yield axes
-        figure.savefig(path, dpi=90)
-    finally:
-        plt.close(figure)
+
+def _unit_square(xlabel: str, ylabel: str) -> tuple[Figure, Any]:
+    figure, axes = _axes()
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.set_xlabel(_wrap(xlabel, _TITLE_WIDTH))
+    axes.set_ylabel(_wrap(ylabel, _LABEL_WIDTH))
+    axes.grid(color=PALE)
+    return figure, axes
+
+
+def _chance(axes: Any) -> None:
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="chance: AUC 0.5")
+
+
+def _scatter(axes: Any, across: NDArray[np.float64], up: NDArray[np.float64]) -> None:
+    many = len(across) > _MANY_ROWS
+    size, alpha = (6, 0.3) if many else (18, 0.6)
+    axes.scatter(across, up, s=size, alpha=alpha, color=BLUE, edgecolors="none")
+    axes.grid(color=PALE)
+    axes.set_axisbelow(True)
+
+
+def _wrap(text: str, width: int = _NAME_WIDTH) -> str:
+    """The text in lines of at most `width` characters, which end at spaces or underscores if possible."""
+    words = text.replace("_", "_\0 ")
+    return textwrap.fill(words, width).replace("\0 ", "").replace("\0", "")
+
+
+def _titled(figure: Figure, title: str, subtitle: str) -> Figure:
+    figure.suptitle(f"{_wrap(title, _TITLE_WIDTH)}\n{_wrap(subtitle, _TITLE_WIDTH)}", fontsize=11)
+    return figure

@@ -15,12 +15,13 @@ STAGING_ALIAS = "staging"
 class RegistryState:
     """The places of all versions of a model. `stack` is Production: the champion, then the rollback targets.
 
-    `places` and `versions` have every existing version, by number.
+    `places` and `versions` have every existing version, by number. `pointer` is the name of the pointer in records.
     """
 
     stack: tuple[str, ...]
     places: Mapping[str, Place]
     versions: Mapping[str, Version]
+    pointer: str
 
     @property
     def champion(self) -> str | None:
@@ -38,8 +39,13 @@ class RegistryState:
         return tuple(each for each, place in self.places.items() if place is Place.STAGING)
 
     @property
+    def own_transitions(self) -> list[Transition]:
+        """The recorded transitions by this pointer: stages say nothing about an alias."""
+        return [each for each in self.transitions if each.pointer == self.pointer]
+
+    @property
     def transitions(self) -> list[Transition]:
-        """The recorded transitions of all existing versions."""
+        """The recorded transitions of all existing versions, by every pointer."""
         return [
             transition
             for number, version in self.versions.items()
@@ -59,7 +65,7 @@ class RegistryState:
         """The version that was promoted last before the champion, or None."""
         promoted = [
             each.version
-            for each in in_time_order(self.transitions)
+            for each in in_time_order(self.own_transitions)
             if each.target is Place.PRODUCTION and each.version != self.champion
         ]
         return promoted[-1] if promoted else None
@@ -104,7 +110,7 @@ class StagePointer:
         places = {number: Place(stage) for number, (_, stage) in staged.items()}
         stack = tuple(each for each, place in places.items() if place is Place.PRODUCTION)
         return RegistryState(
-            stack, places, {number: version for number, (version, _) in staged.items()}
+            stack, places, {number: version for number, (version, _) in staged.items()}, self.name
         )
 
     def outranked(self, version: str, state: RegistryState) -> bool:
@@ -140,7 +146,7 @@ class AliasPointer:
         versions = self._registry.versions()
         aliases = self._registry.aliases()
         champion = aliases.get(self._alias)
-        without_places = RegistryState((), dict.fromkeys(versions, Place.NONE), versions)
+        without_places = RegistryState((), dict.fromkeys(versions, Place.NONE), versions, self.name)
         stack = (champion, *self._rollback_stack(champion, without_places)) if champion else ()
         places = {each: Place.PRODUCTION if each in stack else Place.NONE for each in versions}
         staged = aliases.get(STAGING_ALIAS)
@@ -173,7 +179,7 @@ class AliasPointer:
         self._registry.set_alias(STAGING_ALIAS, next(iter(state.staging), None))
 
     def _rollback_stack(self, champion: str, state: RegistryState) -> tuple[str, ...]:
-        line = succession(state.transitions, self.name)
+        line = succession(state.own_transitions, self.name)
         if champion in line:
             line = line[: line.index(champion)]
         return tuple(each for each in reversed(line) if each in state.versions)

@@ -1,6 +1,6 @@
 """The progress bar of a training, and its leaderboard."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -8,14 +8,25 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from exporters.metrics import Task
 from trainer.candidates import Candidate
-from trainer.experiment import Experiment, Failed, Logged
+from trainer.evaluation import HEADLINE, rank
+from trainer.experiment import Experiment, Failed, Logged, Outcome
 
-COLUMNS = {
-    "test ROC-AUC": "test_roc_auc",
-    "accuracy": "test_accuracy",
-    "sens.": "test_sensitivity",
-    "spec.": "test_specificity",
+COLUMNS: Mapping[Task, Mapping[str, str]] = {
+    "binary": {
+        "test ROC-AUC": "test_roc_auc",
+        "accuracy": "test_accuracy",
+        "sens.": "test_sensitivity",
+        "spec.": "test_specificity",
+    },
+    "multiclass": {
+        "test ROC-AUC": "test_roc_auc",
+        "accuracy": "test_accuracy",
+        "balanced": "test_balanced_accuracy",
+        "F1": "test_f1",
+    },
+    "regression": {"test RMSE": "test_rmse", "MAE": "test_mae", "R²": "test_r2"},
 }
 
 
@@ -29,7 +40,7 @@ class Registered:
 
 def run_all(
     experiment: Experiment, candidates: Sequence[Candidate], console: Console
-) -> Iterable[Logged | Failed]:
+) -> Iterable[Outcome]:
     """Run the candidates with a progress bar, and yield each result."""
     bar = Progress(
         TextColumn("{task.description}"),
@@ -54,30 +65,26 @@ def run_all(
             bar.update(task, completed=experiment.steps * number)
 
 
-def leaderboard(results: Sequence[Registered | Failed]) -> Table:
-    """The results as a table, best cross-validated ROC-AUC first."""
+def leaderboard(results: Sequence[Registered | Failed], task: Task) -> Table:
+    """The results as a table, the best in cross-validation first."""
     table = Table(title="Leaderboard", box=box.SIMPLE, padding=0)
     table.add_column("candidate", no_wrap=True)
     table.add_column("version", justify="right")
-    table.add_column("CV ROC-AUC", justify="right", no_wrap=True)
-    for heading in COLUMNS:
+    table.add_column(f"CV {HEADLINE[task][1]}", justify="right", no_wrap=True)
+    for heading in COLUMNS[task]:
         table.add_column(heading, justify="right")
-    for result in sorted(results, key=_standing, reverse=True):
-        table.add_row(*_row(result))
+    for result in sorted(results, key=lambda each: rank(_of(each).metrics), reverse=True):
+        table.add_row(*_row(result, task))
     return table
 
 
-def _standing(result: Registered | Failed) -> float:
-    return _of(result).metrics.get("cv_roc_auc_mean", -1.0)
-
-
-def _row(result: Registered | Failed) -> list[str]:
-    of = _of(result)
+def _row(result: Registered | Failed, task: Task) -> list[str]:
+    of, name = _of(result), HEADLINE[task][0]
     return [
         of.candidate.name,
         result.version if isinstance(result, Registered) else "failed",
-        f"{of.metrics['cv_roc_auc_mean']:.3f} ± {of.metrics['cv_roc_auc_std']:.3f}",
-        *(f"{of.metrics[name]:.4f}" for name in COLUMNS.values()),
+        f"{of.metrics[f'cv_{name}_mean']:.3f} ± {of.metrics[f'cv_{name}_std']:.3f}",
+        *(f"{of.metrics[name]:.4f}" for name in COLUMNS[task].values()),
     ]
 
 

@@ -5,40 +5,48 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from trainer import tag_names
+from trainer.gates import DEFAULTS, FORM, Gate, Gates
+
+# Versions without the tag `task` are the built-in example's, or older.
+DEFAULT_TASK = "binary"
+_LISTED = 12
+
 
 @dataclass(frozen=True)
 class Facts:
     """Facts about one version; None if MLflow does not have them.
 
-    `parity` is the version's tag, `passed` or anything else. `roc_auc` and `sensitivity` (for
-    malignant) are the run's metrics on the held-out test rows, in 0..1. `dataset_digest` names the
-    rows that the version was trained and tested on.
+    `parity` is the version's tag, `passed` or anything else. `metrics` are those of its run.
+    `dataset_digest` names the rows that the version was trained and tested on.
     """
 
     version: str
     parity: str | None
-    roc_auc: float | None
-    sensitivity: float | None
+    metrics: Mapping[str, float]
     dataset_digest: str | None
+    task: str = DEFAULT_TASK
 
     @classmethod
     def read(cls, version: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> Self:
         """Read the facts from a version's tags and its run's metrics."""
         return cls(
             version=version,
-            parity=tags.get("parity"),
-            roc_auc=metrics.get("test_roc_auc"),
-            sensitivity=metrics.get("test_sensitivity"),
-            dataset_digest=tags.get("dataset_digest"),
+            parity=tags.get(tag_names.PARITY),
+            metrics=metrics,
+            dataset_digest=tags.get(tag_names.DATASET_DIGEST),
+            task=tags.get(tag_names.TASK, DEFAULT_TASK),
         )
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The limits of a promotion: allowed loss of each metric, and whether other data is allowed."""
+    """The limits of a promotion: the gates, and whether other data is allowed.
 
-    roc_auc_tolerance: float = 0.005
-    sensitivity_tolerance: float = 0.01
+    Without `gates`, those of the registered model count, or else the defaults of the version's task.
+    """
+
+    gates: Gates = ()
     different_data: bool = False
 
 
@@ -70,21 +78,15 @@ class Decision:
 def judge_promotion(challenger: Facts, champion: Facts | None, policy: Policy) -> Decision:
     """Judge `challenger` against `champion`; without a champion, judge only the challenger's facts.
 
-    A fact that is missing is a refusal: what cannot be compared is not known to be as good.
+    Without gates in `policy`, those of the challenger's task count. A fact that is missing is a
+    refusal: what cannot be compared is not known to be as good.
     """
     findings = [_parity(challenger)]
-    findings += _metric(
-        "test_roc_auc",
-        (challenger.version, challenger.roc_auc),
-        (champion.version, champion.roc_auc) if champion else None,
-        policy.roc_auc_tolerance,
-    )
-    findings += _metric(
-        "test_sensitivity",
-        (challenger.version, challenger.sensitivity),
-        (champion.version, champion.sensitivity) if champion else None,
-        policy.sensitivity_tolerance,
-    )
+    gates = policy.gates or DEFAULTS.get(challenger.task, ())
+    if not gates:
+        findings.append(Finding(False, _no_gates(challenger)))
+    for gate in gates:
+        findings += _metric(gate, challenger, champion)
     findings += _data(challenger, champion, policy)
     return Decision(tuple(findings))
 
@@ -100,37 +102,65 @@ def _parity(challenger: Facts) -> Finding:
     )
 
 
-def _metric(
-    name: str,
-    challenger: tuple[str, float | None],
-    champion: tuple[str, float | None] | None,
-    tolerance: float,
-) -> Iterator[Finding]:
-    version, value = challenger
-    if not _known(value):
-        yield Finding(False, f"version {version} has no {name}")
-    if champion is None:
-        if _known(value):
-            yield Finding(True, f"{name} {value:.6g}, with no champion to compare")
-        return
-    holder, mark = champion
-    if not _known(mark):
-        yield Finding(False, f"champion {holder} has no {name} to compare with")
-    if value is not None and mark is not None and _known(value) and _known(mark):
-        yield _comparison(name, value, mark, tolerance)
-
-
-def _comparison(name: str, value: float, mark: float, tolerance: float) -> Finding:
-    # A difference of exactly the tolerance is allowed; binary fractions must not decide otherwise.
-    passed = mark - value <= tolerance + 1e-12
-    relation = "is not below" if passed else "is below"
-    return Finding(
-        passed, f"{name} {value:.6g} {relation} the champion's {mark:.6g} by more than {tolerance}"
+def _no_gates(challenger: Facts) -> str:
+    return (
+        f"the task {challenger.task!r} has no default gates; choose metrics with --gate {FORM}; "
+        f"{_existing(challenger.metrics)}"
     )
 
 
-def _known(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+def _metric(gate: Gate, challenger: Facts, champion: Facts | None) -> Iterator[Finding]:
+    name = gate.metric
+    value = challenger.metrics.get(name)
+    if value is None:
+        reason = f"version {challenger.version} has no {name}; {_existing(challenger.metrics)}"
+        yield Finding(False, reason)
+    elif not math.isfinite(value):
+        yield Finding(False, f"{name} of version {challenger.version} is {value}")
+    elif gate.lower_is_better is None:
+        yield Finding(False, gate.undecided)
+    elif champion is None:
+        yield Finding(True, f"{name} {value:.6g}, with no champion to compare")
+    if champion is None:
+        return
+    mark = champion.metrics.get(name)
+    if mark is None:
+        yield Finding(False, f"champion {champion.version} has no {name} to compare with")
+    elif not math.isfinite(mark):
+        yield Finding(False, f"{name} of champion {champion.version} is {mark}")
+    elif value is not None and math.isfinite(value) and gate.lower_is_better is not None:
+        yield _comparison(gate, value, mark)
+
+
+def _existing(metrics: Mapping[str, float]) -> str:
+    """What there is instead of a missing metric."""
+    if not metrics:
+        return (
+            "its run has no metrics; `exporters.log_model(…, y=Y)` logs them, "
+            "and so does MLflow's `log_metric`"
+        )
+    names = sorted(metrics, key=lambda name: (not name.startswith("test_"), name))
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"its run has {', '.join(names[:_LISTED])}{more}"
+
+
+def _comparison(gate: Gate, value: float, mark: float) -> Finding:
+    passed = gate.passes(value, mark)
+    shown, champion = _texts(value, mark)
+    relation = ("is not " if passed else "is ") + ("above" if gate.lower_is_better else "below")
+    return Finding(
+        passed,
+        f"{gate.metric} {shown} {relation} the champion's {champion} by more than {gate.limit}",
+    )
+
+
+def _texts(value: float, other: float) -> tuple[str, str]:
+    """Two numbers with six digits, or with as many as show that they differ."""
+    for digits in range(6, 18):
+        texts = f"{value:.{digits}g}", f"{other:.{digits}g}"
+        if value == other or texts[0] != texts[1]:
+            break
+    return texts
 
 
 def _data(challenger: Facts, champion: Facts | None, policy: Policy) -> Iterator[Finding]:
@@ -139,7 +169,7 @@ def _data(challenger: Facts, champion: Facts | None, policy: Policy) -> Iterator
         yield Finding(True, "different data is allowed by --different-data")
         return
     if own is None:
-        yield Finding(False, f"version {challenger.version} has no dataset digest")
+        yield Finding(False, _no_digest(challenger.version))
     if champion is None:
         return
     other = champion.dataset_digest
@@ -147,6 +177,13 @@ def _data(challenger: Facts, champion: Facts | None, policy: Policy) -> Iterator
         yield Finding(False, f"champion {champion.version} has no dataset digest to compare with")
     if own is not None and other is not None:
         yield _same_data(own, other)
+
+
+def _no_digest(version: str) -> str:
+    return (
+        f"version {version} has no tag dataset_digest, which says what its metrics were measured on; "
+        "--different-data allows it"
+    )
 
 
 def _same_data(own: str, other: str) -> Finding:

@@ -27,11 +27,11 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
-def tags() -> dict[str, str]:
-    """Tags for a run: user, git commit, whether files were changed, and library versions."""
+def tags(command: str = "train") -> dict[str, str]:
+    """Tags for a run of a command: user, git commit, whether files were changed, and library versions."""
     return {
         mlflow_tags.MLFLOW_USER: getpass.getuser(),
-        mlflow_tags.MLFLOW_SOURCE_NAME: "python -m trainer train",
+        mlflow_tags.MLFLOW_SOURCE_NAME: f"python -m trainer {command}",
         mlflow_tags.MLFLOW_SOURCE_TYPE: "LOCAL",
         **_git(),
         **{f"library.{name}": number for name, number in library_versions().items()},

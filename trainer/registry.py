@@ -7,15 +7,36 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import RegisteredModel as MlflowModel
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from exporters.errors import ExportError
+from exporters.registered_name import check_registered_name
+from trainer import tag_names
 from trainer.errors import ModelNotFoundError, RefusedByMlflowError, RegistryError
+from trainer.gates import GateChange, Gates, gate_changes, gate_tags, stored_gates
 from trainer.mlflow_server import connect, mlflow_border
 
-__all__ = ["RegisteredModel", "Version", "connect", "register", "version_not_found"]
+__all__ = [
+    "RegisteredModel",
+    "Version",
+    "check_model_name",
+    "connect",
+    "register",
+    "version_not_found",
+]
 
-REGISTRATION_TAG = "registration"
+
+LOGGED_MODEL = "models:/m-"
+
+
+def check_model_name(name: str) -> None:
+    """Raise RegistryError for a name under which MLflow registers no model."""
+    try:
+        check_registered_name(name)
+    except ExportError as error:
+        raise RegistryError(f"{error}, with --model-name") from None
 
 
 @dataclass(frozen=True)
@@ -38,27 +59,30 @@ def register(
     source: str,
     description: str,
     tags: Mapping[str, str],
+    model_description: str = "",
 ) -> str:
     """Register the files at `source` under the next number, and return it.
 
-    `source` is what MLflow takes: `models:/m-…` of a logged model, or a URI inside the run. Where
+    `model_description` is that of a registered model that is new. `source` is what MLflow takes: `models:/m-…` of a logged model, or a URI inside the run. Where
     registering fails, neither a version nor a model that was made for it stays behind. Raises
     RegistryError.
     """
     # A request can fail after the server has done its part; the mark finds what it left behind.
     mark = uuid.uuid4().hex
     with mlflow_border(client, f"register a version of {model_name}"):
-        created = _ensure_model(client, model_name)
+        created = _ensure_model(client, model_name, model_description)
         try:
             version = client.create_model_version(
                 model_name,
                 source,
                 run_id,
-                tags={**tags, REGISTRATION_TAG: mark},
+                tags={**tags, tag_names.REGISTRATION: mark},
                 description=description,
                 await_creation_for=0,  # a server with a database is done when it answers
                 # MLflow wants the id of a logged model beside its source.
-                model_id=source.removeprefix("models:/") if "models:/m-" in source else None,
+                model_id=source.removeprefix("models:/")
+                if source.startswith(LOGGED_MODEL)
+                else None,
             )
         except BaseException:
             _remove_leftovers(client, model_name, mark, remove_model=created)
@@ -84,9 +108,8 @@ class RegisteredModel:
 
     def aliases(self) -> dict[str, str]:
         """The version that each alias names."""
-        with mlflow_border(self.client, f"read the aliases of {self.model_name}"):
-            model = self.client.get_registered_model(self.model_name)
-            return {alias: str(version) for alias, version in model.aliases.items() if version}
+        aliases = self._model("read the aliases of").aliases
+        return {alias: str(version) for alias, version in aliases.items() if version}
 
     def version(self, number: str) -> Version:
         """One version; raises RegistryError if there is no such version."""
@@ -96,14 +119,43 @@ class RegisteredModel:
         return versions[number]
 
     def metrics(self, version: Version) -> Mapping[str, float]:
-        """The metrics of a version's run; empty if the run is deleted."""
-        if not version.run_id:
-            return {}
-        try:
-            with mlflow_border(self.client, f"read run {version.run_id}"):
-                return dict(self.client.get_run(version.run_id).data.metrics)
-        except RefusedByMlflowError:
-            return {}
+        """The metrics of a version's run and of its logged model; those of what is deleted are missing.
+
+        A run can log several models; then each has its own metrics, which count more than the run's.
+        """
+        found: dict[str, float] = {}
+        if version.run_id:
+            with contextlib.suppress(RefusedByMlflowError):
+                found.update(self._run_metrics(version.run_id))
+        if version.source.startswith(LOGGED_MODEL):
+            with contextlib.suppress(RefusedByMlflowError):
+                found.update(self._logged_model_metrics(version.source.removeprefix("models:/")))
+        return found
+
+    def gates(self) -> Gates:
+        """The gates that are stored with the registered model. Raises GateError."""
+        return stored_gates(self._model("read the gates of").tags)
+
+    def gate_changes(self) -> list[GateChange]:
+        """The recorded changes of the stored gates, the oldest first."""
+        return gate_changes(self._model("read the gates of").tags)
+
+    def record_gates(self, change: GateChange) -> None:
+        """Record a change of the stored gates."""
+        with mlflow_border(self.client, f"record the gates of {self.model_name}"):
+            self.client.set_registered_model_tag(self.model_name, change.tag_key, change.tag_value)
+
+    def set_gates(self, gates: Gates) -> None:
+        """Replace the gates of the registered model; without gates, the defaults of the task count."""
+        wanted = gate_tags(gates)
+        tags = self._model("read the gates of").tags
+        existing = [key for key in tags if key.startswith(tag_names.GATE)]
+        with mlflow_border(self.client, f"store the gates of {self.model_name}"):
+            for key, value in wanted.items():
+                self.client.set_registered_model_tag(self.model_name, key, value)
+            for key in existing:
+                if key not in wanted:
+                    self.client.delete_registered_model_tag(self.model_name, key)
 
     def set_stage(self, version: str, stage: str) -> None:
         """Move one version to a stage, and no other."""
@@ -136,6 +188,25 @@ class RegisteredModel:
         """Delete a version; its number is not reused, and its files stay with the run."""
         with mlflow_border(self.client, f"delete version {version}"):
             self.client.delete_model_version(self.model_name, version)
+
+    def _model(self, action: str) -> MlflowModel:
+        with mlflow_border(self.client, f"{action} {self.model_name}"):
+            try:
+                return self.client.get_registered_model(self.model_name)
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    raise ModelNotFoundError(self.model_name, self.client.tracking_uri) from error
+                raise
+
+    def _run_metrics(self, run_id: str) -> Mapping[str, float]:
+        with mlflow_border(self.client, f"read run {run_id}"):
+            return dict(self.client.get_run(run_id).data.metrics)
+
+    def _logged_model_metrics(self, model_id: str) -> Mapping[str, float]:
+        with mlflow_border(self.client, f"read logged model {model_id}"):
+            metrics = self.client.get_logged_model(model_id).metrics or []
+        in_time = sorted(metrics, key=lambda each: (each.step, each.timestamp))
+        return {each.key: each.value for each in in_time}
 
     def _search(self) -> list[ModelVersion]:
         quote = '"' if "'" in self.model_name else "'"
@@ -171,10 +242,10 @@ def _version(found: ModelVersion) -> Version:
     )
 
 
-def _ensure_model(client: MlflowClient, model_name: str) -> bool:
+def _ensure_model(client: MlflowClient, model_name: str, description: str) -> bool:
     """Create the registered model if it is missing; return whether it was missing."""
     try:
-        client.create_registered_model(model_name)
+        client.create_registered_model(model_name, description=description or None)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -192,7 +263,7 @@ def _remove_leftovers(
             versions = registry.versions()
         except ModelNotFoundError:
             versions = {}
-        left = [n for n, each in versions.items() if each.tags.get(REGISTRATION_TAG) == mark]
+        left = [n for n, each in versions.items() if each.tags.get(tag_names.REGISTRATION) == mark]
         for number in left:
             registry.delete(number)
         if remove_model and len(left) == len(versions):

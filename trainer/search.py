@@ -1,14 +1,15 @@
-"""A random search over one candidate's parameters, each trial a child run."""
+"""A search over one candidate's parameters, each trial a child run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from mlflow.entities import Dataset as DatasetEntity
 
 from trainer.candidates import Candidate
 from trainer.data import Dataset
-from trainer.evaluation import cross_validated, rank
+from trainer.evaluation import HEADLINE, cross_validated, rank
+from trainer.tag_names import CANDIDATE
 from trainer.tracking import Run
 
 
@@ -34,9 +35,10 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Search:
-    """The data and settings of a search; `reached` is called with each trial's result."""
+class Trials:
+    """What the trials of one candidate share; `reached` is called with each trial's result."""
 
+    candidate: Candidate
     train: Dataset
     entity: DatasetEntity
     effort: Effort
@@ -44,26 +46,55 @@ class Search:
     tags: dict[str, str]
     reached: Callable[[str], None]
 
-    def best(self, candidate: Candidate, parent: Run) -> Trial:
-        """Try the sampled points one after another, log each under `parent`, and return the best."""
-        points = candidate.sample(self.effort.trials, self.seed)
-        trials = [
-            self._try(candidate, parent, number, parameters)
-            for number, parameters in enumerate(points, start=1)
-        ]
-        return max(trials, key=lambda trial: rank(trial.metrics))
-
-    def _try(
-        self, candidate: Candidate, parent: Run, number: int, parameters: dict[str, Any]
-    ) -> Trial:
-        name = f"{candidate.name} trial {number}"
-        tags = {**self.tags, "candidate": candidate.name}
+    def run(self, parent: Run, number: int, parameters: dict[str, Any]) -> Trial:
+        """Cross-validate one point, and log it as a child run of `parent`."""
+        name = f"{self.candidate.name} trial {number}"
+        tags = {**self.tags, CANDIDATE: self.candidate.name}
         with Run.start(parent.client, parent.experiment_id, name, tags, parent) as run:
-            pipeline = candidate.build(self.seed).set_params(**parameters)
+            pipeline = self.candidate.build(self.seed, self.train.columns).set_params(**parameters)
             metrics = cross_validated(pipeline, self.train, folds=self.effort.folds, seed=self.seed)
             logged = {**parameters, "seed": self.seed, "folds": self.effort.folds}
             run.log(parameters=logged, metrics=metrics)
             run.log_dataset(self.entity)
-        mean, spread = metrics["cv_roc_auc_mean"], metrics["cv_roc_auc_std"]
-        self.reached(f"trial {number} of {self.effort.trials}: ROC-AUC {mean:.4f} ± {spread:.4f}")
+        name, title = HEADLINE[self.train.problem.task]
+        mean, spread = metrics[f"cv_{name}_mean"], metrics[f"cv_{name}_std"]
+        self.reached(f"trial {number} of {self.effort.trials}: {title} {mean:.4f} ± {spread:.4f}")
         return Trial(parameters, metrics)
+
+
+# Makes a candidate's run, or opens the one with this id again.
+OpenRun = Callable[[str | None], Run]
+
+
+class Search(Protocol):
+    """A way to choose the points of a candidate's trials, in this process alone or in several."""
+
+    def best(self, trials: Trials, open_run: OpenRun) -> tuple[Run, Trial] | str:
+        """Run the trials as children of one run, and return that run, still open, and the best trial.
+
+        A text says why another process registers this candidate.
+        """
+
+    def finished(self, candidate: Candidate) -> None:
+        """The candidate is registered, or never will be."""
+
+    def close(self) -> None:
+        """Give back the candidates that this process should have registered, and did not."""
+
+
+class RandomSearch:
+    """Random points that depend only on the seed, one after another in this process."""
+
+    def best(self, trials: Trials, open_run: OpenRun) -> tuple[Run, Trial] | str:
+        """See `Search`."""
+        points = trials.candidate.sample(trials.effort.trials, trials.seed)
+        run = open_run(None)
+        with run.failing():
+            found = [trials.run(run, number, point) for number, point in enumerate(points, start=1)]
+        return run, max(found, key=lambda trial: rank(trial.metrics))
+
+    def finished(self, candidate: Candidate) -> None:
+        """See `Search`."""
+
+    def close(self) -> None:
+        """See `Search`."""

@@ -3,7 +3,8 @@
 import contextlib
 import json
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +17,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils import mlflow_tags
 
-from trainer.data import TARGET, Dataset
+from trainer.data import Dataset
+
+# MLflow takes 100 parameters in one request, and 1,000 values of all kinds.
+BATCH = 100
+METRICS_BATCH = 700
 
 
 class Run:
@@ -55,7 +60,19 @@ class Run:
     ) -> None:
         if error is None:
             self.client.set_terminated(self.run_id, "FINISHED")
-            return
+        else:
+            self._fail(error)
+
+    @contextlib.contextmanager
+    def failing(self) -> Iterator[None]:
+        """Inside `with`, an error ends the run as it does in the run's own; else the run stays open."""
+        try:
+            yield
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _fail(self, error: BaseException) -> None:
         interrupted = isinstance(error, KeyboardInterrupt)
         # The server may be down; the original error is raised anyway.
         with contextlib.suppress(MlflowException):
@@ -69,11 +86,16 @@ class Run:
         metrics: Mapping[str, float] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log parameters, metrics and tags in one request."""
+        """Log parameters, metrics and tags, in as few requests as MLflow's limits allow."""
+        values = self._metrics(metrics or {})
+        params = [Param(name, str(value)) for name, value in (parameters or {}).items()]
+        for start in range(BATCH, len(params), BATCH):
+            self.client.log_batch(self.run_id, params=params[start : start + BATCH])
+        self._log_metrics(values[METRICS_BATCH:])
         self.client.log_batch(
             self.run_id,
-            metrics=self._metrics(metrics or {}),
-            params=[Param(name, str(value)) for name, value in (parameters or {}).items()],
+            metrics=values[:METRICS_BATCH],
+            params=params[:BATCH],
             tags=[RunTag(name, value) for name, value in (tags or {}).items()],
         )
 
@@ -85,15 +107,19 @@ class Run:
     def log_model(self, model_id: str, metrics: Mapping[str, float]) -> None:
         """Make a logged model this run's output, and give it the run's metrics."""
         self.client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step=0)])
-        self.client.log_batch(self.run_id, metrics=self._metrics(metrics, model_id))
+        self._log_metrics(self._metrics(metrics, model_id))
 
-    def log_files(self, folder: Path) -> None:
-        """Upload everything in `folder` as artifacts."""
-        self.client.log_artifacts(self.run_id, str(folder))
+    def log_files(self, folder: Path, to: str) -> None:
+        """Upload everything in `folder` to the run's folder `to`."""
+        self.client.log_artifacts(self.run_id, str(folder), to)
 
     def log_json(self, value: Mapping[str, Any], name: str) -> None:
         """Upload one JSON artifact."""
         self.client.log_text(self.run_id, json.dumps(value, indent=2), name)
+
+    def _log_metrics(self, metrics: list[Metric]) -> None:
+        for start in range(0, len(metrics), METRICS_BATCH):
+            self.client.log_batch(self.run_id, metrics=metrics[start : start + METRICS_BATCH])
 
     def _metrics(self, values: Mapping[str, float], model_id: str | None = None) -> list[Metric]:
         now = int(time.time() * 1000)
@@ -105,11 +131,14 @@ class Run:
 
 def dataset_entity(dataset: Dataset) -> DatasetEntity:
     """MLflow's description of a dataset: name, digest, source, columns and rows."""
-    described = from_pandas(
-        dataset.frame(),
-        source=CodeDatasetSource({"loaded_from": dataset.source}),
-        targets=TARGET,
-        name="breast-cancer-wisconsin-diagnostic",
-        digest=dataset.digest,
-    )
-    return DatasetEntity(**described.to_dict())
+    with warnings.catch_warnings():
+        # MLflow advises on columns of integers; here, a column with gaps is float64.
+        warnings.filterwarnings("ignore", "Hint: Inferred schema", UserWarning)
+        described = from_pandas(
+            dataset.frame(),
+            source=CodeDatasetSource({"loaded_from": dataset.source}),
+            targets=dataset.problem.target,
+            name=dataset.name,
+            digest=dataset.digest,
+        )
+        return DatasetEntity(**described.to_dict())

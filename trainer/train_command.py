@@ -5,19 +5,30 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
+import numpy as np
 import typer
 from rich.console import Console
 
-from trainer import annotation, data
-from trainer.candidates import CATALOGUE, Candidate, choose
+from trainer import annotation, data, terminal
+from trainer.candidates import (
+    MAX_ROWS_OF_SUPPORT_VECTOR_MACHINE,
+    NAMES,
+    Candidate,
+    choose,
+)
+from trainer.data import Choices, Dataset
 from trainer.errors import TrainerError
-from trainer.experiment import Experiment, Failed, Logged
+from trainer.experiment import Elsewhere, Experiment, Failed, Logged
 from trainer.mlflow_server import connect, mlflow_border
+from trainer.operating_point import SENSITIVITY
+from trainer.options import MODEL
 from trainer.progress import Registered, leaderboard, run_all
-from trainer.registry import register
-from trainer.search import FULL, QUICK
+from trainer.registry import check_model_name, register
+from trainer.search import FULL, QUICK, RandomSearch, Search
+from trainer.table import Column
+from trainer.target import Choice
 
 Results = list[Registered | Failed]
 
@@ -25,31 +36,159 @@ Results = list[Registered | Failed]
 def train(
     *,
     path: Annotated[
-        Path | None, typer.Option("--data", help="A file in UCI's wdbc.data format.")
+        Path | None,
+        typer.Option(
+            "--data",
+            help="CSV or Parquet, with --target; without, UCI's wdbc.data.  [default: its rows]",
+        ),
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model-name", "--model", help=f"The registered model's name.  [default: {MODEL}]"
+        ),
+    ] = None,
+    task: Annotated[
+        Choice | None,
+        typer.Option(metavar="classification|regression", help="[default: inferred from --target]"),
+    ] = None,
+    positive: Annotated[
+        str | None, typer.Option(help="The positive one of two classes.  [default: inferred]")
+    ] = None,
+    identifier: Annotated[
+        str | None, typer.Option("--id", help="A column that names the rows; no feature.")
+    ] = None,
+    dropped: Annotated[
+        list[str] | None, typer.Option("--drop", help="A column to leave out; repeat for more.")
     ] = None,
     candidates: Annotated[
-        str, typer.Option(help=f"Names, separated by commas: {', '.join(CATALOGUE)}.")
+        str, typer.Option(help=f"Names, separated by commas: {', '.join(NAMES)}.")
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Decides the search and the models.")] = 0,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Points that the search tries of each candidate.")
     ] = None,
+    sensitivity: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="For two classes: the share of positive rows that the operating point must find.  "
+            f"[default: {SENSITIVITY}]",
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer trials and folds.")] = False,
-    model: Annotated[str, typer.Option(help="The registered model's name.")] = "breast-cancer",
-    experiment: Annotated[str, typer.Option(help="MLflow's experiment.")] = "breast-cancer",
+    search: Annotated[
+        Literal["random", "optuna"],
+        typer.Option(
+            metavar="random|optuna", help="optuna: shared by processes with one --storage."
+        ),
+    ] = "random",
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="With --search optuna: a database URL of SQLAlchemy (sqlite:///…, postgresql://…), "
+            "or a file for Optuna's journal."
+        ),
+    ] = None,
+    experiment: Annotated[
+        str | None,
+        typer.Option(
+            help=f"MLflow's experiment.  [default: {MODEL}; with --target: the model's name]"
+        ),
+    ] = None,
 ) -> None:
-    """Train the candidates, log every run, and register the best of each kind."""
-    chosen = choose([name.strip() for name in candidates.split(",") if name.strip()])
-    dataset = data.load(path)
+    """Train the candidates, log every run, and register the best of each kind.
+
+    Without --target it trains on the breast-cancer data. With --target, the types of the file's columns are
+    inferred, and shown before anything is fitted.
+    """
+    if model is not None:
+        check_model_name(model)
+    console = Console(highlight=False)
+    choices = None if target is None else Choices(target, task, positive, identifier, dropped or ())
+    if choices is None and (task or positive or identifier or dropped):
+        raise TrainerError(
+            "--task, --positive, --id and --drop need --target, the column to predict"
+        )
+    dataset = _load(path, choices, model)
+    _show(dataset, console)
+    if sensitivity is not None and dataset.problem.task != "binary":
+        raise TrainerError(
+            f"--sensitivity needs two classes, and {dataset.problem.target} has another task: "
+            f"{dataset.problem.task}"
+        )
+    chosen = _choose(
+        [name.strip() for name in candidates.split(",") if name.strip()], dataset, console
+    )
     effort = QUICK if quick else FULL
     effort = replace(effort, trials=trials or effort.trials)
+    title = f"{model or MODEL}, data {dataset.digest}, seed {seed}, {effort.folds} folds"
+    shared = _shared_search(search, storage, title)
     client = connect()
     # The progress bar has the terminal; MLflow would print two links a run into it.
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     with mlflow_border(client, "log the training"):
-        prepared = Experiment.prepare(client, experiment, dataset, effort, seed)
-        train_all(prepared, chosen, model, Console())
+        name = experiment or (model if choices else None) or MODEL
+        prepared = Experiment.prepare(client, name, dataset, effort, seed)
+        prepared = replace(
+            prepared, sensitivity=sensitivity or SENSITIVITY, search=shared or RandomSearch()
+        )
+        train_all(prepared, chosen, model or MODEL, console)
+
+
+def _shared_search(search: str, storage: str | None, name: str) -> Search | None:
+    if search == "random":
+        if storage is not None:
+            raise TrainerError("--storage is for a shared search: add --search optuna")
+        return None
+    if storage is None:
+        raise TrainerError("--search optuna needs --storage: a database URL, or a file")
+    from trainer.shared_search import SharedSearch, open_storage  # needs the extra `optuna`
+
+    return SharedSearch(open_storage(storage), name)
+
+
+def _load(path: Path | None, choices: Choices | None, model: str | None) -> Dataset:
+    """The built-in data or UCI's file without choices, else any table."""
+    if choices is None:
+        return data.load(path)
+    if path is None:
+        raise TrainerError("--target needs a table: name its file with --data")
+    if model is None:
+        raise TrainerError(
+            "name the model under which the versions are registered: --model-name NAME"
+        )
+    return data.load_table(path, choices)
+
+
+def _choose(names: Sequence[str], dataset: Dataset, console: Console) -> tuple[Candidate, ...]:
+    """The named candidates; by default all that suit the data."""
+    task = dataset.problem.task
+    chosen = choose(names, task, float(np.std(dataset.target)) if task == "regression" else 1.0)
+    if not names and len(dataset.target) > MAX_ROWS_OF_SUPPORT_VECTOR_MACHINE:
+        chosen = tuple(each for each in chosen if each.name != "support_vector_machine")
+        console.print("support_vector_machine is left out: it is slow with so many rows")
+    return chosen
+
+
+def _show(dataset: Dataset, console: Console) -> None:
+    """Print what was inferred of a table."""
+    if not dataset.columns:
+        return
+    rows = [
+        [each.name, each.kind or "-", str(each.missing), str(each.distinct), _use(each)]
+        for each in dataset.columns
+    ]
+    terminal.show(["column", "type", "missing", "distinct", "use"], rows, console)
+    for remark in dataset.remarks:
+        console.print(remark, markup=False)
+
+
+def _use(column: Column) -> str:
+    return f"dropped: {column.note}" if column.use == "dropped" else column.note
 
 
 def train_all(
@@ -60,24 +199,44 @@ def train_all(
     Raises TrainerError at the end if some did not.
     """
     console.print(
-        f"{len(experiment.dataset.diagnosis)} rows, digest {experiment.dataset.digest}; "
-        f"{len(experiment.rows.test.diagnosis)} held out; seed {experiment.seed}",
+        f"{len(experiment.dataset.target)} rows, digest {experiment.dataset.digest}; "
+        f"{len(experiment.rows.test.target)} held out; seed {experiment.seed}",
         highlight=False,
     )
     results: Results = []
-    for outcome in run_all(experiment, candidates, console):
-        if isinstance(outcome, Failed):
-            console.print(f"  {outcome.candidate.name}: not registered. {outcome.failure}")
-            results.append(outcome)
-        else:
-            results.append(_register(experiment, outcome, model_name))
-    console.print(leaderboard(results))
+    try:
+        for outcome in run_all(experiment, candidates, console):
+            if isinstance(outcome, Elsewhere):
+                console.print(f"  {outcome.candidate.name}: {outcome.reason}", markup=False)
+                continue
+            results.append(_finish(experiment, outcome, model_name, console))
+            experiment.search.finished(outcome.candidate)
+    finally:
+        experiment.search.close()
+    if not results:
+        return results
+    console.print(leaderboard(results, experiment.dataset.problem.task))
     if failed := [each.candidate.name for each in results if isinstance(each, Failed)]:
         raise TrainerError(
             f"not registered: {', '.join(failed)}; the other candidates were. "
             "Their runs in MLflow are marked failed and say why, in the tag `failure`"
         )
     return results
+
+
+def _finish(
+    experiment: Experiment, outcome: Logged | Failed, model_name: str, console: Console
+) -> Registered | Failed:
+    """Register what passed the parity check, and draw the pictures, whose title names the version."""
+    title = outcome.candidate.title
+    if isinstance(outcome, Failed):
+        console.print(f"  {outcome.candidate.name}: not registered. {outcome.failure}")
+        experiment.draw(outcome.run_id, f"{model_name}: {title}", outcome.evaluated)
+        return outcome
+    registered = _register(experiment, outcome, model_name)
+    name = f"{model_name} {registered.version}"
+    experiment.draw(outcome.run_id, f"{name}: {title}", outcome.evaluated)
+    return registered
 
 
 def _register(experiment: Experiment, logged: Logged, model_name: str) -> Registered:
@@ -87,10 +246,15 @@ def _register(experiment: Experiment, logged: Logged, model_name: str) -> Regist
         run_id=logged.run_id,
         source=logged.source,
         description=annotation.description(
-            logged.candidate, logged.metrics, experiment.dataset, logged.parity
+            logged.candidate,
+            logged.metrics,
+            experiment.dataset,
+            logged.export,
+            logged.evaluated.point,
         ),
         tags=annotation.version_tags(
-            logged.candidate, experiment.seed, experiment.dataset, logged.export, logged.parity
+            logged.candidate, experiment.seed, experiment.dataset, logged.export
         ),
+        model_description=annotation.model_description(experiment.dataset, model_name),
     )
     return Registered(logged, version)

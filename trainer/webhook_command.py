@@ -66,7 +66,7 @@ def list_() -> None:
     """Show all webhooks of the server: name, state, address and events."""
     from rich.console import Console
 
-    from trainer import reports
+    from trainer import terminal
     from trainer.mlflow_server import connect
     from trainer.webhooks import Webhooks
 
@@ -75,7 +75,7 @@ def list_() -> None:
         typer.echo("MLflow tells nobody; `python -m trainer webhook set URL --secret-file FILE`")
         return
     rows = [(e.name, str(e.status), e.url, " ".join(map(str, e.events))) for e in found]
-    reports.show(("name", "status", "url", "events"), rows, Console(highlight=False))
+    terminal.show(("name", "status", "url", "events"), rows, Console(highlight=False))
 
 
 @app.command("delete", short_help="Have MLflow tell a service no more.")

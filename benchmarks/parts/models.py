@@ -13,6 +13,7 @@ from benchmarks.models import (
     FOREST,
     LOGISTIC,
     MLP,
+    Graph,
     Model,
     diagnosis,
     synthetic,
@@ -23,7 +24,6 @@ from benchmarks.parts.http import Http, measure
 from benchmarks.registry import publish
 from benchmarks.servers import EMPTY, PREDICTOR
 from demo.processes import ROOT
-from exporters.sklearn_onnx import OnnxExport
 from predictor.model.artifact import sha256
 
 LIGHTGBM = "LightGBM"
@@ -55,7 +55,7 @@ def lightgbm(folder: Path) -> Model | None:
     if done.returncode:
         raise BenchError(f"LightGBM cannot be exported: {done.stderr[-500:]}")
     content = file.read_bytes()
-    return Model(OnnxExport(content, sha256(content)), diagnosis(LOGISTIC).records)
+    return Model(Graph(content, sha256(content)), diagnosis(LOGISTIC).records)
 
 
 def _one(context: BenchContext, kind: str, model: Model) -> Http:

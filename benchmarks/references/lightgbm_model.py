@@ -9,19 +9,20 @@ from pathlib import Path
 
 from sklearn.pipeline import Pipeline
 
-from compatibility.boosting import register_converter
-from exporters.sklearn_onnx import export
+from exporters.export import export
+from exporters.metadata import Settings
 from trainer import data
 
 
 def write(file: Path) -> None:
     """A classifier of the 30 measurements, with LightGBM's defaults."""
     kind = import_module("lightgbm").LGBMClassifier
-    register_converter("LightGBM", kind)
     rows = data.load()
     pipeline = Pipeline([("classify", kind(random_state=0, verbose=-1))])
-    pipeline.fit(rows.features, rows.diagnosis)
-    file.write_bytes(export(pipeline, rows.features, data.POSITIVE).content)
+    pipeline.fit(rows.features, rows.target)
+    file.write_bytes(
+        export(pipeline, rows.features, Settings(positive_class=data.POSITIVE)).content
+    )
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ class _OneVersion:
     async def aspired(self) -> ModelVersion | None:
         return ModelVersion("steps", "1", "", 0)
 
+    def expect_change(self) -> None:
+        """Not used."""
+
     async def fetch(self, _: ModelVersion) -> Fetched:
         return self._fetched
 

@@ -42,6 +42,7 @@ from predictor.http.limits import READ_FIRST_SECONDS, Deadline, Limits, Refused
 from predictor.http.middleware import is_stream
 from predictor.http.problems import closing_response
 from predictor.http.request_parser import SLICE, Parsed, RequestParser
+from predictor.inference.batcher import Caller
 from predictor.inference.protocol import Result
 from predictor.log_events import REQUEST_REFUSED
 
@@ -285,7 +286,11 @@ class Connection(asyncio.Protocol):
         if self._arrival.timer is not None:
             self._arrival.clear()
         self._requests.append(_PLAIN)
-        self._lane.submit(self._plain.protocol, body, self._reply, self._trace)
+        plain = self._plain
+        if not self._request_id:
+            self._request_id = ids.new_id()
+        caller = Caller(self._request_id.decode(), plain.key) if self._lane.keeps else None
+        self._lane.submit(plain.protocol, body, self._reply, self._trace, caller)
 
     def _reply(self, result: Result) -> None:
         response = self._lane.response(

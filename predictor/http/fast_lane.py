@@ -31,7 +31,6 @@ from predictor.http.request_id import (
     PARENT,
     TRACE_PARENT,
     TRACE_STATE,
-    new_id,
     received_id,
 )
 from predictor.inference.batcher import Batcher
@@ -90,6 +89,8 @@ class PlainHead:
     endpoint: Endpoint
     error_format: ErrorFormat | None
     cors: Headers
+    key: str | None
+    """The name of the API key in it."""
 
 
 class FastLane:
@@ -106,6 +107,7 @@ class FastLane:
         self.holds_keys = any(access.guards(each.path) for each in routes)
         """Whether heads have API keys: connections must not compare them, which takes time by the key."""
         self.submit = batcher.submit
+        self.keeps = batcher.keeps
         self._traces = settings.traces_exporter != "none"
         self._observer = observer
         self._max_body_bytes = settings.max_body_bytes
@@ -162,6 +164,7 @@ class FastLane:
             self._endpoints[route.path],
             route.error_format,
             self._cors.of(fields),
+            self._access.owner(route.path, fields),
         )
         self.heads[head] = plain
         return plain
@@ -176,10 +179,10 @@ class FastLane:
     ) -> bytes:  # fmt: skip
         """The bytes of a response, which is counted.
 
-        The request came at `began` by `perf_counter()`; `request_id` is b"" if it has none.
+        The request came at `began` by `perf_counter()`.
         """
         if isinstance(result, Exception):
-            return self._problem(head, result, server_headers, began, request_id or new_id())
+            return self._problem(head, result, server_headers, began, request_id)
         endpoint = head.endpoint
         if not endpoint.began:
             if not self._to_count:
@@ -194,7 +197,7 @@ class FastLane:
             own, media_type, body = _lines(result.headers), result.media_type.encode(), result.body
         cors = _lines_of(head.cors) if head.cors else b""
         return b"%b%b\r\ncache-control: no-store\r\n%bcontent-length: %d\r\ncontent-type: %b\r\n%b\r\n%b" % (
-            self._start, request_id or new_id(), own, len(body), media_type, cors, body,
+            self._start, request_id, own, len(body), media_type, cors, body,
         )  # fmt: skip
 
     def _problem(

@@ -6,8 +6,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet
+
+from structlog.contextvars import get_contextvars
 
 from predictor.errors import InferenceTimeout, Overloaded, PredictorError
 from predictor.inference.compute import (
@@ -64,8 +66,28 @@ def _cores() -> int:
 
 
 Callback = Callable[[Result], None]
-Request = tuple[InferenceProtocol, Any, Callback]
-"""A request that waits: its protocol, its body, and what to call with its result."""
+
+
+class Caller(NamedTuple):
+    """Who sent a request: the request's id, and the name of the API key, None without one."""
+
+    request_id: str
+    key: str | None = None
+
+    @classmethod
+    def of_context(cls) -> "Caller":
+        """The caller of the request that this task handles, as its log lines name it."""
+        context = get_contextvars()
+        return cls(context.get("request_id", ""), context.get("asked_by"))
+
+
+Request = tuple[InferenceProtocol, Any, Callback, Caller | None]
+"""A request that waits: its protocol, its body, what to call with its result, and who sent it."""
+Keep = Callable[[Servable, Sequence[Caller], Computed], Sequence[Result]]
+"""Keeps what some callers asked and got, before they get it; returns what each is to get.
+
+It is called on the event loop and in threads, and does not raise.
+"""
 
 LARGE = 16_384
 """Bytes of a body that are read on the loop; larger ones are read in a thread, unless it takes no longer."""
@@ -96,8 +118,9 @@ class Batcher:
         max_batches: int = 32,
         timed_out: Callable[[Servable], None] = lambda _: None,
         tracer: Tracer = TRACES_OFF,
+        keep: Keep | None = None,
     ) -> None:
-        """`serving` gives the serving servable, or raises NothingServing.
+        """`serving` gives the serving servable, or raises NothingServing. `keep` is called for each computation.
 
         At most `max_rows` wait for their tick. Of large requests, at most `max_batches` wait for a thread or
         its end, and as many for the loop. `timed_out` is called on the event loop for each call that was stopped at its time limit.
@@ -107,6 +130,9 @@ class Batcher:
         self._max_rows = max_rows
         self._timed_out = timed_out
         self._tracer = tracer
+        self._keep = keep
+        self.keeps = keep is not None
+        """Whether it asks who sent a request."""
         self._stopped: WeakSet[Servable] = WeakSet()  # a call was stopped: each row runs alone
         self._any_stopped = False  # a look into a WeakSet takes time, and it is nearly always empty
         self._queue: list[Request] = []
@@ -116,16 +142,24 @@ class Batcher:
         self._batch_threads = Threads("batch", max_batches)
 
     def submit(
-        self, protocol: InferenceProtocol, body: Any, callback: Callback, trace: Headers | None = ()
+        self,
+        protocol: InferenceProtocol,
+        body: Any,
+        callback: Callback,
+        trace: Headers | None = (),
+        caller: Caller | None = None,
     ) -> None:
         """Compute one request, in the next tick if it is small, and call `callback` once with the result.
 
-        `trace` are header fields with the parent of its span; None stands for the enclosing span.
+        `trace` are header fields with the parent of its span; None stands for the enclosing span. Without a
+        `caller`, it is that of this task.
         """
+        if caller is None and self.keeps:
+            caller = Caller.of_context()
         if self._tracer.on and (span := self._tracer.start_request(trace)):
             protocol, callback = _Traced(protocol, span), partial(_end, span, callback)
         if len(body) > LARGE:
-            self._submit_larger(protocol, body, callback)
+            self._submit_larger(protocol, body, callback, caller)
             return
         queue = self._queue
         if not queue:
@@ -133,7 +167,7 @@ class Batcher:
         elif len(queue) >= self._max_rows:
             asyncio.get_running_loop().call_soon(callback, Overloaded(len(queue), "requests"))
             return
-        queue.append((protocol, body, callback))
+        queue.append((protocol, body, callback, caller))
 
     async def infer(self, protocol: InferenceProtocol, body: Any) -> Result:
         """The result of one request. Raises RequestError, NothingServing or Overloaded."""
@@ -141,8 +175,8 @@ class Batcher:
         self.submit(protocol, body, partial(_settle, future), trace=None)
         return await future
 
-    async def compute(self, work: Work[T], *, low_priority: bool = False) -> T:
-        """Call `work` in a thread with the serving servable; return what it returned.
+    async def compute(self, work: Work, *, low_priority: bool = False) -> Result:
+        """Call `work` in a thread with the serving servable; return the result.
 
         Work of low priority takes at most half of the places, and leaves the others to other work.
         Raises what `work` raises, NothingServing or Overloaded.
@@ -151,18 +185,22 @@ class Batcher:
             servable = self._serving()
             span.set_version(servable.model_version)
             try:
-                return await self._in_thread(servable, work, low_priority=low_priority)
+                caller = Caller.of_context()
+                return await self._in_thread(servable, work, caller, low_priority=low_priority)
             except InferenceTimeout:
                 self._timed_out(servable)
                 raise
 
-    def _submit_larger(self, protocol: InferenceProtocol, body: Any, callback: Callback) -> None:
+    def _submit_larger(
+        self, protocol: InferenceProtocol, body: Any, callback: Callback, caller: Caller | None
+    ) -> None:
         """Compute one request on the loop if its protocol can read it quickly, else in a thread."""
         quick, larger = getattr(protocol, "quick", None), self._larger
         if quick is None or len(body) > _MAX_QUICK or len(larger) == self._batch_threads.max_used:
-            self._submit_large(protocol, body, callback)
+            self._submit_large(protocol, body, callback, caller)
             return
-        larger.append((quick, body, partial(self._or_in_thread, protocol, body, callback)))
+        or_in_thread = partial(self._or_in_thread, protocol, body, callback, caller)
+        larger.append((quick, body, or_in_thread, caller))
         if len(larger) == 1:
             self._queue_larger()
 
@@ -173,18 +211,25 @@ class Batcher:
         self._queue.append(self._larger[0])
 
     def _or_in_thread(
-        self, protocol: InferenceProtocol, body: Any, callback: Callback, result: Result
+        self,
+        protocol: InferenceProtocol,
+        body: Any,
+        callback: Callback,
+        caller: Caller | None,
+        result: Result,
     ) -> None:
         """Compute a request in a thread if its body takes too long to read on the loop."""
         self._larger.popleft()
         if self._larger:
             self._queue_larger()
         if isinstance(result, TakesLong):
-            self._submit_large(protocol, body, callback)
+            self._submit_large(protocol, body, callback, caller)
         else:
             callback(result)
 
-    def _submit_large(self, protocol: InferenceProtocol, body: Any, callback: Callback) -> None:
+    def _submit_large(
+        self, protocol: InferenceProtocol, body: Any, callback: Callback, caller: Caller | None
+    ) -> None:
         """Compute one request in a thread, from its body to its result."""
 
         def ended(future: "asyncio.Future[Result]") -> None:
@@ -195,15 +240,15 @@ class Batcher:
 
         try:
             servable = self._serving()
-            future = self._in_thread(servable, partial(compute_one, protocol, body))
+            future = self._in_thread(servable, partial(compute_one, protocol, body), caller)
         except PredictorError as error:
             asyncio.get_running_loop().call_soon(callback, error)
         else:
             future.add_done_callback(ended)
 
     def _in_thread(
-        self, servable: Servable, work: Work[T], *, low_priority: bool = False
-    ) -> "asyncio.Future[T]":
+        self, servable: Servable, work: Work, caller: Caller | None, *, low_priority: bool = False
+    ) -> "asyncio.Future[Result]":
         """Start work in a thread: a thousand rows must not delay single rows. Raises Overloaded."""
         threads = self._batch_threads
         if threads.free <= (threads.max_used // 2 if low_priority else 0):
@@ -213,7 +258,22 @@ class Batcher:
         def count(answers: Answers, seconds: float) -> None:
             on_loop(self._observer.ran, servable, answers, seconds)
 
-        return threads.submit(partial(work, servable, partial(run_in_calls, servable, count)))
+        def compute() -> Result:
+            computed = work(servable, partial(run_in_calls, servable, count))
+            (result,) = self._kept(servable, [caller], computed)
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        return threads.submit(compute)
+
+    def _kept(
+        self, servable: Servable, callers: Sequence[Caller | None], computed: Computed
+    ) -> Sequence[Result]:
+        """What each caller is to get, once it is kept."""
+        if self._keep is None:
+            return computed.results
+        return self._keep(servable, [each or Caller("") for each in callers], computed)
 
     def _flush(self) -> None:
         """Compute the waiting requests on one servable: on the loop as many as it can afford, else in threads."""
@@ -233,7 +293,7 @@ class Batcher:
         if self._queue:
             asyncio.get_running_loop().call_soon(self._flush)
         try:
-            protocols, bodies, _ = zip(*requests, strict=True)
+            protocols, bodies, _, _ = zip(*requests, strict=True)
             tick = read_tick(servable, protocols, bodies)
             if len(tick.rows) > max_rows:  # some requests have several
                 if self._row_threads.free > 0:
@@ -253,7 +313,7 @@ class Batcher:
     def _take(self, count: int) -> list[Request]:
         """So many requests from the front of the queue, or fewer where their bodies are large."""
         queue, size = self._queue, 0
-        for number, (_, body, _) in enumerate(queue):
+        for number, (_, body, _, _) in enumerate(queue):
             size += len(body)
             if number == count or (number and size > _MAX_BYTES):
                 self._queue = queue[number:]
@@ -269,7 +329,7 @@ class Batcher:
             share = 1
         while self._queue and threads.free > 0:
             requests = self._take(share)
-            protocols, bodies, _ = zip(*requests, strict=True)
+            protocols, bodies, _, _ = zip(*requests, strict=True)
             self._compute_aside(
                 servable, requests, partial(read_and_compute, servable, protocols, bodies)
             )
@@ -309,12 +369,13 @@ class Batcher:
         self._queue = requests + self._queue
 
     def _succeed(self, servable: Servable, requests: list[Request], computed: Computed) -> None:
-        results, answers, seconds = computed
-        _call_back(requests, results)
-        if answers is not None:
+        _call_back(requests, self._kept(servable, [each[3] for each in requests], computed))
+        if computed.answers is not None:
             # Later: the loop sends the responses first.
             count = self._observer.ran
-            asyncio.get_running_loop().call_soon(count, servable, answers, seconds)
+            asyncio.get_running_loop().call_soon(
+                count, servable, computed.answers, computed.seconds
+            )
 
 
 class _Traced:
@@ -323,6 +384,7 @@ class _Traced:
     def __init__(self, protocol: InferenceProtocol, span: Span) -> None:
         self._protocol = protocol
         self._span = span
+        self.name = protocol.name
         self.read = protocol.read
 
     def write(self, servable: Servable, read: Read, answers: Answers) -> list[Result]:
@@ -333,7 +395,7 @@ class _Traced:
 
 def _call_back(requests: list[Request], results: Sequence[Result]) -> None:
     """Give each request its result. An error there must not take the results from the others."""
-    for (_, _, callback), result in zip(requests, results, strict=True):
+    for (_, _, callback, _), result in zip(requests, results, strict=True):
         try:
             callback(result)
         except Exception as error:  # noqa: BLE001

@@ -6,21 +6,43 @@ The requests of one event-loop tick become one call; the many rows of a large re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
-from predictor.inference.protocol import InferenceProtocol, Read, Result
+from predictor.inference.protocol import InferenceProtocol, NamedProtocol, Read, Result
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
 from predictor.model.signature import Row
 
-T = TypeVar("T")
 Run = Callable[[Sequence[Row]], Iterator[tuple[int, Answers]]]
 """Computes rows in calls of a few hundred: yields the number of a call's first row, and its answers."""
-Work = Callable[[Servable, Run], T]
-"""The work for one request, done in a thread on one servable."""
 Count = Callable[[Answers, float], None]
-Computed = tuple[list[Result], Answers | None, float]
-"""The result of each request, the answers of the call, and the seconds that it took."""
+
+
+@dataclass(slots=True)
+class Computed:
+    """What some requests asked, and what they get.
+
+    `results` has one entry for each request. `groups` are the requests of each protocol: their positions in
+    `results`, and what was read. `answers` are in the order of `rows`; None if there are no rows. `seconds` are
+    those of ONNX Runtime.
+    """
+
+    results: list[Result]
+    groups: Sequence[tuple[Sequence[int], NamedProtocol, Read]]
+    rows: Sequence[Row]
+    answers: Answers | None
+    seconds: float = 0.0
+
+    @classmethod
+    def of_one(
+        cls, result: Result, protocol: NamedProtocol, read: Read, answers: Answers
+    ) -> "Computed":
+        """One request that was computed alone."""
+        return cls([result], [(range(1), protocol, read)], read.rows, answers)
+
+
+Work = Callable[[Servable, Run], Computed]
+"""The work for one request, done in a thread on one servable."""
 
 
 @dataclass(slots=True)
@@ -72,7 +94,7 @@ def compute_tick(servable: Servable, tick: Tick) -> Computed:
             written.insert(number, error)
         for place, result in zip(places, written, strict=True):
             results[place] = result
-    return results, answers, seconds
+    return Computed(results, tick.groups, tick.rows, answers, seconds)
 
 
 def read_and_compute(
@@ -105,13 +127,13 @@ def run_in_calls(
         start += len(answers)
 
 
-def compute_one(protocol: InferenceProtocol, body: Any, servable: Servable, run: Run) -> Result:
-    """The result of one request of any size: a `Work`, by `partial`. Raises RequestError."""
+def compute_one(protocol: InferenceProtocol, body: Any, servable: Servable, run: Run) -> Computed:
+    """Compute one request of any size: a `Work`, by `partial`. Raises RequestError."""
     read = protocol.read(servable, [body])
     for error in read.errors.values():
         raise error
-    parts = [answers for _, answers in run(read.rows)]
-    (result,) = protocol.write(servable, read, Answers.joined(parts))
+    answers = Answers.joined([part for _, part in run(read.rows)])
+    (result,) = protocol.write(servable, read, answers)
     if isinstance(result, Exception):
         raise result
-    return result
+    return Computed.of_one(result, protocol, read, answers)

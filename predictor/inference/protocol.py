@@ -54,7 +54,15 @@ class TakesLong(RequestError):
     """A body takes too long to read on the event loop; a thread reads it."""
 
 
-class InferenceProtocol(Protocol):
+class NamedProtocol(Protocol):
+    """A way to ask for predictions. Records of predictions have its name, such as `predict`."""
+
+    @property
+    def name(self) -> str:
+        """In lower case, with underscores."""
+
+
+class InferenceProtocol(NamedProtocol, Protocol):
     """Reads and writes one kind of request. It keeps nothing of a request, so one object serves all.
 
     It may have an attribute `quick`, a protocol that the event loop uses for larger bodies: it reads them

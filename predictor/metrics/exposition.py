@@ -73,7 +73,9 @@ def _sums(blocks: Iterable[Counts]) -> dict[str, _Series]:
 
 def _gauges(statuses: Sequence[WorkerStatus], model_name: str) -> dict[str, _Series]:
     serving = worker_state.representative(statuses)
+    latest = worker_state.latest(statuses)
     desired: _Series = {(model_name,): [worker_state.aspired(statuses)]}
+    connected = worker_state.fleet(statuses)
     return {
         families.VERSION.name: {(model_name,): [serving.version]},
         families.DESIRED.name: desired,
@@ -85,6 +87,12 @@ def _gauges(statuses: Sequence[WorkerStatus], model_name: str) -> dict[str, _Ser
         families.WORKERS.name: {(v,): [n] for v, n in worker_state.workers(statuses).items()},
         families.SWAP_SKEW.name: {(): [worker_state.swap_skew(statuses, clock.now())]},
         families.STREAMS.name: {(): [worker_state.streams(statuses)]},
+        families.APPROVALS.name: {(model_name,): [latest.approvals]},
+        families.APPROVALS_REQUIRED.name: {(): [latest.approvals_required]},
+        families.APPROVALS_EXPIRE.name: {(): [latest.approvals_expire]},
+        families.FLEET_CONNECTED.name: {} if connected is None else {(): [connected]},
+        families.RECORD_BYTES.name: {(): [sum(each.record_bytes for each in statuses)]},
+        families.RECORD_SECONDS.name: {(): [max(each.record_seconds for each in statuses)]},
     }
 
 

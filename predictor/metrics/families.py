@@ -121,12 +121,40 @@ COUNTS_FULL = Family(
 )  # fmt: skip
 KEY_FILE_FAILURES = Family(
     "predictor_key_file_failures_total", "counter",
-    "Failed reloads of a key file; the previous keys stay valid.",
+    "Failed reloads of a file of keys or approvers; its previous content stays valid.",
+)  # fmt: skip
+APPROVALS = Family(
+    "predictor_approvals", "gauge", "Valid approvals of the desired version.", ("model_name",)
+)  # fmt: skip
+APPROVALS_REQUIRED = Family(
+    "predictor_approvals_required", "gauge",
+    "Approvals that a version needs before it serves; 0 without PREDICTOR_APPROVERS_FILE.",
+)  # fmt: skip
+APPROVALS_EXPIRE = Family(
+    "predictor_approvals_expiry_timestamp_seconds", "gauge",
+    "When the approvals of the serving version cease to be enough, in seconds since the epoch; 0 for never.",
+)  # fmt: skip
+FLEET_CONNECTED = Family(
+    "predictor_fleet_connected", "gauge",
+    "1 while every process is connected to NATS, else 0; absent without PREDICTOR_NATS_URL.",
+)  # fmt: skip
+RECORDED = Family(
+    "predictor_recorded_rows_total", "counter",
+    "Rows by what became of their record: `recorded`, `dropped` (answered without one), `refused` (answered 503).",
+    ("outcome",),
+)  # fmt: skip
+RECORD_BYTES = Family(
+    "predictor_record_waiting_bytes", "gauge", "Recorded rows that are not written as Parquet yet, in bytes."
+)  # fmt: skip
+RECORD_SECONDS = Family(
+    "predictor_record_waiting_seconds", "gauge",
+    "Seconds for which the oldest file of recorded rows has waited for the writer.",
 )  # fmt: skip
 
 FAMILIES = (
     VERSION, DESIRED, ASPIRED, FAILED, SINCE, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, BATCH_ROWS,
     INFERENCE_SECONDS, INFERENCE_TIMEOUTS, SWAPS, LOAD_FAILURES, CACHE_FAILURES, LOAD_SECONDS, POLLS, ANSWERED_AT,
     WORKERS, SWAP_SKEW, RESTARTS, STREAMS, LAG, COUNTS_FULL, DELIVERIES,
-    KEY_FILE_FAILURES,
+    KEY_FILE_FAILURES, APPROVALS, APPROVALS_REQUIRED, APPROVALS_EXPIRE, FLEET_CONNECTED,
+    RECORDED, RECORD_BYTES, RECORD_SECONDS,
 )  # fmt: skip

@@ -3,7 +3,7 @@
 import asyncio
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from time import perf_counter
 
@@ -80,24 +80,33 @@ class Metrics:
                 self._add(families.CACHE_FAILURES)
             case events.KeysNotRead():
                 self._add(families.KEY_FILE_FAILURES)
+            case events.ApprovalsChanged():
+                self._state.approvals(event)
             case events.LoadFailed(version, stage):
                 self._add(families.LOAD_FAILURES, stage)
                 self._state.failed(version)
             case events.InferenceTimedOut(version):
                 self._add(families.INFERENCE_TIMEOUTS, version.version)
                 self._state.failed(version)
-            case events.Swapped(_, serving, reason, seconds, digest):
-                self._add(families.SWAPS, reason)
-                self._state.serves(serving, digest)
-                if serving:
-                    self._place(families.INFERENCE_TIMEOUTS, serving.version)
-                if serving and reason != "restored":
-                    family = families.LOAD_SECONDS
-                    self._observe(self._place(family), family.buckets, seconds)
+            case events.Swapped():
+                self._swapped(event)
+
+    def _swapped(self, swap: events.Swapped) -> None:
+        self._add(families.SWAPS, swap.reason)
+        self._state.serves(swap.serving, swap.digest)
+        if swap.serving:
+            self._place(families.INFERENCE_TIMEOUTS, swap.serving.version)
+        if swap.serving and swap.reason != "restored":
+            family = families.LOAD_SECONDS
+            self._observe(self._place(family), family.buckets, swap.load_seconds)
 
     def streams(self, count: int) -> None:
         """Set the number of clients of `/events`."""
         self._state.streams(count)
+
+    def fleet(self, connected: bool) -> None:
+        """Set whether there is a connection to NATS."""
+        self._state.fleet(connected=connected)
 
     def ran(self, servable: Servable, answers: Answers, seconds: float) -> None:
         """Count one ONNX Runtime call."""
@@ -143,13 +152,19 @@ class Metrics:
         """Count a delay of the event loop."""
         self._observe(self._lag, _LAG, seconds)
 
+    def recorded(self, rows: Mapping[str, int], waiting_bytes: int, waiting_seconds: float) -> None:
+        """Count rows by what became of their record; set what waits for the writer."""
+        for outcome, count in rows.items():
+            self._slots[self._place(families.RECORDED, outcome)] += count
+        self._state.records_wait(waiting_bytes, waiting_seconds)
+
     def delivered(self, outcome: str) -> None:
         """Count one delivery of a webhook."""
         self._add(families.DELIVERIES, outcome)
 
     def _create_series(self) -> None:
         """Create the series that operators watch, because an absent series cannot alert."""
-        for reason in ("promoted", "rolled_back", "restored", "withdrawn"):
+        for reason in events.SWAP_REASONS:
             self._place(families.SWAPS, reason)
         for outcome in ("answered", *REGISTRY_OUTCOMES):
             self._place(families.POLLS, outcome)
@@ -160,6 +175,8 @@ class Metrics:
                 self._endpoint(endpoint, code)
         for outcome in ("accepted", "ignored", *REFUSALS):
             self._place(families.DELIVERIES, outcome)
+        for outcome in ("recorded", "dropped", "refused"):
+            self._place(families.RECORDED, outcome)
         self._place(families.CACHE_FAILURES)
         self._place(families.KEY_FILE_FAILURES)
         self._place(families.LOAD_SECONDS)

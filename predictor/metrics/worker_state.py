@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from predictor import clock
+from predictor.events import ApprovalsChanged
 from predictor.metrics import families
 from predictor.metrics.counts import Counts
 from predictor.model_version import ModelVersion
@@ -20,7 +21,10 @@ class WorkerStatus:
     `identity` is the name, version, run and digest of the serving version. `answered_at` is when the registry
     last answered, `swapped_at` when the worker last swapped and `since` when its version took over, all in
     seconds of `clock.now`; 0 for never. `streams` is the number of clients of `/events`. `failed` is the
-    version that could not be loaded, or whose computation was stopped.
+    version that could not be loaded, or whose computation was stopped. `approvals` is the number of valid
+    approvals of the desired version; `approvals_expire` is when those of the serving version cease to be
+    enough, in seconds since the epoch, 0 for never. `fleet` is whether there is a connection to NATS; None
+    without a server for it.
     """
 
     identity: tuple[str, str, str, str] | None = None
@@ -30,6 +34,12 @@ class WorkerStatus:
     streams: int = 0
     since: float = 0.0
     failed: int = 0
+    approvals: int = 0
+    approvals_required: int = 0
+    approvals_expire: float = 0.0
+    fleet: bool | None = None
+    record_bytes: float = 0.0
+    record_seconds: float = 0.0
 
     @property
     def version(self) -> int:
@@ -39,7 +49,7 @@ class WorkerStatus:
 
 def aspired(statuses: Sequence[WorkerStatus]) -> int:
     """The version that should serve, by the latest response of the registry to any worker."""
-    return max(statuses, key=lambda each: each.answered_at).aspired
+    return latest(statuses).aspired
 
 
 def answered_at(statuses: Sequence[WorkerStatus]) -> float:
@@ -70,6 +80,11 @@ def failed(statuses: Sequence[WorkerStatus]) -> int:
     return max(each.failed for each in statuses)
 
 
+def latest(statuses: Sequence[WorkerStatus]) -> WorkerStatus:
+    """The worker with the latest response of the registry."""
+    return max(statuses, key=lambda each: each.answered_at)
+
+
 def workers(statuses: Sequence[WorkerStatus]) -> dict[str, int]:
     """The number of workers that serve each version, by its number as text, or `none`."""
     return dict(Counter(str(each.version or NONE) for each in statuses))
@@ -78,6 +93,11 @@ def workers(statuses: Sequence[WorkerStatus]) -> dict[str, int]:
 def streams(statuses: Sequence[WorkerStatus]) -> int:
     """The number of clients of `/events`, of all workers together."""
     return sum(each.streams for each in statuses)
+
+
+def fleet(statuses: Sequence[WorkerStatus]) -> bool | None:
+    """Whether all workers are connected to NATS; None without a server for it."""
+    return min((each.fleet for each in statuses if each.fleet is not None), default=None)
 
 
 def swap_skew(statuses: Sequence[WorkerStatus], now: float) -> float:
@@ -107,6 +127,12 @@ _FAILED = families.FAILED.name
 _DESIRED = families.DESIRED.name
 _ANSWERED_AT = families.ANSWERED_AT.name
 _STREAMS = families.STREAMS.name
+_APPROVALS = families.APPROVALS.name
+_APPROVALS_REQUIRED = families.APPROVALS_REQUIRED.name
+_APPROVALS_EXPIRE = families.APPROVALS_EXPIRE.name
+_FLEET = families.FLEET_CONNECTED.name  # 0 without a server, 1 not connected, 2 connected
+_RECORD_BYTES = families.RECORD_BYTES.name
+_RECORD_SECONDS = families.RECORD_SECONDS.name
 
 
 class WorkerState:
@@ -119,6 +145,8 @@ class WorkerState:
         self._failed: ModelVersion | None = None
         for name in (
             _PID, _SERVING, _SWAPPED_AT, _DESIRED, _ANSWERED_AT, _STREAMS, _SINCE, _FAILED,
+            _APPROVALS, _APPROVALS_REQUIRED, _APPROVALS_EXPIRE, _FLEET,
+            _RECORD_BYTES, _RECORD_SECONDS,
         ):  # fmt: skip
             self._set(name, 0)
 
@@ -146,6 +174,23 @@ class WorkerState:
         self._set(_SINCE, clock.now() if version else 0)
         if version == self._failed:
             self.failed(None)
+
+    def approvals(self, changed: ApprovalsChanged) -> None:
+        """Record the approvals of the desired and of the serving version."""
+        desired, serving = changed.desired, changed.serving
+        expires = serving[1].expires if serving else None
+        self._set(_APPROVALS, len(desired[1].approved_by) if desired else 0)
+        self._set(_APPROVALS_REQUIRED, changed.required)
+        self._set(_APPROVALS_EXPIRE, expires.timestamp() if expires else 0)
+
+    def fleet(self, *, connected: bool) -> None:
+        """Record whether there is a connection to NATS."""
+        self._set(_FLEET, 1 + connected)
+
+    def records_wait(self, size: int, seconds: float) -> None:
+        """Record how many bytes of recorded rows wait for the writer, and for how long."""
+        self._set(_RECORD_BYTES, size)
+        self._set(_RECORD_SECONDS, seconds)
 
     def streams(self, streams: int) -> None:
         """Record the number of clients of `/events`."""
@@ -198,4 +243,10 @@ def status(counts: Counts) -> WorkerStatus:
         streams=int(counts.value(_STREAMS)),
         since=counts.value(_SINCE),
         failed=int(counts.value(_FAILED)),
+        approvals=int(counts.value(_APPROVALS)),
+        approvals_required=int(counts.value(_APPROVALS_REQUIRED)),
+        approvals_expire=counts.value(_APPROVALS_EXPIRE),
+        fleet=counts.value(_FLEET) > 1 if counts.value(_FLEET) else None,
+        record_bytes=counts.value(_RECORD_BYTES),
+        record_seconds=counts.value(_RECORD_SECONDS),
     )

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 
-from predictor.errors import LoadError, Stage
-from predictor.model.artifact import Fetched
+from predictor.errors import APPROVAL, LoadError, Stage
+from predictor.model.artifact import Artifact, Fetched
 from predictor.model.servable import Interrupt, Servable
 from predictor.model_version import ModelVersion
 from predictor.traces.tracer import TRACES_OFF, Tracer
@@ -41,6 +41,7 @@ def _malloc_trim() -> Callable[[int], int] | None:
 
 Fetch = Callable[[ModelVersion], Awaitable[Fetched]]
 Loader = Callable[[ModelVersion, Fetched, Interrupt], Servable]
+Refusal = Callable[[ModelVersion, Artifact], str | None]
 
 _END_SECONDS = 5.0  # in which an abandoned build may end
 _MAX_STUCK = 3  # abandoned builds that do not end
@@ -55,15 +56,20 @@ class Builder:
         load: Loader,
         seconds: float,
         end_seconds: float = _END_SECONDS,
+        *,
+        refusal: Refusal = lambda _, __: None,
         tracer: Tracer = TRACES_OFF,
     ) -> None:
         """`seconds` is the time limit of one build, from the first byte to the last recorded example.
+
+        `refusal` returns why these files may not serve; then nothing is built of them.
 
         An abandoned build has `end_seconds` to end before the next begins beside it.
         """
         self._end_seconds = end_seconds
         self._fetch = fetch
         self._load = load
+        self._refusal = refusal
         self._seconds = seconds
         self._tracer = tracer
         # One thread: two large models are not built side by side, unless one hangs.
@@ -82,6 +88,8 @@ class Builder:
         try:
             async with asyncio.timeout(self._seconds):
                 fetched = fetched or await self._fetched(version)
+                if reason := self._refusal(version, fetched.artifact):
+                    raise LoadError(APPROVAL, reason)  # noqa: TRY301
                 stage = "warm_up"
                 return await self._in_thread(version, fetched), fetched
         except LoadError:

@@ -12,7 +12,6 @@ at a wrong place, such as inside a string, leaves a piece that is not a list; th
 whole body.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
@@ -223,7 +222,7 @@ class _Lenient(_Strict):
             for place, feature, json_type in self._several:
                 value = values[place]
                 if value is None or value is UNSET:  # only an optional feature has these
-                    values[place] = math.nan
+                    values[place] = feature.missing
                 elif type(value) is not json_type:
                     values[place] = parse_value(value, feature)
             rows.append(tuple(values))
@@ -286,6 +285,9 @@ def _is_number(feature: Feature) -> bool:
 def _json_type(feature: Feature) -> Any:
     """The msgspec type of a feature: its JSON type, and the range that fits its dtype."""
     kind = _JSON_TYPES[feature.type]
+    if feature.type == "string" and not feature.required:
+        # What stands for a missing text is refused: a client that means it sends null.
+        return Annotated[kind, msgspec.Meta(pattern=rf"^(?!{re.escape(str(feature.missing))}\Z)")]
     if feature.minimum is None:
         return kind
     return Annotated[kind, msgspec.Meta(ge=feature.minimum, le=feature.maximum)]

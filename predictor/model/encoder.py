@@ -5,11 +5,14 @@ was made when the version was loaded.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from predictor.errors import RequestError
 from predictor.model.answers import Answer, Answers
+from predictor.model.operating_point import Comparison, OperatingPoint
 from predictor.model.signature import Signature
 from predictor.model.training_ranges import OutOfRange
 from predictor.model_version import ModelVersion
@@ -26,11 +29,13 @@ class _Version(msgspec.Struct, frozen=True):
 class Encoder:
     """Encodes the answers of one version."""
 
-    def __init__(self, version: ModelVersion, signature: Signature) -> None:
+    def __init__(
+        self, version: ModelVersion, signature: Signature, point: OperatingPoint | None = None
+    ) -> None:
         # `,"model_name":…,"model_version":…}`
         self._version = b"," + _encode(_Version(version.name, version.version))[1:]
-        self._records = _Writer(signature, self._version)
-        self._rows = _Writer(signature, b"}")
+        self._records = _Writer(signature, point, self._version)
+        self._rows = _Writer(signature, point, b"}")
 
     def each(
         self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]] = _NONE
@@ -55,18 +60,23 @@ class Encoder:
 class _Writer:
     """Writes one JSON object per row; `end` is the text after the fields of the answer."""
 
-    def __init__(self, signature: Signature, end: bytes) -> None:
+    def __init__(self, signature: Signature, point: OperatingPoint | None, end: bytes) -> None:
         self._end = end
+        self._point = point
+        self._frames: dict[Any, tuple[bytes, int]] = {}
         names = signature.label_names
         blanks = b",".join(_format(_encode(name)) + b":%b" for name in names)
-        self._frames = {
-            label: (
-                b'{"prediction":%b,"probability":%%b,"probabilities":{%b}%b'
-                % (_format(_encode(label)), blanks, _format(end)),
-                column,
+        for label, column in signature.label_columns.items():
+            start = b'{"prediction":%b,"probability":%%b,"probabilities":{%b}' % (
+                _format(_encode(label)),
+                blanks,
             )
-            for label, column in signature.label_columns.items()
-        }
+            if point is None:
+                self._frames[label] = (start + _format(end), column)
+                continue
+            for above in (False, True):
+                compared = _member(point.comparison(above=above))
+                self._frames[label, above] = (start + _format(compared + end), column)
 
     def write(self, answers: Answers, warnings: Mapping[int, Sequence[OutOfRange]]) -> list[bytes]:
         """One object per row; undefined for a row with an error."""
@@ -82,9 +92,13 @@ class _Writer:
         frames = self._frames
         # [[0.25,0.75],[0.5,0.5]] -> 0.25,0.75 and 0.5,0.5
         texts = _encode(answers.scores)[2:-2].split(b"],[")
+        point = self._point
+        keys: Sequence[Any] = (
+            answers.predictions if point is None else point.keys(answers, answers.scores)
+        )
         bodies = []
-        for label, text in zip(answers.predictions, texts, strict=True):
-            frame, column = frames[label]  # type: ignore[index]
+        for key, text in zip(keys, texts, strict=True):
+            frame, column = frames[key]
             numbers = text.split(b",")
             bodies.append(frame % (numbers[column], *numbers))
         return bodies
@@ -92,7 +106,12 @@ class _Writer:
     def _write_one(self, answer: Answer | RequestError) -> bytes:
         if isinstance(answer, RequestError):
             return b""
-        return _encode(answer)[:-1] + self._end
+        compared = UNSET if self._point is None else self._point.compare(answer)
+        return _encode(answer)[:-1] + (b"" if compared is UNSET else _member(compared)) + self._end
+
+
+def _member(compared: Comparison) -> bytes:
+    return b',"operating_point":' + _encode(compared)
 
 
 def _format(text: bytes) -> bytes:

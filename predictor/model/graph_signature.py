@@ -20,18 +20,23 @@ from predictor.model.signature import FLOATS, Feature, Port
 _FLOAT_NAMES = {np.dtype(each).name for each in FLOATS.values()}
 
 
+# Up to here, a float holds every whole number.
+_LARGEST_WHOLE = {"float32": 2**24, "float64": 2**53}
+
+
 @dataclass(frozen=True)
 class MlflowSignature:
     """The inputs of MLflow's signature: column names, or the width of a tensor, or neither.
 
-    `types` are the columns' types in MLflow, such as `double`. `optional` and `boolean` are the indices of
-    the columns that may be missing and of the boolean columns.
+    `types` are the columns' types in MLflow, such as `double`. `optional`, `boolean` and `whole` are the
+    indices of the columns that may be missing, of the boolean columns, and of those of whole numbers.
     """
 
     columns: tuple[str, ...] = ()
     width: int | None = None
     optional: frozenset[int] = frozenset()
     boolean: frozenset[int] = frozenset()
+    whole: frozenset[int] = frozenset()
     types: tuple[str, ...] = ()
 
     @classmethod
@@ -54,7 +59,8 @@ class MlflowSignature:
         optional = frozenset(place for place in places if _is_optional(inputs[place]))
         boolean = frozenset(place for place in places if inputs[place]["type"] == "boolean")
         types = tuple(str(each["type"]) for each in inputs)
-        return cls(tuple(columns), width, optional, boolean, types)
+        whole = frozenset(place for place in places if types[place] in {"integer", "long"})
+        return cls(tuple(columns), width, optional, boolean, whole, types)
 
 
 def _columns(declared: Mapping[str, Any]) -> list[str]:
@@ -83,10 +89,12 @@ def read_features(
     feature_names: Sequence[str] | None,
     declared: MlflowSignature,
     optional: Sequence[str] = (),
+    missing_text: str | None = None,
 ) -> tuple[Feature, ...]:
     """The features, in the order of the ports' columns.
 
-    `feature_names` and `optional`, the names of features that may be missing, are from the graph's metadata.
+    `feature_names`, `optional`, the names of features that may be missing, and `missing_text`, what the graph
+    takes for a missing text, are from the graph's metadata.
 
     Raises LoadError (stage `signature`) if the graph's inputs, its metadata and MLflow's signature
     disagree.
@@ -106,7 +114,7 @@ def read_features(
         )
     wide = [port for port in ports for _ in range(port.width or len(names))]
     features = [_feature(name, port) for name, port in zip(names, wide, strict=True)]
-    return tuple(_as_declared(features, declared, set(optional)))
+    return tuple(_as_declared(features, declared, set(optional), missing_text))
 
 
 def _check_shapes(ports: Sequence[Port]) -> None:
@@ -124,17 +132,26 @@ def _check_shapes(ports: Sequence[Port]) -> None:
 
 
 def _as_declared(
-    features: Sequence[Feature], declared: MlflowSignature, optional: Container[str]
+    features: Sequence[Feature],
+    declared: MlflowSignature,
+    optional: Container[str],
+    missing_text: str | None,
 ) -> Iterator[Feature]:
-    """The features; MLflow's signature adds which are boolean and which may be missing."""
+    """The features; MLflow's signature adds which are boolean or whole, and which may be missing."""
     places = {name: place for place, name in enumerate(declared.columns)}
     for number, feature in enumerate(features):
         place = places.get(feature.name, -1) if places else number
         missing = feature.name in optional or place in declared.optional
         if place in declared.boolean and feature.type in {"number", "integer"}:
             feature = Feature(feature.name, "boolean", feature.dtype)  # noqa: PLW2901
-        # Integers, booleans and texts have no NaN.
-        yield replace(feature, required=not (missing and feature.dtype in _FLOAT_NAMES))
+        elif place in declared.whole and feature.dtype in _LARGEST_WHOLE and not missing:
+            # A graph of floats would take 2.5, and an encoder of codes read it as 2.
+            limit = _LARGEST_WHOLE[feature.dtype]
+            feature = Feature(feature.name, "integer", feature.dtype, -limit, limit)  # noqa: PLW2901
+        if missing and feature.type == "string" and missing_text is not None:
+            yield replace(feature, required=False, missing=missing_text)
+        else:  # integers and booleans have no NaN
+            yield replace(feature, required=not (missing and feature.dtype in _FLOAT_NAMES))
 
 
 def _tensor_names(

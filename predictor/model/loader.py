@@ -21,6 +21,7 @@ from predictor.model.graph_outputs import read_outputs
 from predictor.model.graph_signature import MlflowSignature, read_features
 from predictor.model.linear import Linear, LinearEntry, table
 from predictor.model.mlmodel import DeclaredOutputs, PythonFunction, read_mlmodel
+from predictor.model.operating_point import OperatingPoint
 from predictor.model.servable import (
     Interrupt,
     RecordedExample,
@@ -51,12 +52,14 @@ class _Metadata(msgspec.Struct, frozen=True):
 
     feature_names: list[str] | None = None
     optional_features: list[str] = []
+    missing_text: str | None = None
     class_labels: list[str | int | bool] | None = None
     positive_class: str | None = None
     recorded_examples: list[RecordedExample] = []
     feature_profiles: list[FeatureProfile] = []
     background: list[list[Any]] = []
     linear: LinearEntry | None = None
+    operating_point: dict[str, Any] | None = None
 
 
 def load(
@@ -96,8 +99,10 @@ def load(
     DeclaredOutputs.read(mlmodel).check(servable.signature)
     with during("examples"):
         _replay(servable, rows)
+    point = metadata.operating_point
     return replace(
         servable, linear=_proven_linear(servable, metadata.linear),
+        operating_point=None if point is None else OperatingPoint.read(point, servable.signature),
         categories=only_categories(fetched.graph, signature.ports),
         cost=measure(servable.answer, row), load_seconds=time.perf_counter() - started,
         loaded_at=clock.now(), runs=runs or unwatched(),
@@ -144,7 +149,7 @@ def _metadata(session: Any) -> _Metadata:
             if name in entries
         }
         return msgspec.convert(ours, _Metadata)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise LoadError("signature", f"the graph's metadata is not readable: {error}") from error
 
 
@@ -157,7 +162,9 @@ def _signature(
     labels: Labels = tuple(metadata.class_labels or ())
     outputs = read_outputs(results, labels)
     declared = MlflowSignature.read(mlmodel)
-    features = read_features(ports, metadata.feature_names, declared, metadata.optional_features)
+    features = read_features(
+        ports, metadata.feature_names, declared, metadata.optional_features, metadata.missing_text
+    )
     names = {feature.name for feature in features}
     ignored = tuple(column for column in declared.columns if column not in names)
     operators: Mapping[str, str] = {}

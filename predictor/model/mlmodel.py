@@ -92,24 +92,24 @@ def names_example(content: bytes, name: str) -> bool:
     return isinstance(saved, dict) and saved.get("artifact_path") == name
 
 
-# How to export a model of each flavour; X are training rows.
-_EXPORTERS = {
-    "sklearn": "`skl2onnx.to_onnx(model, X[:1])`",
-    "lightgbm": "`onnxmltools.convert_lightgbm(model, initial_types=...)`",
-    "xgboost": "`onnxmltools.convert_xgboost(model, initial_types=...)`",
-    "catboost": '`model.save_model("model.onnx", format="onnx")`',
-    "pytorch": "`torch.onnx.export`",
-}
+# Flavours that the trainer converts.
+_CONVERTED = {"sklearn", "lightgbm", "xgboost", "catboost"}
 
 
 def _without_onnx(flavours: Mapping[Any, Any]) -> str:
     """Why a version without an ONNX graph is not served, and how to register it with one."""
     found = [name[:50] for name in flavours if isinstance(name, str)][:10]
-    exporter = next((_EXPORTERS[name] for name in found if name in _EXPORTERS), "its exporter")
-    return (
-        f"MLmodel has no onnx flavour, only {', '.join(found) or 'none'}. Export it with "
-        f"{exporter} and register the graph as the next version: `mlflow.onnx.log_model(graph, "
-        'name="model", signature=infer_signature(X), registered_model_name=...)`'
+    without = f"MLmodel has no onnx flavour, only {', '.join(found) or 'none'}. "
+    if _CONVERTED.intersection(found):
+        return without + (
+            "Register a next version with one: `python -m trainer convert models:/NAME/VERSION "
+            "--data ROWS.csv --register`"
+        )
+    exporter = "`torch.onnx.export`" if "pytorch" in found else "its exporter"
+    return without + (
+        f"Export it with {exporter} and register the graph as the next version: "
+        '`mlflow.onnx.log_model(graph, name="model", signature=infer_signature(X), '
+        "registered_model_name=...)`"
     )
 
 

@@ -21,6 +21,7 @@ from predictor.model.encoder import Encoder
 from predictor.model.linear import Linear
 from predictor.model.mlmodel import PythonFunction
 from predictor.model.onnx_errors import missing_locale, one_line
+from predictor.model.operating_point import OperatingPoint
 from predictor.model.signature import Row, Signature, Value
 from predictor.model.training_ranges import FeatureProfile, Ranges
 from predictor.model_version import ModelVersion
@@ -152,6 +153,7 @@ class Servable:
     cost: Cost = field(default_factory=Cost)
     linear: Linear | None = field(default=None, repr=False)
     categories: Mapping[int, frozenset[Value]] = field(default_factory=dict, repr=False)
+    operating_point: OperatingPoint | None = None
 
     @cached_property
     def rows_on_loop(self) -> int:
@@ -168,7 +170,7 @@ class Servable:
     @cached_property
     def encoder(self) -> Encoder:
         """Writes this version's answers as JSON."""
-        return Encoder(self.model_version, self.signature)
+        return Encoder(self.model_version, self.signature, self.operating_point)
 
     @cached_property
     def ranges(self) -> Ranges:

@@ -1,5 +1,6 @@
 """Signature: a model's named features, how rows become input tensors, and which outputs are read."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,7 +71,7 @@ class Feature:
     """One named value of a record: its JSON type and, for numbers, the inclusive range that fits.
 
     `dtype` is that of the graph's input. A boolean may be a number there: true is 1. If a feature is not
-    `required`, a missing value is NaN; only float inputs allow this.
+    `required`, the graph gets `missing` for a missing value: NaN or, for a text, what its metadata says.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Feature:
     minimum: float | int | None = None
     maximum: float | int | None = None
     required: bool = True
+    missing: float | str = math.nan
 
     @property
     def blank(self) -> Value:

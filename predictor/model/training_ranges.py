@@ -190,11 +190,15 @@ def _warning(profile: FeatureProfile, value: float) -> OutOfRange:
     low, high = profile.minimum, profile.maximum
     if low is None or high is None:
         raise ValueError(f"{profile.name} has no range")
-    message = (
-        f"{profile.name} is {_plain(value)}, outside the range of the training data, {_plain(low)} to "
-        f"{_plain(high)}"
+    return OutOfRange(profile.name, value, low, high, warning_text(profile.name, value, low, high))
+
+
+def warning_text(feature: str, value: float, minimum: float, maximum: float) -> str:
+    """The message of a warning."""
+    return (
+        f"{feature} is {_plain(value)}, outside the range of the training data, {_plain(minimum)} to "
+        f"{_plain(maximum)}"
     )
-    return OutOfRange(profile.name, value, low, high, message)
 
 
 def _plain(number: float) -> str:

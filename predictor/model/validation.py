@@ -267,11 +267,11 @@ def _hint(unknown: Sequence[str], values: Mapping[str, Any], fields: Fields) -> 
 def parse_value(value: Any, feature: Feature) -> Value:
     """A JSON value as a value of this feature; None is a missing value. Raises InvalidValue.
 
-    A missing value becomes NaN if the feature is optional. A float without a fraction may be an
+    A missing value becomes the feature's `missing` if it is optional. A float without a fraction may be an
     integer. A boolean that the graph takes as a number may be 0 or 1.
     """
     if value is None and not feature.required:
-        return math.nan
+        return feature.missing
     if feature.type in {"number", "integer"}:
         return _number(value, feature)
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
@@ -284,6 +284,8 @@ def parse_value(value: Any, feature: Feature) -> Value:
             value.encode()
         except UnicodeEncodeError:
             raise InvalidValue("not Unicode text: half of a surrogate pair") from None
+        if not feature.required and value == feature.missing:
+            raise InvalidValue("stands for a missing value in this model: send null")
     return value
 
 

@@ -16,8 +16,7 @@ from predictor.http.conditional import NO_STORE
 from predictor.http.middleware import mark_stream
 from predictor.openapi.responses import describe_errors
 from predictor.operations.journal import Journal, full, iso
-from predictor.operations.model import Model, describe
-from predictor.reconcile.reconciler import Reconciler
+from predictor.operations.model import Model
 from predictor.settings import Settings
 
 _RETRY_MS = 2000  # before a client reconnects
@@ -29,15 +28,15 @@ _HEADERS = {
 _DESCRIPTION = """Server-sent events. First `state`: the serving and the desired version, as in `GET /model`.
 Then an event for each change: `swapped`, `stopped_serving`, `load_started`, `load_failed`,
 `load_superseded`, `inference_timed_out`, `registry_answered`, `registry_names_none`, `registry_unreachable`,
-`registry_refused`, `registry_invalid_response`, `registry_internal`, `cache_not_written`. Each is a JSON object with
-`at`, the time. A client that reconnects with `Last-Event-ID` gets the events that it missed or, if they are no longer
+`registry_refused`, `registry_invalid_response`, `registry_internal`, `cache_not_written`, `approvals_changed`. Each is a
+JSON object with `at`, the time. A client that reconnects with `Last-Event-ID` gets the events that it missed or, if they are no longer
 kept, `state` again. With several workers, the events are those of one worker; `worker` is its number."""
 
 
 def routes(
-    journal: Journal, access: Access, reconciler: Reconciler, settings: Settings
+    journal: Journal, access: Access, describe: Callable[[], Model], settings: Settings
 ) -> APIRouter:
-    """The route of the event stream."""
+    """The route of the event stream. `describe` returns the body of `GET /model`."""
     router = APIRouter(tags=["operations"])
 
     @router.get(
@@ -62,7 +61,7 @@ def routes(
         return _Stream(journal, _events(journal, place, allowed, state))
 
     def state() -> dict[str, Any]:
-        return _state(describe(reconciler, settings))
+        return _state(describe())
 
     return router
 

@@ -11,30 +11,49 @@ from msgspec import UNSET, UnsetType
 from predictor import clock
 from predictor.http.conditional import NO_STORE
 from predictor.metrics.exposition import Exposition
+from predictor.model_version import ModelUri
 from predictor.openapi.responses import NOTHING_SERVING, describe_responses
 from predictor.openapi.schemas import DateTime, Versioned, doc
 from predictor.operations.journal import iso
 from predictor.reconcile.reconciler import Reconciler
 
-_TAG_PREFIX = "transition."
+# The trainer writes the first; versions of older trainers have the second.
+_TAG_PREFIXES = ("hotswap.transition.", "transition.")
 _PRODUCTION = "Production"
 
 
 class _Transition(msgspec.Struct):
     to: str
     when: datetime
+    pointer: str = "stage"
 
 
-def promoted_at(tags: Mapping[str, str]) -> float | None:
+class _Statement(msgspec.Struct):
+    predicate: _Transition
+
+
+class _Envelope(msgspec.Struct):
+    """A signed transition. Only the trainer checks the signature; here it decides nothing."""
+
+    payload: bytes  # msgspec reads it from Base64
+
+
+def promoted_at(tags: Mapping[str, str], uri: ModelUri) -> float | None:
     """When the version was promoted, in seconds since the epoch; None if its tags do not say so.
 
-    MLflow keeps no such date. Our trainer writes a tag for each transition, `transition.20261123T120102123456Z`,
-    with the JSON `{"to": …, "when": …}`. The last one counts, if it was to Production.
+    Only transitions by the pointer of `uri` count: what happened to a stage says nothing about an alias.
+
+    MLflow keeps no such date. Our trainer writes a tag for each transition, with the
+    key `hotswap.transition.20261123T120102123456Z` and the JSON `{"to": …, "when": …}`, which may be in a signed envelope.
+    The last one counts, if it was to Production.
     """
+    pointer = f"@{uri.pointer}" if uri.kind == "alias" else "stage"
     found = [
         transition
         for key, value in tags.items()
-        if key.startswith(_TAG_PREFIX) and (transition := _read(value))
+        if key.startswith(_TAG_PREFIXES)
+        and (transition := _read(value))
+        and transition.pointer == pointer
     ]
     last = max(found, key=lambda each: each.when, default=None)
     return last.when.timestamp() if last and last.to == _PRODUCTION else None
@@ -42,7 +61,11 @@ def promoted_at(tags: Mapping[str, str]) -> float | None:
 
 def _read(value: str) -> _Transition | None:
     try:
-        transition = msgspec.json.decode(value, type=_Transition)
+        if '"payload"' in value:
+            payload = msgspec.json.decode(value, type=_Envelope).payload
+            transition = msgspec.json.decode(payload, type=_Statement).predicate
+        else:
+            transition = msgspec.json.decode(value, type=_Transition)
     except (msgspec.DecodeError, UnicodeEncodeError):
         return None  # any client can set a tag of this name
     if transition.when.tzinfo is None:
@@ -67,7 +90,7 @@ class Readiness(Versioned, frozen=True):
     ) = UNSET
 
 
-def routes(reconciler: Reconciler, exposition: Exposition) -> APIRouter:
+def routes(reconciler: Reconciler, exposition: Exposition, uri: ModelUri) -> APIRouter:
     """The routes of health, readiness and metrics."""
     router = APIRouter(tags=["operations"])
 
@@ -89,7 +112,7 @@ def routes(reconciler: Reconciler, exposition: Exposition) -> APIRouter:
     )
     async def ready() -> Response:
         """Readiness: 200 while a version serves, else 503 with the reason."""
-        return _json(_readiness(reconciler))
+        return _json(_readiness(reconciler, uri))
 
     @router.get(
         "/metrics",
@@ -110,13 +133,13 @@ def routes(reconciler: Reconciler, exposition: Exposition) -> APIRouter:
     return router
 
 
-def _readiness(reconciler: Reconciler) -> Readiness:
+def _readiness(reconciler: Reconciler, uri: ModelUri) -> Readiness:
     """The version that serves. Raises NothingServing."""
     servable = reconciler.require_serving()
     version, aspired = servable.model_version, reconciler.registry_status.aspired
     # The tag is written after the promotion: the version may have been loaded without it.
     tags = aspired.tags if aspired == version and aspired else version.tags
-    promoted = promoted_at(tags)
+    promoted = promoted_at(tags, uri)
     return Readiness(
         version.name,
         version.version,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from approvals.standing import Standing
 from predictor import events
 from predictor.errors import NoStream
 from predictor.events import Event
@@ -39,11 +40,11 @@ def _name_and_payload(event: events.Event) -> tuple[str, dict[str, Any]] | None:
         return _of_registry(event)
     if isinstance(event, events.CacheFailed):
         return "cache_not_written", {"reason": _short(event.reason), **_serving(event.serving)}
-    if isinstance(event, events.InferenceTimedOut):
-        return "inference_timed_out", {"version": identity(event.version), "times": event.times}
+    if isinstance(event, events.ApprovalsChanged):
+        return "approvals_changed", approvals(event)
     if isinstance(event, events.Swapped):
         return _of_swap(event)
-    return _of_load(event)
+    return _of_version(event)
 
 
 def _of_registry(
@@ -60,11 +61,16 @@ def _of_registry(
     return "registry_answered", {"desired": desired, "aspired": desired}
 
 
-def _of_load(
-    event: events.LoadStarted | events.LoadFailed | events.LoadSuperseded,
+def _of_version(
+    event: events.LoadStarted
+    | events.LoadFailed
+    | events.LoadSuperseded
+    | events.InferenceTimedOut,
 ) -> tuple[str, dict[str, Any]]:
     payload: dict[str, Any] = {"version": identity(event.version)}
     match event:
+        case events.InferenceTimedOut(_, times):
+            return "inference_timed_out", {**payload, "times": times}
         case events.LoadStarted():
             return "load_started", payload
         case events.LoadSuperseded():
@@ -87,6 +93,26 @@ def _of_swap(event: events.Swapped) -> tuple[str, dict[str, Any]]:
 
 def _serving(version: ModelVersion | None) -> dict[str, Any]:
     return {"serving": identity(version) if version else None}
+
+
+def approvals(event: events.ApprovalsChanged) -> dict[str, Any]:
+    """The approvals of the desired and of the serving version, as in `GET /model` and `GET /events`."""
+    return {
+        "required": event.required,
+        "desired": _standing(*event.desired) if event.desired else None,
+        "serving": _standing(*event.serving) if event.serving else None,
+    }
+
+
+def _standing(version: ModelVersion, standing: Standing) -> dict[str, Any]:
+    return {
+        **identity(version),
+        "approved_by": [*standing.approved_by],
+        "rejected": [_short(reason) for reason in standing.rejected],
+        "missing": [*standing.missing],
+        "sufficient": standing.sufficient,
+        "expires_at": iso(standing.expires.timestamp()) if standing.expires else None,
+    }
 
 
 def _short(reason: str) -> str:

@@ -1,17 +1,20 @@
 """`GET /model`: the serving and the desired version."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
 from predictor import clock
 from predictor.errors import INFERENCE, LOAD_STAGES
+from predictor.events import ApprovalsChanged
 from predictor.http.conditional import NO_CACHE, conditional_response, weak_etag
 from predictor.model.servable import Servable
 from predictor.model.signature import Port, Signature
 from predictor.openapi.responses import CONDITIONAL, NOT_MODIFIED, describe_responses
 from predictor.openapi.schemas import DateTime, Versioned, doc
+from predictor.operations.journal import approvals as approvals_payload
 from predictor.operations.journal import identity, iso
 from predictor.reconcile.decision import RegistryStatus
 from predictor.reconcile.reconciler import Reconciler
@@ -68,6 +71,17 @@ class ServingSignature(msgspec.Struct, frozen=True):
     hints: Annotated[list[str], doc("What more metadata in the graph would improve.")]
 
 
+class ServingOperatingPoint(msgspec.Struct, frozen=True, rename={"label": "class"}):
+    """The threshold that each prediction compares with the probability of one class."""
+
+    label: Annotated[str | int | bool, doc("The class.")]
+    threshold: Annotated[float, doc("A probability; one that is equal counts as above.")]
+    evidence: Annotated[
+        dict[str, Any],
+        doc("How the threshold was chosen and measured, as the version's artifact states it."),
+    ]
+
+
 class ServingVersion(RegisteredVersion, frozen=True):
     """The version that answers requests."""
 
@@ -76,6 +90,9 @@ class ServingVersion(RegisteredVersion, frozen=True):
     load_seconds: Annotated[float, doc("Seconds to build and check it.")]
     metrics: Annotated[dict[str, float], doc("The run's metrics, by name.")]
     signature: ServingSignature
+    operating_point: Annotated[
+        ServingOperatingPoint | None, doc("Null if the version has no operating point.")
+    ]
 
 
 class FailedVersion(RegisteredVersion, frozen=True):
@@ -109,6 +126,28 @@ class RegistryState(msgspec.Struct, frozen=True):
     names_none_because: Annotated[str | None, doc("Why its last response named no version.")]
 
 
+class ApprovedVersion(RegisteredVersion, frozen=True):
+    """Who has approved a version."""
+
+    approved_by: Annotated[list[str], doc("The approvers whose approval counts.")]
+    rejected: Annotated[list[str], doc("Approvals that do not count, and why.")]
+    missing: Annotated[
+        list[str], doc("The approvers who could still approve; empty if enough people have.")
+    ]
+    sufficient: Annotated[bool, doc("Whether enough people have approved.")]
+    expires_at: Annotated[
+        DateTime | None, doc("When the approvals cease to be enough; null for never.")
+    ]
+
+
+class Approvals(msgspec.Struct, frozen=True):
+    """Approvals of versions by people, where the service requires them."""
+
+    required: Annotated[int, doc("How many people must approve a version.")]
+    desired: ApprovedVersion | None
+    serving: ApprovedVersion | None
+
+
 class Model(msgspec.Struct, frozen=True):
     """The serving and the desired version."""
 
@@ -128,9 +167,19 @@ class Model(msgspec.Struct, frozen=True):
     ]
     cache: CacheState
     registry: RegistryState
+    approvals: Annotated[
+        Approvals | None, doc("Null if versions need no approval (PREDICTOR_APPROVERS_FILE).")
+    ]
 
 
-def routes(reconciler: Reconciler, settings: Settings) -> APIRouter:
+class DescribesApprovals(Protocol):
+    """The part of `predictor.approval` that `GET /model` reads; that room is optional."""
+
+    def describe(self) -> ApprovalsChanged:
+        """The approvals of the desired and of the serving version, now."""
+
+
+def routes(describe: Callable[[], Model]) -> APIRouter:
     """The route of `GET /model`."""
     router = APIRouter(tags=["operations"])
 
@@ -144,7 +193,7 @@ def routes(reconciler: Reconciler, settings: Settings) -> APIRouter:
     )
     async def model(request: Request) -> Response:
         """The serving and the desired version, the last failed load, and the age of the registry's last response."""
-        body = describe(reconciler, settings)
+        body = describe()
         etag = weak_etag(msgspec.json.encode(_without_times(body)))
         content = msgspec.json.encode(body)
         return conditional_response(request, etag, content, "application/json", NO_CACHE)
@@ -160,7 +209,9 @@ def _without_times(model: Model) -> Model:
     return msgspec.structs.replace(model, registry=registry)
 
 
-def describe(reconciler: Reconciler, settings: Settings) -> Model:
+def describe(
+    reconciler: Reconciler, settings: Settings, approvals: DescribesApprovals | None
+) -> Model:
     """The body of `GET /model`."""
     status, loading, failure = reconciler.registry_status, reconciler.loading, reconciler.failure
     desired = RegisteredVersion(**identity(status.aspired)) if status.aspired else None
@@ -182,6 +233,9 @@ def describe(reconciler: Reconciler, settings: Settings) -> Model:
         else None,
         cache=CacheState(reconciler.cache_fault),
         registry=_registry(status),
+        approvals=msgspec.convert(approvals_payload(approvals.describe()), Approvals)
+        if approvals
+        else None,
     )
 
 
@@ -197,7 +251,7 @@ def _registry(status: RegistryStatus) -> RegistryState:
 
 
 def _serving(servable: Servable) -> ServingVersion:
-    signature = servable.signature
+    signature, point = servable.signature, servable.operating_point
     return ServingVersion(
         **identity(servable.model_version),
         digest=f"sha256:{servable.artifact.onnx_sha256}",
@@ -214,6 +268,9 @@ def _serving(servable: Servable) -> ServingVersion:
             outputs=[_output(signature, port) for port in signature.results],
             hints=[*signature.hints],
         ),
+        operating_point=ServingOperatingPoint(point.label, point.threshold, dict(point.evidence))
+        if point
+        else None,
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from predictor import clock
-from predictor.errors import LoadError, RegistryError
+from predictor.errors import APPROVAL, LoadError, RegistryError
 from predictor.events import SwapReason
 from predictor.model_version import ModelVersion
 
@@ -14,7 +14,8 @@ class Failure:
     """The last failed load: its version, stage and reason, the number of attempts, and the time of the next.
 
     `failed_at` is in seconds of `clock.now`, `retry_at` in seconds of the event loop's clock. `fingerprint`
-    is that of the version's files after the failure, None if it is unknown.
+    is that of the version's files after the failure, None if it is unknown. A version that waits for approvals
+    has the `retry_at` 0: its approvals are counted at each poll.
     """
 
     version: ModelVersion
@@ -37,6 +38,16 @@ class Failure:
         attempts = before.attempts + 1 if before is not None and again else 1
         retry_at = now + retry_delay(attempts, first)
         return cls(version, error.stage, error.reason, attempts, clock.now(), retry_at)
+
+    @property
+    def retries_in_silence(self) -> bool:
+        """Whether the files were fetched and are not those that people approved: retries are not news."""
+        return self.stage == APPROVAL and self.retry_at > 0
+
+    def repeated_by(self, version: ModelVersion, error: LoadError) -> bool:
+        """Whether this error says the same again about the approvals of the version."""
+        same = (self.version, self.stage, self.reason) == (version, error.stage, error.reason)
+        return same and error.stage == APPROVAL
 
     def outdated_by(self, aspired: ModelVersion, fingerprint: str | None) -> bool:
         """Whether the version or its files changed since the failure; then it is tried again at once."""
@@ -142,16 +153,25 @@ def why_swapped(
 
 
 def why_nothing(
-    registry: RegistryStatus, failure: Failure | None, loading: ModelVersion | None
+    registry: RegistryStatus,
+    failure: Failure | None,
+    loading: ModelVersion | None,
+    *,
+    unapproved: bool = False,
 ) -> str:
     """Why nothing serves, in a sentence that any client may read.
 
     It contains no address and no text of a registry, a store or a library; `GET /model` has those.
+    `unapproved`: the service stopped because approvals of the serving version were no longer enough.
     """
     if loading is not None:
         return f"{loading} is being loaded; try again in a moment"
     if failure is not None:
-        return f"{failure.version} could not be loaded ({failure.stage}); /model says why"
+        waits = failure.stage == APPROVAL
+        what = "waits for approvals" if waits else f"could not be loaded ({failure.stage})"
+        return f"{failure.version} {what}; /model says why"
+    if unapproved:
+        return "too few approvals of the version that served are still valid; /model says more"
     if registry.answered_at is None and registry.fault is not None:
         return "the registry has not said which version may serve; /model says why"
     if registry.answered_at is None:

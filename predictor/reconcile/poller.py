@@ -15,6 +15,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from predictor.clock import some_time_ago
 
 _MANY = 1_000_000  # APScheduler's limit of parallel polls; this module runs one at a time
+_AGAIN_SECONDS = 1.0
 _LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 
 
@@ -45,6 +46,9 @@ class Poller:
     The schedule follows the monotonic clock. APScheduler only runs the polls, because its triggers follow
     the wall clock: setting that back by an hour would stop the polls for an hour. After a gap, such as a
     suspended machine, there is one poll.
+
+    A requested poll has a second one after it: a cache before the registry may answer the first with a response
+    that is older than the change.
     """
 
     def __init__(
@@ -52,12 +56,16 @@ class Poller:
         reconcile: Callable[[], Awaitable[None]],
         poll_seconds: float,
         schedule: PollSchedule | None = None,
+        expect_change: Callable[[], None] = lambda: None,
     ) -> None:
+        """`expect_change` is called before each requested poll."""
         self._reconcile = reconcile
         self._poll_seconds = poll_seconds
         self._schedule = schedule or PollSchedule()
+        self._expect_change = expect_change
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._second_poll: asyncio.TimerHandle | None = None
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._polling = False
         self._again = False
@@ -65,11 +73,22 @@ class Poller:
     def start(self) -> None:
         """Poll at once, then on schedule."""
         self._scheduler.start()
-        self.poll_now()
+        self._begin_requested()
         self._wait_from(time.monotonic())
 
     def poll_now(self) -> None:
-        """Poll now; if a poll is running, poll again afterwards. Calls coalesce."""
+        """Poll now, and again a second later; if a poll is running, poll after it. Calls coalesce."""
+        self._request()
+        if self._second_poll is not None:
+            self._second_poll.cancel()
+        loop = asyncio.get_running_loop()
+        self._second_poll = loop.call_later(_AGAIN_SECONDS, self._request)
+
+    def _request(self) -> None:
+        self._expect_change()
+        self._begin_requested()
+
+    def _begin_requested(self) -> None:
         if self._polling:
             self._again = True
         else:
@@ -79,8 +98,9 @@ class Poller:
 
     def stop(self) -> None:
         """Stop polling."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._second_poll):
+            if timer is not None:
+                timer.cancel()
         self._scheduler.shutdown(wait=False)
 
     def _wait_from(self, moment: float) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Literal
 
-from predictor.errors import LoadError, NothingServing, RegistryError, RegistryInternal
+from predictor.errors import APPROVAL, LoadError, NothingServing, RegistryError, RegistryInternal
 from predictor.events import (
     LoadStarted,
     LoadSuperseded,
@@ -34,7 +34,7 @@ from predictor.reconcile.decision import (
     why_swapped,
 )
 from predictor.reconcile.retries import Retries
-from predictor.reconcile.source import LastKnownGood, Source
+from predictor.reconcile.source import NO_APPROVALS, Approvals, LastKnownGood, Source
 from predictor.traces.tracer import TRACES_OFF, Tracer
 
 
@@ -49,15 +49,22 @@ class Reconciler:
         *,
         when_none: Literal["stop", "keep"] = "stop",
         retry_seconds: float = 2,
+        approvals: Approvals = NO_APPROVALS,
         tracer: Tracer = TRACES_OFF,
     ) -> None:
-        """`builder` fetches from the same source. The first retry of a failed load comes after `retry_seconds`."""
+        """`builder` fetches from the same source, and checks the same `approvals` of the files.
+
+        The first retry of a failed load comes after `retry_seconds`.
+        """
         self._source = source
+        self._approvals = approvals
+        self._unapproved = False  # why nothing serves: a version that served has too few approvals
         self._observe = observe
         self._tracer = tracer
         self._when_none: Literal["stop", "keep"] = when_none
         self._serving: Servable | None = None
         self._loading: tuple[ModelVersion, asyncio.Task[None]] | None = None
+        self._restoring = False
         self._background_tasks: set[asyncio.Task[None]] = set()
         self._polling = asyncio.Lock()
         self._builder = builder
@@ -90,7 +97,11 @@ class Reconciler:
     def require_serving(self) -> Servable:
         """The serving servable. Raises NothingServing, with the reason."""
         if self._serving is None:
-            raise NothingServing(why_nothing(self.registry_status, self.failure, self.loading))
+            raise NothingServing(
+                why_nothing(
+                    self.registry_status, self.failure, self.loading, unapproved=self._unapproved
+                )
+            )
         return self._serving
 
     async def reconcile(self) -> None:
@@ -114,7 +125,9 @@ class Reconciler:
     async def _reconcile(self) -> None:
         try:
             aspired = await self._source.aspired()
+            await self._approvals.update(aspired)
             changed = self._registry_answered(aspired)
+            self._stop_unless_approved()
             await self._act_on(aspired)
             if changed and self._serving is None and aspired is None:
                 self._in_background(self._last_known_good.save())
@@ -148,19 +161,40 @@ class Reconciler:
         if self._loading is not None:
             if self._loading[0] == aspired:
                 return
-            self._supersede()
+            # A restore ends only if no version may serve, or for a load that may succeed.
+            if not self._restoring or self._none_may_serve():
+                self._supersede()
         fingerprint = await self._retries.fingerprint(aspired)
-        now = asyncio.get_running_loop().time()
+        restoring = self._loading is not None and self._restoring
+        # Time stands still for retries of a failed version until the restore ends.
+        now = 0 if restoring else asyncio.get_running_loop().time()
         serving = self._serving_version
         match decide(aspired, serving, self.failure, now, self._when_none, fingerprint=fingerprint):
             case Load(version):
-                self._begin_load(version)
+                self._load_if_approved(version)
             case Stop():
                 self._swap(None, "withdrawn")
                 self._in_background(self._last_known_good.save())
             case NoChange():
                 if aspired is None and self._when_none == "keep":
                     self._in_background(self._restore())
+
+    def _load_if_approved(self, version: ModelVersion) -> None:
+        """Begin to load a version; or record that it waits for approvals, and fetch nothing."""
+        reason = self._approvals.refusal(version)
+        if reason is None:
+            self._supersede()
+            self._begin_load(version)
+        else:
+            self._retries.waits(version, LoadError(APPROVAL, reason), self._serving_version)
+            self._in_background(self._restore())
+
+    def _stop_unless_approved(self) -> None:
+        """Stop serving if approvals were withdrawn, have expired, or their approvers' keys were removed."""
+        serving = self._serving
+        if serving and self._approvals.refusal(serving.model_version, serving.artifact):
+            self._swap(None, "unapproved")
+            self._in_background(self._last_known_good.save())
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Start disk work in the background: a disk that hangs must not stop the polls."""
@@ -170,7 +204,7 @@ class Reconciler:
 
     def _begin_load(self, version: ModelVersion, restored: Fetched | None = None) -> None:
         task = asyncio.create_task(self._load(version, restored), name=f"load {version}")
-        self._loading = (version, task)
+        self._loading, self._restoring = (version, task), restored is not None
 
     async def _restore(self) -> None:
         """Serve the last known good version, as if the process had not been restarted."""
@@ -182,10 +216,14 @@ class Reconciler:
         return self._serving is None and self._loading is None and not self._none_may_serve()
 
     async def _load(self, version: ModelVersion, restored: Fetched | None) -> None:
-        self._observe(LoadStarted(version))
+        if not self._retries.in_silence(version):
+            self._observe(LoadStarted(version))
         started = time.perf_counter()
         try:
             servable, fetched = await self._builder.build(version, restored)
+            # Approvals may have been withdrawn while it was built.
+            if reason := self._approvals.refusal(version, servable.artifact):
+                raise LoadError(APPROVAL, reason)  # noqa: TRY301
         except LoadError as error:
             failure = self._retries.failed(version, error, self._serving_version)
             self._in_background(self._retries.note_fingerprint(failure))
@@ -203,10 +241,12 @@ class Reconciler:
             await self._restore()
 
     def _none_may_serve(self) -> bool:
-        return self.registry_status.names_none and self._when_none == "stop"
+        return self._unapproved or (self.registry_status.names_none and self._when_none == "stop")
 
     def _swap(self, servable: Servable | None, reason: SwapReason, seconds: float = 0.0) -> None:
         previous, self._serving = self._serving_version, servable
+        self._unapproved = reason == "unapproved"
+        self._approvals.serves(servable)
         self._last_known_good.drop_pending()
         digest = servable.artifact.onnx_sha256 if servable else ""
         with self._tracer.span("swap") as span:
@@ -219,6 +259,8 @@ class Reconciler:
         if self._loading is not None:
             (version, task), self._loading = self._loading, None
             task.cancel()
+            if self._restoring:
+                self._last_known_good.allow_another_load()
             self._observe(LoadSuperseded(version))
 
     def _registry_answered(self, aspired: ModelVersion | None) -> bool:
@@ -234,6 +276,7 @@ class Reconciler:
         self.registry_status = self.registry_status.failed(error)
         serving = self._serving_version
         self._observe(RegistryFailed(error.outcome, str(error), serving, first, cause))
+        self._stop_unless_approved()
         # Only before the registry's first response; afterwards its last response counts.
         if self.registry_status.answered_at is None:
             self._in_background(self._restore())

@@ -25,15 +25,27 @@ class Retries:
     def failed(
         self, version: ModelVersion, error: LoadError, serving: ModelVersion | None
     ) -> Failure:
-        """Record a failed load and report it to the observers. Return the failure."""
-        now = asyncio.get_running_loop().time()
-        failure = Failure.after(self.failure, version, error, now, self._first_seconds)
+        """Record a failed load and report it to the observers. Return the failure.
+
+        The same approvals, counted again, are not reported again.
+        """
+        now, before = asyncio.get_running_loop().time(), self.failure
+        failure = Failure.after(before, version, error, now, self._first_seconds)
         self.failure = failure
-        delay = round(failure.retry_at - now, 3)
-        self._observe(
-            LoadFailed(version, error.stage, error.reason, failure.attempts, delay, serving)
-        )
+        if before is None or not before.repeated_by(version, error):
+            delay = round(failure.retry_at - now, 3)
+            self._observe(
+                LoadFailed(version, error.stage, error.reason, failure.attempts, delay, serving)
+            )
         return failure
+
+    def waits(self, version: ModelVersion, error: LoadError, serving: ModelVersion | None) -> None:
+        """Record that a version waits for approvals, and report it to the observers if that is new."""
+        if self.failure is not None and self.failure.repeated_by(version, error):
+            return
+        self.failure = Failure(version, error.stage, error.reason, 1, clock.now(), retry_at=0)
+        first = self._first_seconds
+        self._observe(LoadFailed(version, error.stage, error.reason, 1, first, serving))
 
     def timed_out(self, version: ModelVersion) -> None:
         """Record a computation that was stopped and report it to the observers. There is no retry."""
@@ -55,6 +67,11 @@ class Retries:
         """Whether the last failure is of this version."""
         return self.failure is not None and self.failure.version == version
 
+    def in_silence(self, version: ModelVersion) -> bool:
+        """Whether the next try of this version is not news."""
+        failure = self.failure
+        return failure is not None and failure.version == version and failure.retries_in_silence
+
     async def note_fingerprint(self, failure: Failure) -> None:
         """Add the fingerprint of the files to the failure."""
         fingerprint = await self._source.fingerprint(failure.version)
@@ -62,12 +79,13 @@ class Retries:
             self.failure = replace(failure, fingerprint=fingerprint)
 
     async def fingerprint(self, aspired: ModelVersion | None) -> str | None:
-        """The fingerprint of the aspired version's files now, if its load failed; else None.
+        """The fingerprint of the aspired version's files now, if its next try is not due yet; else None.
 
         Removes the failure of a version that the registry no longer names.
         """
         if self.failure is not None and self.failure.version != aspired:
             self.failure = None
-        if self.failure is None or self.failure.stage == INFERENCE:
+        now = asyncio.get_running_loop().time()
+        if self.failure is None or self.failure.stage == INFERENCE or now >= self.failure.retry_at:
             return None
         return await self._source.fingerprint(self.failure.version)

@@ -1,4 +1,4 @@
-"""Source, the reconciler's port to the registry and the cache; and the last known good version."""
+"""The ports of the reconciler: Source leads to the registry and the cache, Approvals to people. And LastKnownGood."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,7 +6,8 @@ from typing import Protocol
 
 from predictor.errors import CacheError
 from predictor.events import CacheFailed, Observe
-from predictor.model.artifact import Fetched
+from predictor.model.artifact import Artifact, Fetched
+from predictor.model.servable import Servable
 from predictor.model_version import ModelVersion
 
 
@@ -15,6 +16,9 @@ class Source(Protocol):
 
     async def aspired(self) -> ModelVersion | None:
         """The version that should serve. Raises RegistryError."""
+
+    def expect_change(self) -> None:
+        """The registry has just changed: let the next poll pass caches that may be older."""
 
     @property
     def no_version_reason(self) -> str:
@@ -39,6 +43,36 @@ class Source(Protocol):
         """Close the connections."""
 
 
+class Approvals(Protocol):
+    """Decides, besides the registry, which versions may serve."""
+
+    async def update(self, aspired: ModelVersion | None) -> None:
+        """Take over the tags of the aspired and of the serving version. Raises RegistryError."""
+
+    def refusal(self, version: ModelVersion, artifact: Artifact | None = None) -> str | None:
+        """Why a version may not serve; None if it may. Without its artifact, its files are left out."""
+
+    def serves(self, servable: Servable | None) -> None:
+        """This servable serves from now on; None: nothing serves."""
+
+
+class NoApprovals:
+    """No version needs an approval."""
+
+    async def update(self, aspired: ModelVersion | None) -> None:
+        """Do nothing."""
+
+    def refusal(self, version: ModelVersion, artifact: Artifact | None = None) -> str | None:  # noqa: ARG002
+        """None: each version may serve."""
+        return None
+
+    def serves(self, servable: Servable | None) -> None:
+        """Do nothing."""
+
+
+NO_APPROVALS = NoApprovals()
+
+
 class LastKnownGood:
     """Saves the serving version, or the fact that none may serve; loads it once after a start."""
 
@@ -54,7 +88,7 @@ class LastKnownGood:
         self._observe = observe
         self._serving = serving
         self._none_may_serve = none_may_serve
-        self._loaded = False
+        self._loaded = self._forgotten = False
         self._saving = asyncio.Lock()
         # Files are large, so they are released as soon as they are saved.
         self._pending: tuple[ModelVersion, Fetched] | None = None
@@ -68,6 +102,10 @@ class LastKnownGood:
         """Let the next `save` write no version."""
         self._pending = None
 
+    def allow_another_load(self) -> None:
+        """Let the next `load` return the version again, because it was not built."""
+        self._loaded = False
+
     async def save(self) -> None:
         """Write the pending version; or that none may serve, if the registry names none.
 
@@ -80,6 +118,7 @@ class LastKnownGood:
                 if pending is not None:
                     await self._source.remember(*pending)
                 elif self._serving() is None and self._none_may_serve():
+                    self._forgotten = True  # also if the write fails
                     await self._source.forget()
                 else:
                     return
@@ -90,8 +129,11 @@ class LastKnownGood:
                 self.fault = None
 
     async def load(self, wanted: Callable[[], bool]) -> tuple[ModelVersion, Fetched] | None:
-        """The last known good version, if it is `wanted` both before and after the read. Returns it once only."""
-        if self._loaded or not wanted():
+        """The last known good version, if it is `wanted` both before and after the read. Returns it once only.
+
+        None after a `save` that none may serve.
+        """
+        if self._loaded or self._forgotten or not wanted():
             return None
         self._loaded = True
         found = await self._source.last_verified()

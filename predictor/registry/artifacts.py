@@ -66,7 +66,7 @@ def _settle(future: "asyncio.Future[Any]", result: Any, error: BaseException | N
 
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _CHUNK = 1 << 20  # bytes
-_LISTING_SECONDS, _LISTING_BYTES = 2, 1_000_000  # short, because it is read between two polls
+LISTING_SECONDS, _LISTING_BYTES = 2, 1_000_000  # short, because it is read between two polls
 _STORES = Blocking("readings of artifact stores")
 # fsspec's driver for each scheme, and the extra that installs it. Other schemes are not passed to fsspec:
 # it has dozens, some of which run programs or send requests to any host.
@@ -104,17 +104,22 @@ class ArtifactStores:
     """All servers and stores from which files may be read.
 
     `others` are further hosts, which never get the registry's credentials. `s3` are the options of fsspec's
-    S3 driver.
+    S3 driver. `schemes` open the URIs of schemes that only this registry has.
     """
 
     registry: TrackingServer
     others: Mapping[Origin, TrackingServer] = field(default_factory=dict)
     s3: Mapping[str, Any] = field(default_factory=dict)
+    schemes: Mapping[str, "Callable[[ArtifactStores, str], ArtifactFiles]"] = field(
+        default_factory=dict
+    )
 
     def open(self, uri: str) -> ArtifactFiles:
         """The files below `uri`. Raises LoadError for a URI that is not served."""
         named = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", uri)
         scheme = named[1].lower() if named else ""
+        if scheme in self.schemes:
+            return self.schemes[scheme](self, uri)
         if scheme not in {*_DRIVERS, *_HTTP, "", "file"}:
             raise LoadError("fetch", f"{scheme}: sources are not served, but {_SERVED} are")
         try:
@@ -179,7 +184,7 @@ class ProxiedFiles:
         """As ArtifactFiles.read."""
         url = f"{quote(self._service)}/{quote(self._root)}/{quote(checked(path))}"
         try:
-            status, content = await self._server.get(url, max_bytes=max_bytes)
+            status, content, _ = await self._server.get(url, max_bytes=max_bytes)
         except TooLarge as error:
             raise _too_large(path) from error
         except RegistryError as error:
@@ -194,8 +199,8 @@ class ProxiedFiles:
         """As ArtifactFiles.listing: the server's listing, with names and sizes."""
         url = quote(self._service) or "/"
         try:
-            status, content = await self._server.get(
-                url, {"path": self._root}, max_bytes=_LISTING_BYTES, seconds=_LISTING_SECONDS
+            status, content, _ = await self._server.get(
+                url, {"path": self._root}, max_bytes=_LISTING_BYTES, seconds=LISTING_SECONDS
             )
         except RegistryError as error:
             raise LoadError("fetch", f"GET {url}, the listing: {error}") from error
@@ -236,10 +241,10 @@ class StoredFiles:
     async def listing(self) -> str:
         """As ArtifactFiles.listing: all the store's details of each file, including times."""
         try:
-            async with asyncio.timeout(_LISTING_SECONDS):
+            async with asyncio.timeout(LISTING_SECONDS):
                 return await _STORES.run(self._list)
         except TimeoutError as error:
-            reason = f"cannot list {self._uri}: no answer in {_LISTING_SECONDS:g} s"
+            reason = f"cannot list {self._uri}: no answer in {LISTING_SECONDS:g} s"
             raise LoadError("fetch", reason) from error
 
     def _list(self) -> str:

@@ -11,8 +11,9 @@ import re
 import shutil
 import stat
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -161,6 +162,8 @@ class Cache:
     def __init__(self, folder: Path, scope: str) -> None:
         self._folder = folder
         self._scope = scope
+        # `retag` must not write back what `forget` removes meanwhile.
+        self._writing = threading.RLock()
 
     def find(self, version: ModelVersion) -> Fetched | None:
         """The files of a version; None if they are absent or damaged. Raises OSError."""
@@ -179,10 +182,7 @@ class Cache:
         fetched = self._fetched(pointer.digest) if pointer else None
         if pointer is None or fetched is None:
             return None
-        version = ModelVersion(
-            pointer.name, pointer.version, pointer.source, pointer.created_ms, pointer.run_id,
-            tags=pointer.tags,
-        )  # fmt: skip
+        version = _version(pointer)
         fetched.artifact.check(version.expected_sha256)
         return version, fetched
 
@@ -196,21 +196,42 @@ class Cache:
             version.name, version.version, version.source, version.created_ms, version.run_id,
             dict(version.tags), digest,
         )  # fmt: skip
-        try:
+        with self._writing:
+            try:
+                self._check()
+                self._keep(fetched)
+                write_file(self._version_file(version), msgspec.json.encode(pointer))
+                write_file(self._verified_file, msgspec.json.encode(pointer))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self.forget()
+                raise
+            self._prune(digest)
+
+    def retag(self, version: ModelVersion) -> None:
+        """Store these tags, if this version is the last known good one. Raises OSError."""
+        with self._writing:
             self._check()
-            self._keep(fetched)
-            write_file(self._version_file(version), msgspec.json.encode(pointer))
-            write_file(self._verified_file, msgspec.json.encode(pointer))
-        except OSError:
-            with contextlib.suppress(OSError):
-                self.forget()
-            raise
-        self._prune(digest)
+            pointer = _read(self._verified_file, _Pointer)
+            if pointer is not None and _version(pointer) == version:
+                pointer = msgspec.structs.replace(pointer, tags=dict(version.tags))
+                write_file(self._verified_file, msgspec.json.encode(pointer))
+
+    @property
+    def withdrawals_file(self) -> Path:
+        """The file of the withdrawals of approvals: a list of texts in JSON."""
+        return self._folder / "withdrawals" / f"{_key(self._scope)}.json"
+
+    def keep_withdrawals(self, envelopes: Sequence[str]) -> None:
+        """Store these withdrawals instead of those before. Raises OSError."""
+        self._check()
+        write_file(self.withdrawals_file, msgspec.json.encode(envelopes))
 
     def forget(self) -> None:
         """Store that no version may serve at a start without the registry. Raises OSError."""
-        check_own(self._verified_file.parent)
-        self._verified_file.unlink(missing_ok=True)
+        with self._writing:
+            check_own(self._verified_file.parent)
+            self._verified_file.unlink(missing_ok=True)
 
     def _check(self) -> None:
         """Raise OSError if another user could have written the cache."""
@@ -219,7 +240,8 @@ class Cache:
 
     @property
     def _own(self) -> tuple[Path, ...]:
-        return (self._artifacts, self._folder / "versions", self._folder / "verified")
+        names = ("artifacts", "versions", "verified", "withdrawals")
+        return tuple(self._folder / name for name in names)
 
     @property
     def _artifacts(self) -> Path:
@@ -283,6 +305,13 @@ class Cache:
         return (path for path in writing if _modified(path) < before)
 
 
+def _version(pointer: _Pointer) -> ModelVersion:
+    return ModelVersion(
+        pointer.name, pointer.version, pointer.source, pointer.created_ms, pointer.run_id,
+        tags=pointer.tags,
+    )  # fmt: skip
+
+
 def _key(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
@@ -305,5 +334,5 @@ def _read_inside(folder: Path, path: str) -> bytes:
 def _read(path: Path, kind: type[T]) -> T | None:
     try:
         return msgspec.json.decode(read_file(path), type=kind)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None

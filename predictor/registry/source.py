@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -117,10 +118,18 @@ class RegistrySource:
         """As RegistryClient.aspired."""
         return await self._registry.aspired()
 
+    def expect_change(self) -> None:
+        """As RegistryClient.expect_change."""
+        self._registry.expect_change()
+
     @property
     def no_version_reason(self) -> str:
         """As RegistryClient.no_version_reason."""
         return self._registry.no_version_reason
+
+    async def newest(self, version: ModelVersion) -> ModelVersion | None:
+        """The same version with its present tags; None if it does not exist. Raises RegistryError."""
+        return await self._registry.version(version.version)
 
     async def fetch(self, version: ModelVersion) -> Fetched:
         """The files of a version. Raises LoadError (stage `fetch`, `session` or `digest`)."""
@@ -164,6 +173,20 @@ class RegistrySource:
             await self._writes.run(self._cache.forget)
         except (OSError, LoadError) as error:
             raise CacheError("cleared", error) from error
+
+    async def retag(self, version: ModelVersion) -> None:
+        """Store these tags of the last known good version; do nothing for other versions. Raises CacheError."""
+        try:
+            await self._writes.run(self._cache.retag, version)
+        except (OSError, LoadError) as error:
+            raise CacheError("written", error) from error
+
+    async def keep_withdrawals(self, envelopes: Sequence[str]) -> None:
+        """Store these withdrawals of approvals for the next start and for other workers. Raises CacheError."""
+        try:
+            await self._writes.run(self._cache.keep_withdrawals, envelopes)
+        except (OSError, LoadError) as error:
+            raise CacheError("given the withdrawals", error) from error
 
     async def close(self) -> None:
         """Close the connections to the registry."""

@@ -20,8 +20,9 @@ from predictor.errors import (
 )
 from predictor.model_version import ModelUri, ModelVersion
 from predictor.registry.client import TrackingServer
+from predictor.registry.freshness import PollFreshness
 
-_API = "/api/2.0/mlflow"
+API = "/api/2.0/mlflow"
 _MAX_SECONDS = 10
 # Decoding a response blocks the event loop: 4 ms per megabyte, 2 ms for 2,000 tags. A version has a few
 # tags of a few hundred bytes. A run may have thousands of parameters, but is read once per load.
@@ -127,12 +128,20 @@ class RegistryClient:
     """
 
     def __init__(
-        self, server: TrackingServer, uri: ModelUri, *, seconds: float = _MAX_SECONDS
+        self,
+        server: TrackingServer,
+        uri: ModelUri,
+        *,
+        seconds: float = _MAX_SECONDS,
+        max_age_seconds: float = math.inf,
     ) -> None:
-        """`seconds` limits each whole response."""
+        """`seconds` limits each whole response, `max_age_seconds` the age of a cache's response to a poll."""
         self._server = server
         self._uri = uri
         self._seconds = seconds
+        self._max_age_seconds = max_age_seconds
+        self._polls = PollFreshness(max_age_seconds)
+        self._polls_of_one = ("", self._polls)  # a number, and the polls about that version
         #: Why the last response named no version: MLflow's message, or ours for a stage.
         self.no_version_reason = ""
 
@@ -142,9 +151,28 @@ class RegistryClient:
             case "stage":
                 return await self._latest_in_stage()
             case "alias":
-                return await self._one("/registered-models/alias", alias=self._uri.pointer)
+                return await self._one(
+                    "/registered-models/alias", self._polls, alias=self._uri.pointer
+                )
             case "version":
-                return await self._one("/model-versions/get", version=self._uri.pointer)
+                return await self._one(
+                    "/model-versions/get", self._polls, version=self._uri.pointer
+                )
+
+    async def version(self, number: str) -> ModelVersion | None:
+        """A version of the model by its number; None if it does not exist. Raises RegistryError."""
+        reason = self.no_version_reason  # of the last response to `aspired`
+        if self._polls_of_one[0] != number:
+            self._polls_of_one = (number, PollFreshness(self._max_age_seconds))
+        try:
+            return await self._one("/model-versions/get", self._polls_of_one[1], version=number)
+        finally:
+            self.no_version_reason = reason
+
+    def expect_change(self) -> None:
+        """Let the next poll pass caches on the way: the registry has just changed."""
+        for polls in (self._polls, self._polls_of_one[1]):
+            polls.expect_change()
 
     async def download_uri(self, name: str, version: str) -> str:
         """The URI of a version's files. Raises RegistryError."""
@@ -181,7 +209,8 @@ class RegistryClient:
 
     async def _latest_in_stage(self) -> ModelVersion | None:
         path = "/registered-models/get-latest-versions"
-        reply = await self._reply(path, name=self._uri.name, stages=self._uri.pointer)
+        query = {"name": self._uri.name, "stages": self._uri.pointer}
+        reply = await self._reply(path, query, self._polls)
         if reply is None:
             return None
         found = _decoded(self._url(path), reply, _Latest).model_versions
@@ -193,9 +222,11 @@ class RegistryClient:
             return None
         return self._read(path, found[0])
 
-    async def _one(self, path: str, **pointer: str) -> ModelVersion | None:
-        found = await self._get(path, _OneVersion, name=self._uri.name, **pointer)
-        return self._read(path, found.model_version) if found else None
+    async def _one(self, path: str, polls: PollFreshness, **pointer: str) -> ModelVersion | None:
+        reply = await self._reply(path, {"name": self._uri.name, **pointer}, polls)
+        if reply is None:
+            return None
+        return self._read(path, _decoded(self._url(path), reply, _OneVersion).model_version)
 
     def _read(self, path: str, version: _Version) -> ModelVersion:
         # A valid response about another model would load the wrong model.
@@ -219,15 +250,19 @@ class RegistryClient:
         return text
 
     async def _get(self, path: str, kind: type[T], **query: str) -> T | None:
-        reply = await self._reply(path, **query)
+        reply = await self._reply(path, query)
         return None if reply is None else _decoded(self._url(path), reply, kind)
 
-    async def _reply(self, path: str, **query: str) -> bytes | None:
+    async def _reply(
+        self, path: str, query: Mapping[str, str], polls: PollFreshness | None = None
+    ) -> bytes | None:
         """The body of a 200 response; None if MLflow says that the resource does not exist."""
         max_bytes = _MAX_RUN_BYTES if path == "/runs/get" else _MAX_VERSION_BYTES
-        status, content = await self._server.get(
-            _API + path, query, max_bytes=max_bytes, seconds=self._seconds
-        )
+        reply = await self._server.get(
+            self._path(path), query, headers=polls.next_headers() if polls else None,
+            max_bytes=max_bytes, seconds=self._seconds,
+        )  # fmt: skip
+        status, content, _ = polls.checked(self._url(path), reply) if polls else reply
         if status == HTTPStatus.OK:
             return content
         self.no_version_reason = self._no_version_reason(path, status, content)
@@ -236,8 +271,10 @@ class RegistryClient:
     def _no_version_reason(self, path: str, status: int, content: bytes) -> str:
         """MLflow's message that the resource does not exist. Raises RegistryError for other responses."""
         url, shown = self._url(path), self._server.shown
-        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        if status == HTTPStatus.FORBIDDEN:
             raise RegistryRefused(url, status, self._permission(path))
+        if status == HTTPStatus.UNAUTHORIZED:
+            raise RegistryRefused(url, status)
         try:
             fault = msgspec.json.decode(content, type=_Fault)
         except _UNREADABLE:
@@ -267,7 +304,11 @@ class RegistryClient:
         return f"{self._server.user} needs READ on {on or f'the registered model {self._uri.name}'}"
 
     def _url(self, path: str) -> str:
-        return self._server.named(_API + path)
+        return self._server.named(self._path(path))
+
+    def _path(self, path: str) -> str:
+        """The path of a method of the API on the server."""
+        return API + path
 
 
 def _decoded(url: str, content: bytes | msgspec.Raw, kind: type[T]) -> T:

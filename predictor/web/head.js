@@ -2,7 +2,7 @@
 
 import { byId, element, setText } from "./elements.js";
 import { capital } from "./features.js";
-import { sameVersion } from "./status.js";
+import { sameVersion, waiting } from "./status.js";
 
 const DATE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
@@ -45,7 +45,9 @@ export function announce(text) {
 }
 
 // `offline` is why the service does not respond, or null.
-export function showNotices({ serving, why, loading, failure, registry }, offline) {
+export function showNotices(status, offline) {
+  const { serving, why, loading, failure, registry } = status;
+  const waits = waiting(status);
   const found = [];
   if (offline !== null) {
     found.push(["fault", `The service does not answer (${offline}). This page asks again by itself; what you typed is kept.`]);
@@ -55,7 +57,8 @@ export function showNotices({ serving, why, loading, failure, registry }, offlin
   if (serving && offline === null) {
     const goes = `Version ${serving.model_version} keeps serving.`;
     if (loading) found.push(["news", `Version ${loading.model_version} is being made ready. ${goes}`]);
-    if (failure) found.push(["warning", `Version ${failure.model_version} could not be made ready: ${failure.reason}. ${goes}`]);
+    if (waits) found.push(["warning", `${waits}. ${goes}`]);
+    if (failure && failure.stage !== "approval") found.push(["warning", `Version ${failure.model_version} could not be made ready: ${failure.reason}. ${goes}`]);
     if (registry) found.push(["warning", `${capital(registry)}. ${goes}`]);
   }
   const place = byId("notices");

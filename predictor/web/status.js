@@ -1,7 +1,8 @@
 // Status of the service: the serving version and notices, updated by `/events` (docs/events.md). Pure.
 
-// `serving` is undefined until it is known, null for none. `loading` and `failure` are versions.
-export const UNKNOWN = { serving: undefined, why: "", loading: null, failure: null, registry: null };
+// `serving` is undefined until it is known, null for none. `loading` and `failure` are versions. `approvals` is that
+// of `/model`, null if versions need none.
+export const UNKNOWN = { serving: undefined, why: "", loading: null, failure: null, registry: null, approvals: null };
 
 export const sameVersion = (a, b) =>
   (a && `${a.model_name} ${a.model_version}`) === (b && `${b.model_name} ${b.model_version}`);
@@ -17,9 +18,11 @@ export function afterEvent(status, name, payload) {
     case "load_started":
       return { ...status, loading: payload.version };
     case "load_failed":
-      return { ...status, loading: null, failure: { ...payload.version, reason: payload.reason } };
+      return { ...status, loading: null, failure: { ...payload.version, stage: payload.stage, reason: payload.reason } };
     case "load_superseded":
       return { ...status, loading: null };
+    case "approvals_changed":
+      return { ...status, approvals: payload };
     case "registry_answered":
       return { ...status, registry: null };
     case "registry_names_none":
@@ -34,13 +37,14 @@ export function afterEvent(status, name, payload) {
   }
 }
 
-function fromState({ serving, loading, last_failure: failure, registry }) {
+function fromState({ serving, loading, last_failure: failure, registry, approvals }) {
   return {
     serving,
     why: registry.names_none_because ?? "",
     loading,
     failure,
     registry: registry.fault,
+    approvals,
   };
 }
 
@@ -49,6 +53,15 @@ export const fromReady = (status, serving, why = "") =>
   sameVersion(status.serving, serving) && status.why === why
     ? status
     : { ...UNKNOWN, serving, why };
+
+// What the desired version waits for, such as "Version 4 is asked for, 1 of 2 approvals"; null if for nothing.
+export function waiting({ approvals }) {
+  const desired = approvals?.desired;
+  if (!desired || desired.sufficient) return null;
+  const by = desired.approved_by.length > 0 ? ` (${desired.approved_by.join(", ")})` : "";
+  const counted = `${desired.approved_by.length} of ${approvals.required} approvals${by}`;
+  return [`Version ${desired.model_version} is asked for, ${counted}`, ...desired.rejected].join("; ");
+}
 
 // A sentence about the change of the serving version; null if it did not change.
 export function announcement(before, now, reason) {

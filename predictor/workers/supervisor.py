@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -9,10 +10,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from predictor.clock import some_time_ago
 from predictor.log_events import (
-    SUPERVISING,
     WORKER_ENDED,
     WORKER_HUNG,
     WORKER_NOT_STARTED,
@@ -95,7 +96,7 @@ class WorkerProcess:
             arguments = replace(arguments, line=theirs.fileno())
             try:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "predictor.workers.worker", str(arguments),
+                    sys.executable, *_path_option(), "-m", "predictor.workers.worker", str(arguments),
                     stdin=asyncio.subprocess.DEVNULL,
                     pass_fds=(arguments.listener, arguments.memory, arguments.line),
                     # Ctrl-C must only reach the supervisor: a worker drops its requests at the
@@ -122,6 +123,11 @@ class WorkerProcess:
         self._receiving.cancel()
         self._line.close()
         return code
+
+
+def _path_option() -> list[str]:
+    """Workers import from the folders that this process imports from: from the working folder only with `-m`."""
+    return [] if str(Path.cwd()) in map(os.path.abspath, sys.path) else ["-P"]
 
 
 async def _receive(reader: asyncio.StreamReader, receive: Callable[[bytes], None]) -> None:
@@ -167,8 +173,6 @@ class Supervisor:
         for ended_by in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(ended_by, self._on_signal, ended_by)
         worker_state.begin(self._counts)
-        host, port = self._listeners[0].getsockname()[:2]
-        SUPERVISING.log(workers=len(self._listeners), host=host, port=port)
         await asyncio.gather(*(self._keep(index) for index in range(len(self._listeners))))
         return self._code
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 from predictor import logs, signals
 from predictor.errors import SettingsError
-from predictor.events import Event, RegistryAnswered, RegistryFailed, Swapped
+from predictor.events import ApprovalsChanged, Event, RegistryAnswered, RegistryFailed, Swapped
 from predictor.log_events import SUPERVISOR_ENDED
 from predictor.metrics import worker_state
 from predictor.metrics.counts import Counts
@@ -72,10 +72,16 @@ class PollBroadcast:
         self._quiet_until = 0.0
 
     def observe(self, event: Event) -> None:
-        """Send a changed response of the registry, unless another worker has sent it."""
-        if not isinstance(event, RegistryAnswered) or not event.changed:
-            return
-        line = _in_a_line(event.aspired)
+        """Send a changed response of the registry, or changed approvals, unless another worker has sent it."""
+        if isinstance(event, RegistryAnswered) and event.changed:
+            self._publish(_in_a_line(_identity(event.aspired)))
+        elif isinstance(event, ApprovalsChanged):
+            found = [
+                (_identity(each[0]), each[1]) for each in (event.desired, event.serving) if each
+            ]
+            self._publish(_in_a_line(found))
+
+    def _publish(self, line: bytes) -> None:
         if line == self._known:
             return
         self._known = line
@@ -109,11 +115,12 @@ class PollBroadcast:
         threading.Thread(target=read, name="poll-broadcast", daemon=True).start()
 
 
-def _in_a_line(version: ModelVersion | None) -> bytes:
-    identity = (
-        (version.name, version.version, version.source, version.created_ms) if version else ()
-    )
-    return hashlib.sha256(repr(identity).encode()).hexdigest().encode() + b"\n"
+def _identity(version: ModelVersion | None) -> tuple[object, ...]:
+    return (version.name, version.version, version.source, version.created_ms) if version else ()
+
+
+def _in_a_line(news: object) -> bytes:
+    return hashlib.sha256(repr(news).encode()).hexdigest().encode() + b"\n"
 
 
 _END_SECONDS = 6  # after `shutdown_seconds`, for a worker without a supervisor

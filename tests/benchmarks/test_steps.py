@@ -5,11 +5,14 @@ import math
 import subprocess
 import sys
 
+import pytest
+
 from benchmarks.parts.steps import Steps
 from demo.processes import ROOT
 from tests.predictor.graphs import classifier
 
 
+@pytest.mark.whole
 def test_every_step_has_a_time(tmp_path):
     """Each client gets a response in every tick; else the program fails."""
     model, body = tmp_path / "model.onnx", tmp_path / "body.json"

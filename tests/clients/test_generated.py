@@ -126,11 +126,14 @@ def test_a_typescript_client_calls_the_service(service, expected, tmp_path):
         None,
         one_input_per_column(),
         classifier([1.0] * len(ODD), (3, 5), metadata={"feature_names": ODD}),
+        classifier(
+            metadata={"operating_point": {"class": "benign", "threshold": 0.044, "of": [1]}}
+        ),
     ],
-    ids=["none", "columns", "names"],
+    ids=["none", "columns", "names", "operating point"],
 )
 async def test_a_client_can_be_generated_for_any_version(model, clients_python, tmp_path):
-    """Labels that are numbers, columns of any type, names that no language has; and none at all."""
+    """Labels that are numbers, columns of any type, names that no language has, an operating point; and none."""
     live = Live(tmp_path / "service")
     if model:
         await live.serve(1, model)

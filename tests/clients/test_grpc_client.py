@@ -57,7 +57,7 @@ def serve_grpc(
     serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[Service, int]]:
     """Starts a predictor in the environment that has grpcio; gives it with gRPC's port."""
-    monkeypatch.setenv("PREDICTOR_PYTHON", sys.executable)
+    monkeypatch.setenv("SERVICE_PYTHON", sys.executable)
 
     def start(registry: Registry, **settings: str) -> tuple[Service, int]:
         port = free_port()
@@ -113,6 +113,7 @@ def test_the_stock_client_is_answered_across_a_swap(registry: Registry, serve_gr
     assert f'predictor_requests_total{{code="404",endpoint="{endpoint}"}} 1.0' in counted
 
 
+@pytest.mark.whole
 def test_the_stock_client_streams(registry: Registry, serve_grpc) -> None:
     """Its callbacks get responses and errors in order, before a swap and after it."""
     registry.stage("1", "Production")

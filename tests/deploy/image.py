@@ -84,12 +84,18 @@ class Image:
 
 
 @contextmanager
-def built(target: str) -> Iterator[Image]:
-    """Build a target of the Dockerfile, or find it built; skip where that cannot be done."""
+def built(target: str, **arguments: str) -> Iterator[Image]:
+    """Build a target of the Dockerfile, or find it built; skip where that cannot be done.
+
+    `arguments` are build arguments; the image has another tag with them.
+    """
     program("buildah"), program("debootstrap")
     if os.geteuid() != 0:
         pytest.skip("only root can build an image without an engine")
-    image = _output(str(ROOT / "deploy/image.sh"), target).splitlines()[-1]
+    options = [f"--build-arg={name}={value}" for name, value in arguments.items()]
+    tag = f"localhost/mlflow-hotswap-{target}{'-test' if arguments else ''}"
+    script = ["env", f"TAG={tag}", str(ROOT / "deploy/image.sh"), target]
+    image = _output(*script, *options).splitlines()[-1]
     container = _output("buildah", "from", image)
     try:
         root = Path(_output("buildah", "mount", container))

@@ -21,12 +21,16 @@ from typing import Any
 import yaml
 
 from demo.processes import ROOT, Child, free_port, predictor_python, spawn
+from scale.gateway import render
 from tests.required import program
 
 FILE = ROOT / "deploy/compose.yaml"
-PORTS = {"postgres": 5432, "mlflow": 5000, "predictor": 8000, "prometheus": 9090}
+PORTS = {
+    "postgres": 5432, "mlflow": 5000, "predictor": 8000, "prometheus": 9090, "gateway": 8080,
+    "webhooks": 8081, "nats": 4222, "nats-health": 8222,
+}  # fmt: skip
 # The images that are not ours begin with these.
-FOREIGN = {"postgres": [], "prometheus": ["prometheus"]}
+FOREIGN = {"postgres": [], "prometheus": ["prometheus"], "gateway": [], "nats": []}
 
 
 @functools.cache
@@ -89,11 +93,15 @@ class Stack:
     def start(self, service: str) -> Child:
         """Start a service's command."""
         log = self.folder / f"{service}.log"
-        return spawn(self.command(service), self.url(service), log, self.settings(service))
+        settings = self.settings(service)
+        if service == "gateway":  # the image's entrypoint
+            Path(settings["GATEWAY_FOLDER"]).mkdir(parents=True)
+            render(settings, "nginx.conf", "webhooks.conf")
+        return spawn(self.command(service), self.url(service), log, settings)
 
     def run(self, service: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a service to its end, with other arguments where some are given, as `docker compose run`."""
-        return self._ended(self.command(service, arguments), service, 150)
+        return self._ended(self.command(service, arguments), service, 300)
 
     def check(self, service: str) -> subprocess.CompletedProcess[str]:
         """Run a service's health check once."""
@@ -139,6 +147,10 @@ class Stack:
         """Where the service has its secrets and volumes, and which folders of this machine these are."""
         mounts = [each.split(":") for each in compose()["services"][service].get("volumes", ())]
         places = {place: self._source(source) for source, place, *_ in mounts}
+        for place in compose()["services"][service].get("tmpfs", ()):
+            if place != "/tmp":
+                name = place.partition(":")[0]
+                places[name] = self.folder / "tmpfs" / Path(name).name
         return {"/run/secrets": self.secrets, **places}
 
     def _source(self, source: str) -> Path:

@@ -30,8 +30,56 @@ def test_every_service_has_the_fewest_privileges() -> None:
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
     assert [name for name, service in SERVICES.items() if "cap_add" in service] == ["postgres"]
     assert compose()["networks"]["database"] == {"internal": True}
-    on_database = {name for name, service in SERVICES.items() if "database" in service["networks"]}
-    assert on_database == {"postgres", "mlflow"}
+    assert _on_networks("database") == {"postgres", "mlflow"}
+
+
+def test_no_replica_reaches_mlflow_but_through_the_gateway() -> None:
+    """MLflow shares a network with its database, the gateway and the trainer only."""
+    assert _on_networks(*SERVICES["mlflow"]["networks"]) == {
+        "mlflow", "postgres", "gateway", "trainer",
+    }  # fmt: skip
+    gateway, predictor = SERVICES["gateway"], SERVICES["predictor"]
+    settings = gateway["environment"]
+    address = predictor["environment"]["MLFLOW_TRACKING_URI"]
+    assert address == f"http://gateway:{settings['GATEWAY_PORT']}"
+    assert {*gateway["networks"]} & {*predictor["networks"]} == {"replicas"}
+    for name in ("registry", "replicas"):
+        assert compose()["networks"][name] == {"internal": True}
+    (webhook,) = [
+        each.removeprefix("--webhook=")
+        for each in SERVICES["trainer"]["command"]
+        if each.startswith("--webhook=")
+    ]
+    (alias,) = gateway["networks"]["registry"]["aliases"]
+    assert webhook == f"http://{alias}:{settings['WEBHOOKS_PORT']}/webhooks/mlflow"
+    assert "ports" not in gateway
+
+
+def test_the_gateway_gets_every_variable_of_its_templates() -> None:
+    """One that is missing would stay in the configuration, and nginx would not start."""
+    used = set()
+    for template in (FILE.parent / "gateway/templates").iterdir():
+        used |= {*re.findall(r"\$\{(\w+)\}", template.read_text())}
+    assert used == {*SERVICES["gateway"]["environment"]} - {"NGINX_ENVSUBST_OUTPUT_DIR"}
+    assert SERVICES["gateway"]["user"] != "0"
+
+
+def test_nats_is_reached_by_those_who_use_it_only() -> None:
+    """By the name and port of its command; it starts where the profile is chosen, and not as root."""
+    assert _on_networks("fleet") == {"nats", "predictor", "trainer"}
+    nats = SERVICES["nats"]
+    assert (nats["networks"], nats["profiles"]) == (["fleet"], ["nats"])
+    assert compose()["networks"]["fleet"] == {"internal": True}
+    assert f"--port={PORTS['nats']}" in nats["command"]
+    assert "--jetstream" in nats["command"]
+    assert nats["user"] == "65534:65534"
+    for name in ("predictor", "trainer"):
+        assert SERVICES[name]["environment"]["PREDICTOR_NATS_URL"] == ""
+    assert "PREDICTOR_NATS_URL=nats://nats:4222" in (ROOT / "docs/containers.md").read_text()
+
+
+def _on_networks(*names: str) -> set[str]:
+    return {service for service, said in SERVICES.items() if {*names} & {*said.get("networks", ())}}
 
 
 def test_every_pulled_image_has_a_version() -> None:
@@ -132,7 +180,7 @@ def test_secrets_are_made_once_and_never_overwritten(tmp_path: Path) -> None:
     before = {file.name: file.read_text() for file in folder.iterdir()}
     assert len({*before.values()}) == len(before)
     in_lines = {name for name, text in before.items() if text != text.strip()}
-    assert in_lines == {"api_keys", "operations_keys"}
+    assert in_lines == {"api_keys", "operations_keys", "gateway_credentials", "nats_config"}
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o644}
     assert stack_secrets.make(folder) == []
@@ -165,3 +213,15 @@ def test_no_secret_gets_into_the_repository_or_an_image() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in lines
     assert not [line for line in lines if line.startswith("!deploy")]
+
+
+def test_a_build_sees_what_the_dockerfile_copies() -> None:
+    """All of it, and nothing else."""
+    copied = re.findall(
+        r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )
+    needed = {
+        re.sub(r"/[\w-]+\.txt$", "/*.txt", source) for each in copied for source in each.split()
+    }
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {line.removeprefix("!") for line in lines if line.startswith("!")} == needed

@@ -150,7 +150,12 @@ def test_it_has_what_serving_needs_and_nothing_more(image: Image) -> None:
         for name, version in [each.name.removesuffix(".dist-info").split("-")]
     }
     assert installed == locked(image)
-    assert sorted(path.name for path in (image.root / "app").iterdir()) == ["LICENSE", "predictor"]
+    assert sorted(path.name for path in (image.root / "app").iterdir()) == [
+        "LICENSE",
+        "approvals",
+        "fleet",
+        "predictor",
+    ]
     unwanted = ["pip", "uv", "gcc", "cc", "c++", "ld", "make", "git", "curl", "wget"]
     found = image.run("sh", "-c", "for each; do command -v $each; done; true", "-", *unwanted)
     assert (found.stdout, found.stderr) == ("", "")

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,11 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo.processes import Child
+from demo.processes import Child, spawn
 from deploy import stack_secrets
-from tests.deploy.stack import Database, Stack
+from tests.deploy.stack import PORTS, Database, Stack
 from tests.end_to_end.parts import wait_until
-from tests.required import program
+from tests.required import development_program, program
+from trainer.candidates import CATALOGUE
 
 pytestmark = pytest.mark.whole
 
@@ -33,15 +35,16 @@ def stack() -> Iterator[Stack]:
 @pytest.mark.timeout(600)
 def test_the_whole_stack_as_processes(stack: Stack) -> None:
     """Up in its order, then: predict with a key, promote, roll back, and watch it in Prometheus."""
-    program("wget"), program("prometheus")
+    program("wget"), program("prometheus"), program("nginx"), program("curl")
     with ExitStack() as ending:
         database, _ = _database(stack, ending), _up(stack, ending, "mlflow")
+        _up(stack, ending, "gateway")
         predictor = _up(stack, ending, "predictor")
         _nobody_gets_in_without_a_key(stack)
         began = stack.run("trainer")
         assert began.returncode == 0, began.stdout + began.stderr
         first = _champion(stack)
-        assert database.ask("select count(*) from model_versions") == "5"
+        assert database.ask("select count(*) from model_versions") == str(len(CATALOGUE))
         _only_its_names_reach_mlflow(stack)
         settings = stack.copied("./prometheus", "prometheus", "prometheus.yml") / "prometheus.yml"
         # How often Prometheus looks is how long the test would wait for it.
@@ -64,6 +67,30 @@ def test_the_whole_stack_as_processes(stack: Stack) -> None:
         assert (again.returncode, f"serving: version {first}" in again.stdout) == (0, True), again
         predictor.process.send_signal(signal.SIGTERM)
         assert predictor.process.wait(30) == 0
+
+
+@pytest.mark.timeout(300)
+def test_replicas_and_the_trainer_use_its_nats(stack: Stack, tmp_path: Path) -> None:
+    """With the credentials that were made, and no others: a status is written, and `trainer fleet` shows it."""
+    program("wget"), development_program("nats-server")
+    file = stack.secrets / "nats_credentials"
+    stack.changed = {"PREDICTOR_NATS_URL": f"nats://127.0.0.1:{stack.ports[PORTS['nats']]}"}
+    with ExitStack() as ending:
+        _up(stack, ending, "nats")
+        settings = {**stack.settings("predictor"), "PREDICTOR_CACHE_DIR": str(tmp_path)}
+        command = [sys.executable, *stack.command("predictor")[1:]]  # it has nats-py
+        predictor = spawn(command, stack.url("predictor"), tmp_path / "log", settings)
+        ending.callback(predictor.stop)
+
+        def shown() -> bool:
+            found = stack.run("trainer", "fleet", "--json")
+            return "models:/breast-cancer/Production" in found.stdout
+
+        wait_until(shown, "the replica has reported", 120)
+        user, _, _ = file.read_text().partition(":")
+        file.write_text(f"{user}:another")
+        refused = stack.run("trainer", "fleet")
+        assert (refused.returncode, "Authorization Violation" in refused.stderr) == (1, True)
 
 
 def _up(stack: Stack, ending: ExitStack, service: str) -> Child:

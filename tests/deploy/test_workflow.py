@@ -17,7 +17,8 @@ def test_the_workflow_runs_the_same_script_and_builds_wheel_and_images_on_a_tag(
     assert jobs["release"]["if"] == "startsWith(github.ref, 'refs/tags/v')"
     assert jobs["release"]["needs"] == "test"
     release = "\n".join(steps["release"])
-    assert "pip wheel" in release
+    assert "make dist" in release
+    assert "PROJECT_SOURCE" in jobs["release"]["env"]
     assert "make image" in release
 
 

@@ -1,5 +1,6 @@
 """The real parts as the end-to-end tests speak of them: a registry, a reference, a service."""
 
+import functools
 import json
 import os
 import subprocess
@@ -58,6 +59,7 @@ class Registry:
         found = self.client.search_model_versions(f"name = '{self.name}'")
         return {each.tags["candidate"]: str(each.version) for each in found}
 
+    @functools.cache  # noqa: B019  the files of a version never change, and a run has few
     def reference(self, version: str) -> Reference:
         folder = self.client.get_model_version_download_uri(self.name, version)
         file = download_artifacts(artifact_uri=f"{folder}/model.onnx", tracking_uri=self.url)

@@ -1,12 +1,14 @@
-"""An S3 store, and a registry that is filled over REST: MLflow 2, or MLflow with workspaces or passwords."""
+"""An S3 store and a service that reads from it, and a registry that is filled over REST: MLflow 2, or MLflow with workspaces or passwords."""
 
+import os
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from demo.processes import Child, free_port, spawn
+from demo.processes import ROOT, Child, free_port, spawn
 from tests.required import environment
 
 
@@ -15,6 +17,40 @@ def s3(folder: Path) -> Child:
     port = free_port()
     command = [environment("stores"), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     return spawn(command, f"http://127.0.0.1:{port}", folder / "moto.log", {})
+
+
+def put_into(store: str, uri: str, contents: Mapping[str, bytes]) -> None:
+    """Put files below an s3: URI; makes the bucket."""
+    bucket, _, root = uri.removeprefix("s3://").partition("/")
+    assert httpx.put(f"{store}/{bucket}").is_success
+    for path, content in contents.items():
+        assert httpx.put(f"{store}/{bucket}/{root}/{path}", content=content).is_success
+
+
+_POLL = """
+import asyncio
+from predictor.service import compose
+from predictor.settings import Settings
+
+async def main():
+    reconciler = compose(Settings.read()).reconciler
+    await reconciler.reconcile()
+    await reconciler.settled()
+    print(reconciler.serving.model_version.version if reconciler.serving else reconciler.failure)
+    await reconciler.close()
+
+asyncio.run(main())
+"""
+
+
+def polled_once(settings: Mapping[str, str]) -> str:
+    """The version that serves after one poll, in the environment that has the extra `s3`; or the failed load."""
+    done = subprocess.run(
+        [environment("stores"), "-c", _POLL], cwd=ROOT, env={**os.environ, **settings},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
 
 
 class Shelf:

@@ -35,6 +35,10 @@ class Terminal:
             r"^```\w*\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE
         )
         (text,) = [block for block in blocks if block.startswith(begins)]
+        return self.pasted(text)
+
+    def pasted(self, text: str) -> str:
+        """A block with the ports and the Python of the tests."""
         for ours, port in self.ports.items():
             text = re.sub(rf"(127\.0\.0\.1:|_PORT=){ours}\b", rf"\g<1>{port}", text)
         return re.sub(r"(?<![/\w])(\.venv/bin/)?python\b(?!3)", sys.executable, text)
@@ -62,9 +66,15 @@ class Terminal:
     @contextmanager
     def service(self, page: str, begins: str) -> Iterator[None]:
         """The predictor that a block starts, until it serves; it is stopped afterwards."""
-        url = f"http://127.0.0.1:{self.ports['8001']}"
-        command = ["bash", "-ec", f"cd {self.folder}; {self.block(page, begins)}"]
-        with running(spawn(command, url, self.folder / "log", self.environment())):
+        with self.started(self.block(page, begins), "8001"):
+            yield
+
+    @contextmanager
+    def started(self, text: str, port: str) -> Iterator[None]:
+        """The same, for a block with the ports of the tests."""
+        url = f"http://127.0.0.1:{self.ports[port]}"
+        command = ["bash", "-ec", f"cd {self.folder}; {text}"]
+        with running(spawn(command, url, self.folder / f"log-{port}", self.environment())):
             wait_until(lambda: answers(f"{url}/ready"), "the service of the example serves")
             yield
 
@@ -72,7 +82,7 @@ class Terminal:
 @pytest.fixture(scope="module")
 def terminal(trained_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     folder = tmp_path_factory.mktemp("examples")
-    ports = {name: free_port() for name in ("5000", "8000", "8001", "9000")}
+    ports = {name: free_port() for name in ("5000", "8000", "8001", "8002", "9000")}
     process = demo(shutil.copytree(trained_folder, folder / "demo"), ports["5000"], ports["8000"])
     with ExitStack() as stack:
         stack.callback(process.wait, 60)
@@ -95,16 +105,72 @@ def test_the_quick_start(terminal: Terminal) -> None:
     wait_until(lambda: f'"{before}"' in httpx.get(url).text, f"version {before} serves again")
 
 
-def test_a_model_of_ones_own(terminal: Terminal) -> None:
-    """Logged, promoted and served by what both pages say."""
-    begins, page = "import mlflow", "docs/own-model.md"
-    assert terminal.block("README.md", begins) == terminal.block(page, begins)
-    (terminal.folder / "own.py").write_text(terminal.block(page, begins))
-    terminal.run(sys.executable, "own.py")
-    with terminal.service("README.md", "PREDICTOR_MODEL_URI=models:/iris/Production"):
-        printed = terminal.paste(page, "curl -s http://127.0.0.1:8001/predict")
-    assert '"prediction":1' in printed
-    assert '"model_name":"iris"' in printed
+@pytest.mark.timeout(600)  # with the start of the demo
+def test_the_own_model_of_the_readme(terminal: Terminal) -> None:
+    """Logged, promoted and served by what the page says."""
+    terminal.run(sys.executable, "-c", terminal.block("README.md", "from exporters"))
+    promote, serve = terminal.block("README.md", ".venv/bin/python -m trainer promote").splitlines()
+    terminal.run("bash", "-ec", promote)
+    with terminal.started(serve, "8001"):
+        response = httpx.get(f"http://127.0.0.1:{terminal.ports['8001']}/model").json()
+    assert response["serving"]["model_version"] == "1"
+
+
+@pytest.mark.timeout(600)  # a dozen processes, one after the other
+def test_every_block_of_the_page_about_your_own_model(terminal: Terminal) -> None:
+    """In order, as they stand: two models of scikit-learn, one of LightGBM, a regressor, and the trainer."""
+    page = (ROOT / "docs/your-own-model.md").read_text()
+    printed = []
+    with ExitStack() as stack:
+        for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+            text = terminal.pasted(block)
+            if language == "python":
+                printed.append(terminal.run(sys.executable, "-c", text))
+            elif found := re.search(r"PREDICTOR_PORT=(\d+)", block):
+                stack.enter_context(terminal.started(text, found[1]))
+            else:
+                # The environment is activated and MLflow's address is set already.
+                printed.append(
+                    terminal.run("bash", "-ec", re.sub(r"(?m)^(source|export) .*\n", "", text))
+                )
+        printed.append(httpx.get(f"http://127.0.0.1:{terminal.ports['8001']}/model").text)
+    text = "\n".join(printed)
+    assert text.count("0 mismatches") == 3
+    assert '"prediction":"versicolor"' in text
+    assert text.count('"explanation":') == 2
+    assert '"model_name":"petal-width","model_version":"1"' in text
+    assert re.search(r'"serving":\{.*?"model_version":"2"', printed[-1])
+
+
+@pytest.mark.timeout(900)  # two dozen processes, one after the other
+def test_every_block_of_the_page_about_approval(terminal: Terminal) -> None:
+    """In order: two key pairs, a rule, an approved promotion, a refused one, and a withdrawal."""
+    page = (ROOT / "docs/approval.md").read_text().partition("## From two key pairs")[2]
+    exports, printed = "", []
+    with ExitStack() as stack:
+        blocks = page.partition("\n## ")[0]
+        for language, block in re.findall(
+            r"^```(\w+)\n(.*?)^```", blocks, re.DOTALL | re.MULTILINE
+        ):
+            text = terminal.pasted(block)
+            if language == "python":
+                printed.append(terminal.run(sys.executable, "-c", text))
+            elif block.startswith("export "):
+                exports = text.replace("$PWD", str(terminal.folder))
+            elif "-m predictor" in block:
+                stack.enter_context(terminal.started(exports + text, "8001"))
+            else:
+                printed.append(terminal.run("bash", "-ec", exports + text))
+    keys, _, _, approved, waits, agreed, withdrawn, evidence = printed
+    assert re.search('^alice = "MCow', keys, re.MULTILINE)
+    assert "version 1 of wine may serve" in approved
+    assert "WARNING: the service does not load version 2: it has 1 of 2 approvals (alice)" in waits
+    assert re.search(r'"serving":\{.*?"model_version":"1"', waits)
+    assert '"stage":"approval"' in waits
+    assert '"model_version":"2"' in agreed.splitlines()[-1]
+    assert '"model_version":"1"' in withdrawn.splitlines()[-1]
+    assert [line.split()[5] for line in evidence.splitlines()[1:4]] == ["verified"] * 3
+    assert "audit-wine-" in evidence
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,6 @@ SICK = ((ROWS.age > 50) ^ (ROWS.ward == "west")).to_numpy()
 
 def publish(url: str, name: str, graph: Any, signature: Any = None) -> Registry:
     mlflow.set_tracking_uri(url)
-    mlflow.set_experiment("foreign")
     with mlflow.start_run():
         mlflow.onnx.log_model(
             graph, name="model", registered_model_name=name, signature=signature,
@@ -42,7 +41,7 @@ def publish(url: str, name: str, graph: Any, signature: Any = None) -> Registry:
     return registry
 
 
-@pytest.mark.parametrize("with_signature", [True, False])
+@pytest.mark.parametrize("with_signature", [True, pytest.param(False, marks=pytest.mark.whole)])
 def test_one_input_per_column_with_texts_and_integers(
     mlflow_server: Server, serve: Callable[..., Service], with_signature: bool
 ) -> None:

@@ -226,7 +226,7 @@ def test_nothing_that_a_client_sent_is_left_anywhere(
     """At the level that logs most, by every way, in good requests and in what is none."""
     secret = tmp_path / "secret"
     secret.write_text("a")
-    monkeypatch.setenv("PREDICTOR_PYTHON", sys.executable)  # which has grpcio
+    monkeypatch.setenv("SERVICE_PYTHON", sys.executable)  # which has grpcio
     grpc_port = free_port()
     service = serve(
         registry, PREDICTOR_LOG_LEVEL="debug", PREDICTOR_WORKERS=workers,

@@ -1,10 +1,14 @@
-"""The registry's part beside every server that it may be: MLflow 3 and the last 2, workspaces, passwords, S3."""
+"""The registry's part beside every server that it may be: MLflow 3, 2.9 and the last 2, workspaces, passwords, S3."""
 
 import os
+import shutil
+import sys
 import time
 
 import httpx
 import pytest
+from mlflow import MlflowClient
+from typer.testing import CliRunner
 
 from demo.processes import free_port, predictor_settings, running, spawn, start_mlflow
 from predictor.model_version import ModelUri
@@ -14,10 +18,11 @@ from predictor.registry.source import RegistrySource
 from predictor.registry.versions import RegistryClient
 from predictor.service import compose
 from predictor.settings import Settings
-from tests.end_to_end.servers import Shelf, s3
+from tests.end_to_end.servers import Shelf, polled_once, put_into, s3
 from tests.predictor.graphs import classifier
 from tests.predictor.parts import a_client, write_artifact
 from tests.required import environment
+from trainer.cli import app
 
 pytestmark = pytest.mark.whole
 
@@ -42,20 +47,31 @@ def serving(reconciler):
     return found and (found.model_version.version, found.artifact.onnx_sha256)
 
 
-@pytest.fixture(scope="module")
-def mlflow2(tmp_path_factory):
-    with running(
-        start_mlflow(tmp_path_factory.mktemp("mlflow2"), python=environment("mlflow2"))
-    ) as server:
+def _mlflow2(tmp_path_factory, name):
+    with running(start_mlflow(tmp_path_factory.mktemp(name), python=environment(name))) as server:
         yield server.url
 
 
-@pytest.fixture(params=["MLflow 3", "the last MLflow 2"])
+@pytest.fixture(scope="module")
+def mlflow2(tmp_path_factory):
+    """The last MLflow 2."""
+    yield from _mlflow2(tmp_path_factory, "mlflow2")
+
+
+@pytest.fixture(scope="module")
+def mlflow29(tmp_path_factory):
+    """MLflow 2.9, where stages began to warn."""
+    if sys.version_info >= (3, 13):
+        pytest.skip("MLflow 2.9 needs an older Python")
+    yield from _mlflow2(tmp_path_factory, "mlflow29")
+
+
+@pytest.fixture(params=["MLflow 3", "mlflow2", "mlflow29"])
 def url(request):
-    """Both servers."""
+    """Each of the servers."""
     if request.param == "MLflow 3":
         return request.getfixturevalue("mlflow_server").url
-    return request.getfixturevalue("mlflow2")
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -147,6 +163,77 @@ async def test_a_model_that_mlflow_3_logged_is_found_by_its_run(mlflow_server, n
             )
             fetched = await source_of.fetch(await registry.aspired())
             assert fetched.artifact.onnx_sha256 == files.artifact.onnx_sha256, source
+
+
+async def test_a_copy_that_mlflows_client_made(url, name, tmp_path):
+    """`copy_model_version` registers the files of one model under another name; a copy can be copied."""
+    shelf, files = Shelf(url), write_artifact(tmp_path / "files")
+    run_id, uri = shelf.run()
+    shelf.upload(uri, files.contents)
+    shelf.model(name)
+    shelf.version(name, f"runs:/{run_id}/", run_id)
+    client = MlflowClient(url)
+    client.copy_model_version(f"models:/{name}/1", f"{name}-staging")
+    client.copy_model_version(f"models:/{name}-staging/1", f"{name}-prod")
+    client.set_registered_model_alias(f"{name}-prod", "champion", "1")
+    found = await polled(settings(url, tmp_path, model_uri=f"models:/{name}-prod@champion"))
+    assert serving(found) == ("1", files.artifact.onnx_sha256)
+
+
+@pytest.mark.parametrize("pointer", ["stage", "alias"])
+def test_the_trainers_commands(url, name, pointer):
+    """What reads and moves versions works beside MLflow 2, too, by stage and by alias."""
+    shelf = Shelf(url)
+    shelf.model(name)
+    for _ in range(2):
+        run_id, uri = shelf.run()
+        shelf.version(name, uri, run_id)
+
+    def trainer(*arguments):
+        options = ["--model", name, *(["--pointer", pointer] if arguments[0] != "history" else [])]
+        result = CliRunner().invoke(app, [*arguments, *options], env={"MLFLOW_TRACKING_URI": url})
+        assert result.exit_code == 0, (arguments, result.output)
+        return result.output
+
+    for number in ("1", "2"):
+        trainer("promote", number, "--to", "Production", "--force", "--reason", "a test")
+    assert f"serving: version 2 of {name}; a rollback brings version 1 back" in trainer("status")
+    assert f"serving: version 1 of {name}" in trainer("rollback")
+    trainer("gates", "test_roc_auc:0.01")
+    assert "test_roc_auc" in trainer("leaderboard")
+    trainer("promote", "2", "--to", "Staging")
+    trainer("demote", "2")
+    moves, gates = trainer("history").split("changes of the gates that decide a promotion:\n")
+    assert (len(moves.splitlines()), len(gates.splitlines())) == (6, 2)  # each with its heading
+
+
+async def test_artifact_roots_without_the_proxy(store, tmp_path):
+    """A server that serves no artifacts: those of a run are in a folder, or in an S3 bucket."""
+    folder = tmp_path / "artifact root"
+    options = ["--no-serve-artifacts", "--default-artifact-root", str(folder)]
+    files = write_artifact(tmp_path / "files")
+    with running(start_mlflow(tmp_path / "mlflow", options=options)) as server:
+        shelf = Shelf(server.url)
+        run_id, uri = shelf.run()
+        assert uri.startswith(str(folder))
+        shutil.copytree(tmp_path / "files", f"{uri}/model")
+        shelf.model("m")
+        shelf.version("m", f"runs:/{run_id}/model", run_id, stage="Production")
+        found = await polled(settings(server.url, tmp_path))
+        assert serving(found) == ("1", files.artifact.onnx_sha256)
+
+        experiment = shelf.call(
+            "POST", "/experiments/create", name="s3", artifact_location="s3://roots/of experiments"
+        )["experiment_id"]
+        run_id, uri = shelf.run(experiment)
+        put_into(store, f"{uri}/model", files.contents)
+        shelf.version("m", f"runs:/{run_id}/model", run_id)
+        env = {
+            "MLFLOW_TRACKING_URI": server.url, "PREDICTOR_MODEL_URI": "models:/m/2", "MLFLOW_S3_ENDPOINT_URL": store,
+            "AWS_DEFAULT_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "a-key", "AWS_SECRET_ACCESS_KEY": "s3cret",
+            "PREDICTOR_CACHE_DIR": str(tmp_path / "s3-cache"),
+        }  # fmt: skip
+        assert polled_once(env) == "2"
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +353,17 @@ async def test_a_missing_permission_is_named(guarded, tmp_path):
         server.url, tmp_path, MLFLOW_TRACKING_USERNAME="reader", MLFLOW_TRACKING_PASSWORD="guess"
     )
     assert "MLFLOW_TRACKING_PASSWORD" in (await polled(wrong)).registry_status.fault
+    for user, password, says in (
+        ("admin", "administrator", "serving: version 1 of m"),
+        ("reader", "only-a-reader", "serving: version 1 of m"),
+        ("reader", "guess", "error: "),
+    ):
+        env = {
+            "MLFLOW_TRACKING_URI": server.url, "MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password,
+        }  # fmt: skip
+        result = CliRunner().invoke(app, ["status", "--model", "m"], env=env)
+        assert says in result.output
+        assert "guess" not in result.output
 
 
 @pytest.fixture(scope="module")
@@ -277,9 +375,7 @@ def store(tmp_path_factory):
 def test_a_store_with_the_protocol_of_s3(mlflow_server, store, name, tmp_path):
     """A real process with the extra `s3` reads a source of s3: from the store that MLflow's variable names."""
     files = write_artifact(tmp_path / "files")
-    assert httpx.put(f"{store}/models").is_success
-    for path, content in files.contents.items():
-        assert httpx.put(f"{store}/models/a b/{path}", content=content).is_success
+    put_into(store, "s3://models/a b", files.contents)
     shelf = Shelf(mlflow_server.url)
     shelf.model(name)
     shelf.version(name, "s3://models/a b", stage="Production")

@@ -18,7 +18,7 @@ MARKED = 17.912345678
 @pytest.fixture(autouse=True)
 def _with_the_extra(monkeypatch):
     """The predictor's own environment has no extras; this one has."""
-    monkeypatch.setenv("PREDICTOR_PYTHON", sys.executable)
+    monkeypatch.setenv("SERVICE_PYTHON", sys.executable)
 
 
 def test_a_promotion_and_a_prediction_are_traced(registry, serve):
@@ -74,6 +74,7 @@ def test_a_promotion_and_a_prediction_are_traced(registry, serve):
     assert swapped["trace_id"] == swap.trace
 
 
+@pytest.mark.whole
 def test_a_collector_that_is_down_hurts_nobody(registry, serve):
     """Answers come, the process ends, and one line says that spans are lost, until they are not."""
     version, port = registry.versions()["logistic_regression"], free_port()

@@ -94,7 +94,7 @@ def lifecycle(registry: Registry) -> tuple[Lifecycle, Timed]:
 
 
 def force(made: Lifecycle, version: str) -> None:
-    made.promote(version, Policy(0.005, 0.01), "to see the swap", force=True)
+    made.promote(version, Policy(), "to see the swap", force=True)
 
 
 def samples(service: Service) -> dict[tuple[str, ...], float]:

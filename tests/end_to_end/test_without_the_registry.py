@@ -1,29 +1,27 @@
 """The registry is down: clients notice nothing, and a restart serves what was last verified.
 
-One server is started once and stopped once, with three predictors around it: one that starts before
-the server, one that serves when it stops, and one that had to stop serving before.
+Between a real server and three predictors stands a proxy, which starts and ends as the server would: one
+predictor starts before it, one serves when it ends, and one had to stop serving before.
 """
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 import pytest
-from mlflow import MlflowClient
 
-from demo.processes import Child, free_port, running, start_mlflow
+from demo.processes import free_port
 from tests.end_to_end.parts import (
-    MODEL,
     Registry,
     Service,
     register_again,
     starter,
     wait_until,
 )
+from tests.faults.parts import Proxy
+from tests.shared import Server
 
 Start = Callable[..., Service]
 
@@ -55,31 +53,44 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def early(start: Start) -> Early:
+def proxy(trained: Server) -> Proxy:
+    """It does not listen yet."""
+    return Proxy(int(trained.url.rpartition(":")[2]), free_port())
+
+
+@pytest.fixture(scope="module")
+def new_registry(trained: Server, proxy: Proxy) -> Callable[[], Registry]:
+    """Registers the trained versions under a new name, which predictors reach through the proxy."""
+    return lambda: replace(register_again(trained.url), url=proxy.url)
+
+
+@pytest.fixture(scope="module")
+def early(start: Start, new_registry: Callable[[], Registry]) -> Early:
     """No registry, and an empty cache."""
-    url = f"http://127.0.0.1:{free_port()}"
-    registry = Registry(url, MODEL, MlflowClient(url))
+    registry = new_registry()
     service = start(registry, "early")
     wait_until(lambda: bool(_registry(service)["fault"]), "the registry was asked in vain")
     return Early(service, registry, service.http.get("/health"), service.http.get("/ready"))
 
 
 @pytest.fixture(scope="module")
-def server(
-    early: Early, trained_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Child]:
-    """The server that the early one waited for, with the trained versions."""
-    folder = shutil.copytree(trained_folder, tmp_path_factory.mktemp("own") / "mlflow")
-    with running(start_mlflow(folder, int(early.registry.url.rpartition(":")[2]))) as server:
+def server(early: Early, proxy: Proxy) -> Iterator[ExitStack]:
+    """The server that the early one waited for; it is down when the stack is closed."""
+    with ExitStack() as stack:
+        stack.enter_context(proxy)
         early.registry.stage("1", "Production")
         early.service.until_serving("1")
-        yield server
+        yield stack
 
 
 @pytest.fixture(scope="module")
-def withdrawn(server: Child, start: Start) -> Left:
+def withdrawn(
+    server: ExitStack,
+    new_registry: Callable[[], Registry],
+    start: Start,
+) -> Left:
     """Its version was demoted before the server stopped."""
-    registry = register_again(server.url)
+    registry = new_registry()
     registry.stage("1", "Production")
     service = start(registry, "withdrawn")
     service.until_serving("1")
@@ -91,20 +102,23 @@ def withdrawn(server: Child, start: Start) -> Left:
 
 
 @pytest.fixture(scope="module")
-def left(server: Child, withdrawn: Left, start: Start) -> Left:
+def left(
+    server: ExitStack, new_registry: Callable[[], Registry], withdrawn: Left, start: Start
+) -> Left:
     """It serves; then the server stops, for good."""
-    registry = register_again(server.url)
+    registry = new_registry()
     registry.stage("1", "Production")
     service = start(registry, "left")
     service.until_serving("1")
     record = service.example()
     answer = service.predict(record)
-    server.stop()
+    server.close()
     for each in (service, withdrawn.service):
         wait_until(lambda each=each: not _registry(each)["reachable"], "the registry is down")
     return Left(service, registry, record, answer)
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("server")
 def test_a_predictor_that_starts_first_serves_as_soon_as_the_registry_is_there(
     early: Early,

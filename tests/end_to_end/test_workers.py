@@ -339,7 +339,7 @@ def answers_in_time(target: Target) -> bool:
 def test_each_line_of_a_worker_names_it(shared: Target) -> None:
     """Its own, and uvicorn's; the supervisor's has none."""
     lines = shared.service.log_lines()
-    assert [line["event"] for line in lines if "worker" not in line] == ["supervising"]
+    assert [line["event"] for line in lines if "worker" not in line] == ["starting"]
     assert {line["worker"] for line in lines if line["event"] == "swapped"} == {0, 1}
 
 

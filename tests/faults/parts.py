@@ -52,20 +52,25 @@ Fault = Callable[[Exchange], Awaitable[None]]
 
 
 class Proxy:
-    """Stands before a server, and passes on what it says until it is told to misbehave."""
+    """Stands before a server, and passes on what it says until it is told to misbehave.
 
-    def __init__(self, upstream: int) -> None:
+    Before it is entered and after it is left, connections to its port are refused, as by a server that is down.
+    """
+
+    def __init__(self, upstream: int, port: int = 0) -> None:
         self.asked: list[str] = []
         self._upstream = upstream
+        self._port = port
+        self.url = f"http://127.0.0.1:{port}"
         self._fault: tuple[str, Fault] | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        listening = asyncio.start_server(self._serve, "127.0.0.1", 0)
-        server = asyncio.run_coroutine_threadsafe(listening, self._loop).result(10)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        listening = asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._server = asyncio.run_coroutine_threadsafe(listening, self._loop).result(10)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,6 +87,7 @@ class Proxy:
         self._fault = None
 
     async def _end(self) -> None:
+        self._server.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()

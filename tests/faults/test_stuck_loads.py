@@ -39,6 +39,7 @@ def status(world: World, key: str) -> int:
     return int(answer.status_code)
 
 
+@pytest.mark.whole
 def test_a_key_is_taken_out_while_loads_hang(world: World, keys: Path, tmp_path: Path) -> None:
     """Each of many versions has a file that whoever opens it waits for; a good one still loads."""
     good = world.promote(world.version({"MLmodel": mlmodel(), "model.onnx": linear()}))

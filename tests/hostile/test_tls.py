@@ -28,7 +28,13 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pair, Pair]:
     return make(tmp_path_factory.mktemp("one")), make(tmp_path_factory.mktemp("two"))
 
 
-@pytest.mark.parametrize("in_one_file", [False, True], ids=["two files", "one file"])
+@pytest.mark.parametrize(
+    "in_one_file",
+    [
+        pytest.param(False, id="two files"),
+        pytest.param(True, id="one file", marks=pytest.mark.whole),
+    ],
+)
 def test_it_serves_https(pairs: tuple[Pair, Pair], tmp_path: Path, in_one_file: bool) -> None:
     """With the certificate that was set; who speaks plain HTTP to it is closed on, and harms nobody."""
     pair, port = pairs[0], free_port()

@@ -74,6 +74,14 @@ WELL: Values = {
     'predictor_webhook_deliveries_total{outcome="accepted"}': growing(1),
     'predictor_webhook_deliveries_total{outcome="bad_signature"}': always(0),
     "predictor_key_file_failures_total": always(0),
+    'predictor_approvals{model_name="m"}': always(2),
+    "predictor_approvals_required": always(2),
+    "predictor_approvals_expiry_timestamp_seconds": always(0),
+    "predictor_fleet_connected": always(1),
+    'predictor_recorded_rows_total{outcome="recorded"}': growing(1500),
+    'predictor_recorded_rows_total{outcome="dropped"}': always(0),
+    'predictor_recorded_rows_total{outcome="refused"}': always(0),
+    "predictor_record_waiting_seconds": always(0),
 }
 
 

@@ -8,6 +8,7 @@ import yaml
 
 from demo.processes import ROOT
 from tests.monitoring.series import (
+    LAST,
     REPLICAS,
     SAMPLE_SECONDS,
     Scenario,
@@ -32,6 +33,9 @@ ALERTS = [rule for rule in RULES if "alert" in rule]
 SERVES = named("predictor_model_version")
 DESIRED = named("predictor_desired")
 FAILED = named("predictor_failed")
+APPROVALS = named("predictor_approvals{")
+REQUIRED = named("predictor_approvals_required")
+EXPIRY = named("predictor_approvals_expiry")
 INFO = named("predictor_model_info")
 WORKERS = named("predictor_workers")
 ANSWERED = named('predictor_registry_polls_total{outcome="answered"')
@@ -51,6 +55,10 @@ BENIGN_6 = named('predictor_predictions_total{model_version="6",prediction="beni
 MALIGNANT_6 = named('predictor_predictions_total{model_version="6",prediction="malignant"')
 BENIGN_7 = named('predictor_predictions_total{model_version="7",prediction="benign"')
 MALIGNANT_7 = named('predictor_predictions_total{model_version="7",prediction="malignant"')
+
+WAITS = named("predictor_record_waiting_seconds")
+DROPPED = named('predictor_recorded_rows_total{outcome="dropped"')
+NO_RECORD = named('predictor_recorded_rows_total{outcome="refused"')
 
 NOTHING = {SERVES: always(0), INFO: None, WORKERS: None, OK: always(0), FAULTS: growing(1500)}
 
@@ -77,6 +85,17 @@ SCENARIOS = [
         "a worker does not come back", {"PredictorWorkersMissing": 1},
         a={WORKERS: from_minute(15, 2, 1)},
     ),
+    Scenario(
+        "a version waits for approval", {"PredictorAwaitsApproval": 2},
+        both={DESIRED: always(8), FAILED: always(8), APPROVALS: always(1)},
+    ),
+    Scenario("no approvals are required", {}, both={APPROVALS: always(0), REQUIRED: always(0)}),
+    Scenario("the approvals end tomorrow", {"PredictorApprovalsEnd": 2}, both={EXPIRY: always(80_000)}),
+    Scenario("the approvals end next week", {}, both={EXPIRY: always(600_000)}),
+    Scenario("records are not written", {"PredictorRecordsWait": 1}, a={WAITS: growing(15)}),
+    Scenario("a file of records waits for a minute", {}, a={WAITS: always(60)}),
+    Scenario("records are dropped", {"PredictorRecordsDropped": 1}, a={DROPPED: from_minute(15, 0, 9)}),
+    Scenario("requests are refused a record", {"PredictorRecordsDropped": 1}, a={NO_RECORD: from_minute(15, 0, 9)}),
     Scenario("the registry names none", {"PredictorServesNothing": 1}, both={**NOTHING, DESIRED: always(0)}),
     Scenario(
         "the only version cannot be loaded", {"PredictorServesNothing": 1, "PredictorLoadFails": 2},
@@ -149,6 +168,15 @@ SCENARIOS = [
         "one webhook is refused", {},
         a={'predictor_webhook_deliveries_total{outcome="bad_signature"}': from_minute(10, 0, 1)},
     ),
+    Scenario(
+        "a replica has lost NATS", {"PredictorFleetDisconnected": 1},
+        a={"predictor_fleet_connected": from_minute(10, 1, 0)},
+    ),
+    Scenario(
+        "NATS was restarted", {},
+        both={"predictor_fleet_connected": f"1x40 0x8 1x{LAST}"},
+    ),
+    Scenario("there is no NATS", {}, both={"predictor_fleet_connected": None}),
     Scenario("a file of keys is broken", {"PredictorKeysFail": 1}, a={"predictor_key_file_failures_total": growing(3)}),
     Scenario("one in fifty is answered with 500", {"PredictorErrors": 1}, a={FAULTS: growing(30)}),
     Scenario("one in thirty is turned away", {"PredictorErrors": 1}, a={TURNED_AWAY: growing(50)}),

@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from exporters.sklearn_onnx import export
-from exporters.training_data import TrainingData
+from exporters.export import export
+from exporters.metadata import Settings
 from tests.predictor.graphs import classifier
 from trainer.data import NEGATIVE, POSITIVE, load, split
 from trainer.measurements import DESCRIPTIONS
@@ -49,16 +49,16 @@ def breast_cancer() -> Models:
     """Fitted and exported once for all tests."""
     rows = split(load())
     train, test = rows.train, rows.test
-    training = TrainingData(train.features, train.diagnosis, DESCRIPTIONS)
+    settings = Settings(train.target, POSITIVE, descriptions=DESCRIPTIONS)
     candidates = (
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
         make_pipeline(RandomForestClassifier(n_estimators=20, random_state=0)),
     )
     logistic, forest = (
-        export(each.fit(train.features, train.diagnosis), test.features, POSITIVE, training).content
+        export(each.fit(train.features, train.target), train.features, settings).content
         for each in candidates
     )
-    return Models(logistic, forest, test.features, list(test.diagnosis))
+    return Models(logistic, forest, test.features, list(test.target))
 
 
 def hostile() -> bytes:

@@ -66,7 +66,7 @@ class Site:
         self._graphs[str(number)] = (model, None)
         now = when or datetime.now(UTC)
         promoted = json.dumps({"to": "Production", "when": now.isoformat()})
-        tags = {f"transition.{now:%Y%m%dT%H%M%S%fZ}": promoted}
+        tags = {f"hotswap.transition.{now:%Y%m%dT%H%M%S%fZ}": promoted}
         source = f"mlflow-artifacts:/{number}"
         await self._say(
             ModelVersion(NAME, str(number), source, number, f"run{number}", number, tags)

@@ -4,9 +4,12 @@ from collections.abc import AsyncIterator
 
 from playwright.async_api import expect
 
+from approvals.standing import Standing
+from predictor.events import ApprovalsChanged
+from predictor.model_version import ModelVersion
 from tests.page.desk import Desk
 from tests.page.models import Models
-from tests.page.site import Site
+from tests.page.site import NAME, Site
 
 
 async def states(site: Site, desk: Desk, models: Models) -> AsyncIterator[str]:
@@ -32,6 +35,13 @@ async def states(site: Site, desk: Desk, models: Models) -> AsyncIterator[str]:
     yield "table"
     await desk.table.get_by_role("button", name="Close").click()
     await desk.button("Clear").click()
+    nine = ModelVersion(NAME, "9", "source", 9)
+    waits = Standing(2, ("alice",), ("bob: withdrawn at 2026-11-29 08:15 UTC",))
+    site.live.journal.observe(ApprovalsChanged((nine, waits), None, 2))
+    await expect(desk.notices).to_contain_text("Version 9 is asked for")
+    yield "waits"
+    site.live.journal.observe(ApprovalsChanged((nine, Standing(2, ("alice", "bob"))), None, 2))
+    await expect(desk.notices).not_to_contain_text("approvals")
     await site.demote()
     await desk.is_in_state("none")
     yield "none"

@@ -7,7 +7,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
+from approvals.standing import Standing
+from predictor.events import ApprovalsChanged
+from predictor.model_version import ModelVersion
 from tests.page.desk import Desk
+from tests.page.site import NAME
 
 pytestmark = pytest.mark.whole
 
@@ -53,6 +57,19 @@ async def test_a_table_of_the_version_before_is_marked(site, desk, models, stays
     )
     await desk.table.get_by_role("button", name="Ask again").click()
     await expect(desk.table).to_contain_text("3 rows, version 8")
+
+
+async def test_a_version_that_waits_for_approvals_is_named(site, desk, stays):
+    """Who has approved it so far, and what serves meanwhile; until there are enough."""
+    eight = ModelVersion(NAME, "8", "source", 8)
+    waits = ApprovalsChanged((eight, Standing(2, ("alice",), ("bob: withdrawn",))), None, 2)
+    site.live.journal.observe(waits)
+    await expect(desk.notices).to_contain_text(
+        "Version 8 is asked for, 1 of 2 approvals (alice); bob: withdrawn. Version 7 keeps serving."
+    )
+    enough = ApprovalsChanged((eight, Standing(2, ("alice", "carol"))), None, 2)
+    site.live.journal.observe(enough)
+    await expect(desk.notices).not_to_contain_text("approvals")
 
 
 async def test_no_version_may_serve_and_then_one_may(site, desk, models, stays):

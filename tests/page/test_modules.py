@@ -172,6 +172,28 @@ def test_events_tell_what_serves(modules):
     assert (found[6]["serving"], found[6]["why"]) == (None, "all demoted")
 
 
+def test_a_version_that_waits_for_approvals_is_told(modules):
+    """How many of how many, by whom, and why others do not count; nothing once there are enough."""
+    desired = {
+        **VERSION,
+        "model_version": "8",
+        "approved_by": ["alice"],
+        "rejected": ["bob: withdrawn"],
+        "sufficient": False,
+    }
+    enough = {**desired, "sufficient": True}
+    payloads = [
+        {"required": 2, "desired": each, "serving": None} for each in (desired, enough, None)
+    ]
+    calls = [
+        f'm.waiting(m.afterEvent(m.UNKNOWN, "approvals_changed", {json.dumps(each)}))'
+        for each in payloads
+    ]
+    assert modules.compute("status.js", "m.waiting(m.UNKNOWN)", *calls) == [
+        None, "Version 8 is asked for, 1 of 2 approvals (alice); bob: withdrawn", None, None
+    ]  # fmt: skip
+
+
 def test_another_version_is_news_and_the_same_is_none(modules):
     seven, eight = json.dumps(VERSION), json.dumps({**VERSION, "model_version": "8"})
     pairs = [

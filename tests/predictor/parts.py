@@ -80,6 +80,9 @@ class FakeSource:
             raise RegistryUnreachable("http://registry", "connection refused")
         return self.says
 
+    def expect_change(self) -> None:
+        """No cache is before it."""
+
     async def fetch(self, version: ModelVersion) -> Fetched:
         self.fetched.append(version.version)
         if version.version in self.held:
@@ -112,6 +115,8 @@ class FakeSource:
         self.written.append(version.version)
 
     async def forget(self) -> None:
+        if self.disk_full:
+            raise CacheError("written", OSError("no space left"))
         if self.slow_writes:
             await self.slow_writes.pop(0).wait()
         self.verified = None

@@ -287,7 +287,9 @@ class TestOperations:
     async def test_ready_has_the_time_of_the_promotion_if_a_tag_has_it(self, live):
         """Also if the tag was written after the swap."""
         when = "2026-11-23T12:01:02.123456+00:00"
-        tag = {"transition.20261123T120102123456Z": f'{{"to": "Production", "when": "{when}"}}'}
+        tag = {
+            "hotswap.transition.20261123T120102123456Z": f'{{"to": "Production", "when": "{when}"}}'
+        }
         await live.say(version(7, **tag))
         found = (await live.client.get("/ready")).json()
         assert found["promoted_at"] == "2026-11-23T12:01:02.123+00:00"

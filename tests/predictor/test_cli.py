@@ -13,8 +13,9 @@ import pytest
 import uvicorn
 
 from demo.processes import free_port
+from predictor import __version__, cli, healthcheck
 from predictor.service import compose
-from predictor.settings import Settings
+from predictor.settings import Settings, variable
 from tests.predictor.graphs import GOOD, OURS
 from tests.predictor.live import Live
 
@@ -135,53 +136,68 @@ async def test_composing_starts_nothing(monkeypatch, tmp_path):
     assert "did not answer" in service.reconciler.registry_status.fault
 
 
-def run(**environment):
+def run(*arguments, module="predictor", **environment):
     return subprocess.run(
-        [sys.executable, "-m", "predictor"],
+        [sys.executable, "-m", module, *arguments],
         env={**ENVIRONMENT, **environment}, capture_output=True, text=True, timeout=60, check=False,
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
 
 
-ANYBODY = {"PREDICTOR_ALLOW_ANONYMOUS": "true"}
+@pytest.mark.parametrize("command", [cli.main, healthcheck.main])
+@pytest.mark.parametrize("arguments", [["--port", "9"], ["--token=s3cret"], ["serve"], [""]])
+def test_arguments_are_refused(capsys, command, arguments):
+    """In one line that says where settings come from; it quotes no value, which may be a secret."""
+    code, (out, err) = command(arguments), capsys.readouterr()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "environment variables" in err
+    assert "s3cret" not in err
 
 
-@pytest.mark.parametrize(
-    ("environment", "variable"),
-    [
-        ({}, "MLFLOW_TRACKING_URI"),
-        ({"PREDICTOR_WORKERS": "2"}, "MLFLOW_TRACKING_URI"),
-        ({"MLFLOW_TRACKING_SERVER_CERT_PATH": "/nowhere"}, "MLFLOW_TRACKING_SERVER_CERT_PATH"),
-        ({"PREDICTOR_TLS_CERTIFICATE": "/nowhere"}, "PREDICTOR_TLS_CERTIFICATE"),
-        ({"PREDICTOR_WEBHOOK_SECRET_FILE": "/nowhere"}, "PREDICTOR_WEBHOOK_SECRET_FILE"),
-        ({"PREDICTOR_HOST": "0.0.0.0"}, "PREDICTOR_HOST"),
-        ({"PREDICTOR_HOST": "[::]", "PREDICTOR_WORKERS": "2"}, "PREDICTOR_HOST"),
-        ({"PREDICTOR_HOST": " "}, "PREDICTOR_HOST"),
-        (ANYBODY | {"PREDICTOR_HOST": "192.0.2.1"}, "PREDICTOR_HOST"),
-        (ANYBODY | {"PREDICTOR_HOST": "no-such-name.invalid"}, "PREDICTOR_HOST"),
-        (ANYBODY | {"PREDICTOR_HOST": "a" * 64}, "PREDICTOR_HOST"),
-        ({"PREDICTOR_API_KEYS_FILE": "/nowhere"}, "PREDICTOR_API_KEYS_FILE"),
-    ],
-)
-def test_a_wrong_setting_ends_the_process_in_one_line(environment, variable):
-    """Exit code 2, the variable's name, no traceback."""
-    if variable != "MLFLOW_TRACKING_URI":
-        environment = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1", **environment}
-    done = run(**environment)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"mlflow-hotswap: {variable}: ")
-    assert done.stderr.count("\n") == 1
+def test_the_help_lists_every_setting():
+    """A package from an index has no docs/ beside it."""
+    done = run("--help")
+    assert done.returncode == 0
+    assert all(f"\n{variable(name)}" in done.stdout for name in Settings.model_fields)
+    assert run("--version").stdout == f"mlflow-hotswap {__version__}\n"
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_sigterm_ends_the_process_cleanly(tmp_path, workers):
-    """Exit code 0, also while the registry does not answer."""
-    process = start(tmp_path, PREDICTOR_WORKERS=workers, PREDICTOR_PORT=str(free_port()))
-    lines_until(process, "startup complete")
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.whole)])
+def test_the_first_lines_say_what_starts_and_sigterm_ends_it(tmp_path, workers):
+    """Once, whatever the number of workers: the address, what serves, from where; and each unknown variable.
+
+    SIGTERM ends the process cleanly, also while the registry does not answer.
+    """
+    process = start(
+        tmp_path, PREDICTOR_WORKERS=workers, PREDICTOR_PORT="0", PREDICTOR_POL_SECONDS="1",
+        MLFLOW_TRACKING_URI="http://ann:s3cret@127.0.0.1:1/prefix",
+        PREDICTOR_MODEL_URI="models:/churn@champion",
+    )  # fmt: skip
+    unknown, first = lines_until(process, "starting")
+    assert unknown["event"] == "unknown_setting"
+    assert (unknown["variable"], unknown["similar"]) == (
+        "PREDICTOR_POL_SECONDS", "PREDICTOR_POLL_SECONDS",
+    )  # fmt: skip
+    assert first["address"].startswith("http://127.0.0.1:")
+    assert first["workers"] == int(workers)
+    assert first["version"] == __version__
+    assert first["model_uri"] == "models:/churn@champion"
+    assert first["registry"] == "http://127.0.0.1:1/prefix"
+    lines = [first, *lines_until(process, "startup complete")]
     process.send_signal(signal.SIGTERM)
-    rest = process.stderr.read().decode()
+    log = json.dumps(lines) + process.stderr.read().decode()
     assert process.wait(30) == 0
-    assert "Traceback" not in rest
+    assert "Traceback" not in log
+    assert "s3cret" not in log
+    assert log.count("starting") == 1
+    assert "unknown_setting" not in log
+
+
+def test_without_settings_the_process_ends_in_one_line():
+    """Exit code 2, the variable's name, no traceback; `test_wrong_settings.py` has all the others."""
+    done = run()
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("mlflow-hotswap: MLFLOW_TRACKING_URI: ")
 
 
 def start(folder, prefix=(), **environment):
@@ -208,19 +224,20 @@ def lines_until(process, event):
 
 def test_workers_have_the_port_that_the_system_picked(tmp_path):
     """All workers have the same fault, and the log names it."""
-    process = start(tmp_path, PREDICTOR_WORKERS="3", PREDICTOR_PORT="0")
-    first, *_ = lines_until(process, "supervising")
-    assert (first["workers"], first["host"]) == (3, "127.0.0.1")
-    up = [lines_until(process, "startup complete")[-1]["worker"] for _ in range(3)]
-    assert sorted(up) == [0, 1, 2]
+    process = start(tmp_path, PREDICTOR_WORKERS="2", PREDICTOR_PORT="0")
+    first = lines_until(process, "starting")[-1]
+    assert first["workers"] == 2
+    assert first["address"].startswith("http://127.0.0.1:")
+    up = [lines_until(process, "startup complete")[-1]["worker"] for _ in range(2)]
+    assert sorted(up) == [0, 1]
     for _ in range(10):
-        url = f"http://127.0.0.1:{first['port']}/health"
-        assert httpx.get(url, timeout=20).status_code == 200
+        assert httpx.get(f"{first['address']}/health", timeout=20).status_code == 200
     process.send_signal(signal.SIGINT)
     assert "Traceback" not in process.stderr.read().decode()
     assert process.wait(30) == 0
 
 
+@pytest.mark.whole
 def test_workers_that_cannot_start_end_the_service(tmp_path):
     """With an exit code, after a few tries."""
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('not for this processor')")
@@ -231,10 +248,11 @@ def test_workers_that_cannot_start_end_the_service(tmp_path):
     assert '"event": "workers_cannot_start"' in log
 
 
+@pytest.mark.whole
 def test_a_port_in_use_ends_a_service_of_workers(tmp_path):
     """Before any worker starts."""
     process = start(tmp_path, PREDICTOR_WORKERS="2", PREDICTOR_PORT="0")
-    port = str(lines_until(process, "supervising")[0]["port"])
+    port = lines_until(process, "starting")[-1]["address"].rpartition(":")[2]
     for workers in ("1", "2"):
         other = start(tmp_path, PREDICTOR_WORKERS=workers, PREDICTOR_PORT=port)
         (line,) = other.stderr.read().decode().splitlines()

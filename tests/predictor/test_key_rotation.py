@@ -4,6 +4,8 @@ import http.client
 import json
 import secrets
 
+import pytest
+
 from demo.processes import free_port, running, start_predictor
 from predictor.keys import line_of
 from tests.end_to_end.parts import wait_until
@@ -12,6 +14,7 @@ CONNECTIONS = 8  # so many that each worker has some
 NOTHING_SERVES = 503  # what is answered to whoever was let in
 
 
+@pytest.mark.whole
 def test_keys_are_replaced_without_a_restart(tmp_path):
     """In every worker, on every connection. A broken file changes no keys."""
     old, new, operations = (secrets.token_urlsafe() for _ in range(3))

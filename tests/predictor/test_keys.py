@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from predictor.errors import KeysError
-from predictor.keys import KeyFile, Keys, line_of
+from predictor.keys import KeyFile, Keys, line_of, read_keys
 
 TWO = f"{line_of('ward-1', 'one')}\n{line_of('ward-2', 'two')}\n"
 
@@ -63,28 +63,83 @@ def test_every_key_is_compared_in_constant_time(monkeypatch):
         compared.clear()
 
 
-def test_the_command_prints_a_key_and_its_line():
+def test_the_command_makes_a_key_and_its_line():
     """The line is valid for exactly this key; each key is new."""
-    printed = [made("ward-1") for _ in range(2)]
-    for done in printed:
-        key, line = done.stdout.splitlines()
+    commands = [made("ward-1") for _ in range(2)]
+    for done in commands:
+        key, line = done.stderr.strip(), done.stdout.strip()
         assert len(key) == 43
         assert line.startswith("ward-1:")
         assert key not in line
         assert Keys.read(line.encode()).owner(key.encode()) == "ward-1"
-    assert printed[0].stdout != printed[1].stdout
+    assert commands[0].stderr != commands[1].stderr
 
 
-@pytest.mark.parametrize("names", [[], ["a", "b"], ["a:b"], [""], ["a b"]])
-def test_the_command_refuses_an_invalid_name(names):
+@pytest.mark.parametrize("redirected", [False, True])
+def test_no_key_lands_in_a_file_by_accident(tmp_path, redirected):
+    """The key file gets the lines, with `--append` as with `>>`; the keys go to the terminal."""
+    path = tmp_path / "api_keys"
+    keys = []
+    for name in ("ward-1", "ward-2"):
+        if redirected:
+            with path.open("a") as file:
+                done = made(name, stdout=file)
+        else:
+            done = made(name, "--append", str(path))
+            assert done.stdout == ""
+        assert done.returncode == 0
+        keys.append(done.stderr.strip())
+    assert not any(key in path.read_text() for key in keys)
+    found = read_keys(path)
+    assert [found.owner(key.encode()) for key in keys] == ["ward-1", "ward-2"]
+
+
+def test_a_new_key_file_is_for_its_owner_only(tmp_path):
+    """Other users need no digests."""
+    assert made("ward-1", f"--append={tmp_path / 'new'}").returncode == 0
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("before", ["", "# wards\n", TWO, TWO.rstrip("\n"), TWO + "\n\n"])
+def test_a_line_is_appended_to_whatever_the_file_ends_with(tmp_path, before):
+    """A last line without a line break stays a line of its own; existing keys stay valid."""
+    path = tmp_path / "keys"
+    path.write_text(before)
+    done = made("new", "--append", str(path))
+    keys = read_keys(path)
+    assert keys.owner(done.stderr.strip().encode()) == "new"
+    assert keys.owner(b"one") == ("ward-1" if TWO.strip() in before else None)
+    assert path.read_text().startswith(before)
+
+
+def test_nothing_is_appended_to_a_file_that_cannot_be_used(tmp_path):
+    """One line names the file and no part of its content, which may be a key; no key is made."""
+    wrong, full = tmp_path / "wrong", tmp_path / "full"
+    wrong.write_text("plain-key\n")
+    full.write_text("\n".join([line_of("x", "1")] * 1000))
+    for path in (wrong, full, tmp_path, tmp_path / "missing" / "keys"):
+        before = path.read_text() if path.is_file() else None
+        done = made("ward-1", "--append", str(path))
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert str(path) in done.stderr
+        assert "plain-key" not in done.stderr
+        assert (path.read_text() if path.is_file() else None) == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["a", "b"], ["a:b"], [""], ["a b"], ["a", "--append"], ["a", "--out", "f"]]
+)
+def test_the_command_refuses_invalid_arguments(arguments):
     """In one line, with exit code 2."""
-    done = made(*names)
+    done = made(*arguments)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
-def made(*names):
-    command = [sys.executable, "-m", "predictor.keys", *names]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+def made(*arguments, stdout=subprocess.PIPE):
+    return subprocess.run(
+        [sys.executable, "-m", "predictor.keys", *arguments],
+        stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+    )  # fmt: skip
 
 
 async def test_a_file_is_read_again_when_it_changes(tmp_path):

@@ -33,6 +33,7 @@ READ = [
     ("PREDICTOR_MAX_BODY_BYTES", "1", 1),
     ("PREDICTOR_MAX_MODEL_BYTES", "99", 99),
     ("PREDICTOR_API_KEYS_FILE", "/keys", Path("/keys")),
+    ("PREDICTOR_APPROVERS_FILE", "/approvers", Path("/approvers")),
     ("PREDICTOR_OPERATIONS_KEYS_FILE", "/keys", Path("/keys")),
     ("PREDICTOR_ALLOW_ANONYMOUS", "true", True),
     (
@@ -40,6 +41,17 @@ READ = [
         " https://App.example , http://b.example:80, http://[::1]:8080",
         "https://app.example,http://b.example,http://[::1]:8080",
     ),
+    ("PREDICTOR_NATS_URL", " tls://a:4222 , nats://b", "tls://a:4222,nats://b"),
+    ("PREDICTOR_NATS_CREDENTIALS_FILE", "/credentials", Path("/credentials")),
+    ("PREDICTOR_RECORD_URI", "s3://bucket/records", "s3://bucket/records"),
+    ("PREDICTOR_RECORD_WHEN_FULL", "refuse", "refuse"),
+    ("PREDICTOR_RECORD_PERCENT", "0.5", 0.5),
+    ("PREDICTOR_RECORD_OMIT", "age,ward:hash", "age,ward:hash"),
+    ("PREDICTOR_RECORD_HASH_KEY_FILE", "/key", Path("/key")),
+    ("PREDICTOR_RECORD_SECONDS", "5", 5.0),
+    ("PREDICTOR_RECORD_DAYS", "90", 90),
+    ("PREDICTOR_RECORD_SPOOL_DIR", "/spool", Path("/spool")),
+    ("PREDICTOR_RECORD_MAX_BYTES", "2000000", 2_000_000),
     ("PREDICTOR_LOG_LEVEL", "debug", "debug"),
     ("PREDICTOR_GRPC_PORT", "9000", 9000),
     ("PREDICTOR_MAX_HEADER_BYTES", "2048", 2048),
@@ -60,12 +72,23 @@ READ = [
     ("PREDICTOR_EXTRA_FIELDS", "ignore", "ignore"),
     ("OTEL_TRACES_EXPORTER", "otlp", "otlp"),
     ("MLFLOW_WORKSPACE", "team-a", "team-a"),
+    ("MLFLOW_TRACKING_TOKEN_FILE", "/token", Path("/token")),
+    ("MLFLOW_TRACKING_AUTH", "sso", "sso"),
+    ("DATABRICKS_HOST", "dbc.example", "dbc.example"),
+    ("DATABRICKS_CLIENT_ID", "an-id", "an-id"),
     ("MLFLOW_S3_ENDPOINT_URL", "http://minio:9000", "http://minio:9000"),
     ("MLFLOW_S3_IGNORE_TLS", "true", True),
     ("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "path", "path"),
     ("PREDICTOR_ARTIFACT_HOSTS", "https://a.example:8443, b:80", "https://a.example:8443, b:80"),
 ]
-SECRETS = ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"]
+SECRETS = ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "DATABRICKS_CLIENT_SECRET"]
+CATALOG = {
+    "MLFLOW_TRACKING_URI": "databricks",
+    "DATABRICKS_HOST": "dbc.example",
+    "DATABRICKS_CLIENT_ID": "an-id",
+    "DATABRICKS_CLIENT_SECRET": "s3cret",
+    "PREDICTOR_MODEL_URI": "models:/main.ward.m@champion",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -100,9 +123,9 @@ def test_no_setting_is_forgotten():
         assert field.description
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("name", sorted(Settings.model_fields.keys() - {"databricks_host"}))
 def test_every_setting_is_used(name):
-    """No setting is without effect."""
+    """No setting is without effect. The host of Databricks becomes the address of the registry."""
     code = [path.read_text() for path in PREDICTOR.rglob("*.py") if path.name != "settings.py"]
     assert any(re.search(rf"\.{name}\b", text) for text in code)
 
@@ -131,6 +154,12 @@ def test_secrets_are_read_and_not_shown(monkeypatch, name):
         ("PREDICTOR_CORS_ORIGINS", "https://u:p@a.example"), ("PREDICTOR_CORS_ORIGINS", "https://"),
         ("PREDICTOR_CORS_ORIGINS", "https://a.example https://b.example"),
         ("PREDICTOR_CORS_ORIGINS", "https://a:x"), ("PREDICTOR_CORS_ORIGINS", "https://ä.example"),
+        ("PREDICTOR_RECORD_WHEN_FULL", "wait"), ("PREDICTOR_RECORD_PERCENT", "0"),
+        ("PREDICTOR_RECORD_PERCENT", "101"), ("PREDICTOR_RECORD_SECONDS", "0"),
+        ("PREDICTOR_RECORD_DAYS", "-1"), ("PREDICTOR_RECORD_MAX_BYTES", "1024"),
+        ("PREDICTOR_NATS_URL", "nats:4222"), ("PREDICTOR_NATS_URL", "http://nats:4222"),
+        ("PREDICTOR_NATS_URL", "nats://"), ("PREDICTOR_NATS_URL", "nats://a:x"),
+        ("PREDICTOR_NATS_URL", "nats://a:0"), ("PREDICTOR_NATS_URL", "nats://a/b"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_names_its_variable(monkeypatch, name, text):
@@ -138,6 +167,14 @@ def test_a_wrong_value_names_its_variable(monkeypatch, name, text):
     monkeypatch.setenv(name, text)
     with pytest.raises(SettingsError, match=f"^{name}: "):
         Settings.read()
+
+
+def test_credentials_in_the_address_of_nats_are_refused_and_not_shown(monkeypatch):
+    """They belong into a file, because variables are seen by more people."""
+    monkeypatch.setenv("PREDICTOR_NATS_URL", "nats://hotswap:s3cret@nats:4222")
+    with pytest.raises(SettingsError, match="PREDICTOR_NATS_CREDENTIALS_FILE") as refused:
+        Settings.read()
+    assert "s3cret" not in str(refused.value)
 
 
 def test_all_wrong_values_are_named_at_once(monkeypatch):
@@ -149,7 +186,7 @@ def test_all_wrong_values_are_named_at_once(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "uri", ["sqlite:///mlflow.db", "./mlruns", "databricks", "http://", "http://h:x", "http//h"]
+    "uri", ["sqlite:///mlflow.db", "./mlruns", "http://", "http://h:x", "http//h"]
 )
 def test_the_error_for_a_wrong_tracking_uri_says_how_to_start_a_server(monkeypatch, uri):
     """The error has the command."""
@@ -197,6 +234,43 @@ def test_user_and_password_in_the_address_are_taken_out_of_it(monkeypatch):
     assert settings.tracking_uri == "https://mlflow.example/mlflow"
     assert settings.tracking_username == "ada"
     assert settings.tracking_password.get_secret_value() == "p@ssé"
+
+
+@pytest.mark.parametrize(
+    "host", ["dbc.example", "https://dbc.example/", "https://dbc.example/?o=7#x"]
+)
+def test_databricks_is_the_workspace_of_its_host(monkeypatch, host):
+    """Its address takes the place of `databricks`, and its sign-in is chosen."""
+    for name, value in {**CATALOG, "DATABRICKS_HOST": host}.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.read()
+    assert (settings.tracking_uri, settings.unity_catalog) == ("https://dbc.example", True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"DATABRICKS_HOST": ""}, "MLFLOW_TRACKING_URI: .*DATABRICKS_HOST must be its address"),
+        ({"MLFLOW_TRACKING_URI": "databricks://ward"}, "MLFLOW_TRACKING_URI: .*profiles of"),
+        ({"MLFLOW_TRACKING_URI": "databricks-uc"}, "MLFLOW_TRACKING_URI: .*DATABRICKS_HOST"),
+        ({"DATABRICKS_HOST": "http://dbc.example"}, "DATABRICKS_HOST: not the https address"),
+        ({"DATABRICKS_HOST": "https://u:s3cret@dbc.example"}, "DATABRICKS_HOST: not the https address"),
+        ({"DATABRICKS_HOST": "a b"}, "DATABRICKS_HOST: not the https address"),
+        ({"DATABRICKS_CLIENT_ID": ""}, "DATABRICKS_CLIENT_ID: missing"),
+        ({"DATABRICKS_CLIENT_SECRET": ""}, "DATABRICKS_CLIENT_SECRET: missing"),
+        ({"PREDICTOR_MODEL_URI": "models:/main.ward.m/Production"}, "PREDICTOR_MODEL_URI: .*have none; use an alias"),
+        ({"PREDICTOR_MODEL_URI": ""}, "PREDICTOR_MODEL_URI: .*have none; use an alias"),
+        ({"PREDICTOR_MODEL_URI": "models:/m@champion"}, "PREDICTOR_MODEL_URI: .*CATALOG.SCHEMA.NAME"),
+        ({"PREDICTOR_MODEL_URI": "models:/main..m@champion"}, "PREDICTOR_MODEL_URI: .*CATALOG.SCHEMA.NAME"),
+    ],
+)  # fmt: skip
+def test_what_databricks_needs_is_named(monkeypatch, change, words):
+    """Its host, its service principal, and a model of Unity Catalog, which has no stages."""
+    for name, value in {**CATALOG, **change}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=words) as caught:
+        Settings.read()
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD"])

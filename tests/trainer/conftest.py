@@ -76,6 +76,11 @@ class Shelf:
         except MlflowException:
             return None
 
+    def gates(self):
+        """The tags of the registered model that are gates."""
+        tags = self.client.get_registered_model(self.name).tags
+        return {key: value for key, value in tags.items() if key.startswith("gate.")}
+
     def everything(self):
         """All that the registry holds about the model, to compare before and after."""
         model = self.client.get_registered_model(self.name)
@@ -121,3 +126,16 @@ def shelf(mlflow_client, new_run, request) -> Shelf:
     """A registered model that no other test uses, without a version yet."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())
     return Shelf(mlflow_client, f"{name[:60]}-{os.getpid()}-{next(_COUNTER)}", new_run)
+
+
+@pytest.fixture
+def ward(shelf, mlflow_server, tmp_path, monkeypatch):
+    """The commands of people with keys, on a model of this test; there are no people yet."""
+    from tests.trainer import signing
+
+    for name in signing.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
+    monkeypatch.setenv("TRAINER_KEYS_FOLDER", str(tmp_path / "keys"))
+    monkeypatch.setenv("TRAINER_PASSPHRASE", signing.WORDS)
+    return signing.Ward(shelf, tmp_path, {})

@@ -21,9 +21,9 @@ def test_the_columns_are_snake_case_in_uci_order():
 
 def test_the_rows_are_those_of_uci():
     dataset = load()
-    assert len(dataset.diagnosis) == 569
-    assert (dataset.diagnosis == "malignant").sum() == 212
-    assert dataset.diagnosis[0] == "malignant"
+    assert len(dataset.target) == 569
+    assert (dataset.target == "malignant").sum() == 212
+    assert dataset.target[0] == "malignant"
     assert dataset.features.iloc[0, :4].tolist() == [17.99, 10.38, 122.8, 1001.0]
 
 
@@ -32,6 +32,14 @@ def test_both_sources_give_the_same_frame_and_digest(tmp_path):
     pd.testing.assert_frame_equal(from_file.frame(), built_in.frame(), check_exact=True)
     assert from_file.digest == built_in.digest
     assert from_file.source != built_in.source
+
+
+def test_the_digest_and_the_held_out_rows_stay_those_of_registered_versions():
+    """Their metrics would not compare otherwise."""
+    assert load().digest == "16fd3e84460cf2273ab35f1c631ffa1f"
+    test = split(load()).test
+    assert test.rows.sum() == 35540
+    assert test.features["mean_radius"].iloc[0] == 12.45
 
 
 def test_the_digest_changes_with_one_value(tmp_path):
@@ -110,8 +118,8 @@ def test_the_split_is_stratified_complete_and_always_the_same():
     dataset = load()
     rows, again = split(dataset), split(dataset)
     pd.testing.assert_frame_equal(rows.test.frame(), again.test.frame())
-    assert (len(rows.train.diagnosis), len(rows.test.diagnosis)) == (455, 114)
-    share = [(each.diagnosis == "malignant").mean() for each in (rows.train, rows.test)]
+    assert (len(rows.train.target), len(rows.test.target)) == (455, 114)
+    share = [(each.target == "malignant").mean() for each in (rows.train, rows.test)]
     np.testing.assert_allclose(share, 212 / 569, atol=0.01)
     together = pd.concat([rows.train.frame(), rows.test.frame()])
     assert sorted(together.mean_area) == sorted(dataset.features.mean_area)

@@ -13,14 +13,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from rich.console import Console
 
+from exporters.answers import session
 from exporters.errors import ConversionError, ParityError
-from exporters.parity import session
-from exporters.sklearn_onnx import OnnxExport, export
+from exporters.export import export
+from exporters.metrics import METRICS
+from exporters.parity import compare
 from tests.trainer.uci_file import write_uci_file
 from trainer.candidates import choose
 from trainer.data import FEATURES, load, split
 from trainer.errors import TrainerError
-from trainer.evaluation import METRICS
 from trainer.experiment import Experiment
 from trainer.importance import shares, table
 from trainer.registry import RegisteredModel
@@ -29,6 +30,11 @@ from trainer.tracking import Run
 from trainer.train_command import train, train_all
 
 MODEL = "trained"
+COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
+OPERATING_POINT = (
+    "threshold", "target_sensitivity", "found", "positives", "sensitivity", "sensitivity_low",
+    "sensitivity_high", "false_alarms", "negatives", "specificity",
+)  # fmt: skip
 CANDIDATES = ("logistic_regression", "hist_gradient_boosting")
 
 
@@ -42,15 +48,18 @@ def client(mlflow_server):
 
 
 @pytest.fixture(scope="module")
-def trained(client):
-    """Two candidates, trained and registered; the results by candidate, and what was printed."""
-    experiment = Experiment.prepare(client, "training", load(), QUICK, 7)
+def trained(client, quick):
+    """Two candidates, or one in `make test`, trained and registered; the results by candidate, and what was printed."""
+    prepared = Experiment.prepare(client, "training", load(), QUICK, 7)
+    experiment = replace(prepared, sensitivity=0.98)
     screen = io.StringIO()
-    results = train_all(experiment, choose(CANDIDATES), MODEL, Console(file=screen, width=100))
+    results = train_all(
+        experiment, choose(CANDIDATES[: 1 if quick else 2]), MODEL, Console(file=screen, width=100)
+    )
     return {each.logged.candidate.name: each for each in results}, screen.getvalue()
 
 
-@pytest.fixture(params=CANDIDATES)
+@pytest.fixture(params=[CANDIDATES[0], pytest.param(CANDIDATES[1], marks=pytest.mark.whole)])
 def registered(trained, request):
     results, _ = trained
     return results[request.param]
@@ -66,11 +75,31 @@ def artifact_text(run, name):
 
 
 def test_the_run_has_every_metric_and_finished(run):
-    expected = {f"cv_{name}_{how}" for name in METRICS for how in ("mean", "std")}
-    expected |= {f"test_{name}" for name in METRICS}
+    expected = {f"cv_{name}_{how}" for name in METRICS["binary"] for how in ("mean", "std")}
+    expected |= {f"test_{name}" for name in (*METRICS["binary"], *COUNTS)}
+    expected |= {f"operating_point_{name}" for name in OPERATING_POINT}
     assert set(run.data.metrics) == expected
     assert run.data.metrics["test_roc_auc"] > 0.98
     assert run.info.status == "FINISHED"
+
+
+def test_the_operating_point_is_measured_on_the_held_out_rows(run, registered):
+    """Its metrics are what the table of held-out predictions gives, and a sentence says them."""
+    rows = pd.read_csv(io.StringIO(artifact_text(run, "evaluation/held_out_predictions.csv")))
+    metrics = run.data.metrics
+    chance = rows["probability_malignant"].to_numpy(np.float32)
+    above = chance >= metrics["operating_point_threshold"]
+    malignant = rows["actual"] == "malignant"
+    assert metrics["operating_point_found"] == (above & malignant).sum()
+    assert metrics["operating_point_positives"] == malignant.sum()
+    assert metrics["operating_point_false_alarms"] == (above & ~malignant).sum()
+    assert metrics["operating_point_target_sensitivity"] == 0.98
+    assert run.data.params["sensitivity"] == "0.98"
+    found = f"{metrics['operating_point_found']:.0f} of {malignant.sum()} found, 95 % interval"
+    assert found in run.data.tags["operating_point"]
+    exported = onnx.load_from_string(registered.logged.export.content)
+    (entry,) = [each.value for each in exported.metadata_props if each.key == "operating_point"]
+    assert json.loads(entry) == registered.logged.evaluated.point.as_metadata()
 
 
 def test_the_run_says_where_it_came_from(run):
@@ -131,7 +160,8 @@ def test_the_evaluation_is_there_as_pictures_and_as_tables(client, run):
         "permutation_importance",
     )
     found = {each.path for each in client.list_artifacts(run.info.run_id, "evaluation")}
-    assert found == {f"evaluation/{kind}.{end}" for kind in kinds for end in ("png", "csv")}
+    expected = {f"evaluation/{kind}.{end}" for kind in kinds for end in ("png", "csv")}
+    assert found == {*expected, "evaluation/held_out_predictions.csv"}
     table = pd.read_csv(io.StringIO(artifact_text(run, "evaluation/permutation_importance.csv")))
     assert set(table["feature"]) == set(FEATURES)
     counts = pd.read_csv(
@@ -146,21 +176,37 @@ def test_the_version_is_annotated_with_what_a_policy_and_a_person_need(client, r
     assert report["passed"]
     expected = {
         "candidate": registered.logged.candidate.name,
-        "seed": "7",
+        "hotswap.seed": "7",
         "dataset_digest": load().digest,
+        "task": "binary",
         "onnx_sha256": registered.logged.export.sha256,
         "parity": "passed",
-        "parity_rows": str(report["rows"]),
-        "parity_mismatches": "0",
-        "parity_largest_difference": f"{report['largest_difference']:.3g}",
+        "hotswap.parity_rows": str(report["rows"]),
+        "hotswap.parity_mismatches": "0",
+        "hotswap.parity_largest_difference": f"{report['largest_difference']:.3g}",
     }
     assert expected.items() <= version.tags.items()
+    assert sum(not key.startswith("hotswap.") for key in version.tags) < 6
     assert version.run_id == registered.logged.run_id
     assert f"{run.data.metrics['test_roc_auc']:.4f}" in version.description
+    assert run.data.tags["operating_point"] in version.description
     assert run.data.tags["parity"] == "passed"
     (output,) = run.outputs.model_outputs
     logged = client.get_logged_model(output.model_id)
     assert {each.key for each in logged.metrics} == set(run.data.metrics)
+
+
+def test_experiment_and_model_are_described_and_a_persons_text_stays(client, trained):
+    subject = (
+        "Predicts **diagnosis** (classes benign and malignant, positive malignant) from 30 columns"
+    )
+    found = client.get_experiment_by_name("training")
+    assert found.tags["mlflow.note.content"].startswith(subject)
+    assert client.get_registered_model(MODEL).description.startswith(subject)
+
+    client.set_experiment_tag(found.experiment_id, "mlflow.note.content", "Ours.")
+    Experiment.prepare(client, "training", load(), QUICK, 7)
+    assert client.get_experiment_by_name("training").tags["mlflow.note.content"] == "Ours."
 
 
 def test_every_flavour_loads_the_version_and_they_agree(registered):
@@ -178,13 +224,15 @@ def test_every_flavour_loads_the_version_and_they_agree(registered):
 def test_importance_is_read_back_as_shares_of_one(trained, client):
     results, _ = trained
     registry = RegisteredModel(client, MODEL)
-    both = [shares(registry, registry.version(each.version)) for each in results.values()]
-    for each in both:
+    all_shares = [shares(registry, registry.version(each.version)) for each in results.values()]
+    for each in all_shares:
         assert set(each) == set(FEATURES)
         assert sum(each.values()) == pytest.approx(1)
     headings, rows = table(registry, None, top=3)
-    assert headings == ["feature", "mean", *(f"{i} {name}" for i, name in enumerate(CANDIDATES, 1))]
-    means = {feature: sum(each[feature] for each in both) / 2 for feature in FEATURES}
+    assert headings == ["feature", "mean", *(f"{i} {name}" for i, name in enumerate(results, 1))]
+    means = {
+        feature: sum(each[feature] for each in all_shares) / len(all_shares) for feature in FEATURES
+    }
     assert [row[0] for row in rows] == sorted(means, key=means.get, reverse=True)[:3]
     assert rows[0][1] == f"{max(means.values()):.1%}"
 
@@ -198,10 +246,17 @@ def test_progress_and_a_leaderboard_are_shown(trained):
         assert f"{result.logged.metrics['test_roc_auc']:.4f}" in leaderboard
 
 
+@pytest.mark.whole
 def test_ucis_file_trains_to_the_same_metrics(trained, client, tmp_path, capsys):
     path = write_uci_file(tmp_path)
     train(
-        path=path, candidates=CANDIDATES[0], seed=7, quick=True, model="uci", experiment="from uci"
+        path=path,
+        candidates=CANDIDATES[0],
+        seed=7,
+        quick=True,
+        model="uci",
+        experiment="from uci",
+        sensitivity=0.98,
     )
     version = client.get_model_version("uci", "1")
     results, _ = trained
@@ -209,26 +264,30 @@ def test_ucis_file_trains_to_the_same_metrics(trained, client, tmp_path, capsys)
     assert "Leaderboard" in capsys.readouterr().out
 
 
-def with_swapped_labels(pipeline, examples, positive_class, training):
-    """An exporter that gets every label wrong."""
-    proto = onnx.load_from_string(export(pipeline, examples, positive_class, training).content)
+def with_swapped_labels(pipeline, rows, settings):
+    """An exporter whose converter gets every label wrong."""
+    made = export(pipeline, rows, settings)
+    proto = onnx.load_from_string(made.content)
     node = next(each for each in proto.graph.node if each.op_type == "LinearClassifier")
     labels = next(each for each in node.attribute if each.name == "classlabels_strings")
     labels.strings[:] = list(labels.strings)[::-1]
-    return OnnxExport(proto.SerializeToString(), "swapped")
+    content = proto.SerializeToString()
+    report = compare(pipeline, content, made.task, made.table, {"given": made.table.frame})
+    settings.failed(report)
+    raise ParityError(report)
 
 
-def without_scaler(pipeline, examples, positive_class, training):
+def without_scaler(pipeline, rows, settings):
     """An exporter that cannot convert a pipeline with a scaler."""
     if "scale" in pipeline.named_steps:
         raise ConversionError("scale (StandardScaler)", RuntimeError("no converter"))
-    return export(pipeline, examples, positive_class, training)
+    return export(pipeline, rows, settings)
 
 
 @pytest.mark.parametrize(
     ("exporter", "kind", "said"),
     [
-        (with_swapped_labels, ParityError, "ONNX and scikit-learn disagree on"),
+        (with_swapped_labels, ParityError, "ONNX Runtime and the library disagree on"),
         (without_scaler, ConversionError, "step scale (StandardScaler) cannot be converted"),
     ],
 )
@@ -275,3 +334,15 @@ def test_a_run_that_ends_early_says_so(client, error, status):
     ended = client.get_run(run.run_id)
     assert ended.info.status == status
     assert ended.data.tags["failure"] == "power cut"
+
+
+def test_a_run_may_have_more_values_than_one_request(client):
+    """Each text column adds two dozen parameters, and each of several classes a metric."""
+    run = Run.start(client, client.create_experiment("many values"), "many", {})
+    parameters = {f"parameter {n}": n for n in range(250)}
+    metrics = {f"metric {n}": float(n) for n in range(1500)}
+    run.log(parameters=parameters, metrics=metrics, tags={"tag": "value"})
+    found = client.get_run(run.run_id).data
+    assert found.params == {name: str(value) for name, value in parameters.items()}
+    assert found.metrics == metrics
+    assert found.tags["tag"] == "value"

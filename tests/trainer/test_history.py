@@ -26,8 +26,8 @@ def down(version, minute):
 
 def test_a_transition_is_one_tag_whose_key_is_its_time():
     made = Transition("2", Place.NONE, Place.PRODUCTION, NOON, "ann@ward", "better", "stage", "1")
-    assert made.tag_key == "transition.20261123T120102123456Z"
-    assert json.loads(made.tag_value) == {
+    assert made.tag_key == "hotswap.transition.20261123T120102123456Z"
+    assert json.loads(made.tag_value()) == {
         "from": "None",
         "to": "Production",
         "when": "2026-11-23T12:01:02.123456+00:00",
@@ -36,25 +36,35 @@ def test_a_transition_is_one_tag_whose_key_is_its_time():
         "pointer": "stage",
         "replaced": "1",
     }
-    assert recorded("2", {made.tag_key: made.tag_value, "parity": "passed"}) == [made]
+    assert recorded("2", {made.tag_key: made.tag_value(), "parity": "passed"}) == [made]
 
 
 def test_the_key_is_in_utc_wherever_the_clock_is():
     abroad = NOON.astimezone(timezone(timedelta(hours=9)))
     made = Transition("2", Place.NONE, Place.STAGING, abroad, "", "", "stage")
-    assert made.tag_key == "transition.20261123T120102123456Z"
+    assert made.tag_key == "hotswap.transition.20261123T120102123456Z"
 
 
 @pytest.mark.parametrize(
-    "value", ["", "nonsense", "[]", "{}", "null", '{"from": "Moon"}', '{"from": null, "to": 3}']
+    "value",
+    ["", "nonsense", "[]", "{}", "null", '{"from": "Moon"}', '{"from": null, "to": 3}', "[" * 4900],
+    ids=lambda value: value[:20],
 )
 def test_a_tag_that_someone_else_wrote_is_passed_over(value):
     assert recorded("1", {"transition.x": value}) == []
 
 
+def test_the_tag_of_an_older_trainer_counts():
+    made = up("2", 0)
+    older = made.tag_key.removeprefix("hotswap.")
+    assert older.startswith("transition.")
+    assert recorded("2", {older: made.tag_value()}) == [made]
+
+
 def test_a_reason_is_one_line_and_not_too_long():
     assert one_line("  two\n lines ") == "two lines"
     assert one_line(None) == ""
+    assert one_line("caf\udce9") == "caf?"
     assert len(one_line("x" * 1000)) == 1000
     with pytest.raises(TransitionError, match="1001 characters, more than the limit of 1000"):
         one_line("x" * 1001)
@@ -66,6 +76,10 @@ def test_a_clock_that_is_behind_does_not_change_the_order():
     later = last.when + timedelta(seconds=1)
     assert next_moment(later, [last]) == later
     assert next_moment(NOON, []) == NOON
+    dated_by_hand = up("1", minute=2 * 24 * 60)
+    assert next_moment(NOON, [last, dated_by_hand]) == last.when + timedelta(microseconds=1)
+    end = Transition("1", Place.NONE, Place.NONE, datetime.max.replace(tzinfo=UTC), "", "", "stage")
+    assert next_moment(NOON, [end]) == NOON
 
 
 SUCCESSIONS = {

@@ -6,8 +6,10 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from trainer.errors import ModelNotFoundError, RegistryError, TransitionError
+from trainer.gates import parse_gates
 from trainer.history import Place, recorded
 from trainer.promotion import Policy
+from trainer.registry import register
 
 POINTERS = pytest.mark.parametrize("alias", [None, "production"], ids=["stage", "alias"])
 
@@ -183,6 +185,33 @@ def test_where_promoting_a_copy_fails_the_copy_is_deleted(shelf):
                 broken.lifecycle().promote("1", Policy())
             assert shelf.everything() == before
     assert shelf.latest() == "2"
+
+
+@pytest.mark.parametrize("method", ["transition_model_version_stage", "set_model_version_tag"])
+def test_a_promotion_that_fails_leaves_the_gates_as_they_were(shelf, method):
+    shelf.add(), shelf.add()
+    shelf.lifecycle().promote("1", Policy(parse_gates(["test_accuracy:0.5"])))
+    before = shelf.everything(), shelf.gates()
+    with pytest.raises(RegistryError):
+        breaking(shelf, method).lifecycle().promote(
+            "2", Policy(parse_gates(["test_f1:9:lower"])), "x", force=True
+        )
+    assert (shelf.everything(), shelf.gates()) == before
+
+
+def test_the_metrics_of_a_logged_model_count_more_than_those_of_its_run(shelf):
+    """A run can log several models; the last one's metrics are the run's."""
+    run_id, _ = shelf.new_run({"test_roc_auc": 0.5, "test_f1": 0.7})
+    experiment = shelf.client.get_run(run_id).info.experiment_id
+    logged = shelf.client.create_logged_model(experiment, source_run_id=run_id)
+    shelf.client.log_metric(run_id, "test_roc_auc", 0.9, model_id=logged.model_id)
+    version = register(
+        shelf.client, model_name=shelf.name, run_id=run_id, description="", tags={},
+        source=f"models:/{logged.model_id}",
+    )  # fmt: skip
+    shelf.client.log_metric(run_id, "test_roc_auc", 0.5)
+    found = shelf.registry.metrics(shelf.registry.version(version))
+    assert found == {"test_roc_auc": 0.9, "test_f1": 0.7}
 
 
 def test_a_version_or_a_model_that_does_not_exist(shelf):

@@ -31,6 +31,18 @@ def test_a_logged_model_is_registered_under_its_id(shelf):
     assert found.run_id == run_id
 
 
+def test_a_new_model_gets_a_description_that_a_person_may_change(shelf):
+    source = shelf.new_run({})[1] + "/model"
+
+    def described(text):
+        register_at(shelf, shelf.client, source, model_description=text)
+        return shelf.client.get_registered_model(shelf.name).description
+
+    assert described("Predicts churn.") == "Predicts churn."
+    shelf.client.update_registered_model(shelf.name, "Ours.")
+    assert described("Predicts churn.") == "Ours."
+
+
 def test_a_source_that_mlflow_refuses_leaves_no_model_behind(shelf):
     with pytest.raises(RefusedByMlflowError, match="register a version of"):
         register_at(shelf, shelf.client, "runs:/another-run/model")
@@ -62,7 +74,7 @@ def test_a_version_whose_answer_was_lost_is_deleted(shelf, versions_before):
             shelf.client.get_registered_model(shelf.name)
 
 
-def register_at(shelf, client, source):
+def register_at(shelf, client, source, **options):
     return register(
         client,
         model_name=shelf.name,
@@ -70,6 +82,7 @@ def register_at(shelf, client, source):
         source=source,
         description="",
         tags={},
+        **options,
     )
 
 

@@ -12,9 +12,11 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
-from predictor.inference.compute import Run
+from predictor.inference.compute import Computed, Run
+from predictor.inference.protocol import Read
 from predictor.model.answers import Answer, Prediction
 from predictor.model.linear import Linear, table
+from predictor.model.operating_point import Comparison
 from predictor.model.servable import Servable
 from predictor.model.signature import Row, Value
 from predictor.model.training_ranges import OutOfRange
@@ -65,6 +67,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     probability: float | UnsetType = UNSET
     probabilities: dict[str, float] | UnsetType = UNSET
     outputs: dict[str, Any] | UnsetType = UNSET
+    operating_point: Comparison | UnsetType = UNSET
     warnings: Sequence[OutOfRange] | UnsetType = UNSET
     explanation: Explanation
     model_name: str
@@ -85,20 +88,23 @@ _MEASUREMENTS = 3  # the shortest counts: other work on the machine only adds to
 class Explainer:
     """Explains answers of any servable; it keeps one plan for each."""
 
+    name = "explain"
+
     def __init__(self) -> None:
         # A plan lives as long as its servable. One thread makes it, and the others wait.
         self._plans: WeakKeyDictionary[Servable, Plan] = WeakKeyDictionary()
         self._planning = Lock()
 
-    def explain(self, body: bytes, servable: Servable, run: Run) -> bytes:
-        """The body of the answer to one record: a `Work`, once the body is given.
+    def explain(self, body: bytes, servable: Servable, run: Run) -> Computed:
+        """Predict and explain one record: a `Work`, once the body is given.
 
         Raises RequestError, among them NoBackground and NotExplainable, and NotInTime.
         """
         if not servable.background:
             raise NoBackground
         row = servable.decoder.record(body)
-        ((_, (answer,)),) = run([row])
+        ((_, answers),) = run([row])
+        (answer,) = answers
         if isinstance(answer, Exception):
             raise answer
         output = Output.of(servable.signature, answer)
@@ -107,19 +113,21 @@ class Explainer:
             explanation = _exactly(servable, output, servable.linear, row, values)
         else:
             explanation = self._by_sampling(servable, output, answer, row, values)
-        version = servable.model_version
-        return msgspec.json.encode(
+        version, point = servable.model_version, servable.operating_point
+        explained = msgspec.json.encode(
             Explained(
                 prediction=answer.prediction,
                 probability=answer.probability,
                 probabilities=answer.probabilities,
                 outputs=answer.outputs,
+                operating_point=UNSET if point is None else point.compare(answer),
                 warnings=servable.ranges.outside([row]).get(0, UNSET),
                 explanation=explanation,
                 model_name=version.name,
                 model_version=version.version,
             )
         )
+        return Computed.of_one(explained, self, Read([row]), answers)
 
     def _by_sampling(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import msgspec
@@ -123,6 +123,7 @@ class Invocations:
     """The protocol of `/invocations`, for JSON or CSV."""
 
     media: Media
+    name: ClassVar[str] = "mlflow_scoring"
 
     def read(self, servable: Servable, bodies: Sequence[bytes]) -> Read:
         """The rows; the note of each request is its form, None for a table that is plain or CSV."""

@@ -1,6 +1,5 @@
 """From a table to rows of the serving version: MLflow's schema enforcement, and stricter rules."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Container, Hashable, Sequence
@@ -39,7 +38,7 @@ def convert(values: Sequence[Any], feature: Feature, *, texts: bool) -> Sequence
     converted: list[Value] = []
     for row, value in enumerate(values):
         if not feature.required and (value is ABSENT or value is None or value != value):  # noqa: PLR0124
-            converted.append(math.nan)
+            converted.append(feature.missing)
             continue
         try:
             converted.append(_within(one(value, texts), feature))

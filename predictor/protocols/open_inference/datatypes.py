@@ -1,6 +1,5 @@
 """Datatypes of the protocol; exact conversions of a tensor's elements from and to bytes, Python values and dtypes."""
 
-import math
 from collections.abc import Sequence
 from struct import Struct
 from typing import Any
@@ -75,15 +74,15 @@ def from_bytes(datatype: str, raw: bytes, count: int) -> Array:
 
 
 def from_sequence(
-    datatype: str, data: Sequence[Any], count: int, *, nullable: bool = False
+    datatype: str, data: Sequence[Any], count: int, *, missing: float | str | None = None
 ) -> Array:
     """The same, from Python values: numbers, booleans, or texts (`bytes` are read as UTF-8). Raises Unfit.
 
-    Where `nullable`, None becomes NaN. Floats are rounded to FP32, as in a record; integers must be whole.
+    None becomes `missing`, if it is of this datatype. Floats are rounded to FP32, as in a record; integers must be whole.
     """
     dtype = DTYPES[datatype]
-    if nullable and dtype.kind == "f":
-        data = [math.nan if each is None else each for each in data]
+    if missing is not None and dtype.kind == ("O" if isinstance(missing, str) else "f"):
+        data = [missing if each is None else each for each in data]
     if datatype == "FP16":
         raise Unfit("FP16 is supported as bytes only; send bytes, or FP32")
     if len(data) != count:

@@ -6,7 +6,7 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -151,6 +151,7 @@ class Infer:
 
     target: Target
     json_length: str | None = None
+    name: ClassVar[str] = "open_inference"
 
     def read(self, servable: Servable, bodies: Sequence[bytes]) -> Read:
         """The rows; the note of each request is what was read besides, and its rows."""

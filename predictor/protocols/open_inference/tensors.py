@@ -4,6 +4,7 @@ A request has one of two forms: the graph's own inputs (one table of [N, 30], sa
 by its name, of [N] or [N, 1]. Values by name cannot be in the wrong order.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -57,7 +58,8 @@ def rows(signature: Signature, tensors: Sequence[Tensor]) -> list[Row]:
     parts: dict[str, list[Array]] = {}
     for name, part in form.items():
         blank = (count, len(part.features))
-        block = blocks[name] if name in blocks else np.full(blank, np.nan, part.port.dtype)
+        absent = part.features[0].missing  # one port has features of one type
+        block = blocks[name] if name in blocks else np.full(blank, absent, part.port.dtype)
         parts.setdefault(part.port.name, []).append(block)
     tables = [*map(_joined, parts.values())]
     if signature.pack is not None:
@@ -155,8 +157,7 @@ def _elements(tensor: Tensor, count: int, part: _Part) -> Array:
     if isinstance(tensor.data, bytes):
         elements = from_bytes(tensor.datatype, tensor.data, count)
     else:
-        nullable = not all(feature.required for feature in part.features)
-        elements = from_sequence(tensor.datatype, tensor.data, count, nullable=nullable)
+        elements = from_sequence(tensor.datatype, tensor.data, count, missing=_missing(part))
         if elements.dtype.kind == "f" and part.port.dtype.kind in "iu":
             same = [a == b for a, b in zip(tensor.data, elements.tolist(), strict=True)]
             check(np.array(same), f"rounded in {tensor.datatype}; send {DATATYPES[part.port.type]}")
@@ -165,12 +166,23 @@ def _elements(tensor: Tensor, count: int, part: _Part) -> Array:
     return elements
 
 
+def _missing(part: _Part) -> float | str | None:
+    """What null becomes. `_check_values` refuses NaN in a required feature; a text cannot be told apart."""
+    features = part.features
+    if features[0].type == "string":
+        return None if any(each.required for each in features) else features[0].missing
+    return math.nan if any(not each.required for each in features) else None
+
+
 def _check_values(table: Array, features: Sequence[Feature]) -> None:
-    """Raise Unfit for NaN in a required feature, and for a boolean other than 0 or 1."""
+    """Raise Unfit for NaN in a required feature, for a fraction in a whole number, for a boolean other than 0 or 1."""
     if table.dtype.kind == "f":
         required = np.array([feature.required for feature in features])
         missing = np.isnan(table) & required
         check(~missing.reshape(-1), "not a finite number: NaN, and this value may not be missing")
+    whole = np.array([feature.type == "integer" for feature in features])
+    if table.dtype.kind == "f" and whole.any():
+        check(((table == np.floor(table)) | ~whole).reshape(-1), "expected a whole number")
     booleans = np.array([feature.type == "boolean" for feature in features])
     if table.dtype.kind in "iuf" and booleans.any():
         good = (table == 0) | (table == 1) | (table != table) | ~booleans  # noqa: PLR0124

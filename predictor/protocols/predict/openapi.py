@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from predictor.errors import InvalidRecord
+from predictor.model.operating_point import OperatingPoint
 from predictor.model.servable import Servable
 from predictor.model.signature import ExtraOutput, Feature, Port, Signature, label_name
 from predictor.model.training_ranges import FeatureProfile, OutOfRange
@@ -176,6 +177,7 @@ def _predictions(servable: Servable | None, example: Any) -> dict[str, Schema]:
     }
     return {
         **(_classes(servable.signature) if servable else {}),
+        **(_operating_point(servable.operating_point) if servable else {}),
         **components(OutOfRange),
         "Prediction": prediction,
         "RowPrediction": prediction_schema(
@@ -193,11 +195,13 @@ def prediction_schema(
     """The schema of a prediction, with further properties. `example` is a response, where one is known."""
     signature = servable.signature if servable else None
     properties = {**_answer(signature, example), **(further or {}), "warnings": _WARNINGS}
+    if servable and servable.operating_point:
+        properties["operating_point"] = ref("OperatingPoint")
     optional = ["outputs", "warnings"]
     if (
         signature and signature.outputs.unverified
     ):  # each row shows whether its scores are probabilities
-        optional += ["probability", "probabilities"]
+        optional += ["probability", "probabilities", "operating_point"]
     required = [name for name in properties if name not in optional]
     return {**an_object(properties, description), "required": required}
 
@@ -214,6 +218,22 @@ def _classes(signature: Signature) -> dict[str, Schema]:
         chances = {label_name(label): number(**_CHANCE) for label in labels}
         found["Probabilities"] = an_object(chances, "The probability of each class.")
     return found
+
+
+def _operating_point(point: OperatingPoint | None) -> dict[str, Schema]:
+    """The schema of a comparison, if the version has an operating point."""
+    if point is None:
+        return {}
+    properties: dict[str, Schema] = {
+        "class": ref("ClassLabel"),
+        "threshold": number(**_CHANCE),
+        "above": {"type": "boolean"},
+    }
+    text = (
+        f"Whether the probability of {point.name} is at least {point.threshold}, the threshold of this "
+        "version, whatever the prediction is."
+    )
+    return {"OperatingPoint": an_object(properties, text)}
 
 
 def _kind(labels: Any) -> str | None:

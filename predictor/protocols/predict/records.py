@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from predictor.inference.protocol import Read, Result, TakesLong, read_each
 from predictor.model.answers import Answers
@@ -13,6 +14,8 @@ _CHUNK = 512  # rows to write at a time: msgspec lets nothing else run meanwhile
 
 class OneRecord:
     """A body is one record: an object with each feature by its name."""
+
+    name = "predict"
 
     def read(self, servable: Servable, bodies: Sequence[bytes]) -> Read:
         """The rows, and as notes the warnings of values outside the training data."""
@@ -31,6 +34,7 @@ class Records:
     """A body is `{"instances": [record, …]}`; `warn` says whether predictions have warnings."""
 
     warn: bool = False
+    name: ClassVar[str] = "predict_batch"
 
     @property
     def quick(self) -> "Records":

@@ -131,9 +131,9 @@ async def what_is_left(folder, end, states, pair=None, **settings):
 
 @pytest.fixture
 def no_collector():
+    """What it froze stays frozen, as what `tests/conftest.py` froze must."""
     gc.disable()
     yield
-    gc.unfreeze()
     gc.enable()
 
 

@@ -433,11 +433,13 @@ async def test_a_client_that_does_not_read_is_not_written_to(lane):
 async def test_a_response_that_fills_the_buffer_is_the_last_one_before_the_client_reads(lane):
     """Else each further request would add a response to the memory."""
     client = await lane.connect()
-    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.writer.transport.pause_reading()
     batch = post(json.dumps({"instances": [GOOD] * 300}).encode(), path="/predict/batch")
     await client.send(batch)
     (connection,) = lane.server.server_state.connections
+    # The kernel would keep megabytes for the client.
+    sender = connection.transport.get_extra_info("socket")
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     state, sent = lane.server.server_state, 1
     while not connection.flow.write_paused:
         await until(lambda sent=sent: state.total_requests == sent)

@@ -78,6 +78,7 @@ async def test_progress_does_not_put_off_a_deadline():
     assert not late.is_set()
 
 
+@pytest.mark.whole
 def test_an_end_that_is_put_off_is_forced():
     """By what was promised when the signal came, whatever still runs."""
     code = """

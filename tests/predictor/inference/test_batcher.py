@@ -8,6 +8,7 @@ import pytest
 
 from predictor.errors import FieldError, InvalidRecord, MalformedBody, NothingServing
 from predictor.inference.batcher import Batcher
+from predictor.inference.compute import Computed
 from predictor.inference.protocol import read_each, write_each
 from predictor.model.answers import Answer
 from predictor.protocols.predict.records import OneRecord, Records
@@ -145,6 +146,8 @@ async def test_a_batch_names_the_row_that_has_no_answer(batcher):
 class Doubled:
     """A protocol whose bodies are numbers, and whose results are twice the answers; `fails` says where."""
 
+    name = "doubled"
+
     def __init__(self, fails=""):
         self._fails = fails
 
@@ -199,7 +202,8 @@ async def test_work_on_many_rows_is_computed_in_calls_that_are_counted(batcher, 
 
     def work(servable, run):
         rows = [servable.signature.pack(1.0, 0.0)] * 1100
-        return [(first, len(answers)) for first, answers in run(rows)]
+        calls = [(first, len(answers)) for first, answers in run(rows)]
+        return Computed([calls], [], rows, None)
 
     assert await batcher.compute(work) == [(0, 512), (512, 512), (1024, 76)]
     await asyncio.sleep(0)

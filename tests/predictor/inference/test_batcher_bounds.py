@@ -102,6 +102,7 @@ async def test_a_large_record_is_answered_as_a_small_one_is(servable):
 class Watched:
     """A protocol that remembers the threads in which it read, or refuses to read."""
 
+    name = "watched"
     write = MANY.write
 
     def __init__(self, *, refuses=False):

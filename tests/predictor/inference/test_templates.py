@@ -28,7 +28,7 @@ TENSOR = {"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [1.0, 1.5]}
 def test_a_version_that_was_swapped_out_is_freed(tmp_path, protocol, body):
     """At once, without the garbage collector, whichever protocol has used it."""
     servable = servable_of(tmp_path, OURS)
-    ((result,), _, _) = read_and_compute(servable, [protocol], [json.dumps(body).encode()])
+    (result,) = read_and_compute(servable, [protocol], [json.dumps(body).encode()]).results
     assert not isinstance(result, Exception)
     freed = weakref.ref(servable)
     del servable

@@ -47,6 +47,13 @@ NAMES = {
     "predictor_counts_full": "gauge",
     "predictor_webhook_deliveries": "counter",
     "predictor_key_file_failures": "counter",
+    "predictor_approvals": "gauge",
+    "predictor_approvals_required": "gauge",
+    "predictor_approvals_expiry_timestamp_seconds": "gauge",
+    "predictor_fleet_connected": "gauge",
+    "predictor_recorded_rows": "counter",
+    "predictor_record_waiting_bytes": "gauge",
+    "predictor_record_waiting_seconds": "gauge",
 }
 
 
@@ -114,7 +121,13 @@ async def test_a_promotion_moves_the_gauges(live):
     assert samples["predictor_desired_model_version", "m"] == 0
     assert not [key for key in samples if key[0] == "predictor_model_info"]
     swaps = {k[1]: v for k, v in samples.items() if k[0] == "predictor_swaps_total"}
-    assert swaps == {"promoted": 2, "rolled_back": 1, "restored": 0, "withdrawn": 1}
+    assert swaps == {
+        "promoted": 2,
+        "rolled_back": 1,
+        "restored": 0,
+        "withdrawn": 1,
+        "unapproved": 0,
+    }
     assert samples[("predictor_load_duration_seconds_count",)] == 3
 
 
@@ -351,6 +364,15 @@ def test_a_row_without_a_prediction_counts_in_the_batch_only(live, tmp_path):
     assert samples[("predictor_batch_rows_sum",)] == 4
     assert samples["predictor_predictions_total", "1", "value"] == 1
     assert samples["predictor_predictions_total", "2", "benign"] == 1
+
+
+def test_the_connection_to_nats_is_there_with_a_server_for_it_only(live):
+    """0 until it is made, and again when it is lost."""
+    name = "predictor_fleet_connected"
+    assert (name,) not in live.samples()
+    for connected in (False, True, False):
+        live.metrics.fleet(connected)
+        assert live.samples()[(name,)] == connected
 
 
 def test_refused_requests_are_counted(live):

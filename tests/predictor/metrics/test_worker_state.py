@@ -9,6 +9,7 @@ from predictor.metrics.worker_state import (
     answered_at,
     aspired,
     failed,
+    fleet,
     representative,
     since,
     swap_skew,
@@ -72,6 +73,14 @@ def test_a_failure_of_one_worker_is_shown():
     """Even if other workers loaded the version."""
     assert failed([a_worker(7), WorkerStatus(failed=8), WorkerStatus(failed=6)]) == 8
     assert failed([a_worker(7), a_worker(7)]) == 0
+
+
+def test_one_worker_without_a_connection_is_shown():
+    """Workers that have not reported are left out."""
+    connected, lost = (replace(a_worker(7), fleet=each) for each in (True, False))
+    assert fleet([connected, connected, a_worker(7)]) is True
+    assert fleet([connected, lost]) is False
+    assert fleet([a_worker(7)]) is None
 
 
 def test_workers_are_counted_by_version():

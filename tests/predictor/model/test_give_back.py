@@ -35,7 +35,7 @@ def trim():
 async def test_memory_is_given_back_after_a_swap(tmp_path):
     """The C library alone would keep most of it."""
     live = Live(tmp_path)
-    large = forest(200_000)
+    large = forest(300_000)
     await live.serve(1, regressor())
     trim()
     before = resident()

@@ -162,6 +162,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.whole
 def test_a_loop_that_stands_still_ends_the_process(tmp_path):
     """Whoever watches it starts it again: it answers nobody, and would not for a minute."""
     ended = subprocess.run(

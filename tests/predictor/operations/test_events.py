@@ -257,7 +257,7 @@ async def test_only_get_and_head(service, method):
     assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.whole)])
 def test_sigterm_ends_a_stream_at_once(tmp_path, workers):
     """Completely, long before the shutdown timeout. With several workers, each event has the worker's number."""
     settings = {

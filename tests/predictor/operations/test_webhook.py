@@ -194,6 +194,7 @@ async def test_a_delivery_counts_once(live):
     assert outcomes(live) == {"bad_signature": 1, "accepted": 1, "repeated": 2}
 
 
+@pytest.mark.whole
 async def test_a_flood_starts_no_two_polls_at_a_time(live):
     """Two thousand valid deliveries on ten connections: few polls, one after the other."""
     flood = [

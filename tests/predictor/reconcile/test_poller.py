@@ -71,6 +71,23 @@ async def test_poll_now_polls_at_once(poller, polls):
     await polls.reach(2)
 
 
+@pytest.mark.parametrize("requests", [1, 5])
+async def test_a_requested_poll_has_a_second_one(polls, requests):
+    """A cache before the registry may have answered the first with what it was before the change."""
+    changes = []
+    poller = Poller(polls, LONG, expect_change=lambda: changes.append(polls.started))
+    poller.start()
+    await polls.reach(1)
+    assert not changes
+    for _ in range(requests):
+        poller.poll_now()
+    await polls.reach(3)
+    await asyncio.sleep(0.05)
+    poller.stop()
+    assert polls.started == 3
+    assert changes == [1] * requests + [2]
+
+
 async def test_poll_now_during_a_poll_polls_once_more(polls):
     """The first answer may be older than the request; many requests are one poll."""
     polls.go_on.clear()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 import weakref
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from predictor.errors import (
 from predictor.model.builder import Builder
 from predictor.model.loader import load
 from predictor.reconcile.reconciler import Reconciler
+from predictor.reconcile.source import NO_APPROVALS
 from tests.predictor.parts import FakeSource, RecordedEvents, until, version, write_artifact
 
 A, B, C = version(1), version(2), version(3)
@@ -35,7 +37,8 @@ class World:
 
     def restart(self):
         """A new process with the same disk and registry."""
-        builder = Builder(self.source.fetch, self.loader, 300)
+        approvals = self.options.get("approvals", NO_APPROVALS)
+        builder = Builder(self.source.fetch, self.loader, 300, refusal=approvals.refusal)
         self.reconciler = Reconciler(self.source, builder, self.recorded, **self.options)
 
     async def registry_names(self, says, *, settle=True):
@@ -463,6 +466,116 @@ class TestStartWithoutTheRegistry:
         assert world.swaps == [(2, "promoted")]
 
 
+class HeldLoader:
+    """Loads a version only when the test lets it; ends at once if it is interrupted."""
+
+    def __init__(self, held):
+        self.held = held
+        self.begun = 0
+        self.go_on = False
+
+    def __call__(self, version, fetched, interrupt):
+        if version == self.held:
+            self.begun += 1
+            end = time.monotonic() + 10  # so that a test that fails ends
+            while not self.go_on and time.monotonic() < end:
+                time.sleep(0.001)
+        return load(version, fetched, interrupt)
+
+
+class TestSlowRestore:
+    """Nothing serves, and the last known good version takes long to load."""
+
+    async def restoring(self, tmp_path, says, **options):
+        """A world that has just begun to restore A, while the registry names `says`: B fails."""
+        loader = HeldLoader(A)
+        world = World(tmp_path, loader, **options)
+        world.source.verified = (A, world.source.files(A))
+        world.source.broken["2"] = "the store is away"
+        world.source.down = says == "nothing"
+        world.source.says = says
+        await world.reconciler.reconcile()
+        await until(lambda: loader.begun)
+        return world
+
+    async def test_retries_do_not_cancel_it(self, tmp_path):
+        """The failed version is tried again once something serves."""
+        world = await self.restoring(tmp_path, B, retry_seconds=0)
+        for _ in range(20):
+            await world.registry_names(B, settle=False)
+            await asyncio.sleep(0.001)
+        assert (world.loader.begun, world.source.fetched) == (1, ["2"])
+        world.loader.go_on = True
+        await world.reconciler.settled()
+        assert world.swaps == [(1, "restored")]
+        world.source.broken.clear()
+        await world.registry_names(B)
+        assert world.serving == 2
+        await world.reconciler.close()
+
+    async def test_a_setting_to_keep_keeps_it(self, tmp_path):
+        """However often the registry says that no version is promoted."""
+        world = await self.restoring(tmp_path, None, when_none="keep")
+        for _ in range(20):
+            await world.registry_names(None, settle=False)
+        world.loader.go_on = True
+        await world.reconciler.settled()
+        assert (world.loader.begun, world.serving) == (1, 1)
+        await world.reconciler.close()
+
+    @pytest.mark.parametrize(
+        ("before", "then"),
+        [("nothing", B), (B, replace(B, updated_ms=1)), (B, C)],
+        ids=["the registry is back", "the failed version is edited", "another is promoted"],
+    )
+    async def test_it_begins_again_after_a_version_that_fails_too(self, tmp_path, before, then):
+        """A version that may be good is tried first."""
+        world = await self.restoring(tmp_path, before)
+        world.source.broken["3"] = "the store is away"
+        await world.registry_names(then, settle=False)
+        await until(lambda: world.loader.begun == 2)
+        world.loader.go_on = True
+        await world.reconciler.settled()
+        assert world.swaps == [(1, "restored")]
+        await world.reconciler.close()
+
+    async def test_it_goes_on_while_another_version_waits_for_approvals(self, tmp_path):
+        """And that version is loaded as soon as it has them."""
+        approvals = FakeApprovals()
+        world = await self.restoring(tmp_path, "nothing", approvals=approvals)
+        world.source.broken.clear()
+        approvals.refused[B] = "0 of 2"
+        for _ in range(20):
+            await world.registry_names(B, settle=False)
+        assert (world.loader.begun, world.reconciler.loading) == (1, A)
+        approvals.refused.clear()
+        await world.registry_names(B)
+        assert world.swaps == [(2, "promoted")]
+        await world.reconciler.close()
+
+    @pytest.mark.parametrize("disk_full", [False, True])
+    async def test_a_demotion_ends_it(self, tmp_path, disk_full):
+        """Also if the cache cannot be written, and the next version cannot be loaded."""
+        world = await self.restoring(tmp_path, "nothing")
+        world.source.disk_full = disk_full
+        await world.registry_names(None)
+        world.loader.go_on = True
+        await world.registry_names(B)
+        await world.registry_names(replace(B, updated_ms=1))
+        assert (world.serving, world.swaps) == (None, [])
+        await world.reconciler.close()
+
+
+async def test_a_demoted_version_is_not_restored_from_a_full_disk(world):
+    """It could not be forgotten; then the next version cannot be loaded."""
+    await world.registry_names(A)
+    world.source.disk_full = True
+    await world.registry_names(None)
+    world.source.broken["2"] = "the store is away"
+    await world.registry_names(B)
+    assert world.serving is None
+
+
 async def test_a_slow_write_of_an_older_version_does_not_outlive_a_newer_one(world):
     """The disk has the serving version at the end, in whatever order the writes finish."""
     first = asyncio.Event()
@@ -580,3 +693,129 @@ async def test_a_bug_in_a_poll_is_reported(tmp_path):
     world.source.aspired = asked
     await world.registry_names(B)
     assert world.reconciler.registry_status.fault is None
+
+
+class FakeApprovals:
+    """Approvals that a test gives and takes; `of_files` refuses only once the files are known."""
+
+    def __init__(self):
+        self.refused, self.of_files = {}, {}
+        self.counted = []
+
+    async def update(self, aspired):
+        pass
+
+    def refusal(self, version, artifact=None):
+        self.counted.append((version.version, artifact is not None))
+        found = self.refused.get(version)
+        return found or (self.of_files.get(version) if artifact else None)
+
+    def serves(self, servable):
+        pass
+
+
+class TestApprovals:
+    """Which versions may serve is also up to people."""
+
+    @pytest.fixture
+    async def world(self, tmp_path):
+        made = World(tmp_path, approvals=FakeApprovals())
+        made.approvals = made.options["approvals"]
+        yield made
+        await made.reconciler.close()
+
+    def failures(self, world):
+        return [(e.stage, e.reason) for e in world.recorded.of(events.LoadFailed)]
+
+    async def test_a_version_that_waits_is_not_fetched_and_told_once(self, world):
+        """Until what it waits for changes."""
+        await world.registry_names(A)
+        world.approvals.refused[B] = "0 of 2"
+        for _ in range(3):
+            await world.registry_names(B)
+        world.approvals.refused[B] = "1 of 2"
+        for _ in range(3):
+            await world.registry_names(B)
+        assert (world.serving, world.source.fetched) == (1, ["1"])
+        assert self.failures(world) == [("approval", "0 of 2"), ("approval", "1 of 2")]
+        del world.approvals.refused[B]
+        await world.registry_names(B)
+        assert (world.serving, world.reconciler.failure) == (2, None)
+
+    async def test_files_are_counted_before_the_build_and_before_the_swap(self, world):
+        await world.registry_names(A)
+        assert world.approvals.counted == [("1", False), ("1", True), ("1", True)]
+
+    async def test_other_files_are_told_once_and_tried_again_in_silence(self, tmp_path):
+        """They are fetched with a growing delay: the store may be repaired."""
+        world = World(tmp_path, approvals=FakeApprovals(), retry_seconds=0)
+        world.options["approvals"].of_files[A] = "other files"
+        for _ in range(3):
+            await world.registry_names(A)
+        assert (world.serving, world.source.fetched) == (None, ["1", "1", "1"])
+        assert self.failures(world) == [("approval", "other files")]
+        world.options["approvals"].of_files.clear()
+        await world.registry_names(A)
+        assert world.serving == 1
+        await world.reconciler.close()
+
+    @pytest.mark.parametrize("when_none", ["stop", "keep"])
+    async def test_the_serving_version_stops_and_is_forgotten(self, tmp_path, when_none):
+        """Also while the registry is down, and it is not restored; a new approval brings it back."""
+        world = World(tmp_path, approvals=FakeApprovals(), when_none=when_none)
+        approvals = world.options["approvals"]
+        await world.registry_names(A)
+        approvals.refused[A] = "withdrawn"
+        await world.unreachable()
+        assert world.swaps[-1] == (None, "unapproved")
+        assert world.source.written == ["1", "none"]
+        with pytest.raises(NothingServing, match="too few approvals"):
+            world.reconciler.require_serving()
+        await world.unreachable()
+        await world.registry_names(A)
+        with pytest.raises(NothingServing, match="m version 1 waits for approvals"):
+            world.reconciler.require_serving()
+        approvals.refused.clear()
+        await world.registry_names(A)
+        assert world.serving == 1
+        await world.reconciler.close()
+
+    async def test_it_stops_while_another_version_waits(self, world):
+        """The other one serves as soon as it may."""
+        await world.registry_names(A)
+        world.approvals.refused = {A: "withdrawn", B: "0 of 2"}
+        await world.registry_names(B)
+        assert world.serving is None
+        del world.approvals.refused[B]
+        await world.registry_names(B)
+        assert world.swaps[-2:] == [(None, "unapproved"), (2, "promoted")]
+
+    async def test_it_never_serves_if_its_approvals_end_while_it_loads(self, world):
+        await world.registry_names(A)
+        world.source.held["2"] = asyncio.Event()
+        await world.registry_names(B, settle=False)
+        await until(lambda: "2" in world.source.fetched)
+        world.approvals.refused[B] = "withdrawn"
+        world.source.held["2"].set()
+        await world.reconciler.settled()
+        assert world.serving == 1
+        assert self.failures(world) == [("approval", "withdrawn")]
+
+    async def test_a_restart_serves_the_last_known_good_version_while_another_waits(self, world):
+        """However often the registry is polled while it is restored."""
+        await world.registry_names(A)
+        world.approvals.refused[B] = "0 of 2"
+        world.restart()
+        await world.registry_names(B, settle=False)
+        for _ in range(20):
+            await world.registry_names(B, settle=False)
+        await world.reconciler.settled()
+        assert (world.serving, world.swaps[-1]) == (1, (1, "restored"))
+
+    async def test_a_restored_version_needs_its_approvals_too(self, world):
+        await world.registry_names(A)
+        world.approvals.of_files[A] = "expired"
+        world.restart()
+        await world.unreachable()
+        assert world.serving is None
+        assert self.failures(world) == [("approval", "expired")]

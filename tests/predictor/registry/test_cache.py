@@ -84,7 +84,17 @@ def test_a_damaged_file_is_not_served(cache, file, how, files, place):
     assert cache.find(A) == fetched
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"onnx_path": "x"', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b"[1]",
+        b'{"onnx_path": "x"',
+        b"\xff\xfe",
+        b'{"onnx_path": "\xff", "name": "\xff"}',
+    ],
+)
 def test_a_damaged_manifest_or_pointer_is_not_served(cache, tmp_path, content, files, place):
     """Half a file is no file."""
     fetched = files()
@@ -145,6 +155,26 @@ def test_the_last_one_counts(cache, files):
     cache.remember(version(2), files(2))
     assert cache.last_verified()[0] == version(2)
     assert cache.find(A) is not None
+
+
+def test_the_last_one_gets_new_tags(cache, files):
+    """Only it, and not once none may serve."""
+    cache.remember(A, files())
+    cache.retag(version(1, approved="yes"))
+    cache.retag(version(2, approved="no"))
+    assert cache.last_verified()[0].tags == {"approved": "yes"}
+    cache.forget()
+    cache.retag(version(1, approved="yes"))
+    assert cache.last_verified() is None
+
+
+def test_withdrawals_are_kept_apart(cache, tmp_path):
+    """By registry and model, for their owner alone."""
+    other = Cache(tmp_path / "cache", "http://b\nmodels:/m/Production")
+    cache.keep_withdrawals(["one", "two"])
+    assert json.loads(cache.withdrawals_file.read_bytes()) == ["one", "two"]
+    assert not other.withdrawals_file.exists()
+    assert cache.withdrawals_file.parent.stat().st_mode & 0o077 == 0
 
 
 def test_old_artifacts_are_pruned(cache, tmp_path, files, place):

@@ -11,6 +11,7 @@ from opentelemetry.trace import StatusCode
 
 from predictor.errors import InvalidRecord, NothingServing
 from predictor.inference.batcher import Batcher
+from predictor.inference.compute import Computed
 from predictor.model.builder import Builder
 from predictor.model.loader import load
 from predictor.protocols.predict.records import OneRecord, Records
@@ -114,7 +115,8 @@ async def test_other_protocols_are_traced_too(traced):
 
     record = {f.name: f.blank for f in traced.reconciler.serving.signature.features}
     await traced.batcher.infer(MANY, json.dumps({"instances": [record]}).encode())
-    await traced.batcher.compute(lambda servable, run: None, low_priority=True)
+    work = Computed([None], [], [], None)
+    await traced.batcher.compute(lambda servable, run: work, low_priority=True)
     for span in traced.spans("predict"):
         assert span.attributes["model_name"] == "m"
         assert span.attributes["model_version"] == "1"

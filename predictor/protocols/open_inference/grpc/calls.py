@@ -1,6 +1,7 @@
 """The frame of every method: request ids, keys, limits, metrics, and errors as gRPC statuses."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -17,6 +18,7 @@ from predictor.errors import BodyTooLarge, Overloaded, PredictorError, Unauthori
 from predictor.events import Event, KeysRead
 from predictor.http import request_id
 from predictor.http.limits import Refused
+from predictor.inference.batcher import Callback, Caller
 from predictor.metrics.recorder import Metrics
 from predictor.protocols.open_inference.grpc.errors import STATUS, status_and_detail
 from predictor.protocols.open_inference.grpc.graceful_stop import GracefulStop
@@ -43,7 +45,7 @@ class Calls(grpc.GenericRpcHandler):
         metrics: Metrics,
         below: Callable[[Headers], AbstractContextManager[object]],
     ) -> None:
-        """`submit` computes one request of a stream: its arguments are body, callback and `trace`."""
+        """`submit` computes one request of a stream: its arguments are those of `Batcher.submit` after the first."""
         self._submit = submit
         self._settings = settings
         self._access = access
@@ -118,12 +120,12 @@ class Calls(grpc.GenericRpcHandler):
         self._under_way += 1
         try:
             headers, name = _begin(context)
-            await _end(context, name, *await self._run_stream(headers, context))
+            await _end(context, name, *await self._run_stream(headers, name, context))
         finally:
             self._under_way -= 1
 
     async def _run_stream(
-        self, headers: Headers, context: grpc.aio.ServicerContext
+        self, headers: Headers, name: str, context: grpc.aio.ServicerContext
     ) -> tuple[HTTPStatus, str]:
         """The status of the call, and for an error the detail. A call without a stream counts as a request."""
         try:
@@ -132,7 +134,13 @@ class Calls(grpc.GenericRpcHandler):
             status, detail = status_and_detail(error, MODEL_STREAM_INFER)
             self._metrics.answered(MODEL_STREAM_INFER, int(status), 0.0)
             return status, detail
-        submit = partial(self._submit, trace=headers)
+        key = Caller.of_context().key
+        numbers = itertools.count()
+
+        def submit(body: bytes, callback: Callback) -> None:
+            caller = Caller(f"{name}/{next(numbers)}", key)
+            self._submit(body, callback, headers, caller)
+
         stream = Stream(context, submit, self._settings, self._metrics, self._graceful_stop)
         self._streams[stream] = check_key
         try:

@@ -19,6 +19,8 @@ from predictor.reconcile.reconciler import Reconciler
 class Infer:
     """The protocol of `ModelInfer` and `ModelStreamInfer`."""
 
+    name = "open_inference_grpc"
+
     def read(self, servable: Servable, bodies: Sequence[bytes]) -> Read:
         """The rows of the messages."""
         plain = PLAIN.of(servable)

@@ -13,7 +13,8 @@ def explained(servable: Servable, record: Any, explainer: Explainer | None = Non
     """The answer to a record, parsed. Raises as `Explainer.explain`."""
     body = json.dumps(record).encode()
     run = partial(run_in_calls, servable, lambda answers, seconds: None)
-    return json.loads((explainer or Explainer()).explain(body, servable, run))
+    (explained,) = (explainer or Explainer()).explain(body, servable, run).results
+    return json.loads(explained)
 
 
 def by_name(answer: Any, member: str = "contribution") -> dict[str, Any]:

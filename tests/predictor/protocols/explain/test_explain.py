@@ -7,8 +7,8 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 
-from exporters.sklearn_onnx import export
-from exporters.training_data import TrainingData
+from exporters.export import export
+from exporters.metadata import Settings
 from predictor.errors import Overloaded
 from predictor.keys import line_of
 from tests.predictor.graphs import GOOD, OURS, regressor, with_metadata
@@ -30,14 +30,13 @@ def rows():
 @pytest.fixture(scope="module")
 def exported(rows):
     """A logistic regression and a forest, on the real rows."""
-    features, labels = rows.train.features, rows.train.diagnosis
+    features, labels = rows.train.features, rows.train.target
     forest = Pipeline([("classify", RandomForestClassifier(10, max_depth=4, random_state=0))])
     return [
         export(
             pipeline.fit(features, labels),
-            rows.test.features,
-            "malignant",
-            TrainingData(features, labels),
+            features,
+            Settings(labels, "malignant"),
         ).content
         for pipeline in (CATALOGUE["logistic_regression"].build(0), forest)
     ]

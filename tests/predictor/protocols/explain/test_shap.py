@@ -12,8 +12,8 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 
-from exporters.sklearn_onnx import export
-from exporters.training_data import TrainingData
+from exporters.export import export
+from exporters.metadata import Settings
 from tests.predictor.parts import servable_of
 from tests.predictor.protocols.explain.parts import adds_up, by_name, explained
 from trainer.candidates import CATALOGUE
@@ -44,9 +44,9 @@ def versions(rows, tmp_path):
     """A function that fits a pipeline, and gives it with what serves it and the background [50, 30]."""
 
     def fit(pipeline):
-        features, labels = rows.train.features, rows.train.diagnosis
+        features, labels = rows.train.features, rows.train.target
         pipeline.fit(features, labels)
-        exported = export(pipeline, rows.test.features, POSITIVE, TrainingData(features, labels))
+        exported = export(pipeline, features, Settings(labels, POSITIVE))
         servable = servable_of(tmp_path, exported.content)
         return pipeline, servable, np.array(servable.background)
 

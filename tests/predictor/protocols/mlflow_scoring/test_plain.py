@@ -5,7 +5,7 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from predictor.protocols.mlflow_scoring.errors import InvalidInput, SchemaNotMet
@@ -56,7 +56,6 @@ def check(of, body, media="json"):
         assert found == slowly(of, body, media)
 
 
-@settings(max_examples=200)
 @given(
     st.lists(st.lists(VALUES, min_size=2, max_size=2), max_size=2),
     st.sampled_from(["", ' "params": 1,']),
@@ -69,13 +68,11 @@ def test_records_have_the_same_rows(rows, extra):
     check(TWO, body.replace('"mean_radius"', '"mean_radius": 1, "mean_radius"', 1).encode())
 
 
-@settings(max_examples=200)
 @given(st.fixed_dictionaries({"age": VALUES, "smoker": VALUES, "dose": VALUES, "code": VALUES}))
 def test_records_of_mixed_types_have_the_same_rows(record):
     check(MIXED, json.dumps({"dataframe_records": [record]}).encode())
 
 
-@settings(max_examples=200)
 @given(COLUMN_NAMES, st.lists(st.lists(VALUES, max_size=3), max_size=2))
 def test_split_tables_have_the_same_rows(columns, rows):
     """In whichever order their columns are."""
@@ -101,7 +98,6 @@ TEXTS = st.sampled_from(
 )
 
 
-@settings(max_examples=200)
 @given(
     COLUMN_NAMES,
     st.lists(st.lists(TEXTS | NUMBERS.map(repr), max_size=3), max_size=2),

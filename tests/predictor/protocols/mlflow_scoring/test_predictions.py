@@ -23,7 +23,7 @@ SPLIT = {"dataframe_split": {"columns": NAMES, "data": ROWS}}
 def answered(of: Any, body: Any) -> Any:
     """What stands under `predictions`."""
     run = partial(run_in_calls, of, lambda *_: None)
-    reply = compute_one(Invocations("json"), json.dumps(body).encode(), of, run)
+    (reply,) = compute_one(Invocations("json"), json.dumps(body).encode(), of, run).results
     assert ("X-Model-Version", of.model_version.version) in reply.headers
     whole = json.loads(reply.body)
     assert list(whole) == ["predictions"]

@@ -1,0 +1,1 @@
+"""Approval: only versions that enough people have signed may serve. Imported only if a setting names the approvers."""

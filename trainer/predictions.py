@@ -1,0 +1,109 @@
+"""Tables of recorded predictions."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from trainer import reports, terminal
+from trainer.records import Records
+
+_DAY = "strftime(make_timestamp(epoch_us(time)), '%Y-%m-%d')"
+GROUPS = {
+    "version": {"model": "model_name", "version": "model_version"},
+    "day": {"day": _DAY},
+    "prediction": {"prediction": "prediction"},
+    "protocol": {"protocol": "protocol"},
+    "key": {"key": "key_name"},
+}
+"""What predictions can be counted by: headings, and columns in SQL."""
+_NUMBERS = {"predictions", "requests", "probability", "warnings"}
+
+
+def show(records: Records, last: int) -> bool:
+    """Print the last predictions, the newest below; False if there is none."""
+    names = records.columns() if records else {}
+    probability = "probability" if "probability" in names else "null"
+    columns = (
+        "epoch_us(time), id, model_name, model_version, protocol, key_name, prediction, "
+        f"{probability}, len(warnings)"
+    )
+    rows = _last(records, columns, last)
+    if not rows:
+        return False
+    cells = [
+        [_moment(time), *map(_text, middle), reports.decimals(probability), str(warnings or 0)]
+        for time, *middle, probability, warnings in rows
+    ]
+    headings = ["time", "id", "model", "version", "protocol", "key", "prediction"]
+    headings += ["probability", "warnings"]
+    terminal.show(headings, cells, Console(highlight=False), numbers=_NUMBERS)
+    return True
+
+
+def show_whole(records: Records, last: int) -> bool:
+    """Print every value of the last predictions, without the columns that they do not have."""
+    types = records.columns() if records else {}
+    rows = _last(records, "* replace (epoch_us(time) as time)", last)
+    for number, row in enumerate(rows):
+        values = dict(zip(types, row, strict=True))
+        values["time"] = _when(values["time"]).isoformat().replace("+00:00", "Z")
+        cells = [
+            [name, text] for name, value in values.items() for text in _values(value, types[name])
+        ]
+        if number:
+            Console().print()
+        terminal.show(["column", "value"], cells, Console(highlight=False))
+    return bool(rows)
+
+
+def count(records: Records, by: str | None) -> bool:
+    """Print how many predictions and requests there are, and the times of the first and the last."""
+    groups = GROUPS[by] if by else {}
+    counted = "count(*), count(distinct request_id), min(epoch_us(time)), max(epoch_us(time))"
+    after = "group by all order by all" if groups else "having count(*) > 0"
+    rows = records.read(", ".join([*groups.values(), counted]), after=after) if records else []
+    cells = [[*map(_text, row[:-2]), *map(_moment, row[-2:])] for row in rows]
+    headings = [*groups, "predictions", "requests", "first", "last"]
+    if rows:
+        terminal.show(headings, cells, Console(highlight=False), numbers=_NUMBERS)
+    return bool(rows)
+
+
+def _last(records: Records, columns: str, last: int) -> list[tuple[Any, ...]]:
+    """The last predictions, the oldest first."""
+    if not records:
+        return []
+    after = "order by time desc, request_id desc, len(id) desc, id desc limit $last"
+    return records.read(columns, after=after, last=last)[::-1]
+
+
+def _values(value: Any, type_: str) -> Iterator[str]:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        yield from map(terminal.printable, value)
+    elif type_ == "FLOAT" and value is not None:
+        yield str(np.float32(value))  # the shortest text that is this float32
+    elif value is not None:
+        yield _exact(value)
+
+
+def _exact(value: Any) -> str:
+    return terminal.printable(value if isinstance(value, str) else json.dumps(value))
+
+
+def _text(value: Any) -> str:
+    """A cell: floats have six digits."""
+    if value is None:
+        return reports.UNKNOWN
+    return f"{value:.6g}" if isinstance(value, float) else _exact(value)
+
+
+def _when(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
+
+
+def _moment(microseconds: int) -> str:
+    return reports.moment(_when(microseconds))

@@ -1,0 +1,95 @@
+"""`python -m trainer replay`: compute recorded predictions again on exactly one version."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import typer
+from rich.console import Console
+
+from trainer.errors import ReplayError
+from trainer.mlflow_server import connect
+from trainer.records import Choice, Records, file_system
+from trainer.registry import RegisteredModel
+from trainer.replay import Difference, Graph, Recorded
+from trainer.terminal import Row, printable, show
+from trainer.version_files import read_contents
+
+MAX_SHOWN = 20
+
+
+def replay(file_or_id: str, records: str | None, version: str, model_name: str | None) -> None:
+    """Print how many predictions are equal, and those that differ; exit code 1 if any differs. Raises TrainerError."""
+    found = [*_recorded(file_or_id, records)]
+    model = model_name or _only_model(found)
+    client = connect()
+    RegisteredModel(client, model).version(version)  # its error names the versions that there are
+    graph = Graph(f"version {version} of {model}", read_contents(client, model, version))
+    for each in found:
+        _check_digest(each, graph, model, version)
+    differences = [difference for each in found for difference in graph.compare(each)]
+    total = sum(len(each.chosen) for each in found)
+    equal = total - len(differences)
+    typer.echo(f"{equal} of {total} predictions are equal to the last bit with {graph.title}")
+    if differences:
+        _show(differences)
+        raise typer.Exit(1)
+
+
+def _recorded(file_or_id: str, records: str | None) -> Iterator[Recorded]:
+    if file_or_id.endswith(".parquet"):
+        table = _read(file_or_id)
+        yield Recorded.read(file_or_id, table, range(len(table)))
+        return
+    if records is None:
+        raise ReplayError(
+            f"{file_or_id!r} is no .parquet file, so it is an id; say with --records where the service records "
+            "(or set PREDICTOR_RECORD_URI)"
+        )
+    for path in Records(records, Choice(id=file_or_id)).files():
+        table = _read(path)
+        fits = pc.or_(pc.equal(table["id"], file_or_id), pc.equal(table["request_id"], file_or_id))
+        yield Recorded.read(path, table, pc.indices_nonzero(fits).to_pylist())
+
+
+def _read(path: str) -> pa.Table:
+    files, root = file_system(path)
+    try:
+        with files.open(root, "rb") as file:
+            return pq.read_table(file)
+    except Exception as error:  # each store has its own errors
+        reason = " ".join(str(error).split())[:300]
+        raise ReplayError(f"{path} cannot be read: {reason}") from error
+
+
+def _only_model(found: Sequence[Recorded]) -> str:
+    models = sorted({each.one("model_name") for each in found})
+    if len(models) != 1:
+        raise ReplayError(f"the predictions are of {', '.join(models)}; choose with --model-name")
+    return models[0]
+
+
+def _check_digest(recorded: Recorded, graph: Graph, model: str, version: str) -> None:
+    """Say whether the version has another graph. Raises ReplayError if it is the one that answered."""
+    digest = recorded.one("digest")
+    if digest == graph.digest:
+        return
+    answered = recorded.one("model_version")
+    if (recorded.one("model_name"), answered) == (model, version):
+        raise ReplayError(
+            f"{graph.title} has the graph {graph.digest}, and {recorded.source} was answered by {digest}: the files "
+            "of the version were changed after it served, or the registry is another one"
+        )
+    typer.echo(f"{recorded.source} was answered by version {answered}, which has another graph")
+
+
+def _show(differences: Sequence[Difference]) -> None:
+    rows: list[Row] = [
+        [printable(each.id), name, printable(recorded), printable(computed)]
+        for each in differences[:MAX_SHOWN]
+        for name, recorded, computed in each.values
+    ]
+    show(["id", "value", "recorded", "computed"], rows, Console(highlight=False))
+    if len(differences) > MAX_SHOWN:
+        typer.echo(f"({MAX_SHOWN} of {len(differences)} are shown)")
