@@ -81,12 +81,20 @@ class Caller(NamedTuple):
         return cls(context.get("request_id", ""), context.get("asked_by"))
 
 
+_UNKNOWN = Caller("")
+
 Request = tuple[InferenceProtocol, Any, Callback, Caller | None]
 """A request that waits: its protocol, its body, what to call with its result, and who sent it."""
 Keep = Callable[[Servable, Sequence[Caller], Computed], Sequence[Result]]
 """Keeps what some callers asked and got, before they get it; returns what each is to get.
 
 It is called on the event loop and in threads, and does not raise.
+"""
+
+Watch = Callable[[Servable, Sequence[Caller], Computed], None]
+"""Is told what some callers asked and got; those of small requests have got it by then.
+
+It is called on the event loop, takes microseconds, and does not raise.
 """
 
 LARGE = 16_384
@@ -119,8 +127,9 @@ class Batcher:
         timed_out: Callable[[Servable], None] = lambda _: None,
         tracer: Tracer = TRACES_OFF,
         keep: Keep | None = None,
+        watchers: Sequence[Watch] = (),
     ) -> None:
-        """`serving` gives the serving servable, or raises NothingServing. `keep` is called for each computation.
+        """`serving` gives the serving servable, or raises NothingServing. `keep` and `watchers` are called for each computation.
 
         At most `max_rows` wait for their tick. Of large requests, at most `max_batches` wait for a thread or
         its end, and as many for the loop. `timed_out` is called on the event loop for each call that was stopped at its time limit.
@@ -131,6 +140,7 @@ class Batcher:
         self._timed_out = timed_out
         self._tracer = tracer
         self._keep = keep
+        self._watchers = watchers
         self.keeps = keep is not None
         """Whether it asks who sent a request."""
         self._stopped: WeakSet[Servable] = WeakSet()  # a call was stopped: each row runs alone
@@ -261,6 +271,8 @@ class Batcher:
         def compute() -> Result:
             computed = work(servable, partial(run_in_calls, servable, count))
             (result,) = self._kept(servable, [caller], computed)
+            if self._watchers:
+                on_loop(self._tell, servable, [caller], computed)
             if isinstance(result, Exception):
                 raise result
             return result
@@ -273,7 +285,13 @@ class Batcher:
         """What each caller is to get, once it is kept."""
         if self._keep is None:
             return computed.results
-        return self._keep(servable, [each or Caller("") for each in callers], computed)
+        return self._keep(servable, [each or _UNKNOWN for each in callers], computed)
+
+    def _tell(
+        self, servable: Servable, callers: Sequence[Caller | None], computed: Computed
+    ) -> None:
+        for watch in self._watchers:
+            watch(servable, [each or _UNKNOWN for each in callers], computed)
 
     def _flush(self) -> None:
         """Compute the waiting requests on one servable: on the loop as many as it can afford, else in threads."""
@@ -369,13 +387,14 @@ class Batcher:
         self._queue = requests + self._queue
 
     def _succeed(self, servable: Servable, requests: list[Request], computed: Computed) -> None:
-        _call_back(requests, self._kept(servable, [each[3] for each in requests], computed))
+        callers = [each[3] for each in requests]
+        _call_back(requests, self._kept(servable, callers, computed))
         if computed.answers is not None:
             # Later: the loop sends the responses first.
-            count = self._observer.ran
-            asyncio.get_running_loop().call_soon(
-                count, servable, computed.answers, computed.seconds
-            )
+            later = asyncio.get_running_loop().call_soon
+            later(self._observer.ran, servable, computed.answers, computed.seconds)
+            if self._watchers:
+                later(self._tell, servable, callers, computed)
 
 
 class _Traced:
