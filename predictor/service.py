@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from fastapi import Depends, FastAPI
 from predictor import __version__, logs, origins
 from predictor.access import Access
 from predictor.events import Event, Observe
+from predictor.follower import follow
 from predictor.http import problems, server
 from predictor.http.fast_lane import FastLane
 from predictor.http.inference_routes import InferenceRoutes, add_route
@@ -33,9 +34,7 @@ from predictor.inference.batcher import Batcher
 from predictor.metrics.counts import Counts
 from predictor.metrics.exposition import Exposition
 from predictor.metrics.recorder import Metrics, measure_lag
-from predictor.model.builder import Builder
 from predictor.model.loader import load
-from predictor.model.runs import WatchedRuns
 from predictor.model.servable import Servable
 from predictor.model_version import ModelUri
 from predictor.operations import events, health, model, openapi, page, webhook
@@ -43,13 +42,7 @@ from predictor.operations.journal import Journal
 from predictor.protocols import explain, mlflow_scoring, open_inference, predict
 from predictor.reconcile.poller import Poller, PollSchedule
 from predictor.reconcile.reconciler import Reconciler
-from predictor.reconcile.source import NO_APPROVALS, Approvals, Source
-from predictor.registry.artifacts import ArtifactStores
-from predictor.registry.cache import Cache
-from predictor.registry.client import artifact_server, tracking_server
-from predictor.registry.freshness import max_age
-from predictor.registry.source import RegistrySource
-from predictor.registry.versions import RegistryClient
+from predictor.reconcile.source import Source
 from predictor.registry.webhooks import Deliveries, WebhookSecrets
 from predictor.settings import Settings
 from predictor.traces.tracer import Tracer, tracer_for
@@ -129,15 +122,12 @@ def compose(
         for observer in observers:
             observer(event)
 
-    source = source or _registry(settings)
-    approvals = _approvals(settings, source, observe)
+    follower = follow(settings, observe, source=source, load=load, tracer=tracer)
+    reconciler, approvals = follower.reconciler, follower.approvals
     if approvals is not None:
         observers.append(approvals.observe)
-    reconciler = _reconciler(
-        settings, source, load, observe, tracer=tracer, approvals=approvals or NO_APPROVALS
-    )
     poller = Poller(
-        reconciler.reconcile, settings.poll_seconds, worker.schedule, source.expect_change
+        reconciler.reconcile, settings.poll_seconds, worker.schedule, follower.source.expect_change
     )
     recording = _recording(settings, metrics, starts_writer=worker.schedule.worker == 0)
     batcher = Batcher(
@@ -190,58 +180,6 @@ def compose(
     )
 
 
-def _registry(settings: Settings) -> RegistrySource:
-    """The source of versions: MLflow's registry, the artifact stores, and the cache on disk."""
-    uri = ModelUri.parse(settings.model_uri)
-    tracking = tracking_server(settings)
-    others = {each: artifact_server(str(each), settings) for each in settings.other_hosts}
-    stores = ArtifactStores(tracking, others, settings.s3_options)
-    oldest = max_age(settings.poll_seconds)
-    registry = RegistryClient(tracking, uri, max_age_seconds=oldest)
-    if settings.unity_catalog:
-        from predictor.registry.databricks import unity_catalog
-
-        registry = unity_catalog.UnityCatalog(tracking, uri, max_age_seconds=oldest)
-        stores = replace(stores, schemes={unity_catalog.SCHEME: unity_catalog.open_files})
-    return RegistrySource(registry, stores, _cache(settings), settings.max_model_bytes)
-
-
-def _cache(settings: Settings) -> Cache:
-    workspace = f"\n{settings.workspace}" if settings.workspace else ""
-    scope = f"{settings.tracking_uri}\n{settings.model_uri}{workspace}"
-    return Cache(settings.cache_dir, scope)
-
-
-def _reconciler(
-    settings: Settings,
-    source: Source,
-    load: Callable[..., Servable],
-    observe: Observe,
-    *,
-    tracer: Tracer,
-    approvals: Approvals,
-) -> Reconciler:
-    """The reconciler, with the builder of its servables."""
-    load = partial(
-        load,
-        during=tracer.span,
-        runs=WatchedRuns(settings.inference_seconds),
-        ignore_unknown=settings.extra_fields == "ignore",
-    )
-    builder = Builder(
-        source.fetch, load, settings.load_seconds, refusal=approvals.refusal, tracer=tracer
-    )
-    return Reconciler(
-        source,
-        builder,
-        observe,
-        when_none=settings.when_none,
-        retry_seconds=settings.poll_seconds,
-        approvals=approvals,
-        tracer=tracer,
-    )
-
-
 def _inference_routes(settings: Settings) -> InferenceRoutes:
     """The routes of all inference protocols, which the fast lane and FastAPI share."""
     return InferenceRoutes(
@@ -256,17 +194,6 @@ def _inference_routes(settings: Settings) -> InferenceRoutes:
 def _deliveries(settings: Settings, model_name: str) -> Deliveries | None:
     secret = settings.webhook_secret_file
     return Deliveries(WebhookSecrets(secret), model_name) if secret else None
-
-
-def _approvals(settings: Settings, source: Any, observe: Observe) -> Any:
-    if settings.approvers_file is None:
-        return None
-    # cryptography is an extra, and slow to import.
-    from predictor.approval.check import SignedApprovals
-    from predictor.approval.files import ApproversFile, Withdrawals
-
-    withdrawals = Withdrawals(_cache(settings).withdrawals_file)
-    return SignedApprovals(ApproversFile(settings.approvers_file), withdrawals, source, observe)
 
 
 def _fleet(
