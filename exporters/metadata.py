@@ -14,6 +14,7 @@ from exporters.errors import ExportError
 from exporters.estimators import best_estimator
 from exporters.parity import TOLERANCE, ParityReport
 from exporters.table import MISSING_TEXT, Table
+from exporters.training_bins import feature_bins, score_bins
 from exporters.training_data import BACKGROUND_ROWS, Description, background, feature_profiles
 
 _EXAMPLES = 5
@@ -35,7 +36,9 @@ class Settings:
     `labels` [N] of the rows make the background a stratified sample. `positive_class` is a label as clients
     see it. `class_labels` are the texts that an encoder outside the model turned into 0, 1, … `descriptions`
     are by column name. `further_rows` are compared, too, and the recorded examples are from them. `options`
-    are skl2onnx's, for the last step. `operating_point` goes into the metadata as it is.
+    are skl2onnx's, for the last step. `operating_point` goes into the metadata as it is. `out_of_fold` [N] are
+    probabilities of the positive class from models that were not fitted on the row; their distribution is what
+    live scores are compared with.
     """
 
     labels: Any = None
@@ -45,6 +48,7 @@ class Settings:
     further_rows: Any = None
     options: Mapping[str, Any] | None = None
     operating_point: Mapping[str, Any] | None = None
+    out_of_fold: NDArray[np.float64] | None = None
     tolerance: float = TOLERANCE
     background_rows: int = BACKGROUND_ROWS
     seed: int = 0
@@ -67,6 +71,14 @@ def with_metadata(
     answers = from_library(fitted.model, task, table)
     recorded = answers if examples is table else from_library(fitted.model, task, examples)
     positive = _positive(task, settings)
+    scores = score_bins(
+        answers,
+        task,
+        None if positive is None else label_name(positive),
+        [label_name(label) for label in task.served_classes],
+        held_out=None if examples is table else recorded,
+        out_of_fold=settings.out_of_fold,
+    )
     if not table.one_tensor:  # a column that the model drops is no input
         read = {port.name for port in proto.graph.input}
         table, examples = table.only(read), examples.only(read)
@@ -85,12 +97,21 @@ def with_metadata(
         "feature_profiles": [
             asdict(each) for each in feature_profiles(table, settings.descriptions)
         ],
+        "training_bins": {
+            "features": [_given(each) for each in feature_bins(table)],
+            "score": None if scores is None else _given(scores),
+        },
         "background": _background(table, answers, task, settings) or None,
         "linear": _linear(fitted, positive),
         "operating_point": settings.operating_point and dict(settings.operating_point),
     }
     onnx.helper.set_model_props(proto, metadata(entries))
     return bytes(proto.SerializeToString(deterministic=True))
+
+
+def _given(bins: Any) -> dict[str, Any]:
+    """A dataclass as JSON, without what is None."""
+    return asdict(bins, dict_factory=lambda pairs: {k: v for k, v in pairs if v is not None})
 
 
 def label_name(label: Any) -> str:

@@ -250,6 +250,7 @@ class Experiment:
             descriptions=fitted_on.descriptions,
             further_rows=self.rows.test.features,
             operating_point=None if point is None else point.as_metadata(),
+            out_of_fold=None if point is None else point.scores,
             seed=self.seed,
             failed=lambda report: _log_parity(run, report),
         )

@@ -7,7 +7,7 @@ which had no part in the choice.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -70,7 +70,8 @@ class OperatingPoint:
     """A threshold of the probability of `positive`: a row at or above it is a case.
 
     `threshold` is a float32 value. `out_of_fold` counts the training rows, `held_out` the rows that had no
-    part in fitting or in the choice; it is None until they are measured.
+    part in fitting or in the choice; it is None until they are measured. `scores` [N] are the training rows'
+    probabilities out of fold, None if they are unknown.
     """
 
     positive: Any
@@ -79,6 +80,7 @@ class OperatingPoint:
     folds: int
     out_of_fold: Counts
     held_out: Counts | None = None
+    scores: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
 
     def measured(self, probability: ArrayLike, actual: ArrayLike) -> Self:
         """With the counts of held-out rows: the probability of `positive` [N], and the actual labels [N]."""
@@ -164,7 +166,12 @@ def choose(
     is_positive = np.asarray(actual == positive)
     chosen = threshold(scores, is_positive, sensitivity)
     return OperatingPoint(
-        positive, chosen, sensitivity, possible, Counts.of(chosen, scores, is_positive)
+        positive,
+        chosen,
+        sensitivity,
+        possible,
+        Counts.of(chosen, scores, is_positive),
+        scores=scores,
     )
 
 

@@ -33,6 +33,7 @@ from predictor.model.servable import (
     unwatched,
 )
 from predictor.model.signature import Port, Row, Signature, label_name
+from predictor.model.training_bins import TrainingBins
 from predictor.model.training_ranges import (
     FeatureProfile,
     check_profiles,
@@ -58,6 +59,7 @@ class _Metadata(msgspec.Struct, frozen=True):
     recorded_examples: list[RecordedExample] = []
     feature_profiles: list[FeatureProfile] = []
     background: list[list[Any]] = []
+    training_bins: TrainingBins = TrainingBins()
     linear: LinearEntry | None = None
     operating_point: dict[str, Any] | None = None
 
@@ -86,6 +88,7 @@ def load(
         metadata = _metadata(session)
         mlmodel = read_mlmodel(fetched.mlmodel)
         signature, claims = _signature(session, metadata, fetched, mlmodel)
+        metadata.training_bins.check(signature.features, signature.class_labels)
         servable = Servable(
             version, fetched.artifact, signature,
             _decoder(signature, metadata.feature_profiles, ignore_unknown=ignore_unknown),
@@ -104,7 +107,7 @@ def load(
         servable, linear=_proven_linear(servable, metadata.linear),
         operating_point=None if point is None else OperatingPoint.read(point, servable.signature),
         categories=only_categories(fetched.graph, signature.ports),
-        cost=measure(servable.answer, row), load_seconds=time.perf_counter() - started,
+        training_bins=metadata.training_bins, cost=measure(servable.answer, row), load_seconds=time.perf_counter() - started,
         loaded_at=clock.now(), runs=runs or unwatched(),
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from predictor.model.mlmodel import PythonFunction
 from predictor.model.onnx_errors import missing_locale, one_line
 from predictor.model.operating_point import OperatingPoint
 from predictor.model.signature import Row, Signature, Value
+from predictor.model.training_bins import TrainingBins
 from predictor.model.training_ranges import FeatureProfile, Ranges
 from predictor.model_version import ModelVersion
 
@@ -136,6 +137,7 @@ class Servable:
     `loaded_at` is a time of `clock.now`. `profiles` are in the order of the features; `background`
     are training rows, which never leave the service; both are empty if the artifact has none.
     `categories` are the only values that the graph accepts, by the index of the feature.
+    `training_bins` say how many training rows each part of a feature's range has.
     """
 
     model_version: ModelVersion
@@ -154,6 +156,7 @@ class Servable:
     linear: Linear | None = field(default=None, repr=False)
     categories: Mapping[int, frozenset[Value]] = field(default_factory=dict, repr=False)
     operating_point: OperatingPoint | None = None
+    training_bins: TrainingBins = field(default_factory=TrainingBins, repr=False)
 
     @cached_property
     def rows_on_loop(self) -> int:
