@@ -27,8 +27,13 @@ def panels() -> list[AnyPanel]:
         ).max(1),
         lines(
             "Predicted rows",
-            "By the version that computed them. After a swap the line of the old version ends.",
-            "cps", {"version {{model_version}}": f"sum by (model_version) ({rate('predictor_predictions_total')})"},
+            "By the version that computed them. After a swap the line of the old version ends. Rows without an answer had "
+            "no finite one: their requests got 422.",
+            "cps", {
+                "version {{model_version}}": f"sum by (model_version) ({rate('predictor_predictions_total')})",
+                "without an answer, version {{model_version}}":
+                    f"sum by (model_version) ({rate('predictor_unanswered_rows_total')})",
+            },
         ),
         _shift(),
         lines(

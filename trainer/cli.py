@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trainer.registry_commands import RegistryCommands
 
 PROGRAM = "python -m trainer"
+_SERVICE = "http://127.0.0.1:8000"
 PLAIN: Any = {"pretty_exceptions_enable": False, "rich_markup_mode": None}
 
 
@@ -139,6 +140,55 @@ def promote(
             help="Say what would happen and which held-out rows change sides; change nothing.",
         ),
     ] = False,
+    require_shadow: Annotated[
+        str | None,
+        typer.Option(
+            "--require-shadow",
+            metavar="rows=N,flips=SHARE",
+            help="What the version must have shown as shadow of the champion, such as rows=1000,flips=0.02; "
+            "also difference=0.1, the 99 % quantile in probability.",
+        ),
+    ] = None,
+    bake: Annotated[
+        str | None,
+        typer.Option(
+            "--bake",
+            metavar="TIME",
+            help="Stay for this time (90s, 30m, 2h), and roll back if a limit is passed.",
+        ),
+    ] = None,
+    bake_limits: Annotated[
+        str,
+        typer.Option(
+            "--bake-limits",
+            metavar="NAME=NUMBER,…",
+            help="Shares of requests and rows (errors=0.01, not_finite=0, flips=0.05), and seconds (latency=0.25 for "
+            "the p99, silence=60 for a service that does not serve the version).",
+            show_default=False,
+        ),
+    ] = "",
+    service: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--service",
+            envvar="TRAINER_SERVICES",
+            metavar="URL",
+            help="A service that --require-shadow and --bake look at; repeat it for each replica.  "
+            "[default: http://127.0.0.1:8000]",
+        ),
+    ] = None,
+    service_key_file: Annotated[
+        Path | None,
+        typer.Option("--service-key-file", help="A file with an operations key of the services."),
+    ] = None,
+    records: Annotated[
+        str | None,
+        typer.Option(
+            "--records",
+            metavar="FOLDER",
+            help="Read the evidence of --require-shadow from these records instead of the services.",
+        ),
+    ] = None,
     who: Who = None,
     key: Key = None,
     passphrase_file: PassphraseFile = None,
@@ -153,22 +203,33 @@ def promote(
     champion's by more than its tolerance, both measured on the same data. --gate replaces the gates
     that are stored with the registered model; without it, these decide, or else the defaults of the
     task (see `gates`). The champion stays in Production as rollback target: when the new one is
-    demoted, here or in MLflow, it serves again.
+    demoted, here or in MLflow, it serves again. --require-shadow and --bake let live traffic decide as well.
     """
+    from trainer.baking import Trial
     from trainer.gates import parse_gates
     from trainer.promotion import Policy
 
-    if to == "Staging" and (gate or dry_run):
-        raise typer.BadParameter("--gate and --dry-run go with --to Production, which has a policy")
+    if to == "Staging" and (gate or dry_run or require_shadow or bake):
+        raise typer.BadParameter(
+            "--gate, --dry-run, --require-shadow and --bake go with --to Production, which has a policy"
+        )
     policy = Policy(parse_gates(gate or ()), different_data)
+    trial = Trial.of(
+        service or [_SERVICE],
+        require_shadow=require_shadow,
+        bake_time=bake,
+        limits=bake_limits,
+        records=records,
+        key_file=service_key_file,
+    )
     signing = (None, None) if dry_run else (key, passphrase_file)
     commands = _commands(model, pointer, alias, signing, approvers)
     if to == "Staging":
         commands.stage(version, who, reason)
     elif dry_run:
-        commands.dry_run(version, policy, reason, force=force)
+        commands.dry_run(version, policy, reason, force=force, trial=trial)
     else:
-        commands.promote(version, policy, who, reason, force=force)
+        commands.promote(version, policy, who, reason, force=force, trial=trial)
 
 
 @app.command(short_help="The metrics that decide a promotion.")

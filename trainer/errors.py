@@ -10,6 +10,7 @@ TrainerError
 +-- SigningKeyError           a signing key cannot be made or used
 +-- NotApprovedError          a statement about a version was not signed
 +-- FleetError                the status of the replicas cannot be read
++-- ServiceError              a running service does not tell its state
 +-- RecordsError              recorded predictions cannot be read
 +-- ReplayError               recorded predictions cannot be computed again
 """
@@ -76,6 +77,15 @@ class NotApprovedError(TrainerError):
 
 class FleetError(TrainerError):
     """The status of the replicas cannot be read."""
+
+
+class ServiceError(TrainerError):
+    """A running service does not tell its state."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        super().__init__(
+            f"the service {url} does not tell its state: {problem}; --service names it"
+        )
 
 
 class RecordsError(TrainerError):

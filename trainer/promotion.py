@@ -1,7 +1,7 @@
 """The promotion policy: a pure function from facts about two versions to a decision with reasons."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -41,13 +41,15 @@ class Facts:
 
 @dataclass(frozen=True)
 class Policy:
-    """The limits of a promotion: the gates, and whether other data is allowed.
+    """The limits of a promotion: the gates, whether other data is allowed, and what live traffic must have shown.
 
-    Without `gates`, those of the registered model count, or else the defaults of the version's task.
+    Without `gates`, those of the registered model count, or else the defaults of the version's task. `evidence` gives
+    the findings on a challenger and the champion, by their numbers.
     """
 
     gates: Gates = ()
     different_data: bool = False
+    evidence: "Evidence | None" = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ class Finding:
 
     passed: bool
     reason: str
+
+
+Evidence = Callable[[str, str | None], Iterable[Finding]]
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ def judge_promotion(challenger: Facts, champion: Facts | None, policy: Policy) -
     for gate in gates:
         findings += _metric(gate, challenger, champion)
     findings += _data(challenger, champion, policy)
+    if policy.evidence is not None:
+        findings += policy.evidence(challenger.version, champion.version if champion else None)
     return Decision(tuple(findings))
 
 

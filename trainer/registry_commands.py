@@ -18,6 +18,7 @@ from trainer import held_out, importance, reports, terminal
 from trainer.approval import envelopes
 from trainer.audit import Auditor, Span
 from trainer.audit_page import page
+from trainer.baking import Baking, Trial
 from trainer.beginning import is_empty, ranked
 from trainer.chain import entries, verify
 from trainer.errors import GateError, TrainerError
@@ -79,10 +80,22 @@ class RegistryCommands:
         self._print_move(outcome)
 
     def promote(
-        self, version: str, policy: Policy, who: str | None, reason: str | None, *, force: bool
+        self,
+        version: str,
+        policy: Policy,
+        who: str | None,
+        reason: str | None,
+        *,
+        force: bool,
+        trial: Trial | None = None,
     ) -> None:
-        """Promote to Production."""
-        outcome = self._lifecycle(who).promote(version, policy, reason, force=force)
+        """Promote to Production; with a `trial`, as live traffic allows."""
+        lifecycle, baking = self._lifecycle(who), None
+        if trial is not None:
+            policy = trial.policy(policy, self._registry)
+            if trial.seconds is not None:
+                baking = Baking(trial, lifecycle, self._registry, self._pointer.state)
+        outcome = lifecycle.promote(version, policy, reason, force=force)
         if not outcome.changed:
             same = "" if outcome.version == version else f", with the files of version {version}"
             typer.echo(
@@ -97,9 +110,20 @@ class RegistryCommands:
         if outcome.gates:
             typer.echo(f"the gates of {self._model_name} are now {listed(outcome.gates)}")
         self._print_serving(outcome.state)
+        if baking is not None:
+            baking.watch(outcome)
 
-    def dry_run(self, version: str, policy: Policy, reason: str | None, *, force: bool) -> None:
+    def dry_run(
+        self,
+        version: str,
+        policy: Policy,
+        reason: str | None,
+        *,
+        force: bool,
+        trial: Trial | None = None,
+    ) -> None:
         """Print what a promotion to Production would do; exit code 1 if the policy refuses it."""
+        policy = trial.policy(policy, self._registry) if trial else policy
         plan = self._lifecycle(None).plan(version, policy, reason, force=force)
         state = plan.state
         typer.echo("dry run: nothing is changed")

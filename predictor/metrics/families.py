@@ -62,6 +62,10 @@ PREDICTIONS = Family(
     "version's list of classes.",
     ("model_version", "prediction"),
 )  # fmt: skip
+UNANSWERED = Family(
+    "predictor_unanswered_rows_total", "counter",
+    "Rows without an answer, because the model's was not finite or not one of its classes.", ("model_version",),
+)  # fmt: skip
 BATCH_ROWS = Family(
     "predictor_batch_rows", "histogram", "Rows in one ONNX Runtime call.", (), _ROWS
 )
@@ -152,8 +156,9 @@ RECORD_SECONDS = Family(
 )  # fmt: skip
 
 FAMILIES = (
-    VERSION, DESIRED, ASPIRED, FAILED, SINCE, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, BATCH_ROWS,
-    INFERENCE_SECONDS, INFERENCE_TIMEOUTS, SWAPS, LOAD_FAILURES, CACHE_FAILURES, LOAD_SECONDS, POLLS, ANSWERED_AT,
+    VERSION, DESIRED, ASPIRED, FAILED, SINCE, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, UNANSWERED,
+    BATCH_ROWS, INFERENCE_SECONDS, INFERENCE_TIMEOUTS, SWAPS, LOAD_FAILURES, CACHE_FAILURES, LOAD_SECONDS,
+    POLLS, ANSWERED_AT,
     WORKERS, SWAP_SKEW, RESTARTS, STREAMS, LAG, COUNTS_FULL, DELIVERIES,
     KEY_FILE_FAILURES, APPROVALS, APPROVALS_REQUIRED, APPROVALS_EXPIRE, FLEET_CONNECTED,
     RECORDED, RECORD_BYTES, RECORD_SECONDS,

@@ -40,6 +40,7 @@ class _Places(dict[object, int]):
         # Created in advance: Prometheus sees no increase if a series appears with its first count.
         for label in labels[:_MAX_LABELS]:
             self[label] = counts.place(families.PREDICTIONS.name, version, str(label))
+        self.unanswered = counts.place(families.UNANSWERED.name, version)
         others = "value" if self.signature.outputs.value is not None else "other"
         self._place_others = partial(counts.place, families.PREDICTIONS.name, version, others)
         if len(self) < len(labels) or not labels:
@@ -116,6 +117,8 @@ class Metrics:
         classes = self._classes.get(servable.model_version.version)
         if classes is None or classes.signature is not servable.signature:
             classes = self._classes_of(servable)
+        if answers.errors:
+            slots[classes.unanswered] += len(answers.errors)
         if not classes:
             slots[classes.others] += rows - len(answers.errors)
             return

@@ -69,6 +69,7 @@ WELL: Values = {
     'predictor_predictions_total{model_version="6",prediction="malignant"}': until_minute(10, 40),
     'predictor_predictions_total{model_version="7",prediction="benign"}': growing(70),
     'predictor_predictions_total{model_version="7",prediction="malignant"}': growing(40),
+    'predictor_unanswered_rows_total{model_version="7"}': growing(1),
     'predictor_inference_timeouts_total{model_version="7"}': always(0),
     "predictor_counts_full": always(0),
     'predictor_webhook_deliveries_total{outcome="accepted"}': growing(1),

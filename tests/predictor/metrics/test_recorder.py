@@ -30,6 +30,7 @@ NAMES = {
     "predictor_requests": "counter",
     "predictor_request_duration_seconds": "histogram",
     "predictor_predictions": "counter",
+    "predictor_unanswered_rows": "counter",
     "predictor_batch_rows": "histogram",
     "predictor_inference_duration_seconds": "histogram",
     "predictor_inference_timeouts": "counter",
@@ -227,6 +228,16 @@ def test_numbers_do_not_become_labels(live, tmp_path):
     answers = [Answer(float(i)) for i in range(100)]
     live.metrics.ran(servable, Answers.of(servable.signature, answers), 0.001)
     assert live.samples()["predictor_predictions_total", "1", "value"] == 100
+
+
+def test_rows_without_an_answer_are_counted_by_version(live, tmp_path):
+    """They are in no class; the series exists before the first of them."""
+    servable = servable_of(tmp_path, regressor(op="Log"))
+    live.metrics.ran(servable, servable.answer([(2.0, 1.0)]), 0.001)
+    assert live.samples()["predictor_unanswered_rows_total", "1"] == 0
+    live.metrics.ran(servable, servable.answer([(-1.0, -1.0), (2.0, 1.0)]), 0.001)
+    assert live.samples()["predictor_unanswered_rows_total", "1"] == 1
+    assert live.samples()["predictor_predictions_total", "1", "value"] == 2
 
 
 def test_many_classes_do_not_become_many_series(live, tmp_path):
