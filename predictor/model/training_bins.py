@@ -1,6 +1,6 @@
 """Training bins: an artifact's counts of training rows in each part of a feature's range."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -76,27 +76,26 @@ class TrainingBins(msgspec.Struct, frozen=True):
 
 
 def _check(bins: Bins, is_text: bool) -> None:
-    if fault := _fault(bins, is_text):
+    for fault in _faults(bins, is_text):
         raise LoadError("signature", f"training_bins of {bins.name!r}: {fault}")
 
 
-def _fault(bins: Bins, is_text: bool) -> str | None:
+def _faults(bins: Bins, is_text: bool) -> Iterator[str]:
     edges, categories = bins.edges, bins.categories
     if (edges is None) == (categories is None):
-        return "it must have either edges or categories"
-    inner = edges if categories is None else categories
-    if len(bins.counts) != len(inner or ()) + 1:
-        return "it needs one count more than edges or categories"
+        yield "it must have either edges or categories"
+    if len(bins.counts) != len([*(edges or ()), *(categories or ())]) + 1:
+        yield "it needs one count more than edges or categories"
     if categories is not None:
         if len({*categories}) != len(categories):
-            return "its categories must differ"
-        return None if is_text or categories == _BOOLEANS else "a number has edges"
+            yield "its categories must differ"
+        if not is_text and categories != _BOOLEANS:
+            yield "a number has edges"
+        return
     if is_text:
-        return "a text has categories"
-    low, high = bins.minimum, bins.maximum
-    if (low is None) != (high is None):
-        return "it has one of minimum and maximum without the other"
-    ordered = [*([] if low is None else [low]), *(edges or ()), *([] if high is None else [high])]
+        yield "a text has categories"
+    if (bins.minimum is None) != (bins.maximum is None):
+        yield "it has one of minimum and maximum without the other"
+    ordered = [each for each in (bins.minimum, *(edges or ()), bins.maximum) if each is not None]
     if ordered != sorted(ordered) or len({*(edges or ())}) != len(edges or ()):
-        return "minimum, edges and maximum must be in this order"
-    return None
+        yield "minimum, edges and maximum must be in this order"
