@@ -67,8 +67,8 @@ def _of_column(column: Column, values: NDArray[Any]) -> Bins:
             column.name, [len(values) - true, true, 0], categories=["false", "true"]
         )  # fmt: skip
     if column.kind == "text":
-        present = [value for value in values.tolist() if isinstance(value, str)]
-        return _of_texts(column.name, present, len(values) - len(present))
+        texts = [value for value in values.tolist() if isinstance(value, str)]
+        return _of_texts(column.name, texts, len(values) - len(texts))
     numbers = values.astype(np.float64)
     present = numbers[~np.isnan(numbers)]
     return _of_numbers(column.name, present, len(numbers) - len(present))
