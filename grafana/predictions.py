@@ -37,9 +37,14 @@ def panels() -> list[AnyPanel]:
         ),
         _shift(),
         lines(
-            "Recorded rows",
+            "Recorded rows and outcomes",
             "By what became of their record: runbook PredictorRecordsDropped. Zero without PREDICTOR_RECORD_URI.",
-            "cps", {"{{outcome}}": f"sum by (outcome) ({rate('predictor_recorded_rows_total')})"}, span=THIRD,
+            "cps",
+            {
+                "{{outcome}}": f"sum by (outcome) ({rate('predictor_recorded_rows_total')})",
+                "outcomes {{outcome}}": f"sum by (outcome) ({rate('predictor_outcomes_total')})",
+            },
+            span=THIRD,
         ),
         lines(
             "The oldest record that waits",

@@ -15,6 +15,7 @@ PredictorError
 │   ├── Overloaded            too many requests are waiting
 │   ├── InferenceTimeout      a computation took too long and was stopped
 │   ├── NotRecorded           the prediction could not be recorded, and must be
+│   ├── OutcomesNotKept       reported outcomes could not be kept
 │   └── NoStream              too many clients read events
 └── RequestError         the client has to change its request
     ├── Unauthorized          no API key, or one that is not authorised
@@ -173,6 +174,15 @@ class NotRecorded(Unavailable):
         super().__init__(
             "the prediction could not be recorded, and none is given without a record "
             "(PREDICTOR_RECORD_WHEN_FULL=refuse); try again later"
+        )
+
+
+class OutcomesNotKept(Unavailable):
+    """The outcomes could not be kept; none of the request's are."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the outcomes could not be kept, because the disk or the room for records is full; send them again later"
         )
 
 

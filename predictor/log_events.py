@@ -137,6 +137,11 @@ RECORDS_DROPPED = LogEvent(
     "record, `refused` got 503", ("dropped", "refused"),
     "repair the store of `PREDICTOR_RECORD_URI`, or free the disk of the spool", "debug",
 )  # fmt: skip
+OUTCOMES_NOT_KEPT = LogEvent(
+    "outcomes_not_kept", "error",
+    "`POST /outcomes` was answered with 503, because the spool or its disk is full; clients have to send these outcomes "
+    "again", ("outcomes", "requests"), "repair the store of `PREDICTOR_RECORD_URI`, or free the disk of the spool",
+)  # fmt: skip
 APPROVALS_CHANGED = LogEvent(
     "approvals_changed", "info", "the approvals of the desired or of the serving version changed",
     ("desired", "desired_approvals", "serving", "serving_approvals"),

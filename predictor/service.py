@@ -37,6 +37,7 @@ from predictor.metrics.recorder import Metrics, measure_lag
 from predictor.model.loader import load
 from predictor.model.servable import Servable
 from predictor.model_version import ModelUri
+from predictor.openapi.document import Describe
 from predictor.operations import events, health, model, openapi, page, webhook
 from predictor.operations.journal import Journal
 from predictor.protocols import explain, mlflow_scoring, open_inference, predict
@@ -259,14 +260,25 @@ def create_api(service: Service) -> FastAPI:
         changed = service.fleet.poll_everywhere if service.fleet else service.poller.poll_now
         router = webhook.routes(service.deliveries, service.metrics, changed)
         api.include_router(router)
-    api.include_router(
-        openapi.routes(openapi.Documents(api, reconciler, access, _DESCRIBERS), access)
-    )
+    outcomes = _outcomes(api, service)
+    documents = openapi.Documents(api, reconciler, access, (*_DESCRIBERS, *outcomes))
+    api.include_router(openapi.routes(documents, access))
     problems.add_handlers(api, _ERROR_FORMATS)
     if allowed := origins.parse(settings.cors_origins):
         api.add_middleware(CorsMiddleware, origins=allowed)
     api.add_middleware(MetricsMiddleware, answered=service.metrics.answered)
     return api
+
+
+def _outcomes(api: FastAPI, service: Service) -> Sequence[Describe]:
+    """Add the route for outcomes, where predictions are recorded; return its part of the OpenAPI document."""
+    if service.recording is None:
+        return ()
+    from predictor.operations import outcomes
+
+    keep = service.recording.keep.keep_outcomes
+    api.include_router(outcomes.routes(keep, service.metrics, service.settings.max_body_bytes))
+    return (outcomes.describe,)
 
 
 def wrap(api: FastAPI, service: Service) -> App:

@@ -154,6 +154,10 @@ RECORD_SECONDS = Family(
     "predictor_record_waiting_seconds", "gauge",
     "Seconds for which the oldest file of recorded rows has waited for the writer.",
 )  # fmt: skip
+OUTCOMES = Family(
+    "predictor_outcomes_total", "counter",
+    "Outcomes by `POST /outcomes`: `accepted`, or `refused` (invalid, or could not be kept).", ("outcome",),
+)  # fmt: skip
 
 FAMILIES = (
     VERSION, DESIRED, ASPIRED, FAILED, SINCE, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, UNANSWERED,
@@ -161,5 +165,5 @@ FAMILIES = (
     POLLS, ANSWERED_AT,
     WORKERS, SWAP_SKEW, RESTARTS, STREAMS, LAG, COUNTS_FULL, DELIVERIES,
     KEY_FILE_FAILURES, APPROVALS, APPROVALS_REQUIRED, APPROVALS_EXPIRE, FLEET_CONNECTED,
-    RECORDED, RECORD_BYTES, RECORD_SECONDS,
+    RECORDED, RECORD_BYTES, RECORD_SECONDS, OUTCOMES,
 )  # fmt: skip

@@ -161,6 +161,10 @@ class Metrics:
             self._slots[self._place(families.RECORDED, outcome)] += count
         self._state.records_wait(waiting_bytes, waiting_seconds)
 
+    def outcomes(self, outcome: str, count: int) -> None:
+        """Count reported outcomes as `accepted` or `refused`."""
+        self._slots[self._place(families.OUTCOMES, outcome)] += count
+
     def delivered(self, outcome: str) -> None:
         """Count one delivery of a webhook."""
         self._add(families.DELIVERIES, outcome)
@@ -180,6 +184,8 @@ class Metrics:
             self._place(families.DELIVERIES, outcome)
         for outcome in ("recorded", "dropped", "refused"):
             self._place(families.RECORDED, outcome)
+        for outcome in ("accepted", "refused"):
+            self._place(families.OUTCOMES, outcome)
         self._place(families.CACHE_FAILURES)
         self._place(families.KEY_FILE_FAILURES)
         self._place(families.LOAD_SECONDS)

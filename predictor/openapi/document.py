@@ -26,6 +26,7 @@ _TAGS = {
     "predictions": "Records in, predictions out.",
     "open inference": "The Open Inference Protocol V2: tensors in, tensors out.",
     "mlflow scoring": "The protocol of `mlflow models serve`, and SageMaker's contract.",
+    "outcomes": "What turned out to be true, for the predictions of the record.",
     "operations": "For operators: health, metrics, versions, events.",
 }
 _REQUEST_ID = "X-Request-ID"
@@ -107,7 +108,7 @@ def _add_examples(
     """Add the serving version's examples of bodies, and its 422 for a faulty record."""
     request = operation.get("requestBody", {}).get("content", {})
     responses = operation["responses"]
-    for content in (request, responses["200"].get("content", {})):
+    for content in (request, responses.get("200", {}).get("content", {})):
         for media in content.values():
             if found := bodies.get(_schema_name(media)):
                 media["examples"] = found

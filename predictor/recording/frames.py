@@ -59,7 +59,21 @@ class RowsFrame(msgspec.Struct, array_like=True, frozen=True, tag="rows"):
     outputs: list[dict[str, Any]] | None = None
 
 
-Frame = VersionFrame | RowsFrame
+class OutcomesFrame(msgspec.Struct, array_like=True, frozen=True, tag="outcomes"):
+    """Outcomes that one request reported at `received_at`, in microseconds since the epoch, as `at` are.
+
+    `ids`, `outcomes`, `types` and `at` have one entry for each outcome: `outcomes` are texts, `types` what they were.
+    """
+
+    received_at: int
+    key: str | None
+    ids: list[str]
+    outcomes: list[str]
+    types: list[str]
+    at: list[int]
+
+
+Frame = VersionFrame | RowsFrame | OutcomesFrame
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Frame)
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
-from predictor.errors import NotRecorded
+from predictor.errors import NotRecorded, OutcomesNotKept
 from predictor.inference.batcher import Caller
 from predictor.inference.compute import Computed
 from predictor.inference.protocol import Result
@@ -20,7 +20,13 @@ from predictor.log_events import RECORDS_INTERNAL
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
 from predictor.model.signature import Row
-from predictor.recording.frames import RecordedFeature, RowsFrame, VersionFrame, encode
+from predictor.recording.frames import (
+    OutcomesFrame,
+    RecordedFeature,
+    RowsFrame,
+    VersionFrame,
+    encode,
+)
 from predictor.recording.spool import Spool, SpoolFull
 
 _HASH_DIGITS = 32
@@ -122,6 +128,16 @@ class Recorder:
             NotRecorded() if place in refused else result
             for place, result in enumerate(computed.results)
         ]
+
+    def keep_outcomes(self, outcomes: OutcomesFrame) -> None:
+        """Put outcomes into the spool. Raises OutcomesNotKept if that is not possible, whatever `when_full` says."""
+        frame = encode(outcomes)
+        with self._lock:
+            try:
+                self.spool.close_if_large()
+                self.spool.append(frame)
+            except (SpoolFull, OSError):
+                raise OutcomesNotKept from None
 
     def close_file(self, older_than: float = 0) -> "State":
         """Close the open file if it is older (seconds)."""

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
+OUTCOMES = "_outcomes"
+"""The folder of outcomes. pandas, pyarrow and Spark skip names that begin with `_` when they read all records."""
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -25,7 +27,14 @@ class Sink:
 
     def write(self, model: str, version: str, day: str, name: str, table: pa.Table) -> None:
         """Write `MODEL/VERSION/DAY/NAME`; a file of that name is replaced. Raises OSError, or the store's error."""
-        folder = "/".join([self._root.rstrip("/"), quote(model, safe=""), version, day])
+        self._write("/".join([quote(model, safe=""), version, day]), name, table)
+
+    def write_outcomes(self, day: str, name: str, table: pa.Table) -> None:
+        """Write `_outcomes/DAY/NAME`, as `write` does."""
+        self._write(f"{OUTCOMES}/{day}", name, table)
+
+    def _write(self, folder: str, name: str, table: pa.Table) -> None:
+        folder = f"{self._root.rstrip('/')}/{folder}"
         if not isinstance(self._files, LocalFileSystem):
             part = self._temporary / f"{name}.part"
             self._write_file(table, part)
@@ -48,9 +57,11 @@ class Sink:
     def delete_older_than(self, days: int) -> int:
         """Delete the folders of days that began more than `days` days ago; return how many."""
         oldest = (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
+        root = self._root.rstrip("/")
         old = [
             folder
-            for folder in self._files.glob(f"{self._root.rstrip('/')}/*/*/*")
+            for pattern in (f"{root}/*/*/*", f"{root}/{OUTCOMES}/*")
+            for folder in self._files.glob(pattern)
             if _DAY.fullmatch(name := folder.rstrip("/").rpartition("/")[2]) and name < oldest
         ]
         for folder in old:

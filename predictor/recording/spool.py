@@ -65,12 +65,16 @@ class Spool:
 
     def version(self, key: object, describe: Callable[[], VersionFrame]) -> int:
         """The number of a version in the open file; the first use appends its description. Raises as `append`."""
-        if self._size >= _FILE_BYTES:
-            self.close()
+        self.close_if_large()
         if key not in self._versions:
             self.append(encode(describe()))
             self._versions[key] = len(self._versions)
         return self._versions[key]
+
+    def close_if_large(self) -> None:
+        """Close the open file if it is so large that the next frame should go to another."""
+        if self._size >= _FILE_BYTES:
+            self.close()
 
     def append(self, frame: bytes) -> None:
         """Append a frame, whole or not at all. Raises SpoolFull or OSError."""

@@ -12,7 +12,13 @@ import pyarrow as pa
 from predictor.model.answers import Label
 from predictor.model.signature import label_name
 from predictor.model.training_ranges import warning_text
-from predictor.recording.frames import Frame, RecordedFeature, RowsFrame, VersionFrame
+from predictor.recording.frames import (
+    Frame,
+    OutcomesFrame,
+    RecordedFeature,
+    RowsFrame,
+    VersionFrame,
+)
 
 FEATURE = "feature_"
 """The prefix of a feature's column, so that no feature is named as another column."""
@@ -29,12 +35,34 @@ def tables(frames: Iterable[Frame]) -> Iterator[tuple[VersionFrame, str, pa.Tabl
     for frame in frames:
         if isinstance(frame, VersionFrame):
             versions.append(frame)
-        else:
+        elif isinstance(frame, RowsFrame):
             day = datetime.fromtimestamp(frame.at, UTC).date().isoformat()
             rows[frame.version, day].append(frame)
     for (number, day), some in rows.items():
         version = versions[number]
         yield version, day, _table(version, some)
+
+
+def outcome_tables(frames: Iterable[Frame]) -> Iterator[tuple[str, pa.Table]]:
+    """A table of the reported outcomes for each day (UTC) on which they were received."""
+    days: dict[str, list[OutcomesFrame]] = defaultdict(list)
+    for frame in frames:
+        if isinstance(frame, OutcomesFrame):
+            day = datetime.fromtimestamp(frame.received_at / 1e6, UTC).date().isoformat()
+            days[day].append(frame)
+    for day, some in days.items():
+        sizes = [len(each.ids) for each in some]
+        received = [each.received_at for each, n in zip(some, sizes, strict=True) for _ in range(n)]
+        keys = [each.key for each, n in zip(some, sizes, strict=True) for _ in range(n)]
+        columns = {
+            "id": pa.array([text for each in some for text in each.ids], pa.string()),
+            "outcome": pa.array([text for each in some for text in each.outcomes], pa.string()),
+            "outcome_type": pa.array([text for each in some for text in each.types], pa.string()),
+            "at": pa.array([at for each in some for at in each.at], pa.timestamp("us", "UTC")),
+            "received_at": pa.array(received, pa.timestamp("us", "UTC")),
+            "key_name": pa.array(keys, pa.string()),
+        }
+        yield day, pa.table(columns)
 
 
 def _table(version: VersionFrame, frames: Sequence[RowsFrame]) -> pa.Table:

@@ -28,7 +28,7 @@ from predictor.recording.arguments import WriterArguments
 from predictor.recording.frames import decode, whole_bytes
 from predictor.recording.sink import Sink
 from predictor.recording.spool import CLOSED, OPEN
-from predictor.recording.tables import tables
+from predictor.recording.tables import outcome_tables, tables
 
 _LOOK_SECONDS = 0.5
 _RETRY_SECONDS = (1.0, 60.0)  # after a failure: the first, and the longest, pause
@@ -82,13 +82,17 @@ class Writer:
         content = path.read_bytes()
         rows = 0
         try:
-            found = [*tables(decode(content))]
+            frames = [*decode(content)]
+            found, outcomes = [*tables(frames)], [*outcome_tables(frames)]
         except (msgspec.DecodeError, ValueError, LookupError, TypeError) as error:
             _put_aside(path, str(error))
             return
         for number, (version, day, table) in enumerate(found):
             name = f"{path.stem}-{number}.parquet"
             self._sink.write(version.model_name, version.model_version, day, name, table)
+            rows += len(table)
+        for number, (day, table) in enumerate(outcomes):
+            self._sink.write_outcomes(day, f"{path.stem}-{number}.parquet", table)
             rows += len(table)
         if (whole := whole_bytes(content)) == len(content):
             path.unlink()

@@ -55,6 +55,7 @@ NAMES = {
     "predictor_recorded_rows": "counter",
     "predictor_record_waiting_bytes": "gauge",
     "predictor_record_waiting_seconds": "gauge",
+    "predictor_outcomes": "counter",
 }
 
 
