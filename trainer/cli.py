@@ -28,6 +28,7 @@ from trainer.options import (
     VersionArgument,
     Who,
 )
+from trainer.outcomes_command import app as outcomes_app
 from trainer.predictions_command import app as predictions_app
 from trainer.predictions_command import replay
 from trainer.webhook_command import app as webhook_app
@@ -72,6 +73,7 @@ app = typer.Typer(
 
 app.add_typer(keys_app, name="keys", short_help="Make the keys that sign.")
 app.add_typer(predictions_app, name="predictions", short_help="What the service answered.")
+app.add_typer(outcomes_app, name="outcomes", short_help="How right the answers turned out to be.")
 app.add_typer(webhook_app, name="webhook", short_help="Have MLflow tell the service of changes.")
 
 

@@ -18,6 +18,7 @@ from trainer.evaluation import confusion, error_by_decile
 from trainer.intervals import Proportion, area_interval, decimal, percent
 from trainer.operating_point import Counts, OperatingPoint
 
+HELD_OUT = "held-out rows"
 MAX_BARS = 15
 MAX_CURVES = 8
 BINS = 10
@@ -30,33 +31,41 @@ _DPI = 110
 _MANY_ROWS = 1000  # with more, points are small and pale
 _NAME_WIDTH, _LABEL_WIDTH, _TITLE_WIDTH = 36, 42, 72  # characters of a line
 # Names may have dollar signs, which would be formulas.
-_STYLE = {
+STYLE = {
     "axes.spines.right": False, "axes.spines.top": False, "font.size": 11, "text.parse_math": False,
 }  # fmt: skip
 
 
 def draw(
-    folder: Path, title: str, evaluation: Evaluation, point: OperatingPoint | None = None
+    folder: Path,
+    title: str,
+    evaluation: Evaluation,
+    point: OperatingPoint | None = None,
+    rows: str = HELD_OUT,
 ) -> None:
-    """Save the figures of the held-out rows as PNG files in `folder`, which exists."""
-    for name, figure in figures(title, evaluation, point).items():
-        _save(figure, folder / f"{name}.png")
+    """Save the figures of the held-out rows, or of other `rows`, as PNG files in `folder`, which exists."""
+    for name, figure in figures(title, evaluation, point, rows).items():
+        save(figure, folder / f"{name}.png")
 
 
 def draw_importance(folder: Path, title: str, importance: pd.DataFrame, measure: str) -> None:
     """Save the figure of the features' importance as `permutation_importance.png`."""
     figure = importance_figure(title, importance, measure)
-    _save(figure, folder / "permutation_importance.png")
+    save(figure, folder / "permutation_importance.png")
 
 
-def _save(figure: Figure, file: Path) -> None:
+def save(figure: Figure, file: Path) -> None:
+    """Save a figure as a PNG file."""
     # `Figure.savefig` would draw twice: once to place everything, and once to paint.
     figure.dpi = _DPI
     FigureCanvasAgg(figure).print_png(file)  # type: ignore[no-untyped-call]
 
 
 def figures(
-    title: str, evaluation: Evaluation, point: OperatingPoint | None = None
+    title: str,
+    evaluation: Evaluation,
+    point: OperatingPoint | None = None,
+    rows: str = HELD_OUT,
 ) -> dict[str, Figure]:
     """The figures of the held-out rows, by file name. `title` is the first line of each.
 
@@ -64,7 +73,7 @@ def figures(
     Several classes: confusion matrix, and each class's ROC curve against the rest. Regression: predicted
     against actual values, residuals, and the error by decile.
     """
-    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         if evaluation.task == "regression":
             drawn = {
                 "predicted_and_actual": _predicted_and_actual(evaluation),
@@ -84,7 +93,10 @@ def figures(
                 "precision_recall_curve": _precision_recall_curve(binary),
                 "calibration_curve": _calibration_curve(binary),
             }
-        return {name: _titled(figure, title, what) for name, (what, figure) in drawn.items()}
+        return {
+            name: titled(figure, title, what.replace(HELD_OUT, rows))
+            for name, (what, figure) in drawn.items()
+        }
 
 
 def importance_figure(title: str, importance: pd.DataFrame, measure: str) -> Figure:
@@ -92,9 +104,9 @@ def importance_figure(title: str, importance: pd.DataFrame, measure: str) -> Fig
 
     `importance` has the columns feature, mean and std, the largest mean first; `measure` names the error.
     """
-    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         what, figure = _importance(importance, measure)
-        return _titled(figure, title, what)
+        return titled(figure, title, what)
 
 
 _Picture = tuple[str, Figure]
@@ -125,7 +137,7 @@ class _Binary:
     @property
     def rows(self) -> str:
         """The number of rows, in words."""
-        return f"{len(self.actual):,} held-out rows, {self.actual.sum():,} {self.positive}"
+        return f"{len(self.actual):,} {HELD_OUT}, {self.actual.sum():,} {self.positive}"
 
     def mark(self, axes: Any, *, precision: bool) -> None:
         """Draw the marked points: precision by recall, or recall by the share of false alarms."""
@@ -151,7 +163,7 @@ def _confusion_matrix(evaluation: Evaluation) -> _Picture:
     shares = table / np.maximum(of_actual, 1)[:, None]
     many = len(names) > _MANY_CLASSES
     width = max(6.0, 0.55 * len(names) + 2)
-    figure, axes = _axes((width, 0.85 * width))
+    figure, axes = new_axes((width, 0.85 * width))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), count in np.ndenumerate(table):
         share = shares[row, column]
@@ -169,7 +181,7 @@ def _confusion_matrix(evaluation: Evaluation) -> _Picture:
     shown = "colours" if many else "rates"
     axes.set(xlabel=f"predicted; {shown} are shares of the actual class", ylabel="actual (rows)")
     right = Proportion(int(table.trace()), int(table.sum()))
-    return f"Confusion matrix: {right} held-out rows right", figure
+    return f"Confusion matrix: {right} {HELD_OUT} right", figure
 
 
 def _on_blue(share: float) -> str:
@@ -210,7 +222,7 @@ def _roc_curves(evaluation: Evaluation) -> _Picture:
     axes.legend(loc="lower right", fontsize=8)
     many = len(curves) > MAX_CURVES
     which = f"the {MAX_CURVES} lowest of {len(curves)} classes" if many else "each class"
-    rows = f"{len(evaluation.actual):,} held-out rows"
+    rows = f"{len(evaluation.actual):,} {HELD_OUT}"
     return f"ROC curves of {which} against the rest: {rows}", figure
 
 
@@ -271,7 +283,7 @@ def _calibration_curve(binary: _Binary) -> _Picture:
 
 def _predicted_and_actual(evaluation: Evaluation) -> _Picture:
     actual, predicted = evaluation.actual, evaluation.predicted
-    figure, axes = _axes()
+    figure, axes = new_axes()
     both = np.concatenate([actual, predicted])
     ends = [float(both.min()), float(both.max())]
     axes.plot(ends, ends, color=GREY, linestyle="--", label="predicted = actual", zorder=3)
@@ -283,7 +295,7 @@ def _predicted_and_actual(evaluation: Evaluation) -> _Picture:
     axes.legend(loc="upper left", fontsize=9)
     error = metrics.root_mean_squared_error(actual, predicted)
     determination = metrics.r2_score(actual, predicted)
-    rows = f"{len(actual):,} held-out rows"
+    rows = f"{len(actual):,} {HELD_OUT}"
     return f"Predicted and actual: {rows}, R² {determination:.3f}, RMSE {error:.4g}", figure
 
 
@@ -298,13 +310,13 @@ def _residuals(evaluation: Evaluation) -> _Picture:
     for each in (axes, beside):
         each.axhline(0, color="black", linewidth=0.8)
     rows, mean, deviation = len(residual), float(residual.mean()), float(residual.std())
-    subtitle = f"Residuals: {rows:,} held-out rows, mean {mean:.3g}, standard deviation"
+    subtitle = f"Residuals: {rows:,} {HELD_OUT}, mean {mean:.3g}, standard deviation"
     return f"{subtitle} {deviation:.4g}", figure
 
 
 def _error_by_decile(evaluation: Evaluation) -> _Picture:
     table = error_by_decile(evaluation)
-    figure, axes = _axes((8, 5.2))
+    figure, axes = new_axes((8, 5.2))
     bars = axes.bar(
         table["decile"], table["mean_absolute_error"], color=BLUE, label="mean absolute error"
     )
@@ -320,7 +332,7 @@ def _error_by_decile(evaluation: Evaluation) -> _Picture:
     axes.margins(y=0.15)
     axes.set(xlabel="actual value, in tenths of the rows", ylabel="error: predicted minus actual")
     axes.legend(loc="best", fontsize=9)
-    rows = f"{len(evaluation.actual):,} held-out rows"
+    rows = f"{len(evaluation.actual):,} {HELD_OUT}"
     return f"Error by decile of the actual value: {rows}", figure
 
 
@@ -328,7 +340,7 @@ def _importance(importance: pd.DataFrame, measure: str) -> _Picture:
     top = importance.head(MAX_BARS).iloc[::-1]
     names = [_wrap(str(name)) for name in top["feature"]]
     lines = sum(name.count("\n") + 1 for name in names)
-    figure, axes = _axes((6.4, 1.9 + 0.24 * max(lines, 4)))
+    figure, axes = new_axes((6.4, 1.9 + 0.24 * max(lines, 4)))
     # Positions, because two equal names would share a bar.
     axes.barh(range(len(names)), top["mean"], xerr=top["std"], color=BLUE, ecolor=GREY, capsize=2)
     axes.set_yticks(range(len(names)), names)
@@ -347,14 +359,15 @@ def _importance(importance: pd.DataFrame, measure: str) -> _Picture:
     return f"Importance of features: {shown}", figure
 
 
-def _axes(size: tuple[float, float] = (6.4, 5.2)) -> tuple[Figure, Any]:
+def new_axes(size: tuple[float, float] = (6.4, 5.2)) -> tuple[Figure, Any]:
+    """A figure with axes; sizes in inches."""
     # A figure of its own: pyplot would look for a screen, and keep the figure.
     figure = Figure(figsize=size, layout="constrained")
     return figure, figure.subplots()
 
 
 def _unit_square(xlabel: str, ylabel: str) -> tuple[Figure, Any]:
-    figure, axes = _axes()
+    figure, axes = new_axes()
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.set_xlabel(_wrap(xlabel, _TITLE_WIDTH))
     axes.set_ylabel(_wrap(ylabel, _LABEL_WIDTH))
@@ -380,6 +393,7 @@ def _wrap(text: str, width: int = _NAME_WIDTH) -> str:
     return textwrap.fill(words, width).replace("\0 ", "").replace("\0", "")
 
 
-def _titled(figure: Figure, title: str, subtitle: str) -> Figure:
+def titled(figure: Figure, title: str, subtitle: str) -> Figure:
+    """The figure with two lines of title."""
     figure.suptitle(f"{_wrap(title, _TITLE_WIDTH)}\n{_wrap(subtitle, _TITLE_WIDTH)}", fontsize=11)
     return figure

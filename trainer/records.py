@@ -6,7 +6,7 @@ are UTC. Values never become a part of the SQL.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from trainer.errors import RecordsError
 
+OUTCOMES = "_outcomes"
+"""The folder of the outcomes, beside the folders of the models."""
 _LAYOUT = 3  # folders below the root
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
@@ -84,6 +86,7 @@ class Records:
         self.choice = choice
         self._address = address
         self._files, root = file_system(address)
+        self.outcome_paths: list[str] = []
         self.paths = self._listed(root)
         self._connection = duckdb.connect()
         if not isinstance(self._files, LocalFileSystem):
@@ -102,6 +105,13 @@ class Records:
         """The chosen predictions. `columns`, and `after` the condition, are SQL with `$name` for parameters."""
         try:
             return self._relation(columns, self.choice.condition, after, parameters).fetchall()
+        except duckdb.Error as error:
+            raise self._not_read(error) from error
+
+    def query(self, sql: str, **parameters: Any) -> duckdb.DuckDBPyConnection:
+        """Run SQL in the connection of this object, which may have tables of its own."""
+        try:
+            return self._connection.execute(sql, parameters)
         except duckdb.Error as error:
             raise self._not_read(error) from error
 
@@ -160,16 +170,23 @@ class Records:
             raise RecordsError(
                 f"{self._address} cannot be listed ({_one_line(error)}); check the address and the credentials"
             ) from error
+        start = len(root.rstrip("/")) + 1
+        self.outcome_paths = self._as_opened(
+            each for each in found if each[start:].startswith(f"{OUTCOMES}/")
+        )
+        found = [each for each in found if not each[start:].startswith(f"{OUTCOMES}/")]
         if not found:
             raise RecordsError(
                 f"{self._address} has no recorded predictions; give the folder that PREDICTOR_RECORD_URI names "
                 "for the service"
             )
-        start = len(root.rstrip("/")) + 1
         chosen = [each for each in found if self.choice.may_be_in(each[start:].split("/")[:-1])]
+        return self._as_opened(chosen)
+
+    def _as_opened(self, paths: Iterable[str]) -> list[str]:
         if isinstance(self._files, LocalFileSystem):
-            return chosen
-        return [self._files.unstrip_protocol(each) for each in chosen]
+            return [*paths]
+        return [self._files.unstrip_protocol(each) for each in paths]
 
     def _not_read(self, error: Exception) -> RecordsError:
         if isinstance(error, duckdb.ConversionException):

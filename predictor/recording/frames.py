@@ -27,6 +27,7 @@ class VersionFrame(msgspec.Struct, array_like=True, frozen=True, tag="version"):
     """The version that computed the rows of later frames. The first of a file has the number 0.
 
     `features` are those that are recorded. `packed` says that rows are float32, else they are values.
+    `positive_class` is that of the graph, and `threshold` its operating point, if the graph has them.
     """
 
     model_name: str
@@ -36,6 +37,8 @@ class VersionFrame(msgspec.Struct, array_like=True, frozen=True, tag="version"):
     features: list[RecordedFeature]
     class_labels: list[Any]
     packed: bool
+    positive_class: str | None = None
+    threshold: tuple[str, float] | None = None
 
 
 class RowsFrame(msgspec.Struct, array_like=True, frozen=True, tag="rows"):

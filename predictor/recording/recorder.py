@@ -228,7 +228,7 @@ class State:
 
 
 def _described(servable: Servable, columns: _Columns) -> VersionFrame:
-    version = servable.model_version
+    version, point = servable.model_version, servable.operating_point
     return VersionFrame(
         version.name,
         version.version,
@@ -237,6 +237,8 @@ def _described(servable: Servable, columns: _Columns) -> VersionFrame:
         columns.features,
         list(servable.signature.class_labels),
         columns.packed,
+        servable.signature.positive_class,
+        None if point is None else (point.name, point.threshold),
     )
 
 

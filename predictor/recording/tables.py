@@ -79,6 +79,8 @@ def _table(version: VersionFrame, frames: Sequence[RowsFrame]) -> pa.Table:
         {
             "features": [[each.name, each.dtype, each.kept] for each in version.features],
             "class_labels": version.class_labels,
+            "positive_class": version.positive_class,
+            "operating_point": version.threshold,
         }
     )
     return pa.table(columns).replace_schema_metadata({METADATA: described.encode()})

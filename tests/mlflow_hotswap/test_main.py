@@ -43,7 +43,7 @@ def test_the_help_has_the_commands_of_the_service_and_of_the_trainer():
     listed = script("--help").stdout.partition("Commands:")[2]
     names = {line.split()[0] for line in listed.splitlines() if line.strip()}
     trainer = {each.name or each.callback.__name__ for each in app.registered_commands}
-    assert names == SERVICE | trainer | {"webhook", "predictions"}
+    assert names == SERVICE | trainer | {"webhook", "predictions", "outcomes"}
 
 
 @pytest.mark.parametrize("python", [sys.executable, None], ids=["with the extra", "without"])

@@ -272,7 +272,7 @@ async def test_predictions_and_outcomes_share_a_file_of_the_spool(tmp_path):
         for number in range(5):
             await send(live, "/predict", GOOD, str(number))
             await report(live, {"id": str(number), "outcome": "benign"})
-    records = [each for each in (tmp_path / "records" / "m").rglob("*.parquet")]
+    records = [*(tmp_path / "records" / "m").rglob("*.parquet")]
     assert records
     assert list(outcomes(tmp_path)["id"]) == list("01234")
     assert sorted(pd.read_parquet(tmp_path / "records")["id"]) == list("01234")
