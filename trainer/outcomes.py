@@ -166,7 +166,7 @@ class Outcomes:
               qualify row_number() over (partition by id order by time) = 1
             )
             select {period} as period, (latest.known - time) / {_DAY} as days, outcome, mine.* exclude (id, time)
-            from mine left join latest using (id)
+            from mine left join latest using (id) order by mine.time, mine.id
             """,  # noqa: S608  columns are quoted, and values are parameters
             paths=paths,
             **choice.parameters,
