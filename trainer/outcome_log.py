@@ -149,7 +149,7 @@ def _over_time(title: str, parts: Sequence[Group], names: Sequence[str]) -> Figu
             )  # fmt: skip
         if parts[0].task != "regression":
             axes.set_ylim(0, 1)
-        axes.legend(loc="best", fontsize=9)
+        axes.legend(loc="lower left", fontsize=9)
         axes.grid(color=PALE)
         below.bar(places, [each.predictions for each in parts], color=PALE, label="predictions")
         below.bar(places, [each.outcomes for each in parts], color=BLUE, label="with an outcome")

@@ -15,7 +15,7 @@ from trainer.realised import Bin, Estimate
 from trainer.records import Choice
 
 LATE_DAYS = 30.0
-_NUMBERS = {"predictions", "outcomes", "coverage", "other", "days p50", "days p90", "late", "rows", "expected"}  # fmt: skip
+_NUMBERS = {"predictions", "outcomes", "coverage", "rows", "expected"}
 _SHOWN = {
     "binary": {
         "sensitivity": "sensitivity", "specificity": "specificity", "roc_auc": "ROC-AUC",
@@ -218,7 +218,7 @@ def _show_groups(groups: Sequence[Group], names: Mapping[str, str], console: Any
         for each in groups
     ]  # fmt: skip
     terminal.show([*headings, *names.values()], rows, console, numbers=_NUMBERS)
-    console.print()
+    console.print("In brackets: 95 % intervals\n", markup=False)
 
 
 def _show_classes(group: Group, console: Any) -> None:
@@ -248,32 +248,29 @@ def _show_calibration(group: Group, console: Any) -> None:
 
 
 def counts(report: Report) -> Iterator[str]:
-    """What became of the outcomes, a sentence each."""
+    """What became of the outcomes, a line each; what did not happen is left out."""
     found = report.counts
-    yield f"{found.reported} outcomes were reported, for {found.ids} ids"
+    yield f"outcomes reported: {found.reported}, for {found.ids} ids"
+    other = sum(each.other for each in report.groups)
     for number, meaning in (
-        (found.repeated, "repeated what the one before said"),
-        (found.contradictory, "ids have outcomes that contradict each other; the latest counts"),
-        (found.unknown, "ids are not in the record"),
-        (found.ambiguous_outcomes, "of the ids name several predictions, and do not count"),
-    ):
+        (found.repeated, "repetitions of the same outcome"),
+        (found.contradictory, "ids whose outcome changed (the latest counts)"),
+        (found.unknown, "ids that are not in the record"),
+        (found.ambiguous_ids, "ids of several predictions (none of these counts)"),
+        (found.ambiguous_predictions, "predictions with such an id"),
+        (found.ambiguous_outcomes, "such ids that have an outcome"),
+        (found.asked_again, "predictions that were asked again with the same id and values (each counts once)"),
+        (other, "outcomes that are neither a class nor a value of their model (they do not count)"),
+    ):  # fmt: skip
         if number:
-            yield f"{number} {meaning}"
-    if found.ambiguous_ids:
-        yield (
-            f"{found.ambiguous_predictions} predictions do not count, because they share {found.ambiguous_ids} ids"
-        )
-    if found.asked_again:
-        yield f"{found.asked_again} predictions were asked again with the same id and values, and count once"
-    if other := sum(each.other for each in report.groups):
-        yield f"{other} outcomes are neither a class nor a value of their model, and do not count"
-    told = [each for each in report.groups if each.outcomes]
-    for each in told:
-        yield (
-            f"version {each.version}{' in ' + each.period if each.period else ''}: outcomes came after "
-            f"{decimal(each.days[0], 1, math.inf)} days (median), 90 % within {decimal(each.days[1], 1, math.inf)}; {each.late} "
-            f"after more than {report.late_days:g}"
-        )
+            yield f"{meaning}: {number}"
+    for each in report.groups:
+        if each.outcomes:
+            period = f" in {each.period}" if each.period else ""
+            yield (
+                f"days until the outcome, {each.model} version {each.version}{period}: median {each.days[0]:.1f}, "
+                f"90 % within {each.days[1]:.1f}; after more than {report.late_days:g}: {each.late}"
+            )
 
 
 def text(estimate: Estimate | None) -> str:

@@ -168,7 +168,10 @@ def test_an_outcome_that_is_no_class_does_not_count(record):
     (group,) = report(record)["groups"]
     assert (group["outcomes"], group["other_outcomes"]) == (2, 1)
     assert numbers(group)["positive_predictive_value"] == 1
-    assert "1 outcomes are neither a class nor a value" in run("report", record.folder)
+    assert (
+        "outcomes that are neither a class nor a value of their model (they do not count): 1\n"
+        in run("report", record.folder)
+    )
 
 
 @pytest.mark.parametrize(
@@ -278,7 +281,7 @@ def test_without_outcomes(record):
     (group,) = made["groups"]
     assert (group["predictions"], group["coverage"]) == (1, 0)
     assert set(numbers(group).values()) == {None}
-    assert "0 outcomes were reported" in run("report", record.folder)
+    assert "outcomes reported: 0, for 0 ids" in run("report", record.folder)
 
 
 def test_the_tables(record):
@@ -291,7 +294,7 @@ def test_the_tables(record):
     ]  # fmt: skip
     assert shown[1].split()[:7] == ["m", "1", M, "4", "4", "100.0", "%"]
     assert "1.000 (0.207 to 1.000)  0.667 (0.208 to 0.939)" in shown[1]
-    assert "1 ids are not in the record" in shown
+    assert "ids that are not in the record: 1" in shown
     assert any(line.startswith("version  probability of malignant") for line in shown)
 
 
