@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from grafana import health, predictions, requests, versions
+from grafana import drift, health, predictions, requests, versions
 from grafana.panels import SOURCE
 from grafana.queries import of_model, select
 
@@ -26,6 +26,7 @@ _ROWS = {
     "Which version serves": versions.serving,
     "Did the last swap work": versions.swaps,
     "Predictions": predictions.panels,
+    "Has the world changed?": drift.panels,
     "Requests": requests.panels,
     "Registry": health.registry,
     "Processes": health.processes,

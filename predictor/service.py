@@ -16,7 +16,7 @@ from fastapi import Depends, FastAPI
 
 from predictor import __version__, logs, origins
 from predictor.access import Access
-from predictor.events import Event, Observe
+from predictor.events import Event, Observe, Swapped
 from predictor.follower import follow
 from predictor.http import problems, server
 from predictor.http.fast_lane import FastLane
@@ -30,7 +30,7 @@ from predictor.http.middleware import (
     RequestIdMiddleware,
     guard,
 )
-from predictor.inference.batcher import Batcher
+from predictor.inference.batcher import Batcher, Watch
 from predictor.metrics.counts import Counts
 from predictor.metrics.exposition import Exposition
 from predictor.metrics.recorder import Metrics, measure_lag
@@ -130,6 +130,9 @@ def compose(
     poller = Poller(
         reconciler.reconcile, settings.poll_seconds, worker.schedule, follower.source.expect_change
     )
+    watchers: list[Watch] = []
+    drift = _Drift(settings.drift_features, worker, reconciler, watchers)
+    observers.append(drift.observe)
     recording = _recording(settings, metrics, starts_writer=worker.schedule.worker == 0)
     batcher = Batcher(
         reconciler.require_serving,
@@ -139,6 +142,7 @@ def compose(
         timed_out=reconciler.timed_out,
         tracer=tracer,
         keep=recording and recording.keep,
+        watchers=watchers,
     )
     fleet = _fleet(settings, worker_number, poller.poll_now, metrics.fleet)
     if fleet is not None:
@@ -164,7 +168,9 @@ def compose(
         settings=settings,
         worker=worker,
         metrics=metrics,
-        exposition=Exposition(model_name, worker.counts, worker.siblings, worker.supervisor),
+        exposition=Exposition(
+            model_name, worker.counts, worker.siblings, worker.supervisor, drift.render
+        ),
         journal=journal,
         reconciler=reconciler,
         poller=poller,
@@ -219,6 +225,41 @@ def _recording(settings: Settings, metrics: Metrics, *, starts_writer: bool) -> 
     from predictor.recording.recording import Recording
 
     return Recording(settings, metrics.recorded, starts_writer=starts_writer)
+
+
+class _Drift:
+    """Counts rows for the comparison with training data, from the first version that has its bins."""
+
+    def __init__(
+        self,
+        max_features: int,
+        worker: WorkerContext,
+        reconciler: Reconciler,
+        watchers: list[Watch],
+    ) -> None:
+        self._max_features = max_features
+        self._worker = worker
+        self._reconciler = reconciler
+        self._watchers = watchers
+        self._counter: Any = None
+
+    def observe(self, event: Event) -> None:
+        """Follow swaps."""
+        if not isinstance(event, Swapped) or not self._max_features:
+            return
+        servable = self._reconciler.serving
+        if self._counter is None and servable and servable.training_bins.features:
+            from predictor.drift.row_counter import RowCounter
+
+            counts, siblings = self._worker.counts, self._worker.siblings
+            self._counter = RowCounter(counts, siblings, self._max_features)
+            self._watchers.append(self._counter)
+        if self._counter is not None:
+            self._counter.serve(servable)
+
+    def render(self) -> bytes:
+        """The counts, for the exposition."""
+        return self._counter.render() if self._counter is not None else b""
 
 
 def _grpc(settings: Settings, **parts: Any) -> Any:

@@ -198,6 +198,14 @@ class Settings(TrackingSettings):
     record_max_bytes: Annotated[
         int, Field(ge=1_048_576, description="maximum size of that folder, for each worker")
     ] = 268_435_456
+    drift_features: Annotated[
+        int,
+        Field(
+            ge=0, le=10_000,
+            description="the first so many features of a model are counted by bin of its training data, for alerts about drift; "
+            "0 counts none",
+        ),
+    ] = 200  # fmt: skip
     allow_anonymous: Annotated[
         bool, Field(description="`true`: listen on other addresses than loopback without both key files")
     ] = False  # fmt: skip

@@ -64,6 +64,13 @@ class Counts:
         found = self._places.get(key)
         return self.slots[found[0]] if found else 0.0
 
+    def values(self, *key: str) -> list[float]:
+        """All values of a key; empty if it has none yet."""
+        if key not in self._places:
+            self._read_new_records()
+        place, size = self._places.get(key, (0, 0))
+        return list(self.slots[place : place + size])
+
     def key_at(self, place: int) -> Key:
         """The key whose first value is in this slot."""
         self._read_new_records()

@@ -55,6 +55,8 @@ class ServiceCollector(Collector):
         full = any(block.full for block in self._blocks)
         gauges[families.COUNTS_FULL.name] = {(): [full]}
         for family in FAMILIES:
+            if family in families.BY_BIN:
+                continue
             values = gauges if family.kind == "gauge" else sums
             yield _metric(family, values.get(family.name, {}))
 
@@ -180,7 +182,10 @@ class Exposition:
         own: Counts,
         siblings: Sequence[Counts] = (),
         supervisor: Counts | None = None,
+        further: Callable[[], bytes] = bytes,
     ) -> None:
+        """`further` gives more metrics, in Prometheus's text format."""
+        self._further = further
         self._others = [*siblings, *([supervisor] if supervisor else [])]
         self._registry = CollectorRegistry()
         self._registry.register(ProcessesCollector(self._pids))
@@ -192,7 +197,7 @@ class Exposition:
 
     def render(self) -> bytes:
         """The metrics now, in Prometheus's text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self._registry) + self._further()
 
     def _pids(self) -> list[int]:
         return [os.getpid(), *map(worker_state.pid, self._others)]

@@ -158,6 +158,16 @@ OUTCOMES = Family(
     "predictor_outcomes_total", "counter",
     "Outcomes by `POST /outcomes`: `accepted`, or `refused` (invalid, or could not be kept).", ("outcome",),
 )  # fmt: skip
+FEATURE_ROWS = Family(
+    "predictor_feature_rows_total", "counter",
+    "Rows answered by the serving version, by bin of the training data, for each feature and for `(score)`; absent for a "
+    "version without training bins, and with PREDICTOR_DRIFT_FEATURES=0.",
+    ("model_version", "feature", "bin"),
+)  # fmt: skip
+FEATURE_TRAINING_ROWS = Family(
+    "predictor_feature_training_rows", "gauge", "Training rows of the serving version in the same bins.",
+    ("model_version", "feature", "bin"),
+)  # fmt: skip
 
 FAMILIES = (
     VERSION, DESIRED, ASPIRED, FAILED, SINCE, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, UNANSWERED,
@@ -165,5 +175,8 @@ FAMILIES = (
     POLLS, ANSWERED_AT,
     WORKERS, SWAP_SKEW, RESTARTS, STREAMS, LAG, COUNTS_FULL, DELIVERIES,
     KEY_FILE_FAILURES, APPROVALS, APPROVALS_REQUIRED, APPROVALS_EXPIRE, FLEET_CONNECTED,
-    RECORDED, RECORD_BYTES, RECORD_SECONDS, OUTCOMES,
+    RECORDED, RECORD_BYTES, RECORD_SECONDS, OUTCOMES, FEATURE_ROWS, FEATURE_TRAINING_ROWS,
 )  # fmt: skip
+
+BY_BIN = frozenset({FEATURE_ROWS, FEATURE_TRAINING_ROWS})
+"""Hundreds of series, which `predictor.drift` renders itself, and quickly."""

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from demo.processes import ROOT
+from tests.monitoring.drift_scenarios import SCENARIOS as DRIFT
 from tests.monitoring.series import (
     LAST,
     REPLICAS,
@@ -233,7 +234,7 @@ def test_each_scenario_fires_exactly_its_alerts(scenario, tmp_path):
 
 def test_every_alert_has_a_scenario():
     """An alert without a scenario may never fire."""
-    fired = {alert for scenario in SCENARIOS for alert in scenario.fires}
+    fired = {alert for scenario in (*SCENARIOS, *DRIFT) for alert in scenario.fires}
     assert fired == {alert["alert"] for alert in ALERTS}
 
 

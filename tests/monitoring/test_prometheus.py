@@ -250,7 +250,7 @@ def test_every_recording_rule_has_data(watched, rule):
 
 # A selector with its labels; no label's value has a brace.
 SELECTOR = re.compile(
-    r"\b(?:up|(?:predictor_|process_|model_prediction:)[a-z_:0-9]+)\b(?:\{[^}]*\})?"
+    r"\b(?:up|(?:predictor_|process_|model_prediction:|model_feature:)[a-z_:0-9]+)\b(?:\{[^}]*\})?"
 )
 
 

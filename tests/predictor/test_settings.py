@@ -44,6 +44,7 @@ READ = [
     ("PREDICTOR_NATS_URL", " tls://a:4222 , nats://b", "tls://a:4222,nats://b"),
     ("PREDICTOR_NATS_CREDENTIALS_FILE", "/credentials", Path("/credentials")),
     ("PREDICTOR_RECORD_URI", "s3://bucket/records", "s3://bucket/records"),
+    ("PREDICTOR_DRIFT_FEATURES", "50", 50),
     ("PREDICTOR_RECORD_WHEN_FULL", "refuse", "refuse"),
     ("PREDICTOR_RECORD_PERCENT", "0.5", 0.5),
     ("PREDICTOR_RECORD_OMIT", "age,ward:hash", "age,ward:hash"),

@@ -1,0 +1,175 @@
+"""Row counter: counts the rows of the serving version by bin, many at once, and renders the counts for Prometheus."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from predictor.drift.row_bins import RowBins
+from predictor.inference.batcher import Caller
+from predictor.inference.compute import Computed
+from predictor.metrics.counts import Counts
+from predictor.metrics.families import FEATURE_ROWS, FEATURE_TRAINING_ROWS, Family
+from predictor.model.answers import Answers
+from predictor.model.servable import Servable
+from predictor.model.signature import Row
+
+MAX_VALUES = 16_384  # counted at once: about half a millisecond of the event loop
+_MAX_WAITING = 16  # times as many rows; more are counted before the loop goes on
+
+
+class RowCounter:
+    """Counts rows in the block of this process: a `Watch` of the batcher. Call it on the event loop's thread only.
+
+    It keeps the rows of at most a second, and only to count them.
+    """
+
+    def __init__(
+        self, counts: Counts, others: Sequence[Counts], max_features: int,
+        *, seconds: float = 1.0, max_values: int = MAX_VALUES,
+    ) -> None:  # fmt: skip
+        """`others` are the blocks of the other processes, whose counts are rendered, too.
+
+        Rows are counted after so many `seconds`, or as soon as there are about `max_values` values.
+        """
+        self._seconds = seconds
+        self._max_values = max_values
+        self._counts = counts
+        self._blocks = [counts, *others]
+        self._max_features = max_features
+        self._waiting: list[tuple[Sequence[Row], Answers]] = []
+        self._rows = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._version: _Version | None = None
+
+    def serve(self, servable: Servable | None) -> None:
+        """Count the rows of this servable from now on; those of the one before are counted first."""
+        if self._version is not None:
+            self._count_all()
+        bins = servable.training_bins if servable else None
+        self._version = None
+        if servable is not None and bins is not None and bins.features:
+            self._version = _Version(servable, self._counts, self._max_features, self._max_values)
+
+    def __call__(self, servable: Servable, _: Sequence[Caller], computed: Computed) -> None:
+        """Keep the rows until there are many. Those of a version that has just ceased to serve are not counted."""
+        version, answers = self._version, computed.answers
+        if version is None or servable is not version.servable or answers is None:
+            return
+        before = self._rows
+        self._waiting.append((computed.rows, answers))
+        self._rows += len(computed.rows)
+        if self._rows >= version.at_once:
+            if before < version.at_once:
+                asyncio.get_running_loop().call_soon(self._count)
+            while self._rows > _MAX_WAITING * version.at_once:
+                self._count_some(version)
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._count_all)
+
+    def _count(self) -> None:
+        """Count some rows, and the next ones after what else the loop has to do."""
+        version = self._version
+        if version is None or self._rows < version.at_once:
+            return
+        self._count_some(version)
+        if self._rows >= version.at_once:
+            asyncio.get_running_loop().call_soon(self._count)
+        elif self._waiting and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._count_all)
+
+    def _count_all(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting and self._version is not None:
+            self._count_some(self._version)
+
+    def _count_some(self, version: "_Version") -> None:
+        """Count the first `at_once` rows that wait."""
+        rows: list[Row] = []
+        parts: list[Answers] = []
+        while self._waiting and len(rows) < version.at_once:
+            part, answers = self._waiting.pop(0)
+            free = version.at_once - len(rows)
+            if len(part) > free:
+                self._waiting.insert(0, (part[free:], answers.part(free, len(part))))
+                part, answers = part[:free], answers.part(0, free)
+            rows += part
+            parts.append(answers)
+        self._rows -= len(rows)
+        version.count(rows, parts)
+
+    def render(self) -> bytes:
+        """Both families for the serving version, in Prometheus's text format; nothing if no rows are counted."""
+        return b"" if self._version is None else self._version.render(self._blocks)
+
+
+class _Version:
+    """The serving version: its bins, their places in the counts, and its part of the exposition."""
+
+    def __init__(
+        self, servable: Servable, counts: Counts, max_features: int, max_values: int
+    ) -> None:
+        self.servable = servable
+        self._bins = RowBins(servable, max_features)
+        self.at_once = max(1, max_values // len(self._bins.labelled))
+        version = servable.model_version.version
+        # A version that was deleted and registered again has other bins.
+        digest = servable.artifact.onnx_sha256[:8]
+        self._keys = [("rows_by_bin", version, digest, each.name) for each in self._bins.labelled]
+        places = [
+            counts.place(*key, size=len(each.labels))
+            for key, each in zip(self._keys, self._bins.labelled, strict=True)
+        ]
+        self._slots = np.asarray(counts.slots)
+        self._places = np.concatenate(
+            [
+                np.arange(place, place + len(each.labels))
+                for place, each in zip(places, self._bins.labelled, strict=True)
+            ]
+        )
+        self._before: list[str] = []
+        training: list[str] = []
+        for each in self._bins.labelled:
+            for place, label in enumerate(each.labels):
+                labels = _labels(bin=label, feature=each.name, model_version=version)
+                self._before.append(f"{FEATURE_ROWS.name}{labels} ")
+                if each.training is not None:
+                    count = each.training[place]
+                    training.append(f"{FEATURE_TRAINING_ROWS.name}{labels} {count}.0\n")
+        self._training = "".join([*_head(FEATURE_TRAINING_ROWS), *training])
+
+    def count(self, rows: Sequence[Row], answers: Sequence[Answers]) -> None:
+        """Add these rows to the counts."""
+        # Where the memory for counts is full, several features share a place.
+        counted = np.concatenate(self._bins.count(rows, Answers.joined(answers)))
+        np.add.at(self._slots, self._places, counted)
+
+    def render(self, blocks: Iterable[Counts]) -> bytes:
+        """Sums over all processes, and the training rows."""
+        sums = np.zeros(len(self._before))
+        for block in blocks:
+            at = 0
+            for key, each in zip(self._keys, self._bins.labelled, strict=True):
+                size = len(each.labels)
+                if values := block.values(*key):
+                    sums[at : at + size] += values
+                at += size
+        lines = [
+            f"{before}{value}\n" for before, value in zip(self._before, sums.tolist(), strict=True)
+        ]
+        return "".join([*_head(FEATURE_ROWS), *lines, self._training]).encode()
+
+
+def _head(family: Family) -> tuple[str, str]:
+    return f"# HELP {family.name} {family.help}\n", f"# TYPE {family.name} {family.kind}\n"
+
+
+def _labels(**values: str) -> str:
+    """Labels in Prometheus's text format, https://prometheus.io/docs/instrumenting/exposition_formats/."""
+    escaped = {
+        name: text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        for name, text in values.items()
+    }
+    return "{" + ",".join(f'{name}="{text}"' for name, text in escaped.items()) + "}"
