@@ -17,6 +17,7 @@ from stress.reference import reference_of
 from stress.truth import Truth
 
 _ALIAS = "production"
+_EXPERIMENT = "benchmarks"
 _TOLERANCE = 1e-6  # ONNX Runtime sums in another order for several rows than for one (float32)
 
 
@@ -69,17 +70,19 @@ def publish(url: str, folder: Path, title: str, models: Sequence[Model]) -> Publ
 
 
 @contextmanager
-def _run() -> Iterator[None]:
+def _run(url: str) -> Iterator[None]:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    mlflow.set_experiment("benchmarks")
-    with mlflow.start_run():
+    client = mlflow.MlflowClient(url)
+    found = client.get_experiment_by_name(_EXPERIMENT)
+    experiment = found.experiment_id if found else client.create_experiment(_EXPERIMENT)
+    with mlflow.start_run(experiment_id=experiment):
         yield
 
 
 def _log(url: str, folder: Path, name: str, model: Model) -> Path:
     mlflow.set_tracking_uri(url)
     # MLflow prints each step to stdout and stderr.
-    with redirect_stdout(StringIO()), redirect_stderr(StringIO()), _run():
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()), _run(url):
         mlflow.onnx.log_model(
             onnx.load_from_string(model.export.content), name="model",
             registered_model_name=name, pip_requirements=[], await_registration_for=None,

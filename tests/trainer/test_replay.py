@@ -127,9 +127,11 @@ def answered(request, mlflow_server, tmp_path_factory) -> Answered:
         patch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
         connect()
         mlflow.set_tracking_uri(mlflow_server.url)
-        mlflow.set_experiment(f"replay {os.getpid()}")
+        # Not by `set_experiment`, which holds for this process and all later tests in it.
+        experiment = MlflowClient(mlflow_server.url).create_experiment(model)
         for fitted in fit():
-            log_model(fitted, rows, registered_model_name=model)
+            with mlflow.start_run(experiment_id=experiment):
+                log_model(fitted, rows, registered_model_name=model)
     registry = Registry(mlflow_server.url, model, MlflowClient(mlflow_server.url))
     registry.stage("1", "Production")
     folder = tmp_path_factory.mktemp("replay")
