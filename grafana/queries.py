@@ -22,6 +22,11 @@ def increase(metric: str, labels: str = "") -> str:
     return f"increase({select(metric, labels)}[$__rate_interval])"
 
 
+def quantiles(histogram: str) -> dict[str, str]:
+    """Three quantiles of a histogram, by their legends."""
+    return {f"p{share}": quantile(share / 100, histogram) for share in (50, 90, 99)}
+
+
 def quantile(share: float, histogram: str, labels: str = "") -> str:
     """A quantile of a histogram; `share` is between 0 and 1."""
     return f"histogram_quantile({share}, sum by (le) ({rate(f'{histogram}_bucket', labels)}))"

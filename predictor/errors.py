@@ -30,6 +30,7 @@ PredictorError
     ├── UnsupportedMedia      an unsupported content type or encoding
     └── Unprocessable         valid syntax that the serving model does not accept
         └── InvalidRecord         JSON, but not a record of the serving model
+            └── NotFinite             the model's answer to it is NaN or infinite
 
 Protocols derive their own errors from these. No error knows its HTTP status: `http/problems.py` has the table.
 """
@@ -294,3 +295,11 @@ class InvalidRecord(Unprocessable):
             ],
             self.hint,
         )
+
+
+class NotFinite(InvalidRecord):
+    """The model's answer to this record is NaN or infinite."""
+
+    def __init__(self) -> None:
+        reason = "the model has no finite answer for this record; a value may be far out of range"
+        super().__init__([FieldError("", reason)])

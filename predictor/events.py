@@ -123,6 +123,23 @@ class ApprovalsChanged:
     required: int
 
 
+ShadowState = Literal["comparing", "waiting", "failed"]
+
+
+@dataclass(frozen=True)
+class ShadowChanged:
+    """The shadow compares, waits or has failed from now on; `reason` says why it does not compare.
+
+    `version`, `digest` and `run_id` are those of the version that it has, if any.
+    """
+
+    state: ShadowState
+    reason: str | None = None
+    version: str | None = None
+    digest: str | None = None
+    run_id: str | None = None
+
+
 Event = (
     RegistryAnswered
     | RegistryFailed
@@ -135,5 +152,6 @@ Event = (
     | KeysRead
     | KeysNotRead
     | ApprovalsChanged
+    | ShadowChanged
 )
 Observe = Callable[[Event], None]

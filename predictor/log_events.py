@@ -142,6 +142,27 @@ OUTCOMES_NOT_KEPT = LogEvent(
     "`POST /outcomes` was answered with 503, because the spool or its disk is full; clients have to send these outcomes "
     "again", ("outcomes", "requests"), "repair the store of `PREDICTOR_RECORD_URI`, or free the disk of the spool",
 )  # fmt: skip
+SHADOW_CHANGED = LogEvent(
+    "shadow_changed", "info", "the shadow compares from now on, or waits, for example for a version",
+    ("state", "reason", "version"),
+)  # fmt: skip
+SHADOW_FAILED = LogEvent(
+    "shadow_failed", "error", "the shadow cannot be compared; predictions are answered as before",
+    ("reason", "version"), "read the reason; repair or demote the version of `PREDICTOR_SHADOW_URI`",
+)  # fmt: skip
+SHADOW_ENDED = LogEvent(
+    "shadow_ended", "error", "the process of the shadow ended, and is started again; predictions are answered as before",
+    ("code", "reason", "retry_seconds"),
+    "read its own lines, which have `shadow`; for code -9 also the kernel's log about memory",
+)  # fmt: skip
+SHADOW_HUNG = LogEvent(
+    "shadow_hung", "error", "the process of the shadow did not respond, and was killed", ("seconds",),
+    "demote the version of `PREDICTOR_SHADOW_URI` if it happens again",
+)  # fmt: skip
+SHADOW_INTERNAL = LogEvent(
+    "shadow_internal", "error", "a bug of the service prevented a comparison, or ended the process of the shadow; its traceback is in the line",
+    (), "report it with the traceback",
+)  # fmt: skip
 APPROVALS_CHANGED = LogEvent(
     "approvals_changed", "info", "the approvals of the desired or of the serving version changed",
     ("desired", "desired_approvals", "serving", "serving_approvals"),

@@ -112,6 +112,8 @@ def write(event: events.Event) -> None:
             log_events.APPROVALS_CHANGED.log(
                 **_approvals("serving", serving), **_approvals("desired", desired)
             )
+        case events.ShadowChanged():
+            _write_shadow(event)
         case events.InferenceTimedOut(version, times):
             log_events.INFERENCE_TIMED_OUT.log(**_version(version), times=times)
         case _:
@@ -136,6 +138,13 @@ def _write_load(event: events.Event) -> None:
                 **_version(serving), reason=reason, previous=previous.version if previous else None,
                 load_seconds=round(load_seconds, 4),
             )  # fmt: skip
+
+
+def _write_shadow(event: events.ShadowChanged) -> None:
+    if event.state == "failed":
+        log_events.SHADOW_FAILED.log(reason=event.reason, version=event.version)
+    else:
+        log_events.SHADOW_CHANGED.log(state=event.state, reason=event.reason, version=event.version)
 
 
 def _version(version: ModelVersion | None) -> dict[str, Any]:

@@ -97,6 +97,7 @@ class Service:
     approvals: Any  # None without a file of approvers
     fleet: Any  # None without a NATS server
     recording: Any  # None without a place for records
+    shadow: Any  # None without a URI for it
 
 
 def compose(
@@ -127,13 +128,21 @@ def compose(
     reconciler, approvals = follower.reconciler, follower.approvals
     if approvals is not None:
         observers.append(approvals.observe)
-    poller = Poller(
-        reconciler.reconcile, settings.poll_seconds, worker.schedule, follower.source.expect_change
-    )
     watchers: list[Watch] = []
     drift = _Drift(settings.drift_features, worker, reconciler, watchers)
     observers.append(drift.observe)
     recording = _recording(settings, metrics, starts_writer=worker.schedule.worker == 0)
+    shadow = _shadow(settings, worker, observe, reconciler, recording)
+    if shadow is not None:
+        observers.append(shadow.observe)
+        watchers.append(shadow.watch)
+
+    def expect_change() -> None:
+        follower.source.expect_change()
+        if shadow is not None:
+            shadow.watch.poll_now()
+
+    poller = Poller(reconciler.reconcile, settings.poll_seconds, worker.schedule, expect_change)
     batcher = Batcher(
         reconciler.require_serving,
         metrics,
@@ -184,6 +193,7 @@ def compose(
         approvals=approvals,
         fleet=fleet,
         recording=recording,
+        shadow=shadow,
     )
 
 
@@ -262,6 +272,24 @@ class _Drift:
         return self._counter.render() if self._counter is not None else b""
 
 
+def _shadow(
+    settings: Settings,
+    worker: WorkerContext,
+    observe: Observe,
+    reconciler: Reconciler,
+    recording: Any,
+) -> Any:
+    if not settings.shadow_uri:
+        return None
+    from predictor.shadow.shadow import Parts, Shadow
+    from predictor.shadow.tally import Tally
+
+    keep = recording.keep.add_shadow if recording else None
+    parts = Parts(observe, lambda: reconciler.serving, worker.schedule.since, keep)
+    tally = Tally(worker.counts, worker.siblings)
+    return Shadow(settings, tally, parts, starts_process=worker.schedule.worker == 0)
+
+
 def _grpc(settings: Settings, **parts: Any) -> Any:
     if settings.grpc_port is None:
         return None
@@ -290,7 +318,7 @@ def create_api(service: Service) -> FastAPI:
     api.include_router(explain.routes(batcher, settings))
     api.include_router(open_inference.routes(reconciler, settings))
     api.include_router(mlflow_scoring.routes(reconciler))
-    describe = partial(model.describe, reconciler, settings, service.approvals)
+    describe = partial(model.describe, reconciler, settings, service.approvals, service.shadow)
     api.include_router(model.routes(describe))
     api.include_router(
         health.routes(reconciler, service.exposition, ModelUri.parse(settings.model_uri))
@@ -338,8 +366,9 @@ async def _background_work(service: Service) -> AsyncIterator[None]:
         approvals = service.approvals.reloading(service.poller.poll_now)
     # Entered first: the last request has ended when it is left.
     recording = service.recording.running() if service.recording else nullcontext()
+    shadow = service.shadow.running() if service.shadow else nullcontext()
     own = service.worker.lifespan(service)
-    async with recording, service.access.reloading(), approvals, fleet, own, grpc:
+    async with recording, shadow, service.access.reloading(), approvals, fleet, own, grpc:
         yield
     measuring.cancel()
     service.poller.stop()

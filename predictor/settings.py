@@ -206,6 +206,19 @@ class Settings(TrackingSettings):
             "0 counts none",
         ),
     ] = 200  # fmt: skip
+    shadow_uri: Annotated[
+        str,
+        Field(
+            description="a second version that computes the same rows and answers nobody, so that both can be compared: "
+            "`models:/NAME/Staging`, `models:/NAME@ALIAS`, `models:/NAME/7`"
+        ),
+    ] = ""
+    shadow_percent: Annotated[
+        float, Field(gt=0, le=100, description="share of the computations that the shadow repeats")
+    ] = 100
+    shadow_max_bytes: Annotated[
+        int, Field(ge=134_217_728, description="memory of the shadow's process; it is ended before it takes more")
+    ] = 2_147_483_648  # fmt: skip
     allow_anonymous: Annotated[
         bool, Field(description="`true`: listen on other addresses than loopback without both key files")
     ] = False  # fmt: skip
@@ -242,12 +255,16 @@ class Settings(TrackingSettings):
             return cls.model_fields[str(info.field_name)].default
         return value
 
-    @field_validator("model_uri")
+    @field_validator("model_uri", "shadow_uri")
     @classmethod
     def _model_uri(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.field_name == "shadow_uri":
+            return ""
         uri = ModelUri.parse(value)
         if info.data.get("tracking_auth") == DATABRICKS:
             check_unity_catalog(uri)
+        if info.field_name == "shadow_uri" and str(uri) == info.data.get("model_uri"):
+            raise ValueError(f"{uri} serves already, by PREDICTOR_MODEL_URI; name another pointer")
         return str(uri)
 
     @field_validator("host")

@@ -24,7 +24,7 @@ class Computed:
 
     `results` has one entry for each request. `groups` are the requests of each protocol: their positions in
     `results`, and what was read. `answers` are in the order of `rows`; None if there are no rows. `seconds` are
-    those of ONNX Runtime.
+    those of ONNX Runtime; 0 if they are not known. `record` is where a `Keep` has recorded the rows, if it has.
     """
 
     results: list[Result]
@@ -32,6 +32,7 @@ class Computed:
     rows: Sequence[Row]
     answers: Answers | None
     seconds: float = 0.0
+    record: Any = None
 
     @classmethod
     def of_one(

@@ -78,6 +78,7 @@ def _gauges(statuses: Sequence[WorkerStatus], model_name: str) -> dict[str, _Ser
     latest = worker_state.latest(statuses)
     desired: _Series = {(model_name,): [worker_state.aspired(statuses)]}
     connected = worker_state.fleet(statuses)
+    shadow = worker_state.shadow(statuses)
     return {
         families.VERSION.name: {(model_name,): [serving.version]},
         families.DESIRED.name: desired,
@@ -95,6 +96,8 @@ def _gauges(statuses: Sequence[WorkerStatus], model_name: str) -> dict[str, _Ser
         families.FLEET_CONNECTED.name: {} if connected is None else {(): [connected]},
         families.RECORD_BYTES.name: {(): [sum(each.record_bytes for each in statuses)]},
         families.RECORD_SECONDS.name: {(): [max(each.record_seconds for each in statuses)]},
+        families.SHADOW_VERSION.name: {(): [shadow[0]]} if shadow else {},
+        families.SHADOW_FAILED.name: {(): [shadow[1]]} if shadow else {},
     }
 
 

@@ -10,6 +10,7 @@ _LATENCY = (
 _INFERENCE = (5e-6, 10e-6, 20e-6, *_LATENCY)
 _LAG = (1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LOAD = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_DIFFERENCE = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0, 100.0)
 _ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0)
 
 
@@ -168,6 +169,34 @@ FEATURE_TRAINING_ROWS = Family(
     "predictor_feature_training_rows", "gauge", "Training rows of the serving version in the same bins.",
     ("model_version", "feature", "bin"),
 )  # fmt: skip
+SHADOW_VERSION = Family(
+    "predictor_shadow_model_version", "gauge",
+    "Model version of the shadow, 0 for none; absent without PREDICTOR_SHADOW_URI.",
+)  # fmt: skip
+SHADOW_FAILED = Family(
+    "predictor_shadow_failed", "gauge",
+    "1 while the shadow cannot be compared because of a fault, else 0; absent without PREDICTOR_SHADOW_URI.",
+)  # fmt: skip
+SHADOW_RESTARTS = Family(
+    "predictor_shadow_restarts_total", "counter", "Processes of the shadow that ended and were replaced."
+)  # fmt: skip
+SHADOW_ROWS = Family(
+    "predictor_shadow_rows_total", "counter",
+    "Rows for the shadow: `compared`, `skipped` (it was busy or not there), `failed`, `not_finite` (its answer was).",
+    ("outcome",),
+)  # fmt: skip
+SHADOW_FLIPS = Family(
+    "predictor_shadow_flips_total", "counter", "Rows to which the shadow gave another class than the serving version.",
+    ("serving", "shadow"),
+)  # fmt: skip
+SHADOW_DIFFERENCE = Family(
+    "predictor_shadow_difference", "histogram",
+    "Absolute difference between the two versions' probabilities of the positive class, or values of regressors.",
+    (), _DIFFERENCE,
+)  # fmt: skip
+SHADOW_SECONDS = Family(
+    "predictor_shadow_seconds", "histogram", "Seconds of the shadow in one computation.", (), _INFERENCE
+)  # fmt: skip
 
 FAMILIES = (
     VERSION, DESIRED, ASPIRED, FAILED, SINCE, INFO, REQUESTS, REQUEST_SECONDS, PREDICTIONS, UNANSWERED,
@@ -176,6 +205,7 @@ FAMILIES = (
     WORKERS, SWAP_SKEW, RESTARTS, STREAMS, LAG, COUNTS_FULL, DELIVERIES,
     KEY_FILE_FAILURES, APPROVALS, APPROVALS_REQUIRED, APPROVALS_EXPIRE, FLEET_CONNECTED,
     RECORDED, RECORD_BYTES, RECORD_SECONDS, OUTCOMES, FEATURE_ROWS, FEATURE_TRAINING_ROWS,
+    SHADOW_VERSION, SHADOW_FAILED, SHADOW_RESTARTS, SHADOW_ROWS, SHADOW_FLIPS, SHADOW_DIFFERENCE, SHADOW_SECONDS,
 )  # fmt: skip
 
 BY_BIN = frozenset({FEATURE_ROWS, FEATURE_TRAINING_ROWS})

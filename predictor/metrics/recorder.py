@@ -91,6 +91,9 @@ class Metrics:
                 self._state.failed(version)
             case events.Swapped():
                 self._swapped(event)
+            case events.ShadowChanged(state, _, version):
+                number = int(version) if version else 0
+                self._state.shadow(number, failed=state == "failed")
 
     def _swapped(self, swap: events.Swapped) -> None:
         self._add(families.SWAPS, swap.reason)

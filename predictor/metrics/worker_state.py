@@ -24,7 +24,7 @@ class WorkerStatus:
     version that could not be loaded, or whose computation was stopped. `approvals` is the number of valid
     approvals of the desired version; `approvals_expire` is when those of the serving version cease to be
     enough, in seconds since the epoch, 0 for never. `fleet` is whether there is a connection to NATS; None
-    without a server for it.
+    without a server for it. `shadow` is the version of the shadow, and whether it failed; None without one.
     """
 
     identity: tuple[str, str, str, str] | None = None
@@ -40,6 +40,7 @@ class WorkerStatus:
     fleet: bool | None = None
     record_bytes: float = 0.0
     record_seconds: float = 0.0
+    shadow: tuple[int, bool] | None = None
 
     @property
     def version(self) -> int:
@@ -100,6 +101,12 @@ def fleet(statuses: Sequence[WorkerStatus]) -> bool | None:
     return min((each.fleet for each in statuses if each.fleet is not None), default=None)
 
 
+def shadow(statuses: Sequence[WorkerStatus]) -> tuple[int, bool] | None:
+    """The version of the shadow, and whether it failed at some worker; None without a shadow."""
+    found = [each.shadow for each in statuses if each.shadow is not None]
+    return (max(each[0] for each in found), any(each[1] for each in found)) if found else None
+
+
 def swap_skew(statuses: Sequence[WorkerStatus], now: float) -> float:
     """Seconds between the first and the last worker's swap to the desired version.
 
@@ -133,6 +140,8 @@ _APPROVALS_EXPIRE = families.APPROVALS_EXPIRE.name
 _FLEET = families.FLEET_CONNECTED.name  # 0 without a server, 1 not connected, 2 connected
 _RECORD_BYTES = families.RECORD_BYTES.name
 _RECORD_SECONDS = families.RECORD_SECONDS.name
+_SHADOW = families.SHADOW_VERSION.name  # 0 without a shadow, else 1 more than its version
+_SHADOW_FAILED = families.SHADOW_FAILED.name
 
 
 class WorkerState:
@@ -146,7 +155,7 @@ class WorkerState:
         for name in (
             _PID, _SERVING, _SWAPPED_AT, _DESIRED, _ANSWERED_AT, _STREAMS, _SINCE, _FAILED,
             _APPROVALS, _APPROVALS_REQUIRED, _APPROVALS_EXPIRE, _FLEET,
-            _RECORD_BYTES, _RECORD_SECONDS,
+            _RECORD_BYTES, _RECORD_SECONDS, _SHADOW, _SHADOW_FAILED,
         ):  # fmt: skip
             self._set(name, 0)
 
@@ -192,6 +201,11 @@ class WorkerState:
         self._set(_RECORD_BYTES, size)
         self._set(_RECORD_SECONDS, seconds)
 
+    def shadow(self, version: int, *, failed: bool) -> None:
+        """Record the version of the shadow, 0 for none, and whether it cannot be compared because of a fault."""
+        self._set(_SHADOW, 1 + version)
+        self._set(_SHADOW_FAILED, failed)
+
     def streams(self, streams: int) -> None:
         """Record the number of clients of `/events`."""
         self._set(_STREAMS, streams)
@@ -233,7 +247,7 @@ def beats(counts: Counts) -> int:
 
 def status(counts: Counts) -> WorkerStatus:
     """The last recorded state of the process of this block."""
-    serving = int(counts.value(_SERVING))
+    serving, shadow = int(counts.value(_SERVING)), counts.value(_SHADOW)
     name, version, run_id, digest = counts.key_at(serving)[1:] if serving else ("", "", "", "")
     return WorkerStatus(
         identity=(name, version, run_id, digest) if serving else None,
@@ -249,4 +263,5 @@ def status(counts: Counts) -> WorkerStatus:
         fleet=counts.value(_FLEET) > 1 if counts.value(_FLEET) else None,
         record_bytes=counts.value(_RECORD_BYTES),
         record_seconds=counts.value(_RECORD_SECONDS),
+        shadow=(int(shadow) - 1, bool(counts.value(_SHADOW_FAILED))) if shadow else None,
     )

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from predictor.errors import FieldError, InvalidRecord, RequestError
+from predictor.errors import FieldError, InvalidRecord, NotFinite, RequestError
 from predictor.model.signature import ExtraOutput, Signature, label_name
 
 _ROUNDING = 1e-4  # below 0: error of a float32 sum over a forest's trees
@@ -279,7 +279,7 @@ def _are_probabilities(scores: NDArray[Any]) -> NDArray[np.bool_]:
 def _from_map(label: Any, row: dict[Any, float]) -> Answer | RequestError:
     scores = [float(p) for p in row.values()]
     if not all(map(isfinite, scores)):
-        return _not_finite()
+        return NotFinite()
     if label not in row:
         return _unknown_label(label)
     if (min(scores) < 0 or max(scores) > 1) and are_probabilities(scores):
@@ -316,7 +316,7 @@ def _with_text_keys(part: Any) -> Any:
 
 
 def _not_finite_rows(finite: Sequence[bool]) -> dict[int, RequestError]:
-    return {row: _not_finite() for row, ok in enumerate(finite) if not ok}
+    return {row: NotFinite() for row, ok in enumerate(finite) if not ok}
 
 
 def _unknown_labels(signature: Signature, labels: Sequence[Any]) -> dict[int, RequestError]:
@@ -326,12 +326,6 @@ def _unknown_labels(signature: Signature, labels: Sequence[Any]) -> dict[int, Re
 
 # Each row gets a new exception: an exception that is raised again keeps all its tracebacks, with their
 # frames and servables.
-def _not_finite() -> InvalidRecord:
-    return _no_answer(
-        "the model has no finite answer for this record; a value may be far out of range"
-    )
-
-
 def _unknown_label(label: Any) -> InvalidRecord:
     return _no_answer(f"the model predicts {label}, which is not among its class labels")
 

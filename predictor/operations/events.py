@@ -28,7 +28,7 @@ _HEADERS = {
 _DESCRIPTION = """Server-sent events. First `state`: the serving and the desired version, as in `GET /model`.
 Then an event for each change: `swapped`, `stopped_serving`, `load_started`, `load_failed`,
 `load_superseded`, `inference_timed_out`, `registry_answered`, `registry_names_none`, `registry_unreachable`,
-`registry_refused`, `registry_invalid_response`, `registry_internal`, `cache_not_written`, `approvals_changed`. Each is a
+`registry_refused`, `registry_invalid_response`, `registry_internal`, `cache_not_written`, `approvals_changed`, `shadow_changed`. Each is a
 JSON object with `at`, the time. A client that reconnects with `Last-Event-ID` gets the events that it missed or, if they are no longer
 kept, `state` again. With several workers, the events are those of one worker; `worker` is its number."""
 

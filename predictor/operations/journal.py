@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,7 +42,7 @@ def _name_and_payload(event: events.Event) -> tuple[str, dict[str, Any]] | None:
         return "cache_not_written", {"reason": _short(event.reason), **_serving(event.serving)}
     if isinstance(event, events.ApprovalsChanged):
         return "approvals_changed", approvals(event)
-    if isinstance(event, events.Swapped):
+    if isinstance(event, events.Swapped | events.ShadowChanged):
         return _of_swap(event)
     return _of_version(event)
 
@@ -80,7 +80,9 @@ def _of_version(
             return "load_failed", {**payload, "retry_seconds": retry_seconds, **_serving(serving)}
 
 
-def _of_swap(event: events.Swapped) -> tuple[str, dict[str, Any]]:
+def _of_swap(event: events.Swapped | events.ShadowChanged) -> tuple[str, dict[str, Any]]:
+    if isinstance(event, events.ShadowChanged):
+        return "shadow_changed", {**asdict(event), "reason": event.reason and _short(event.reason)}
     previous = {"previous": identity(event.previous) if event.previous else None}
     if event.serving is None:
         return "stopped_serving", {**previous, "reason": event.reason}

@@ -1,6 +1,6 @@
 """`GET /model`: the serving and the desired version."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
@@ -148,6 +148,70 @@ class Approvals(msgspec.Struct, frozen=True):
     serving: ApprovedVersion | None
 
 
+class ComparedVersion(msgspec.Struct, frozen=True):
+    """The serving version that the shadow is compared with."""
+
+    version: str
+    digest: Annotated[str, doc("Digest of its ONNX graph: `sha256:` and 64 hex digits.")]
+
+
+class ShadowFlip(msgspec.Struct, frozen=True):
+    """Rows to which the shadow gave another class than the serving version."""
+
+    serving: Annotated[str, doc("The class of the serving version.")]
+    shadow: Annotated[str, doc("The class of the shadow.")]
+    rows: int
+
+
+class ShadowDifference(msgspec.Struct, frozen=True):
+    """Quantiles of the absolute difference, within 11 percent."""
+
+    p50: float
+    p90: float
+    p99: float
+    max: Annotated[float, doc("The largest, exactly.")]
+
+
+class ShadowSeconds(msgspec.Struct, frozen=True):
+    """Quantiles of the seconds of one computation, within 11 percent."""
+
+    p50: float
+    p99: float
+
+
+class ShadowComparison(msgspec.Struct, frozen=True):
+    """A second version that computes the same rows, and how its answers differ.
+
+    The numbers are those of this pair of versions, of all processes of this service.
+    """
+
+    uri: Annotated[str, doc("The URI that the shadow follows.")]
+    version: Annotated[str | None, doc("The shadow's version, if it has one.")]
+    digest: Annotated[str | None, doc("Digest of its ONNX graph: `sha256:` and 64 hex digits.")]
+    run_id: Annotated[str | None, doc("The MLflow run that logged it.")]
+    state: Annotated[
+        Literal["comparing", "waiting", "failed"],
+        doc("Whether rows are compared; `failed`: not, because of a fault."),
+    ]
+    reason: Annotated[str | None, doc("Why none are compared.")]
+    compared_with: Annotated[
+        ComparedVersion | None, doc("The serving version; null unless rows are compared.")
+    ]
+    rows: Annotated[int, doc("Rows that both versions have answered.")]
+    flips: Annotated[list[ShadowFlip], doc("The most frequent first.")]
+    not_finite: Annotated[int, doc("Rows for which the shadow's answer was NaN or infinite.")]
+    failed_rows: Annotated[int, doc("Rows that the shadow could not compute.")]
+    skipped_rows: Annotated[
+        int, doc("Rows that the shadow did not get: it was busy, or not there.")
+    ]
+    difference: Annotated[
+        ShadowDifference | None,
+        doc("Of the probabilities of the positive class, or of a regressor's values."),
+    ]
+    serving_seconds: Annotated[ShadowSeconds | None, doc("Of the serving version.")]
+    shadow_seconds: Annotated[ShadowSeconds | None, doc("Of the shadow, for the same rows.")]
+
+
 class Model(msgspec.Struct, frozen=True):
     """The serving and the desired version."""
 
@@ -170,6 +234,9 @@ class Model(msgspec.Struct, frozen=True):
     approvals: Annotated[
         Approvals | None, doc("Null if versions need no approval (PREDICTOR_APPROVERS_FILE).")
     ]
+    shadow: Annotated[
+        ShadowComparison | None, doc("Null without a second version (PREDICTOR_SHADOW_URI).")
+    ]
 
 
 class DescribesApprovals(Protocol):
@@ -177,6 +244,13 @@ class DescribesApprovals(Protocol):
 
     def describe(self) -> ApprovalsChanged:
         """The approvals of the desired and of the serving version, now."""
+
+
+class DescribesShadow(Protocol):
+    """The part of `predictor.shadow` that `GET /model` reads; that room is optional."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """The members of ShadowComparison, now."""
 
 
 def routes(describe: Callable[[], Model]) -> APIRouter:
@@ -210,7 +284,10 @@ def _without_times(model: Model) -> Model:
 
 
 def describe(
-    reconciler: Reconciler, settings: Settings, approvals: DescribesApprovals | None
+    reconciler: Reconciler,
+    settings: Settings,
+    approvals: DescribesApprovals | None,
+    shadow: DescribesShadow | None,
 ) -> Model:
     """The body of `GET /model`."""
     status, loading, failure = reconciler.registry_status, reconciler.loading, reconciler.failure
@@ -236,6 +313,7 @@ def describe(
         approvals=msgspec.convert(approvals_payload(approvals.describe()), Approvals)
         if approvals
         else None,
+        shadow=msgspec.convert(shadow.describe(), ShadowComparison) if shadow else None,
     )
 
 

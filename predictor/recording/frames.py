@@ -76,7 +76,20 @@ class OutcomesFrame(msgspec.Struct, array_like=True, frozen=True, tag="outcomes"
     at: list[int]
 
 
-Frame = VersionFrame | RowsFrame | OutcomesFrame
+class ShadowFrame(msgspec.Struct, array_like=True, frozen=True, tag="shadow"):
+    """What the shadow answered to the rows of an earlier frame: the `rows`-th of the file, counted from 0.
+
+    It has one prediction and one probability for each row; None where there is none.
+    """
+
+    rows: int
+    version: str
+    digest: str
+    predictions: list[Any]
+    probabilities: list[float | None]
+
+
+Frame = VersionFrame | RowsFrame | ShadowFrame | OutcomesFrame
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Frame)
 

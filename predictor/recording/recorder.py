@@ -1,5 +1,6 @@
 """Recorder: puts each answered row into the spool, before its response is sent."""
 
+import contextlib
 import hashlib
 import hmac
 import threading
@@ -24,6 +25,7 @@ from predictor.recording.frames import (
     OutcomesFrame,
     RecordedFeature,
     RowsFrame,
+    ShadowFrame,
     VersionFrame,
     encode,
 )
@@ -90,6 +92,14 @@ class _Columns:
         return self._omissions.hash(row[number]) if number in self._hashed else row[number]
 
 
+class Place(NamedTuple):
+    """Where the rows of a computation are recorded: the file, the frame in it, and which rows, None for all."""
+
+    file: int
+    frame: int
+    rows: Sequence[int] | None
+
+
 class Recorder:
     """Keeps what was answered: a `Keep` of the batcher. Thread-safe.
 
@@ -121,7 +131,7 @@ class Recorder:
         if answers is None:
             return computed.results
         chosen = self._chosen(callers, computed)
-        if not chosen.places or self._append(servable, chosen, computed.rows, answers):
+        if not chosen.places or self._append(servable, chosen, computed, answers):
             return computed.results
         refused = {*chosen.places}
         return [
@@ -138,6 +148,25 @@ class Recorder:
                 self.spool.append(frame)
             except (SpoolFull, OSError):
                 raise OutcomesNotKept from None
+
+    def add_shadow(
+        self,
+        place: Place,
+        version: str,
+        digest: str,
+        predictions: Sequence[Any],
+        probabilities: Sequence[float | None],
+    ) -> None:
+        """Record what the shadow answered to the rows of a computation, unless their file is closed or the disk full."""
+        if place.rows is not None:
+            predictions = [predictions[row] for row in place.rows]
+            probabilities = [probabilities[row] for row in place.rows]
+        frame = ShadowFrame(place.frame, version, digest, [*predictions], [*probabilities])
+        with self._lock:
+            if self.spool.frames and self.spool.file == place.file:
+                # The row itself has its record: it is not lost.
+                with contextlib.suppress(SpoolFull, OSError):
+                    self.spool.append(encode(frame))
 
     def close_file(self, older_than: float = 0) -> "State":
         """Close the open file if it is older (seconds)."""
@@ -167,12 +196,12 @@ class Recorder:
         return chosen
 
     def _append(
-        self, servable: Servable, chosen: "_Requests", rows: Sequence[Row], answers: Answers
+        self, servable: Servable, chosen: "_Requests", computed: Computed, answers: Answers
     ) -> bool:
         """Append the rows; False if the requests have to be refused."""
         count, outcome = sum(chosen.counts), "recorded"
         try:
-            self._encode_and_append(servable, chosen, rows, answers)
+            computed.record = self._encode_and_append(servable, chosen, computed.rows, answers)
         except (SpoolFull, OSError):
             outcome = "refused" if self._refuses else "dropped"
         except Exception:  # noqa: BLE001  a fault here must not leave requests without a response
@@ -184,7 +213,7 @@ class Recorder:
 
     def _encode_and_append(
         self, servable: Servable, chosen: "_Requests", rows: Sequence[Row], answers: Answers
-    ) -> None:
+    ) -> Place:
         if chosen.rows is not None:
             rows = [rows[row] for row in chosen.rows]
             answers = Answers.of(servable.signature, [answers[row] for row in chosen.rows])
@@ -197,6 +226,7 @@ class Recorder:
         with self._lock:
             number = self.spool.version(key, partial(_described, servable, columns))
             self.spool.append(encode(_frame(number, chosen, recorded, answers)))
+            return Place(self.spool.file, self.spool.frames - 1, chosen.rows)
 
 
 class _Requests(NamedTuple):

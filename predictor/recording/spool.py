@@ -46,6 +46,10 @@ class Spool:
         self._size = 0
         self._opened = 0.0
         self._versions: dict[object, int] = {}
+        self.file = 0
+        """The number of the open file, or of the last one."""
+        self.frames = 0
+        """How many frames the open file has."""
         self._closed: dict[Path, tuple[int, float]] = {}  # size in bytes, and when it was closed
         self._looked = 0.0
 
@@ -92,6 +96,7 @@ class Spool:
             os.ftruncate(descriptor, self._size)
             raise SpoolFull
         self._size += written
+        self.frames += 1
 
     def close_after(self, seconds: float) -> None:
         """Close the open file if it is that old."""
@@ -112,6 +117,7 @@ class Spool:
             self._closed[closed] = (self._size, time.monotonic())
         os.close(self._descriptor)
         self._descriptor, self._size, self._versions = None, 0, {}
+        self.frames = 0
 
     def _open(self) -> int:
         if self._descriptor is None:
@@ -124,6 +130,7 @@ class Spool:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             new.rename(self._path)
             self._descriptor, self._opened = descriptor, time.monotonic()
+            self.file += 1
         return self._descriptor
 
     def _look_soon(self) -> None:

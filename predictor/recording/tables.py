@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from predictor.recording.frames import (
     OutcomesFrame,
     RecordedFeature,
     RowsFrame,
+    ShadowFrame,
     VersionFrame,
 )
 
@@ -31,16 +32,19 @@ METADATA = b"mlflow-hotswap"
 def tables(frames: Iterable[Frame]) -> Iterator[tuple[VersionFrame, str, pa.Table]]:
     """A table for each version and day (UTC, `2026-11-29`), with the rows in order of time."""
     versions: list[VersionFrame] = []
-    rows: dict[tuple[int, str], list[RowsFrame]] = defaultdict(list)
-    for frame in frames:
+    rows: dict[tuple[int, str], list[tuple[int, RowsFrame]]] = defaultdict(list)
+    shadows: dict[int, ShadowFrame] = {}
+    for place, frame in enumerate(frames):
         if isinstance(frame, VersionFrame):
             versions.append(frame)
+        elif isinstance(frame, ShadowFrame):
+            shadows[frame.rows] = frame
         elif isinstance(frame, RowsFrame):
             day = datetime.fromtimestamp(frame.at, UTC).date().isoformat()
-            rows[frame.version, day].append(frame)
+            rows[frame.version, day].append((place, frame))
     for (number, day), some in rows.items():
         version = versions[number]
-        yield version, day, _table(version, some)
+        yield version, day, _table(version, some, shadows)
 
 
 def outcome_tables(frames: Iterable[Frame]) -> Iterator[tuple[str, pa.Table]]:
@@ -65,7 +69,12 @@ def outcome_tables(frames: Iterable[Frame]) -> Iterator[tuple[str, pa.Table]]:
         yield day, pa.table(columns)
 
 
-def _table(version: VersionFrame, frames: Sequence[RowsFrame]) -> pa.Table:
+def _table(
+    version: VersionFrame,
+    places: Sequence[tuple[int, RowsFrame]],
+    shadows: Mapping[int, ShadowFrame],
+) -> pa.Table:
+    frames = [frame for _, frame in places]
     rows = sum(len(each.predictions) for each in frames)
     columns = {**_request_columns(frames), **_version_columns(version, rows)}
     features = _feature_columns(version, frames)
@@ -75,6 +84,8 @@ def _table(version: VersionFrame, frames: Sequence[RowsFrame]) -> pa.Table:
     columns |= _probability_columns(version, frames, predictions)
     columns["outputs"] = _outputs(frames)
     columns["warnings"] = _warnings(version, features, rows)
+    answered = [(len(frame.predictions), shadows.get(place)) for place, frame in places]
+    columns |= _shadow_columns(answered, columns["prediction"].type)
     described = json.dumps(
         {
             "features": [[each.name, each.dtype, each.kept] for each in version.features],
@@ -175,6 +186,28 @@ def _probability_columns(
             PROBABILITY + name: pa.array([row.get(name) for row in rows], pa.float64())
             for name in names or sorted({name for row in rows for name in row})
         },
+    }
+
+
+def _shadow_columns(
+    answered: Iterable[tuple[int, ShadowFrame | None]], label_type: pa.DataType
+) -> dict[str, pa.Array]:
+    """What the shadow answered to the rows of each frame; null for rows that it did not compute."""
+    versions: list[str | None] = []
+    digests: list[str | None] = []
+    predictions: list[Any] = []
+    probabilities: list[float | None] = []
+    for count, frame in answered:
+        versions += [frame.version if frame else None] * count
+        digests += [f"sha256:{frame.digest}" if frame else None] * count
+        predictions += frame.predictions if frame else [None] * count
+        probabilities += frame.probabilities if frame else [None] * count
+    return {
+        "shadow_version": pa.array(versions, pa.string()),
+        "shadow_digest": pa.array(digests, pa.string()),
+        # As the answered predictions, so that all files of a version have one schema.
+        "shadow_prediction": pa.array(predictions, label_type),
+        "shadow_probability": pa.array(probabilities, pa.float64()),
     }
 
 

@@ -83,6 +83,11 @@ WELL: Values = {
     'predictor_recorded_rows_total{outcome="dropped"}': always(0),
     'predictor_recorded_rows_total{outcome="refused"}': always(0),
     "predictor_record_waiting_seconds": always(0),
+    "predictor_shadow_model_version": always(8),
+    "predictor_shadow_failed": always(0),
+    "predictor_shadow_restarts_total": always(0),
+    'predictor_shadow_rows_total{outcome="compared"}': growing(1500),
+    'predictor_shadow_flips_total{serving="benign",shadow="malignant"}': growing(1),
 }
 
 

@@ -59,6 +59,7 @@ MALIGNANT_7 = named('predictor_predictions_total{model_version="7",prediction="m
 
 WAITS = named("predictor_record_waiting_seconds")
 DROPPED = named('predictor_recorded_rows_total{outcome="dropped"')
+SHADOW_FAILED = named("predictor_shadow_failed")
 NO_RECORD = named('predictor_recorded_rows_total{outcome="refused"')
 
 NOTHING = {SERVES: always(0), INFO: None, WORKERS: None, OK: always(0), FAULTS: growing(1500)}
@@ -95,6 +96,8 @@ SCENARIOS = [
     Scenario("the approvals end next week", {}, both={EXPIRY: always(600_000)}),
     Scenario("records are not written", {"PredictorRecordsWait": 1}, a={WAITS: growing(15)}),
     Scenario("a file of records waits for a minute", {}, a={WAITS: always(60)}),
+    Scenario("the shadow has failed", {"PredictorShadowFailed": 1}, a={SHADOW_FAILED: from_minute(5, 0, 1)}),
+    Scenario("the shadow is started again", {}, a={SHADOW_FAILED: "0x30 1x4 0x200"}),
     Scenario("records are dropped", {"PredictorRecordsDropped": 1}, a={DROPPED: from_minute(15, 0, 9)}),
     Scenario("requests are refused a record", {"PredictorRecordsDropped": 1}, a={NO_RECORD: from_minute(15, 0, 9)}),
     Scenario("the registry names none", {"PredictorServesNothing": 1}, both={**NOTHING, DESIRED: always(0)}),

@@ -29,7 +29,7 @@ from predictor.settings import Settings
 service = compose(Settings.read())
 create_api(service)
 print("lane" if service.lane else "no lane")
-print([name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "grpc", "cryptography", "predictor.approval.", "nats", "predictor.fleet.", "fleet.client", "pyarrow", "predictor.recording"))])
+print([name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "grpc", "cryptography", "predictor.approval.", "nats", "predictor.fleet.", "fleet.client", "pyarrow", "predictor.recording", "predictor.shadow"))])
 """
 
 

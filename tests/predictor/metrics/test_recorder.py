@@ -56,6 +56,13 @@ NAMES = {
     "predictor_record_waiting_bytes": "gauge",
     "predictor_record_waiting_seconds": "gauge",
     "predictor_outcomes": "counter",
+    "predictor_shadow_model_version": "gauge",
+    "predictor_shadow_failed": "gauge",
+    "predictor_shadow_restarts": "counter",
+    "predictor_shadow_rows": "counter",
+    "predictor_shadow_flips": "counter",
+    "predictor_shadow_difference": "histogram",
+    "predictor_shadow_seconds": "histogram",
 }
 
 
