@@ -10,6 +10,7 @@ export CLIENTS_PYTHON = $(abspath $(VENV)-clients)/bin/python
 export MODELS_PYTHON = $(abspath $(VENV)-models)/bin/python
 export MLFLOW2_PYTHON = $(abspath $(VENV)-mlflow2)/bin/python
 export MLFLOW29_PYTHON = $(abspath $(VENV)-mlflow29)/bin/python
+export DRIFT_PYTHON = $(abspath $(VENV)-drift)/bin/python
 export STORES_PYTHON = $(abspath $(VENV)-stores)/bin/python
 # Environments for tests only: `make lock` pins each requirements/NAME.in in NAME.txt.
 OTHERS = $(filter-out uv,$(patsubst requirements/%.in,%,$(wildcard requirements/*.in)))

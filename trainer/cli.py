@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from trainer.approval_command import approvals, approve, withdraw
+from trainer.drift_command import drift
 from trainer.errors import TrainerError
 from trainer.keys_command import app as keys_app
 from trainer.options import (
@@ -316,6 +317,7 @@ app.command(short_help="Sign that a version may serve.")(approve)
 app.command(short_help="Take back your approvals of a version.")(withdraw)
 app.command(short_help="Who approved a version, and is it enough?")(approvals)
 app.command(short_help="Compute recorded predictions again.")(replay)
+app.command(short_help="Have recorded predictions changed? A report.")(drift)
 
 
 @app.command(short_help="What serves, and what a rollback brings back.")

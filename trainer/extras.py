@@ -7,6 +7,7 @@ from contextlib import contextmanager
 _EXTRAS = {
     "catboost": "catboost",
     "duckdb": "duckdb",
+    "evidently": "drift",
     "lightgbm": "lightgbm",
     "nats": "nats",
     "onnxmltools": "lightgbm",

@@ -121,8 +121,8 @@ class Counters:
 
     def __init__(self, hospital: Hospital) -> None:
         self.hospital = hospital
-        self._labelled = RowBins(hospital.servable, 200).labelled
-        zeros = np.zeros(sum(len(each.labels) for each in self._labelled), np.int64)
+        self.labelled = RowBins(hospital.servable, 200).labelled
+        zeros = np.zeros(sum(len(each.labels) for each in self.labelled), np.int64)
         self._so_far = {replica: [zeros] for replica in _REPLICAS}
 
     def minute(self, rows: pd.DataFrame) -> None:
@@ -152,7 +152,7 @@ class Counters:
             where = f'job="predictor",instance="{replica}"'
             one = f'predictor_model_version{{{where},model_name="m"}}'
             yield {"series": one, "values": f"1x{self.minutes}"}
-            for each in self._labelled:
+            for each in self.labelled:
                 for place, label in enumerate(each.labels):
                     labels = f'{{{where},model_version="1",feature="{each.name}",bin="{label}"}}'
                     values = " ".join(map(str, next(columns)))

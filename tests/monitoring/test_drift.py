@@ -9,6 +9,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2, entropy
 
 from tests.monitoring.drift_scenarios import (
+    FEATURES,
     SCENARIOS,
     Hospital,
     fast_rules,
@@ -16,7 +17,7 @@ from tests.monitoring.drift_scenarios import (
     promtool_test,
     with_last_day,
 )
-from tests.required import program
+from tests.required import environment, program
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,57 @@ def promtool(folder, spec):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+
+
+EVIDENTLY = """
+import json, os, sys
+import pandas as pd
+os.environ["DO_NOT_TRACK"] = "1"
+from evidently import DataDefinition, Dataset, Report
+from evidently.presets import DataDriftPreset
+before, now = (
+    {name: pd.Series(labels) for name, labels in side.items()} for side in json.load(sys.stdin)
+)
+found = {}
+for method in ("psi", "jensenshannon"):
+    for name in before:
+        definition = DataDefinition(categorical_columns=[name])
+        sides = [Dataset.from_pandas(pd.DataFrame({name: side[name]}), definition) for side in (now, before)]
+        metrics = Report([DataDriftPreset(cat_method=method)]).run(*sides).dict()["metrics"]
+        (value,) = [each["value"] for each in metrics if "column" in each["config"]]
+        found.setdefault(name, {})[method] = float(value)
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.whole
+def test_the_same_rows_in_evidently(before):
+    """Its index and its distance of the same bins, up to half a row in each."""
+    hospital = before.hospital
+    random = np.random.default_rng(11)
+    (scanner,) = [each for each in SCENARIOS if "scanner" in each.story]
+    sides = [hospital.rows(20_000, random), scanner.change(hospital.rows(20_000, random))]
+    counts = [hospital.counts(rows) for rows in sides]
+    labels = [
+        {
+            each.name: np.repeat(np.array(each.labels, object), of_feature).tolist()
+            for each, of_feature in zip(before.labelled, side, strict=True)
+            if each.name in FEATURES
+        }
+        for side in counts
+    ]
+    done = subprocess.run(
+        [environment("drift"), "-W", "ignore", "-c", EVIDENTLY],
+        input=json.dumps(labels), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    for each, *both in zip(before.labelled, *counts, strict=True):
+        if each.name in FEATURES:
+            p, q = ((side + 0.5) / (side + 0.5).sum() for side in both)
+            expected = {
+                "psi": ((p - q) * np.log(p / q)).sum(),
+                "jensenshannon": jensenshannon(p, q),
+            }
+            assert found[each.name] == pytest.approx(expected, rel=0.1, abs=0.003)
+    assert found["mean_area"]["psi"] > 10 * found["age"]["psi"]
