@@ -105,7 +105,7 @@ def _draw(folder: Path, joined: Joined, parts: Sequence[Group]) -> None:
 def _evaluation(rows: Joined) -> Evaluation | None:
     """The rows as the pictures take them; None where these need more: probabilities, and two classes that occurred."""
     version = rows.version
-    if rows.several_targets or not len(rows.actual):
+    if rows.several_targets or len(rows.actual) < 2:  # noqa: PLR2004
         return None
     if rows.is_value:
         none = np.array([])

@@ -19,9 +19,7 @@ from trainer.intervals import Proportion, area_interval, decimal, percent
 from trainer.operating_point import Counts, OperatingPoint
 
 HELD_OUT = "held-out rows"
-MAX_BARS = 15
-MAX_CURVES = 8
-BINS = 10
+MAX_BARS, MAX_CURVES, BINS = 15, 8, 10
 # M. Okabe and K. Ito, "Color Universal Design", 2008.
 BLUE, VERMILION, GREY, PALE = "#0072B2", "#D55E00", "#767676", "#DDDDDD"
 _CURVES = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B2A400")
@@ -305,7 +303,9 @@ def _residuals(evaluation: Evaluation) -> _Picture:
     axes, beside = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     _scatter(axes, evaluation.predicted, residual)
     axes.set(xlabel="predicted value", ylabel="residual: predicted minus actual")
-    beside.hist(residual, bins=30, orientation="horizontal", color=BLUE)
+    # Almost equal residuals have no room for 30 bins.
+    ends = residual.min(), residual.max() + 1e-6 * max(np.abs(residual).max(), 1e-30)
+    beside.hist(residual, bins=30, range=ends, orientation="horizontal", color=BLUE)
     beside.set_xlabel("rows")
     for each in (axes, beside):
         each.axhline(0, color="black", linewidth=0.8)

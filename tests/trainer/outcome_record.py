@@ -35,12 +35,20 @@ class Record:
         classes: Sequence[Any] = ("benign", "malignant"),
         at: datetime = NOON,
         values: Sequence[float] | None = None,
+        run_id: str | None = None,
         **described: Any,
     ) -> None:
         """Rows of one version with one feature, answered at one time."""
         features = [RecordedFeature("x", "float64")]
         frame = VersionFrame(
-            model, version, f"run-{version}", "d", features, [*classes], packed=False, **described
+            model,
+            version,
+            f"run-{version}" if run_id is None else run_id,
+            "d",
+            features,
+            [*classes],
+            packed=False,
+            **described,
         )
         rows = [[value] for value in values or range(len(ids))]
         answered = RowsFrame(

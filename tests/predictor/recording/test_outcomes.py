@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import duckdb
+import msgspec
 import pandas as pd
 import pytest
 import structlog
@@ -14,7 +15,7 @@ import structlog
 from demo.processes import ROOT
 from predictor.errors import OutcomesNotKept
 from predictor.keys import line_of
-from predictor.recording.frames import OutcomesFrame
+from predictor.recording.frames import OutcomesFrame, VersionFrame
 from predictor.recording.recorder import Recorder
 from predictor.recording.sink import Sink
 from predictor.recording.spool import Spool
@@ -220,6 +221,30 @@ async def test_the_document_has_the_route(tmp_path):
     assert {"Outcome", "Outcomes", "AcceptedOutcomes"} <= {*document["components"]["schemas"]}
     one = route["requestBody"]["content"]["application/json"]["examples"]["one"]["value"]
     assert {*one} == {*document["components"]["schemas"]["Outcome"]["properties"]}
+
+
+async def test_the_documented_errors_are_those_that_clients_get(tmp_path):
+    """With the same members, media types and texts."""
+    async with recording(tmp_path, max_body_bytes=1 << 20) as live:
+        document = (await live.client.get("/openapi.json")).json()
+        responses = document["paths"]["/outcomes"]["post"]["responses"]
+        for body, status, type_ in (
+            ("{", 400, "application/json"), ("{}" + " " * (1 << 20), 413, "application/json"),
+            ("a,b", 415, "text/csv"), ('{"outcomes": [{"outcome": 1}]}', 422, "application/json"),
+        ):  # fmt: skip
+            got = await live.client.post("/outcomes", content=body, headers={"content-type": type_})
+            media = responses[str(status)]["content"][got.headers["content-type"]]
+            (shown,) = [each["value"] for each in media["examples"].values()]
+            assert {*shown} == {*got.json()}
+            assert (shown["title"], shown["status"]) == (got.json()["title"], status)
+
+
+def test_a_file_of_the_spool_from_before_an_update_is_read():
+    """A version without positive class and threshold, as earlier ones wrote it."""
+    earlier = ["version", "m", "1", "run", "d", [], ["a"], True]
+    frame = msgspec.msgpack.decode(msgspec.msgpack.encode(earlier), type=VersionFrame)
+    assert (frame.class_labels, frame.packed) == (["a"], True)
+    assert frame.positive_class is frame.threshold is None
 
 
 @pytest.fixture
