@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.grid import Grid
-from benchmarks.parts import records
+from benchmarks.parts import records, shadow
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth
 from benchmarks.parts.grpc import CALL, EMPTY_CALL, UNDER_WAY, Grpc
@@ -42,6 +42,7 @@ def grids(results: Results) -> Iterator[Grid]:
         (_workers, results.workers),
         (_traces, results.traces),
         (_records, results.records),
+        (_shadow, results.shadow),
         (_steps, results.steps),
         (_grpc, results.grpc),
     )
@@ -147,6 +148,16 @@ def _traces(traces: Traces) -> Grid:
     ]
     columns = ("connections", "predictor", *_LOAD, "requests/s to none's")
     return Grid("Traces", columns, rows, texts=2)
+
+
+def _shadow(measured: shadow.Shadow) -> Grid:
+    rows = [
+        (name, *_load(samples), _times(samples, measured.half[shadow.OFF]))
+        for name, samples in measured.half.items()
+    ]
+    columns = ("predictor", *_LOAD, "requests/s to none's")
+    share = f"{measured.compared:.0%} of the rows compared"
+    return Grid(f"Shadow at half of {measured.full_rate:,.0f} requests/s; {share}", columns, rows)
 
 
 def _records(measured: records.Records) -> Grid:

@@ -14,6 +14,7 @@ from benchmarks.parts.http import Http
 from benchmarks.parts.memory import SwapMemory
 from benchmarks.parts.protocols import Protocols
 from benchmarks.parts.records import Records
+from benchmarks.parts.shadow import Shadow
 from benchmarks.parts.start import Starts
 from benchmarks.parts.steps import Steps
 from benchmarks.parts.swap import Swap
@@ -49,6 +50,7 @@ class Results:
     steps: Steps | None = None
     grpc: Grpc | None = None
     records: Records | None = None
+    shadow: Shadow | None = None
 
 
 def write(results: object, file: Path) -> None:

@@ -18,6 +18,7 @@ from benchmarks.parts import (
     models,
     protocols,
     records,
+    shadow,
     start,
     steps,
     swap,
@@ -41,6 +42,7 @@ PARTS: Mapping[str, Callable[[BenchContext], Any]] = {
     "traces": traces.run,
     "grpc": grpc.run,
     "records": records.run,
+    "shadow": shadow.run,
 }
 QUICK = ("http", "swap", "batch", "start")
 

@@ -20,7 +20,8 @@ _MAX_WAITED = 0.05  # share of the time
 class Subject:
     """A server, its request, and a response check that raises WrongAnswerError.
 
-    `tries` is the maximum number of attempts for a sample that waits too long for a core.
+    `tries` is the maximum number of attempts for a sample that waits too long for a core. Each connection pauses
+    for `pause_ms` on average between a response and its next request.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Subject:
     path: str = "/predict"
     tries: int = 3
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    pause_ms: int = 0
 
     @property
     def url(self) -> str:
@@ -64,7 +66,12 @@ class Subject:
         core_wait = CoreWait(self.child.process.pid)
         before = process.cpu_nanoseconds(self.child.process.pid)
         counts = wrk.post(
-            self.url, self.body, connections=connections, seconds=seconds, headers=self.headers
+            self.url,
+            self.body,
+            connections=connections,
+            seconds=seconds,
+            headers=self.headers,
+            pause_ms=self.pause_ms,
         )
         spent = process.cpu_nanoseconds(self.child.process.pid) - before
         waited = max(core_wait.share(), counts.waited)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.parts import records
+from benchmarks.parts import records, shadow
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.http import Http
 from benchmarks.parts.memory import SwapMemory
@@ -60,8 +60,7 @@ def targets(results: Results) -> list[Target]:
         found += _protocols(results.protocols)
     if results.traces is not None:
         found.append(_traces(results.traces))
-    if results.records is not None:
-        found += _records(results.records)
+    found += _optional_parts(results)
     if results.swap is not None:
         found.append(_swap(results.swap))
     found += [_batch(batch) for batch in results.batch if batch.rows >= _MIN_ROWS]
@@ -106,11 +105,25 @@ def _traces(traces: Traces) -> Target:
     return Target(f"{SAMPLED}, requests/s", share, f"times {OFF}", 0.7, at_least=True)
 
 
+def _optional_parts(results: Results) -> Iterator[Target]:
+    if results.records is not None:
+        yield from _records(results.records)
+    if results.shadow is not None:
+        yield from _shadow(results.shadow)
+
+
 def _records(measured: records.Records) -> Iterator[Target]:
     ours, without = (measured.loads[32][each] for each in (records.ON, records.OFF))
     share, slower = ratio(ours, without, rate), ratio(ours, without, p99)
     yield Target(f"{records.ON}, requests/s", share, f"times {records.OFF}", 0.7, at_least=True)
     yield Target(f"{records.ON}, p99", slower, f"times {records.OFF}", 1.2)
+
+
+def _shadow(measured: shadow.Shadow) -> Iterator[Target]:
+    ours, without = (measured.half[each] for each in (shadow.ON, shadow.OFF))
+    for name, figure in (("p50", p50), ("p99", p99)):
+        unit = f"times {shadow.OFF}"
+        yield Target(f"{shadow.ON}, half load, {name}", ratio(ours, without, figure), unit, 1.1)
 
 
 def _swap(swap: Swap) -> Target:

@@ -8,6 +8,14 @@ for name, value in string.gmatch(os.getenv("BENCH_HEADERS") or "", "([^:\n]+): (
   wrk.headers[name] = value
 end
 
+-- On average so many milliseconds between a response and the next request of its connection.
+local pause = tonumber(os.getenv("BENCH_PAUSE_MS") or "0")
+if pause > 0 then
+  function delay()
+    return math.random(0, 2 * pause)
+  end
+end
+
 function done(summary, latency, requests)
   local errors = summary.errors
   local faults = errors.connect + errors.read + errors.write + errors.timeout

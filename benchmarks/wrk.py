@@ -50,8 +50,12 @@ def post(
     connections: int,
     seconds: int,
     headers: Mapping[str, str] | None = None,
+    pause_ms: int = 0,
 ) -> WrkCounts:
-    """Send `body` to `url` for some seconds, by default as JSON. Raises BenchError like `read`."""
+    """Send `body` to `url` for some seconds, by default as JSON. Raises BenchError like `read`.
+
+    Each connection pauses for `pause_ms` on average between a response and its next request.
+    """
     command = [
         "wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
         f"--timeout={_TIMEOUT_SECONDS}s", "--latency", "-s", str(_SCRIPT), url,
@@ -60,7 +64,12 @@ def post(
     before = _cpu_of_ended_children()
     with subprocess.Popen(
         command,
-        env={**os.environ, "BENCH_BODY": str(body), "BENCH_HEADERS": fields},
+        env={
+            **os.environ,
+            "BENCH_BODY": str(body),
+            "BENCH_HEADERS": fields,
+            "BENCH_PAUSE_MS": str(pause_ms),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -15,7 +15,7 @@ from benchmarks.registry import publish
 
 OFF, ON = "no records", "every prediction recorded"
 _WRITER = b"predictor.recording.writer"
-_SECONDS = 30  # for the writer to start
+_SECONDS = 30  # for a process to start
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ def run(context: BenchContext) -> Records:
             OFF: full_predictor(scope, published, OFF, {}),
             ON: full_predictor(scope, published, ON, recorded),
         }
-        writer = _child(subjects[ON].child.process.pid)
+        writer = child_of(subjects[ON].child.process.pid, _WRITER)
         os.sched_setaffinity(writer, {context.cores.clients})
         process.lower_priority(writer)
         return Records(interleaved(context.plan.brief, subjects, CONNECTIONS))
 
 
-def _child(pid: int) -> int:
-    """The writer that a predictor has started."""
+def child_of(pid: int, command: bytes) -> int:
+    """The process with this in its command line that a predictor has started."""
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            if _WRITER in Path(f"/proc/{child}/cmdline").read_bytes():
+            if command in Path(f"/proc/{child}/cmdline").read_bytes():
                 return int(child)
         time.sleep(0.1)
-    raise BenchError(f"the predictor did not start its writer within {_SECONDS} s")
+    raise BenchError(f"the predictor did not start {command.decode()} within {_SECONDS} s")
