@@ -163,8 +163,7 @@ def test_a_day(day: Day, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
     # Pathology reports what turned out to be true; version 1 is measured on its patients of the morning.
     outcomes = [
-        {"id": f"morning-{number}", "outcome": str(ROWS.target[number])}
-        for number in range(100)
+        {"id": f"morning-{number}", "outcome": str(ROWS.target[number])} for number in range(100)
     ]
     assert service.http.post("/outcomes", json={"outcomes": outcomes}).status_code == 202
 
