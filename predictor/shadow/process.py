@@ -9,6 +9,7 @@ import ctypes
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 import time
@@ -45,7 +46,9 @@ class ShadowArguments(msgspec.Struct):
 
 def main() -> int:
     """Compare until the service closes stdin; return the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the service decides
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        # Sent to the whole group, it is meant for the service, which ends this process.
+        signal.signal(number, signal.SIG_IGN)
     _take_what_is_left()
     path = Path(msgspec.json.decode(sys.stdin.buffer.readline(), type=ShadowArguments).socket)
     try:
@@ -55,16 +58,18 @@ def main() -> int:
         return 2
     logs.set_up(settings.log_level, shadow=1)
     resource.setrlimit(resource.RLIMIT_DATA, (settings.shadow_max_bytes,) * 2)
-    for target, argument in (
-        (_end_with_the_service, path),
-        (_watch_memory, settings.shadow_max_bytes),
-    ):
-        threading.Thread(target=target, args=(argument,), daemon=True).start()
-    asyncio.run(_serve(settings, path))
+    threading.Thread(target=_end_with_the_service, daemon=True).start()
+    threading.Thread(target=_watch_memory, args=(settings.shadow_max_bytes,), daemon=True).start()
+    try:
+        listener = listen(path)
+    except OSError as error:
+        sys.stderr.write(f"mlflow-hotswap: shadow: {path}: {error.strerror}\n")
+        return 1
+    asyncio.run(_serve(settings, listener, path))
     return 0
 
 
-async def _serve(settings: Settings, path: Path) -> None:
+async def _serve(settings: Settings, listener: socket.socket, path: Path) -> None:
     asyncio.get_running_loop().set_exception_handler(_end_after_a_bug)
     observers: list[Callable[[Event], None]] = []
 
@@ -87,7 +92,7 @@ async def _serve(settings: Settings, path: Path) -> None:
         observers.append(follower.approvals.observe)
         approvals = follower.approvals.reloading(poller.poll_now)
     loop = asyncio.get_running_loop()
-    await loop.create_unix_server(server.connection, sock=listen(path))
+    await loop.create_unix_server(server.connection, sock=listener)
     async with approvals, asyncio.TaskGroup() as tasks:
         poller.start()
         tasks.create_task(_keep_socket(path))
@@ -110,9 +115,8 @@ def _compute_when_idle() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-def _end_with_the_service(path: Path) -> None:
+def _end_with_the_service() -> None:
     sys.stdin.buffer.read()
-    path.unlink(missing_ok=True)
     os._exit(0)  # nothing is kept but files of the cache, which are complete or absent
 
 

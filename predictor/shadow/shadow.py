@@ -102,6 +102,9 @@ class Shadow:
                 task.cancel()
             await asyncio.wait(tasks)
             await self._end_process()
+            if self._starts_process:
+                with contextlib.suppress(OSError):  # the folder may never have been there
+                    self._path.unlink()
 
     def _changed(self, state: State) -> None:
         if state != self._state:
@@ -192,7 +195,6 @@ class Shadow:
         except TimeoutError:
             process.kill()
             await process.wait()
-        self._path.unlink(missing_ok=True)
 
 
 class _Connection(asyncio.Protocol):

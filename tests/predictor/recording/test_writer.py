@@ -253,3 +253,48 @@ def test_labels_that_are_numbers(tmp_path, recorder, writer, zipmap):
     assert found["probability"].to_pylist() == [answer["probability"]]
     for label, probability in answer["probabilities"].items():
         assert found[f"probability_{label}"].to_pylist() == [probability]
+
+
+def test_answers_of_the_shadow_join_their_rows(tmp_path, recorder, servable, writer):
+    """Of those rows that are recorded; later ones than their file are left out."""
+    body = msgspec.json.encode(GOOD)
+    for names in (["one", "two"], ["three"]):
+        computed = read_and_compute(servable, [ONE] * len(names), [body] * len(names))
+        recorder(servable, [Caller(name) for name in names], computed)
+        if len(names) == 2:
+            place = computed.record
+    recorder.add_shadow(place, "9", "d" * 64, ["benign", None], [0.75, None])
+    late = computed.record
+    recorder.close_file()
+    recorder.add_shadow(late, "9", "d" * 64, ["benign"], [0.5])
+    record(recorder, servable, "four")
+    recorder.add_shadow(late, "9", "d" * 64, ["benign"], [0.5])
+    recorder.close_file()
+    writer.write_all()
+    rows = {row["id"]: row for row in table(tmp_path).to_pylist()}
+    columns = ["shadow_version", "shadow_digest", "shadow_prediction", "shadow_probability"]
+    found = {name: [row[column] for column in columns] for name, row in rows.items()}
+    digest = "sha256:" + "d" * 64
+    assert found == {
+        "one": ["9", digest, "benign", 0.75],
+        "two": ["9", digest, None, None],
+        "three": [None] * 4,
+        "four": [None] * 4,
+    }
+
+
+def test_a_sample_of_the_requests_has_the_answers_to_its_rows(tmp_path, spool, servable, writer):
+    """The shadow has computed all."""
+    some = Recorder(spool, "drop", percent=50)
+    names = [f"request-{number}" for number in range(40)]
+    computed = read_and_compute(
+        servable, [ONE] * len(names), [msgspec.json.encode(GOOD)] * len(names)
+    )
+    some(servable, [Caller(name) for name in names], computed)
+    scores = [number / 100 for number in range(40)]
+    some.add_shadow(computed.record, "9", "d" * 64, ["benign"] * 40, scores)
+    some.close_file()
+    writer.write_all()
+    found = {row["id"]: row["shadow_probability"] for row in table(tmp_path).to_pylist()}
+    assert 5 < len(found) < 35
+    assert found == {name: scores[int(name.partition("-")[2])] for name in found}
