@@ -14,7 +14,10 @@ import structlog
 
 from demo.processes import ROOT
 from predictor.errors import OutcomesNotKept
+from predictor.inference.batcher import Caller
+from predictor.inference.compute import read_and_compute
 from predictor.keys import line_of
+from predictor.protocols.predict.records import OneRecord
 from predictor.recording.frames import OutcomesFrame, VersionFrame
 from predictor.recording.recorder import Recorder
 from predictor.recording.sink import Sink
@@ -22,6 +25,7 @@ from predictor.recording.spool import Spool
 from predictor.recording.writer import Writer
 from tests.predictor.graphs import GOOD, OURS
 from tests.predictor.live import Live
+from tests.predictor.parts import servable_of
 from tests.predictor.recording.test_recording import recording, send
 
 ONE = {"id": "visit-1", "outcome": "malignant", "at": "2026-11-29T16:30:00Z"}
@@ -269,6 +273,22 @@ def test_what_a_killed_process_left_is_taken_over(tmp_path, writer):
     recorder.close_file()
     writer.write_all()
     assert writer.is_empty()
+
+
+def test_a_shadow_finds_its_rows_among_outcomes(tmp_path, writer):
+    """Its frame names the place of the rows in the file."""
+    recorder = Recorder(Spool(tmp_path / "spool", 1 << 24), "drop")
+    servable = servable_of(tmp_path / "model", OURS)
+    for name in ("one", "two"):
+        recorder.keep_outcomes(frame(name))
+        computed = read_and_compute(servable, [OneRecord()], [msgspec.json.encode(GOOD)])
+        recorder(servable, [Caller(name)], computed)
+        recorder.keep_outcomes(frame(name))
+        recorder.add_shadow(computed.record, f"9{name}", "d", ["benign"], [0.5])
+    recorder.close_file()
+    writer.write_all()
+    table = pd.read_parquet(tmp_path / "records").set_index("id")
+    assert dict(table["shadow_version"]) == {"one": "9one", "two": "9two"}
 
 
 def test_outcomes_have_the_day_on_which_they_came(tmp_path, writer):
