@@ -22,6 +22,7 @@ def fleet() -> Manifests:
     return Manifests([each for each in objects if "gateway" not in each["metadata"]["name"]])
 
 
+@pytest.mark.whole
 def test_every_object_is_valid(fleet: Manifests) -> None:
     """In the oldest version promised."""
     import kubernetes_validate

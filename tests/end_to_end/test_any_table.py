@@ -16,6 +16,8 @@ from tests.end_to_end.parts import Registry, Service, command
 from tests.shared import Server
 from trainer.candidates import catalogue
 
+pytestmark = [pytest.mark.whole, pytest.mark.timeout(600)]
+
 TOLERANCE = 1e-5
 SINGLE_REQUESTS = 5
 BATCH = 300  # rows; the service bounds the bytes of a body
@@ -59,38 +61,28 @@ TABLES: dict[str, tuple[Callable[[], pd.DataFrame], str, str]] = {
     "mixed": (mixed, "outcome", "--positive ill --id patient --drop price"),
     "prices": (mixed, "price", "--drop outcome"),
 }
-# The quick tests train the mixed table; the whole ones every candidate of each table.
-RUNS = [
-    pytest.param("mixed", "logistic_regression", id="mixed-quick"),
-    pytest.param("prices", "ridge", id="prices-quick"),
-    *(
-        pytest.param(name, "", id=name, marks=[pytest.mark.whole, pytest.mark.timeout(600)])
-        for name in TABLES
-    ),
-]
 
 
-@pytest.mark.parametrize(("name", "candidates"), RUNS)
+@pytest.mark.parametrize("name", TABLES)
 def test_every_answer_is_that_of_the_library(
     mlflow_server: Server,
     serve: Callable[..., Service],
     tmp_path: Path,
     name: str,
-    candidates: str,
 ) -> None:
     make, target, options = TABLES[name]
     frame = make()
     file = tmp_path / f"{name}.csv"
     frame.to_csv(file, index=False)
-    model = f"table-{name}-{'some' if candidates else 'all'}"
+    model = f"table-{name}"
     arguments = f"train --data {file} --target {target} --model-name {model} --quick --trials 1"
-    chosen = [*options.split(), *(["--candidates", candidates] if candidates else [])]
+    chosen = options.split()
     printed = command(mlflow_server.url, *arguments.split(), *chosen)
     assert printed.startswith("column")
 
     registry = Registry(mlflow_server.url, model, MlflowClient(mlflow_server.url))
     task = registry.client.get_model_version(model, "1").tags["task"]
-    known = candidates.split(",") if candidates else [*catalogue(task)]
+    known = [*catalogue(task)]
     versions = registry.versions()
     assert sorted(versions) == sorted(known)
     service = serve(registry)

@@ -349,6 +349,7 @@ def test_files_other_than_those_that_were_approved_are_not_loaded(
     shared.until_serving(number)
 
 
+@pytest.mark.whole
 def test_approvals_that_change_during_a_load_are_counted_again(ward: Ward, shared: Replica) -> None:
     """Those of two versions are swapped while one of them is fetched: neither serves."""
     one, other = ward.version(ALICE, BOB), ward.version(ALICE, CAROL)
@@ -392,6 +393,7 @@ def own(make: Make) -> Iterator[Ward]:
         yield make(stack)
 
 
+@pytest.mark.whole
 def test_a_withdrawal_stops_the_serving_version_and_cannot_be_undone_by_deleting_it(
     own: Ward,
 ) -> None:

@@ -13,6 +13,8 @@ from tests.end_to_end.parts import Registry, Service, wait_until
 from tests.nats_server import nats_server
 from trainer.webhooks import Webhooks, read_secret
 
+pytestmark = pytest.mark.whole
+
 pytest.importorskip("nats", reason="nats-py is not installed; `make environments` installs it")
 
 NEVER = "3600"  # seconds between polls, the most that can be set

@@ -68,6 +68,7 @@ def test_one_input_per_column_with_texts_and_integers(
     assert {fault["field"] for fault in wrong.json()["errors"]} == {"age", "visits", "ward"}
 
 
+@pytest.mark.whole
 def test_a_regressor_without_a_signature(
     mlflow_server: Server, serve: Callable[..., Service]
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_regressor_without_a_signature(
     )
 
 
+@pytest.mark.whole
 def test_an_artifact_in_a_folder_of_its_own(
     mlflow_server: Server, serve: Callable[..., Service], tmp_path: Any
 ) -> None:

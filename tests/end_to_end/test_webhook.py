@@ -184,6 +184,7 @@ def test_an_alias_answers_at_once(
     assert service.http.post("/predict", json={}).status_code == 503
 
 
+@pytest.mark.whole
 def test_without_the_webhook_a_promotion_waits_for_the_poll(
     registry: Registry,
     serve: Callable[..., Service],

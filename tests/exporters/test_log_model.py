@@ -135,6 +135,7 @@ def test_a_name_that_the_registry_takes_is_not_refused(store, name):
     check_registered_name(name)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("y", ["numbers", "names"])
 def test_labels_of_an_encoder_outside_the_model(store, rows, y):
     numbers = (rows.train.target == "malignant").astype(int)
@@ -148,6 +149,7 @@ def test_labels_of_an_encoder_outside_the_model(store, rows, y):
     assert metrics["test_sensitivity"] > 0.9
 
 
+@pytest.mark.whole
 def test_three_classes_a_clustering_and_several_targets(store, rows):
     frame = rows.train.features
     three = np.array(["a", "b", "c"])[np.arange(455) % 3]

@@ -54,6 +54,7 @@ def test_a_creds_file_that_is_broken_is_refused(text, reason):
         assert line not in str(refused.value)
 
 
+@pytest.mark.whole
 def test_the_trainer_signs_in_with_a_creds_file(tmp_path):
     """At a server that takes JWTs only; a user of an account that it does not know is refused."""
     file, account = configured(tmp_path)

@@ -102,6 +102,7 @@ def test_one_missing_package_of_the_extra_is_named(hidden, module, package, argu
     assert f"{package} is not installed" in done.stderr
 
 
+@pytest.mark.whole
 def test_a_missing_module_of_ours_is_a_bug(hidden):
     """Its traceback is not hidden behind an advice that would not help."""
     command = ("fleet", "--nats", "nats://127.0.0.1:1")

@@ -222,6 +222,7 @@ def lines_until(process, event):
     return lines
 
 
+@pytest.mark.whole
 def test_workers_have_the_port_that_the_system_picked(tmp_path):
     """All workers have the same fault, and the log names it."""
     process = start(tmp_path, PREDICTOR_WORKERS="2", PREDICTOR_PORT="0")

@@ -399,6 +399,7 @@ def test_the_history_of_one_version(shelf, run):
     assert len(run("history").stdout.splitlines()) == 3
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("pointer", ["stage", "alias"])
 def test_what_others_write_into_tags_stops_no_command(shelf, run, monkeypatch, pointer):
     """Above all not a rollback; nor does it reach the terminal's control, or date later entries."""

@@ -148,6 +148,7 @@ def test_at_a_terminal_it_asks(log, numbers, monkeypatch, capsys, answer):
     assert (ended.value.code, "0 mismatches" in out) == ((0, True) if answer == "y" else (1, False))
 
 
+@pytest.mark.whole
 def test_skops_needs_no_trust_and_the_next_version_has_everything(log, numbers):
     forest = RandomForestClassifier(5, random_state=0).fit(NUMBERS, LARGE)
     logged = log(
@@ -231,6 +232,7 @@ def test_a_converted_version_is_served(log, serve, tmp_path):
     )
 
 
+@pytest.mark.whole
 def test_metrics_of_held_out_rows_let_it_be_promoted(log, numbers):
     """A version of another tool has no metrics that the gates read; they belong to a run of their own."""
     model = LogisticRegression().fit(NUMBERS, LARGE == "small")
@@ -255,6 +257,7 @@ def test_metrics_of_held_out_rows_let_it_be_promoted(log, numbers):
     assert promoted.exit_code == 0, promoted.output
 
 
+@pytest.mark.whole
 def test_lightgbm_and_the_input_example(log):
     """MLflow writes LightGBM's estimators by skops; without --data the example is all there is."""
     model = LGBMClassifier(n_estimators=3, verbose=-1).fit(NUMBERS, LARGE)
@@ -266,6 +269,7 @@ def test_lightgbm_and_the_input_example(log):
     assert logged.numbers() == ["1", "2"]
 
 
+@pytest.mark.whole
 def test_a_regressor_of_a_run_and_of_a_logged_model(log, numbers):
     """Neither names a registered model, so --model-name does."""
     model = LinearRegression().fit(NUMBERS, NUMBERS.width * 3)

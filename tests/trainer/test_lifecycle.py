@@ -142,6 +142,7 @@ def test_a_repeated_transition_changes_nothing(shelf, alias):
     assert shelf.everything() == before
 
 
+@pytest.mark.whole
 @POINTERS
 @pytest.mark.parametrize("after", [False, True], ids=["before it is written", "after"])
 def test_where_the_record_fails_the_promotion_is_undone(shelf, alias, after):
@@ -173,6 +174,7 @@ def test_where_the_answer_to_a_move_is_lost_the_move_is_undone(shelf, alias):
     assert shelf.everything() == before
 
 
+@pytest.mark.whole
 def test_where_promoting_a_copy_fails_the_copy_is_deleted(shelf):
     for _ in range(2):
         shelf.add()

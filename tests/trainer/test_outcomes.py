@@ -324,6 +324,7 @@ def test_a_record_of_outcomes_alone_has_no_predictions(record):
     assert "has no recorded predictions" in run("report", record.folder, code=1)
 
 
+@pytest.mark.whole
 async def test_what_the_service_recorded(tmp_path):
     """A batch by its rows; the positive class and the threshold are those of the graph."""
     requests = [

@@ -274,6 +274,7 @@ def test_only_days_since_then_are_read(records):
         old.rmdir()
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("package", ["duckdb"])
 def test_a_missing_package_is_named_with_its_extra(records, package):
     code = f"import runpy, sys; sys.modules['{package}'] = None; runpy.run_module('trainer', run_name='__main__')"

@@ -27,6 +27,8 @@ from tests.end_to_end.parts import Registry, Service, starter
 from trainer.cli import app
 from trainer.mlflow_server import connect
 
+pytestmark = pytest.mark.whole
+
 pa = pytest.importorskip(
     "pyarrow", reason="pyarrow is not installed; `make environments` installs it"
 )

@@ -16,6 +16,8 @@ from tests.predictor.graphs import classifier, converted, graph, regressor, tens
 from tests.trainer.recorded import record
 from trainer.version_files import VersionContents
 
+pytestmark = pytest.mark.whole
+
 pytest.importorskip("pyarrow", reason="pyarrow is not installed; `make environments` installs it")
 pq = pytest.importorskip("pyarrow.parquet", reason="as pyarrow")
 

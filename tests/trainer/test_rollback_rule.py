@@ -288,6 +288,7 @@ def serving(shelf, version, expected):
     return f"{version}={min(same, key=int)}"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("alias", [None, "production"], ids=["stage", "alias"])
 def test_no_moment_in_which_nothing_is_in_production(shelf, alias):
     """Whoever asks during promotions up and down and rollbacks always gets a version."""

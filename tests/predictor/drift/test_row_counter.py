@@ -82,6 +82,7 @@ async def test_only_the_serving_version_is_rendered(tmp_path):
     await live.close()
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("model", "features"), [(OURS, 200), (MODEL, 0)])
 def test_where_nothing_is_counted_nothing_of_it_is_imported(tmp_path, model, features):
     """And the batcher has nobody to tell."""

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from predictor.http.listeners import OTHERS
 from tests.predictor.test_cli import lines_until, start
 
@@ -28,6 +30,7 @@ def ended(process):
     return process.wait(30)
 
 
+@pytest.mark.whole
 def test_what_connections_need_is_allowed(tmp_path):
     """A shell's 1024 would not do for a thousand. Workers have it from their supervisor."""
     process = start(

@@ -97,6 +97,7 @@ def test_an_error_of_the_graph_is_no_timeout(servable):
         servable.compute(["value"], {"X": np.zeros((1, 3, 3, 3), np.float32)})
 
 
+@pytest.mark.whole
 async def test_of_the_records_of_a_tick_only_the_one_to_blame_is_refused(servable):
     """All others get their answers, in this tick and in later ones; each is told once."""
     timed_out = []

@@ -147,6 +147,7 @@ async def test_values_can_be_left_out_or_hashed(tmp_path):
     assert len(first) == 32
 
 
+@pytest.mark.whole
 async def test_a_share_is_recorded(tmp_path):
     """Chosen by the request's id, so that all replicas choose alike."""
     names = [f"request-{number}" for number in range(60)]
@@ -183,6 +184,7 @@ async def test_a_full_spool(tmp_path, when_full, status, outcome):
         await until(lambda: "after" in {*recorded(tmp_path).get("id", [])})
 
 
+@pytest.mark.whole
 async def test_a_killed_writer_loses_nothing(tmp_path):
     """It is started again, and writes the same files."""
     with structlog.testing.capture_logs() as lines:
