@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.grid import Grid
-from benchmarks.parts import records, shadow
+from benchmarks.parts import drift, records, shadow
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.growth import Growth
 from benchmarks.parts.grpc import CALL, EMPTY_CALL, UNDER_WAY, Grpc
@@ -43,6 +43,7 @@ def grids(results: Results) -> Iterator[Grid]:
         (_traces, results.traces),
         (_records, results.records),
         (_shadow, results.shadow),
+        (_drift, results.drift),
         (_steps, results.steps),
         (_grpc, results.grpc),
     )
@@ -168,6 +169,16 @@ def _records(measured: records.Records) -> Grid:
     ]
     columns = ("connections", "predictor", *_LOAD, "requests/s to none's")
     return Grid("Records", columns, rows, texts=2)
+
+
+def _drift(measured: drift.Drift) -> Grid:
+    rows = [
+        (str(connections), name, *_load(samples), _times(samples, rounds[drift.OFF]))
+        for connections, rounds in measured.loads.items()
+        for name, samples in rounds.items()
+    ]
+    columns = ("connections", "predictor", *_LOAD, "requests/s to none's")
+    return Grid("Drift", columns, rows, texts=2)
 
 
 def _workers(workers: Workers) -> Grid:

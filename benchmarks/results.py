@@ -8,6 +8,7 @@ import msgspec
 
 from benchmarks.machine import Machine
 from benchmarks.parts.batch import Batch
+from benchmarks.parts.drift import Drift
 from benchmarks.parts.growth import Growth
 from benchmarks.parts.grpc import Grpc
 from benchmarks.parts.http import Http
@@ -51,6 +52,7 @@ class Results:
     grpc: Grpc | None = None
     records: Records | None = None
     shadow: Shadow | None = None
+    drift: Drift | None = None
 
 
 def write(results: object, file: Path) -> None:

@@ -11,6 +11,7 @@ from benchmarks.context import BenchContext, Plan, open_context
 from benchmarks.machine import Machine
 from benchmarks.parts import (
     batch,
+    drift,
     growth,
     grpc,
     http,
@@ -43,6 +44,7 @@ PARTS: Mapping[str, Callable[[BenchContext], Any]] = {
     "grpc": grpc.run,
     "records": records.run,
     "shadow": shadow.run,
+    "drift": drift.run,
 }
 QUICK = ("http", "swap", "batch", "start")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.parts import records, shadow
+from benchmarks.parts import drift, records, shadow
 from benchmarks.parts.batch import Batch
 from benchmarks.parts.http import Http
 from benchmarks.parts.memory import SwapMemory
@@ -110,6 +110,8 @@ def _optional_parts(results: Results) -> Iterator[Target]:
         yield from _records(results.records)
     if results.shadow is not None:
         yield from _shadow(results.shadow)
+    if results.drift is not None:
+        yield from _drift(results.drift)
 
 
 def _records(measured: records.Records) -> Iterator[Target]:
@@ -124,6 +126,13 @@ def _shadow(measured: shadow.Shadow) -> Iterator[Target]:
     for name, figure in (("p50", p50), ("p99", p99)):
         unit = f"times {shadow.OFF}"
         yield Target(f"{shadow.ON}, half load, {name}", ratio(ours, without, figure), unit, 1.1)
+
+
+def _drift(measured: drift.Drift) -> Iterator[Target]:
+    ours, without = (measured.loads[32][each] for each in (drift.ON, drift.OFF))
+    share, slower = ratio(ours, without, rate), ratio(ours, without, p99)
+    yield Target(f"{drift.ON}, requests/s", share, f"times {drift.OFF}", 0.9, at_least=True)
+    yield Target(f"{drift.ON}, p99", slower, f"times {drift.OFF}", 1.2)
 
 
 def _swap(swap: Swap) -> Target:
