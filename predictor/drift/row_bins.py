@@ -1,7 +1,7 @@
 """Row bins: which bins one version's rows are counted in, and the counts of many rows at once."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -35,34 +35,34 @@ class LabelledBins(NamedTuple):
 class _Numbers:
     """Counts columns of numbers, all together, as float32. NaN is a missing value."""
 
-    def __init__(self, columns: Sequence[int], thresholds: Sequence[Sequence[float]]) -> None:
+    def __init__(self, thresholds: Sequence[Sequence[float]]) -> None:
         """A column's first bin is up to its first threshold, its last one over its last."""
-        self.columns = [*columns]
         most = max((len(each) for each in thresholds), default=0)
-        table = np.full((most, len(columns)), np.inf, np.float32)
+        self._thresholds = np.full((most, len(thresholds)), np.inf, np.float32)
         for place, each in enumerate(thresholds):
-            table[: len(each), place] = each
-        self._thresholds = table
-        self._sizes = [len(each) + 1 for each in thresholds]
-        self._width = most + 2  # the last place of each column is for missing values
-        self._firsts = np.arange(len(columns)) * self._width
+            self._thresholds[: len(each), place] = each
+        width = most + 2  # the last place of each column is for missing values
+        self._missing = width - 1
+        self._firsts = np.arange(len(thresholds)) * width
+        self._size = width * len(thresholds)
+        # Bins beyond a column's last threshold are always empty.
+        places = [
+            first + np.array([*range(len(each) + 1), width - 1])
+            for first, each in zip(self._firsts, thresholds, strict=True)
+        ]
+        self._places = np.concatenate(places) if places else np.zeros(0, np.int64)
 
-    def count(self, table: Numbers) -> list[Counts]:
-        """The rows [N, K] in each bin of each column; the last number is that of missing values."""
+    def count(self, table: Numbers) -> Counts:
+        """The rows [N, K] in each bin: of each column its bins, and then its missing values."""
         bins = np.zeros(table.shape, np.uint8)
         # Much faster than a search for each value or column.
         for thresholds in self._thresholds:
             bins += table > thresholds
         missing = np.isnan(table)
         if missing.any():
-            bins[missing] = self._width - 1
-        found = np.bincount(
-            (bins + self._firsts).ravel(), minlength=self._width * len(self.columns)
-        )
-        counts = found.reshape(-1, self._width)
-        return [
-            np.append(each[:size], each[-1]) for each, size in zip(counts, self._sizes, strict=True)
-        ]
+            bins[missing] = self._missing
+        counts = np.bincount((bins + self._firsts).ravel(), minlength=self._size)
+        return counts[self._places]
 
 
 class _Texts:
@@ -82,94 +82,124 @@ class _Texts:
 
 
 class RowBins:
-    """Counts rows of one version. `labelled` has the features, in order, and then the score."""
+    """Counts rows of one version. `labelled` has the features, those of texts last, and then the score."""
 
     def __init__(self, servable: Servable, max_features: int) -> None:
         """Only the first `max_features` features are counted."""
         bins = servable.training_bins
         self._signature = signature = servable.signature
-        features = bins.features[:max_features]
+        features = dict(enumerate(bins.features[:max_features]))
+        texts = [place for place in features if signature.features[place].dtype == "string"]
+        self._columns = [place for place in features if place not in texts]
         self._texts = {
-            place: _Texts(_categories(each), signature.features[place].missing)
-            for place, each in enumerate(features)
-            if signature.features[place].dtype == "string"
+            place: _Texts(_categories(features[place]), signature.features[place].missing)
+            for place in texts
         }
         self.labelled = [
-            _labelled(each, each.name, MISSING, texts=place in self._texts)
-            for place, each in enumerate(features)
+            _labelled(features[place], features[place].name, MISSING, texts=place in self._texts)
+            for place in [*self._columns, *texts]
         ]
-        columns = [place for place in range(len(features)) if place not in self._texts]
-        self._numbers = _Numbers(columns, [_thresholds(features[place]) for place in columns])
-        self._score = None
-        names = {each.name for each in bins.features}
-        if bins.score is not None and features and SCORE not in names:
-            self._score = _Score(bins.score, servable)
-            texts = bins.score.kind == "label"
-            scored = _labelled(bins.score.bins, SCORE, UNANSWERED, texts=texts)
-            fitted = bins.score.rows == "fitted"
-            self.labelled.append(scored._replace(training=None) if fitted else scored)
+        thresholds = [_thresholds(features[place]) for place in self._columns]
+        self._score = _Score.of(servable) if features else None
+        if self._score is not None:
+            self.labelled.append(self._score.labelled)
+            if self._score.is_number:
+                thresholds.append(self._score.thresholds)
+        self._numbers = _Numbers(thresholds)
+        self._features = len(self._columns)
+        self._order = self._in_order()
 
-    def count(self, rows: Sequence[Row], answers: Answers) -> list[Counts]:
-        """The rows in each bin of `labelled`."""
-        counts: dict[int, Counts] = {}
-        numbers = self._numbers
+    def _in_order(self) -> NDArray[np.int64]:
+        """Where each bin of `labelled` is in what `count` puts together: a number's score is before the texts."""
+        sizes = [len(each.labels) for each in self.labelled]
+        ends = np.cumsum([0, *sizes])
+        places = [np.arange(start, end) for start, end in pairwise(ends)]
+        if self._score is not None and self._score.is_number:
+            places.insert(self._features, places.pop())
+        return np.argsort(np.concatenate(places)) if places else np.zeros(0, np.int64)
+
+    def count(self, rows: Sequence[Row], parts: Sequence[Answers]) -> Counts:
+        """The rows in each bin of `labelled`, one feature after the other; `parts` are their answers."""
+        columns: list[Any] = []
         if self._signature.pack is not None:
-            table = self._signature.table(rows)
-            table = table if len(numbers.columns) == table.shape[1] else table[:, numbers.columns]
+            given = self._signature.table(rows)
+            numbers = given if self._features == given.shape[1] else given[:, self._columns]
         else:
             columns = [*zip(*rows, strict=True)]
             with np.errstate(over="ignore"):
-                table = np.array([columns[n] for n in numbers.columns], np.float32).T
-            counts = {n: texts.count(columns[n]) for n, texts in self._texts.items()}
-        if numbers.columns:
-            counts.update(zip(numbers.columns, numbers.count(table), strict=True))
-        found = [counts[place] for place in range(len(counts))]
-        return found if self._score is None else [*found, self._score.count(answers)]
+                numbers = np.array([columns[n] for n in self._columns], np.float32).T
+        score = self._score
+        if score is not None and score.is_number:
+            table = np.empty((len(rows), self._features + 1), np.float32)
+            table[:, : self._features] = numbers if self._features else 0
+            table[:, -1] = score.numbers(parts)
+            numbers = table
+        counts = [self._numbers.count(numbers)] if numbers.size else []
+        counts += [texts.count(columns[place]) for place, texts in self._texts.items()]
+        if score is not None and not score.is_number:
+            counts.append(score.labels(parts))
+        return np.concatenate(counts)[self._order]
 
 
 class _Score:
-    """Counts the scores of answers."""
+    """The score of each answer."""
 
-    def __init__(self, score: ScoreBins, servable: Servable) -> None:
+    def __init__(self, score: ScoreBins, names: Sequence[str]) -> None:
         self._kind, self._of = score.kind, score.of
-        names = servable.signature.label_names
         self._column = names.index(score.of) if score.of in names else 0
-        self._numbers = _Numbers([0], [_thresholds(score.bins)])
+        self.is_number = score.kind != "label"
+        self.thresholds = _thresholds(score.bins) if self.is_number else []
         self._texts = _Texts(_categories(score.bins))
+        labelled = _labelled(score.bins, SCORE, UNANSWERED, texts=not self.is_number)
+        # The scores of rows that the model was fitted on are no reference.
+        fitted = score.rows == "fitted"
+        self.labelled = labelled._replace(training=None) if fitted else labelled
 
-    def count(self, answers: Answers) -> Counts:
-        """The answers in each bin; the last number is that of rows without an answer."""
-        errors = answers.errors
-        if self._kind == "label":
-            texts = [
-                label_name(label)  # type: ignore[arg-type]
-                for row, label in enumerate(answers.predictions)
-                if row not in errors
-            ]
-            counts = self._texts.count(texts)
-            counts[-1] = len(errors)
-            return counts
-        scores = np.array(self._scores(answers), np.float32)
-        if errors:
-            scores[[*errors]] = np.nan
-        (counts,) = self._numbers.count(scores.reshape(-1, 1))
+    @classmethod
+    def of(cls, servable: Servable) -> "_Score | None":
+        """None without bins, for several targets, and where a feature has the name that stands for the score."""
+        score, signature = servable.training_bins.score, servable.signature
+        if score is None or SCORE in {each.name for each in servable.training_bins.features}:
+            return None
+        value = signature.outputs.value
+        if score.kind == "value" and (value is None or signature.result(value).width != 1):
+            return None
+        return cls(score, signature.label_names)
+
+    def labels(self, parts: Sequence[Answers]) -> Counts:
+        """The answers with each label; the last number is that of rows without an answer."""
+        texts = [
+            label_name(label)  # type: ignore[arg-type]
+            for answers in parts
+            for row, label in enumerate(answers.predictions)
+            if row not in answers.errors
+        ]
+        counts = self._texts.count(texts)
+        counts[-1] = sum(len(answers.errors) for answers in parts)
         return counts
 
-    def _scores(self, answers: Answers) -> list[Any]:
-        if self._kind == "value":
-            return [np.nan if isinstance(v, str) else v for v in answers.predictions]
-        if answers.scores is not None:
-            column = self._column
-            if self._kind == "probability":
-                return [row[column] for row in answers.scores]
-            return [max(row) for row in answers.scores]
-        return [
-            np.nan if row in answers.errors else self._of_answer(answers[row])
-            for row in range(len(answers))
-        ]
+    def numbers(self, parts: Sequence[Answers]) -> list[Any]:
+        """One number for each row; NaN where there is none."""
+        return [*chain.from_iterable(map(self._numbers, parts))]
 
-    def _of_answer(self, answer: Any) -> float:
+    def _numbers(self, answers: Answers) -> list[Any]:
+        if answers.errors or (answers.scores is None and self._kind != "value"):
+            return [
+                np.nan if row in answers.errors else self._number(answers[row])
+                for row in range(len(answers))
+            ]
+        if self._kind == "value":
+            return [*answers.predictions]
+        scores = answers.scores or ()
+        if self._kind == "probability":
+            column = self._column
+            return [row[column] for row in scores]
+        return [max(row) for row in scores]
+
+    def _number(self, answer: Any) -> float:
         """The score of a row that was computed alone, or whose graph gives a map; NaN without probabilities."""
+        if self._kind == "value":
+            return float(answer.prediction)
         given = answer.probabilities
         if given is msgspec.UNSET or not given:
             return np.nan

@@ -1,6 +1,7 @@
 """Row counter: counts the rows of the serving version by bin, many at once, and renders the counts for Prometheus."""
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -37,7 +38,7 @@ class RowCounter:
         self._counts = counts
         self._blocks = [counts, *others]
         self._max_features = max_features
-        self._waiting: list[tuple[Sequence[Row], Answers]] = []
+        self._waiting: deque[tuple[Sequence[Row], Answers]] = deque()
         self._rows = 0
         self._timer: asyncio.TimerHandle | None = None
         self._version: _Version | None = None
@@ -90,10 +91,10 @@ class RowCounter:
         rows: list[Row] = []
         parts: list[Answers] = []
         while self._waiting and len(rows) < version.at_once:
-            part, answers = self._waiting.pop(0)
+            part, answers = self._waiting.popleft()
             free = version.at_once - len(rows)
             if len(part) > free:
-                self._waiting.insert(0, (part[free:], answers.part(free, len(part))))
+                self._waiting.appendleft((part[free:], answers.part(free, len(part))))
                 part, answers = part[:free], answers.part(0, free)
             rows += part
             parts.append(answers)
@@ -143,8 +144,7 @@ class _Version:
     def count(self, rows: Sequence[Row], answers: Sequence[Answers]) -> None:
         """Add these rows to the counts."""
         # Where the memory for counts is full, several features share a place.
-        counted = np.concatenate(self._bins.count(rows, Answers.joined(answers)))
-        np.add.at(self._slots, self._places, counted)
+        np.add.at(self._slots, self._places, self._bins.count(rows, answers))
 
     def render(self, blocks: Iterable[Counts]) -> bytes:
         """Sums over all processes, and the training rows."""

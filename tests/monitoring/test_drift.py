@@ -119,7 +119,8 @@ def test_the_same_rows_in_evidently(before):
     random = np.random.default_rng(11)
     (scanner,) = [each for each in SCENARIOS if "scanner" in each.story]
     sides = [hospital.rows(20_000, random), scanner.change(hospital.rows(20_000, random))]
-    counts = [hospital.counts(rows) for rows in sides]
+    ends = np.cumsum([len(each.labels) for each in before.labelled])
+    counts = [np.split(hospital.counts(rows), ends[:-1]) for rows in sides]
     labels = [
         {
             each.name: np.repeat(np.array(each.labels, object), of_feature).tolist()
