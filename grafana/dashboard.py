@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from grafana import drift, health, predictions, requests, versions
+from grafana import drift, health, predictions, requests, shadow, versions
 from grafana.panels import SOURCE
 from grafana.queries import of_model, select
 
@@ -27,6 +27,7 @@ _ROWS = {
     "Did the last swap work": versions.swaps,
     "Predictions": predictions.panels,
     "Has the world changed?": drift.panels,
+    "What would the shadow say?": shadow.panels,
     "Requests": requests.panels,
     "Registry": health.registry,
     "Processes": health.processes,
