@@ -57,6 +57,8 @@ def main() -> int:
         sys.stderr.write(f"mlflow-hotswap: shadow: {error}\n")
         return 2
     logs.set_up(settings.log_level, shadow=1)
+    # The thread that computes may get the processor rarely; the other one waits for it that long.
+    sys.setswitchinterval(0.0005)
     resource.setrlimit(resource.RLIMIT_DATA, (settings.shadow_max_bytes,) * 2)
     threading.Thread(target=_end_with_the_service, daemon=True).start()
     threading.Thread(target=_watch_memory, args=(settings.shadow_max_bytes,), daemon=True).start()

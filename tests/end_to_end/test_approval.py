@@ -584,3 +584,25 @@ def test_all_workers_follow_a_file_of_approvers_that_changes(own: Ward) -> None:
     replica.workers_serve(2, "none")
     own.approve("4", ALICE)
     replica.workers_serve(2, "4")
+
+
+@pytest.mark.whole
+def test_a_shadow_needs_approvals_too(own: Ward) -> None:
+    """It waits for them, compares once it has them, and not after one is withdrawn."""
+    own.promote(own.version(ALICE, BOB, which=0))
+    other = own.version(ALICE)
+    own.registered.stage(own.name, int(other), "Staging")
+    replica = own.start(PREDICTOR_SHADOW_URI=f"models:/{own.name}/Staging")
+    replica.until_serving("1")
+
+    def shadow(state: str, reason: str) -> bool:
+        told = replica.model()["shadow"]
+        return told["state"] == state and reason in (told["reason"] or "")
+
+    far = 120  # seconds: it only gets what others leave of the processor
+    wait_until(lambda: shadow("waiting", "1 of 2 approvals (alice)"), "it waits", far)
+    own.approve(other, BOB)
+    wait_until(lambda: shadow("comparing", ""), "it compares", far)
+    own.withdraw(other, BOB)
+    wait_until(lambda: shadow("waiting", "1 of 2 approvals (alice)"), "it waits again", far)
+    assert replica.serving() == "1"
