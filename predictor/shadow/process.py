@@ -118,7 +118,8 @@ def _compute_when_idle() -> None:
 
 
 def _end_with_the_service() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # not by sys.stdin, whose lock would be held at the end of the process
+        pass
     os._exit(0)  # nothing is kept but files of the cache, which are complete or absent
 
 
