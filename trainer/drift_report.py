@@ -12,8 +12,8 @@ import pandas as pd
 from trainer.errors import RecordsError
 from trainer.records import Choice, Records, parse_since
 
-# Before the import: its libraries would report their use.
-os.environ["DO_NOT_TRACK"] = "1"
+# Before the import: both would report that they are used.
+os.environ["DO_NOT_TRACK"] = os.environ["ITERATIVE_DO_NOT_TRACK"] = "1"
 from evidently import DataDefinition, Dataset, Report
 from evidently.presets import DataDriftPreset
 

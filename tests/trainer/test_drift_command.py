@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from demo.processes import ROOT
-from tests.required import environment
+from tests.required import environment, program
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed; `make environments` installs it")
 
@@ -57,9 +57,9 @@ def records(tmp_path_factory):
     return folder
 
 
-def drift(*arguments, python=None, code=0):
+def drift(*arguments, python=None, code=0, before=()):
     done = subprocess.run(
-        [python or environment("drift"), "-W", "ignore", "-m", "trainer", "drift", *map(str, arguments)],
+        [*before, python or environment("drift"), "-W", "ignore", "-m", "trainer", "drift", *map(str, arguments)],
         capture_output=True, text=True, check=False, cwd=ROOT,
         env={name: value for name, value in os.environ.items() if name != "PREDICTOR_RECORD_URI"},
     )  # fmt: skip
@@ -75,9 +75,12 @@ def drifted(output):
 
 @pytest.mark.whole
 def test_a_month_is_compared_with_the_month_before(records, tmp_path):
-    """A column that changed is named; the report is one private file without parts from elsewhere."""
+    """A column that changed is named; the report is one private file without parts from elsewhere; nothing is sent."""
     report = tmp_path / "report.html"
-    output = drift(records, "--since", "30d", "--output", report)
+    calls = tmp_path.parent / "calls"
+    strace = [program("strace"), "-f", "-qq", "-e", "trace=connect", "-o", str(calls)]
+    output = drift(records, "--since", "30d", "--output", report, before=strace)
+    assert "AF_INET" not in calls.read_text()  # Evidently sends nothing
     changed, all_columns = drifted(output)
     assert changed == {"feature_mean_area", "feature_ward"}
     assert all_columns == {*changed, "feature_age", "prediction", "probability_malignant"}

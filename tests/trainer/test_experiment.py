@@ -151,6 +151,22 @@ def test_the_artifact_says_where_the_rows_lay_that_it_was_fitted_on(registered):
     assert {tuple(row) for row in props["background"]} <= rows
 
 
+def test_the_artifact_has_the_training_rows_by_bin(registered):
+    """And the scores of these rows by models that were not fitted on them."""
+    exported = onnx.load_from_string(registered.logged.export.content)
+    (entry,) = [each.value for each in exported.metadata_props if each.key == "training_bins"]
+    bins = json.loads(entry)
+    train = split(load()).train
+    assert {sum(each["counts"]) for each in bins["features"]} == {len(train.target)}
+    score = bins["score"]
+    assert (score["kind"], score["of"], score["rows"]) == (
+        "probability",
+        "malignant",
+        "out_of_fold",
+    )
+    assert sum(score["bins"]["counts"]) == len(train.target)
+
+
 def test_the_evaluation_is_there_as_pictures_and_as_tables(client, run):
     kinds = (
         "confusion_matrix",
