@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -130,16 +131,22 @@ class _Version:
                 for place, each in zip(places, self._bins.labelled, strict=True)
             ]
         )
-        self._before: list[str] = []
+
+    @cached_property
+    def _text(self) -> tuple[list[str], str]:
+        """The text before each count, and all of the training rows. Made at the first scrape: a swap does not wait for it."""
+        version = _escaped(self.servable.model_version.version)
+        before: list[str] = []
         training: list[str] = []
         for each in self._bins.labelled:
-            for place, label in enumerate(each.labels):
-                labels = _labels(bin=label, feature=each.name, model_version=version)
-                self._before.append(f"{FEATURE_ROWS.name}{labels} ")
-                if each.training is not None:
-                    count = each.training[place]
-                    training.append(f"{FEATURE_TRAINING_ROWS.name}{labels} {count}.0\n")
-        self._training = "".join([*_head(FEATURE_TRAINING_ROWS), *training])
+            rest = f'feature="{_escaped(each.name)}",model_version="{version}"}} '
+            labels = [f'{{bin="{_escaped(label)}",{rest}' for label in each.labels]
+            before += [f"{FEATURE_ROWS.name}{label}" for label in labels]
+            training += [
+                f"{FEATURE_TRAINING_ROWS.name}{label}{count}.0\n"
+                for label, count in zip(labels, each.training or (), strict=False)
+            ]
+        return before, "".join([*_head(FEATURE_TRAINING_ROWS), *training])
 
     def count(self, rows: Sequence[Row], answers: Sequence[Answers]) -> None:
         """Add these rows to the counts."""
@@ -148,7 +155,8 @@ class _Version:
 
     def render(self, blocks: Iterable[Counts]) -> bytes:
         """Sums over all processes, and the training rows."""
-        sums = np.zeros(len(self._before))
+        text_before, training = self._text
+        sums = np.zeros(len(text_before))
         for block in blocks:
             at = 0
             for key, each in zip(self._keys, self._bins.labelled, strict=True):
@@ -157,19 +165,15 @@ class _Version:
                     sums[at : at + size] += values
                 at += size
         lines = [
-            f"{before}{value}\n" for before, value in zip(self._before, sums.tolist(), strict=True)
+            f"{before}{value}\n" for before, value in zip(text_before, sums.tolist(), strict=True)
         ]
-        return "".join([*_head(FEATURE_ROWS), *lines, self._training]).encode()
+        return "".join([*_head(FEATURE_ROWS), *lines, training]).encode()
 
 
 def _head(family: Family) -> tuple[str, str]:
     return f"# HELP {family.name} {family.help}\n", f"# TYPE {family.name} {family.kind}\n"
 
 
-def _labels(**values: str) -> str:
-    """Labels in Prometheus's text format, https://prometheus.io/docs/instrumenting/exposition_formats/."""
-    escaped = {
-        name: text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        for name, text in values.items()
-    }
-    return "{" + ",".join(f'{name}="{text}"' for name, text in escaped.items()) + "}"
+def _escaped(label: str) -> str:
+    """A label's value in Prometheus's text format, https://prometheus.io/docs/instrumenting/exposition_formats/."""
+    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
