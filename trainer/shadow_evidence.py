@@ -9,6 +9,7 @@ from trainer.errors import GateError
 from trainer.promotion import Finding
 
 FORM = "rows=1000,flips=0.02"
+_PROBABILITY = "probability_"
 _LIMITS = ("rows", "flips", "difference", "not_finite")
 
 
@@ -113,26 +114,37 @@ def of_records(address: str, model_name: str, challenger: Graph, champion: Graph
     from trainer.records import Choice, Records  # needs DuckDB, which is an extra
 
     records = Records(address, Choice(model=model_name, version=champion.version))
-    if not records or "shadow_digest" not in records.columns():
+    columns = records.columns() if records else {}
+    if "shadow_digest" not in columns:
         return f"{address} has no row of version {champion.version} that a shadow answered"
+    is_value = columns["prediction"] in {"DOUBLE", "FLOAT"}
+    flipped = "cast(shadow_prediction as varchar) <> cast(prediction as varchar)"
+    classes = [] if is_value else [name for name in columns if name.startswith(_PROBABILITY)]
     rows, flips, failed, difference = records.read(
-        "count(shadow_prediction), "
-        "count(*) filter (where cast(shadow_prediction as varchar) <> cast(prediction as varchar)), "
+        f"count(shadow_prediction), count(*) filter (where {'false' if is_value else flipped}), "
         "count(*) filter (where shadow_prediction is null), "
-        "quantile_cont(abs(probability - shadow_probability), 0.99)",
+        f"quantile_disc({_difference(classes, is_value=is_value)}, 0.99)",
         after="and digest = $champion and shadow_digest = $challenger",
         champion=f"sha256:{champion.sha256}",
         challenger=f"sha256:{challenger.sha256}",
+        **{f"class_{n}": name.removeprefix(_PROBABILITY) for n, name in enumerate(classes)},
     )[0]
-    return Evidence(
-        address,
-        challenger,
-        champion,
-        rows,
-        flips,
-        failed,
-        math.nan if difference is None else difference,
-    )
+    largest = math.nan if difference is None else difference
+    return Evidence(address, challenger, champion, rows, flips, failed, largest)
+
+
+def _difference(classes: Sequence[str], *, is_value: bool) -> str:
+    """The absolute difference in SQL: of a regressor's values, or of the probabilities of the shadow's class.
+
+    For two classes that is the difference of either one.
+    """
+    if is_value:
+        return "abs(prediction - shadow_prediction)"
+    if not classes:
+        return "cast(null as double)"
+    quoted = [name.replace('"', '""') for name in classes]
+    cases = " ".join(f'when $class_{n} then "{name}"' for n, name in enumerate(quoted))
+    return f"abs(shadow_probability - case cast(shadow_prediction as varchar) {cases} end)"
 
 
 def _graph(body: dict[str, Any]) -> Graph:

@@ -79,7 +79,8 @@ class OutcomesFrame(msgspec.Struct, array_like=True, frozen=True, tag="outcomes"
 class ShadowFrame(msgspec.Struct, array_like=True, frozen=True, tag="shadow"):
     """What the shadow answered to the rows of an earlier frame: the `rows`-th of the file, counted from 0.
 
-    It has one prediction and one probability for each row; None where there is none.
+    It has one prediction and one probability for each row, or for the first ones if it was not given all; None where
+    it had none.
     """
 
     rows: int

@@ -159,8 +159,9 @@ class Recorder:
     ) -> None:
         """Record what the shadow answered to the rows of a computation, unless their file is closed or the disk full."""
         if place.rows is not None:
-            predictions = [predictions[row] for row in place.rows]
-            probabilities = [probabilities[row] for row in place.rows]
+            given = [row for row in place.rows if row < len(predictions)]
+            predictions = [predictions[row] for row in given]
+            probabilities = [probabilities[row] for row in given]
         frame = ShadowFrame(place.frame, version, digest, [*predictions], [*probabilities])
         with self._lock:
             if self.spool.frames and self.spool.file == place.file:

@@ -192,16 +192,20 @@ def _probability_columns(
 def _shadow_columns(
     answered: Iterable[tuple[int, ShadowFrame | None]], label_type: pa.DataType
 ) -> dict[str, pa.Array]:
-    """What the shadow answered to the rows of each frame; null for rows that it did not compute."""
+    """What the shadow answered to the rows of each frame. A row that it was not given has no shadow version."""
     versions: list[str | None] = []
     digests: list[str | None] = []
     predictions: list[Any] = []
     probabilities: list[float | None] = []
     for count, frame in answered:
-        versions += [frame.version if frame else None] * count
-        digests += [f"sha256:{frame.digest}" if frame else None] * count
-        predictions += frame.predictions if frame else [None] * count
-        probabilities += frame.probabilities if frame else [None] * count
+        given = len(frame.predictions) if frame else 0
+        if frame:
+            versions += [frame.version] * given
+            digests += [f"sha256:{frame.digest}"] * given
+            predictions += frame.predictions
+            probabilities += frame.probabilities
+        for column in (versions, digests, predictions, probabilities):
+            column.extend([None] * (count - given))
     return {
         "shadow_version": pa.array(versions, pa.string()),
         "shadow_digest": pa.array(digests, pa.string()),

@@ -39,7 +39,7 @@ Keep = Callable[[Any, str, str, Sequence[Any], Sequence[float | None]], None]
 """Adds the shadow's answers to the record of one computation.
 
 The arguments are `Computed.record`, the shadow's version and digest, and its prediction and that prediction's
-probability for each row; None for rows that it was not given, or failed.
+probability for each row up to the last that it was given; None for rows that it failed.
 """
 
 
@@ -287,8 +287,8 @@ def _scores(answers: Answers) -> Sequence[Sequence[float | None]] | None:
 
 
 def _by_row(part: _Part, answered: Answered) -> tuple[list[Any], list[float | None]]:
-    """The predictions and probabilities by the index of the row in its computation."""
-    count = len(part.computed.rows)
+    """The predictions and probabilities by the index of the row in its computation, up to the last row that was sent."""
+    count = part.rows[-1] + 1
     predictions: list[Any] = [None] * count
     probabilities: list[float | None] = [None] * count
     for place, row in enumerate(part.rows):

@@ -1,9 +1,13 @@
 """The evidence of a shadow: which counts, and what it says."""
 
+import math
+
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from trainer.errors import GateError
-from trainer.shadow_evidence import Evidence, Graph, Requirement, judge, of_service
+from trainer.shadow_evidence import Evidence, Graph, Requirement, judge, of_records, of_service
 
 NEW, OLD, OTHER = Graph("8", "b" * 64), Graph("7", "a" * 64), Graph("8", "c" * 64)
 SHADOW = {
@@ -126,3 +130,51 @@ def test_an_invalid_requirement_says_its_form(text, problem):
     """Before anything is asked."""
     with pytest.raises(GateError, match=problem):
         Requirement.parse(text)
+
+
+def recorded(tmp_path, prediction, said, digest=NEW.sha256, **columns):
+    """A record of rows that version 7 answered; `said` are the shadow's predictions."""
+    folder = tmp_path / "m" / "7" / "2026-11-29"
+    folder.mkdir(parents=True)
+    rows = len(prediction)
+    table = {
+        "id": [str(row) for row in range(rows)],
+        "model_name": ["m"] * rows,
+        "model_version": ["7"] * rows,
+        "digest": [f"sha256:{OLD.sha256}"] * rows,
+        "prediction": prediction,
+        "shadow_digest": [f"sha256:{digest}"] * rows,
+        "shadow_prediction": said,
+        **columns,
+    }
+    pa.parquet.write_table(pa.table(table), folder / "1.parquet")
+    return of_records(str(tmp_path), "m", NEW, OLD)
+
+
+def test_the_record_is_evidence(tmp_path):
+    """The difference is that of the shadow's class; a row without its answer failed."""
+    found = recorded(
+        tmp_path,
+        ["benign", "benign", "malignant", "benign"],
+        ["benign", "malignant", "malignant", None],
+        probability_benign=[0.9, 0.6, 0.2, 0.9],
+        probability_malignant=[0.1, 0.4, 0.8, 0.1],
+        shadow_probability=[0.8, 0.7, 0.75, None],
+    )
+    assert (found.rows, found.flips, found.failed) == (3, 1, 1)
+    assert found.difference == pytest.approx(0.3)
+
+
+def test_the_record_of_a_regressor_has_no_flips(tmp_path):
+    """Two values are nearly always different."""
+    found = recorded(tmp_path, [1.0, 2.0], [1.5, 2.0], shadow_probability=[None, None])
+    assert (found.rows, found.flips, found.difference) == (2, 0, 0.5)
+
+
+def test_a_record_without_evidence(tmp_path):
+    """Of another graph, or of no shadow at all; numbers as classes have no difference without probabilities."""
+    other = recorded(tmp_path, [1, 2], [1, 1], digest="c" * 64)
+    assert (other.rows, other.flips) == (0, 0)
+    assert math.isnan(other.difference)
+    assert refusals(other)
+    assert "no row of version 9" in of_records(str(tmp_path), "m", NEW, Graph("9", "a" * 64))

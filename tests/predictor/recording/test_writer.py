@@ -256,12 +256,14 @@ def test_labels_that_are_numbers(tmp_path, recorder, writer, zipmap):
 
 
 def test_answers_of_the_shadow_join_their_rows(tmp_path, recorder, servable, writer):
-    """Of those rows that are recorded; later ones than their file are left out."""
+    """Of those rows that are recorded, and that it was given; later ones than their file are left out."""
     body = msgspec.json.encode(GOOD)
-    for names in (["one", "two"], ["three"]):
+    for names in (["five", "six"], ["one", "two"], ["three"]):
         computed = read_and_compute(servable, [ONE] * len(names), [body] * len(names))
         recorder(servable, [Caller(name) for name in names], computed)
-        if len(names) == 2:
+        if "five" in names:
+            recorder.add_shadow(computed.record, "9", "d" * 64, ["benign"], [0.5])
+        if "one" in names:
             place = computed.record
     recorder.add_shadow(place, "9", "d" * 64, ["benign", None], [0.75, None])
     late = computed.record
@@ -280,6 +282,8 @@ def test_answers_of_the_shadow_join_their_rows(tmp_path, recorder, servable, wri
         "two": ["9", digest, None, None],
         "three": [None] * 4,
         "four": [None] * 4,
+        "five": ["9", digest, "benign", 0.5],
+        "six": [None] * 4,
     }
 
 
