@@ -101,7 +101,7 @@ class Seen:
         self.counts = counts.since(self.before)
         self.rows = int(self.counts.answered.get(version, 0))
         shadow = model.get("shadow") or {}
-        if (shadow.get("compared_with") or {}).get("version") == version:
+        if (shadow.get("compared_with") or {}).get("model_version") == version:
             self.compared = int(shadow["rows"])
             self.flips = sum(int(each["rows"]) for each in shadow["flips"])
 

@@ -148,7 +148,7 @@ def _difference(classes: Sequence[str], *, is_value: bool) -> str:
 
 
 def _graph(body: dict[str, Any]) -> Graph:
-    return Graph(str(body["version"]), str(body["digest"]).removeprefix("sha256:"))
+    return Graph(str(body["model_version"]), str(body["digest"]).removeprefix("sha256:"))
 
 
 def judge(

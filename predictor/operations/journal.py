@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,7 +82,10 @@ def _of_version(
 
 def _of_swap(event: events.Swapped | events.ShadowChanged) -> tuple[str, dict[str, Any]]:
     if isinstance(event, events.ShadowChanged):
-        return "shadow_changed", {**asdict(event), "reason": event.reason and _short(event.reason)}
+        return "shadow_changed", {
+            "state": event.state, "reason": event.reason and _short(event.reason),
+            "model_version": event.version, "digest": event.digest, "run_id": event.run_id,
+        }  # fmt: skip
     previous = {"previous": identity(event.previous) if event.previous else None}
     if event.serving is None:
         return "stopped_serving", {**previous, "reason": event.reason}

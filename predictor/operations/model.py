@@ -151,7 +151,7 @@ class Approvals(msgspec.Struct, frozen=True):
 class ComparedVersion(msgspec.Struct, frozen=True):
     """The serving version that the shadow is compared with."""
 
-    version: str
+    model_version: str
     digest: Annotated[str, doc("Digest of its ONNX graph: `sha256:` and 64 hex digits.")]
 
 
@@ -186,7 +186,7 @@ class ShadowComparison(msgspec.Struct, frozen=True):
     """
 
     uri: Annotated[str, doc("The URI that the shadow follows.")]
-    version: Annotated[str | None, doc("The shadow's version, if it has one.")]
+    model_version: Annotated[str | None, doc("The shadow's version, if it has one.")]
     digest: Annotated[str | None, doc("Digest of its ONNX graph: `sha256:` and 64 hex digits.")]
     run_id: Annotated[str | None, doc("The MLflow run that logged it.")]
     state: Annotated[

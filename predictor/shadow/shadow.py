@@ -79,13 +79,13 @@ class Shadow:
             )
         return {
             "uri": self._settings.shadow_uri,
-            "version": state.version,
+            "model_version": state.version,
             "digest": f"sha256:{state.digest}" if state.digest else None,
             "run_id": state.run_id,
             "state": state.state,
             "reason": state.reason,
             "compared_with": {
-                "version": versions.serving[0],
+                "model_version": versions.serving[0],
                 "digest": f"sha256:{versions.serving[1]}",
             }
             if versions

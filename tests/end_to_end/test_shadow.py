@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.whole, pytest.mark.timeout(400)]
 FAR = 120  # seconds: the process of the shadow only gets what others leave of the processor
 PROCESS = "predictor.shadow.process"
 FIELDS = {
-    "uri", "version", "digest", "run_id", "state", "reason", "compared_with", "rows", "flips", "not_finite", "failed_rows",
+    "uri", "model_version", "digest", "run_id", "state", "reason", "compared_with", "rows", "flips", "not_finite", "failed_rows",
     "skipped_rows", "difference", "serving_seconds", "shadow_seconds",
 }  # fmt: skip
 
@@ -94,7 +94,7 @@ def test_every_row_is_compared(
         registry.client.set_registered_model_alias(registry.name, "challenger", "2")
     service = serve(registry, **following(registry, pointer))
     service.until_serving("1")
-    until_shadow(service, state="comparing", version="2")
+    until_shadow(service, state="comparing", model_version="2")
     records = between(90)
     answers = [service.predict(record) for record in records[:40]]
     response = service.http.post("/predict/batch", json={"instances": records[40:]})
@@ -113,7 +113,7 @@ def test_every_row_is_compared(
     assert flips
     assert {(each["serving"], each["shadow"]): each["rows"] for each in told["flips"]} == flips
     assert told["difference"]["max"] == pytest.approx(largest, abs=1e-6)
-    assert told["compared_with"]["version"] == "1"
+    assert told["compared_with"]["model_version"] == "1"
     assert (told["not_finite"], told["failed_rows"], told["skipped_rows"]) == (0, 0, 0)
     assert told["serving_seconds"]["p50"] > 0
     assert told["shadow_seconds"]["p99"] > 0
@@ -137,7 +137,7 @@ def comparing(serve: Callable[..., Service], registry: Registry, **settings: str
     """A service whose shadow is version 2, in Staging."""
     service = serve(registry, **following(registry, "/Staging"), **settings)
     service.until_serving("1")
-    until_shadow(service, state="comparing", version="2")
+    until_shadow(service, state="comparing", model_version="2")
     return service
 
 
@@ -330,7 +330,7 @@ def test_the_record_has_the_answers_of_the_shadow(
     records = between(20)
     service.http.post("/predict", json=records[0], headers={"x-request-id": "before"})
     registry.stage("2", "Staging")
-    until_shadow(service, state="comparing", version="2")
+    until_shadow(service, state="comparing", model_version="2")
     wait_until(lambda: compares_everywhere(service), "both workers compare", FAR)
     for number, record in enumerate(records):
         service.http.post("/predict", json=record, headers={"x-request-id": f"{number:02}"})
@@ -380,12 +380,12 @@ def test_versions_that_cannot_be_compared(
     assert told["compared_with"] is None
     ask(service, (1.0, 2.0))
     registry.stage("2", "None")
-    told = until_shadow(service, state="waiting", version=None)
+    told = until_shadow(service, state="waiting", model_version=None)
     assert "Staging" in told["reason"]
     registry.client.set_registered_model_alias(registry.name, "same", "1")
     other = serve(registry, "other", **following(registry, "@same"))
     other.until_serving("1")
-    told = until_shadow(other, state="waiting", version="1")
+    told = until_shadow(other, state="waiting", model_version="1")
     assert told["reason"] == "it is the version that answers requests"
 
 

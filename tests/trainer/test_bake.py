@@ -38,7 +38,11 @@ class FakeService:
         )  # fmt: skip
 
     def shadow(self, rows, flips, beside=NEW):
-        shadow = {"compared_with": {"version": beside}, "rows": rows, "flips": [{"rows": flips}]}
+        shadow = {
+            "compared_with": {"model_version": beside},
+            "rows": rows,
+            "flips": [{"rows": flips}],
+        }
         self.body = {**self.body, "shadow": shadow}
 
 

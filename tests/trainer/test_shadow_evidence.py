@@ -12,11 +12,11 @@ from trainer.shadow_evidence import Evidence, Graph, Requirement, judge, of_reco
 NEW, OLD, OTHER = Graph("8", "b" * 64), Graph("7", "a" * 64), Graph("8", "c" * 64)
 SHADOW = {
     "uri": "models:/m@challenger",
-    "version": "8",
+    "model_version": "8",
     "digest": f"sha256:{'b' * 64}",
     "state": "comparing",
     "reason": None,
-    "compared_with": {"version": "7", "digest": f"sha256:{'a' * 64}"},
+    "compared_with": {"model_version": "7", "digest": f"sha256:{'a' * 64}"},
     "rows": 1000,
     "flips": [{"serving": "benign", "shadow": "malignant", "rows": 15}],
     "not_finite": 1,

@@ -132,7 +132,7 @@ HAPPENED = [
     (events.Swapped(version(1), None, "withdrawn"), "stopped_serving", "previous reason"),
     (events.InferenceTimedOut(version(1), 2), "inference_timed_out", "version times"),
     (events.ApprovalsChanged(None, None, 2), "approvals_changed", "required desired serving"),
-    (events.ShadowChanged("failed", "r"), "shadow_changed", "state reason version digest run_id"),
+    (events.ShadowChanged("failed", "r"), "shadow_changed", "state reason model_version digest run_id"),
     (events.CacheFailed(version(1), "full"), "cache_not_written", "reason serving"),
 ]  # fmt: skip
 

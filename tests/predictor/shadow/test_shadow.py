@@ -81,7 +81,7 @@ async def test_rows_are_compared_and_told(world, tmp_path):
         async with world.process(tmp_path / "one") as process:
             await process.loads(2, OTHER)
             await until(lambda: world.told.state == "comparing")
-            assert (world.told.version, world.told.run_id) == ("2", "run2")
+            assert (world.told.model_version, world.told.run_id) == ("2", "run2")
             assert world.told.compared_with.digest == f"sha256:{serving.artifact.onnx_sha256}"
             world.shadow.watch(serving, [Caller("one")], computed(serving, GOOD, GOOD))
             await until(lambda: world.told.rows == 2)
