@@ -6,7 +6,13 @@ from functools import partial
 
 import pytest
 
-from predictor.errors import FieldError, InvalidRecord, MalformedBody, NothingServing
+from predictor.errors import (
+    FieldError,
+    InvalidRecord,
+    MalformedBody,
+    NotFinite,
+    NothingServing,
+)
 from predictor.inference.batcher import Batcher
 from predictor.inference.compute import Computed
 from predictor.inference.protocol import read_each, write_each
@@ -76,7 +82,7 @@ async def test_one_bad_request_does_not_hurt_the_others(batcher, observer):
     bodies = [body(1, 0), b"{", b'{"feature_0": 1}', body(-1, 0), body(1, 0)]
     asked = await asyncio.gather(*map(partial(batcher.infer, ONE), bodies), return_exceptions=True)
     kinds = [type(a) if isinstance(a, Exception) else json.loads(a)["prediction"] for a in asked]
-    assert kinds == [0.0, MalformedBody, InvalidRecord, InvalidRecord, 0.0]
+    assert kinds == [0.0, MalformedBody, InvalidRecord, NotFinite, 0.0]
     assert observer.calls == [3]
 
 
@@ -207,7 +213,7 @@ async def test_requests_of_several_protocols_in_one_tick_are_one_call(batcher, o
     assert json.loads(asked[0])["prediction"] == pytest.approx(0.693147, rel=1e-4)
     assert asked[1] == ("1", pytest.approx(2 * 1.386294, rel=1e-4))
     faults = [type(asked[number]) for number in (2, 3, 4, 5)]
-    assert faults == [InvalidRecord, MalformedBody, InvalidRecord, InvalidRecord]
+    assert faults == [InvalidRecord, MalformedBody, NotFinite, InvalidRecord]
     assert str(asked[2]) == "x: is wrong"
     assert "no finite answer" in str(asked[4])
     assert str(asked[5]) == "x: cannot be told"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from predictor.errors import InvalidRecord
+from predictor.errors import InvalidRecord, NotFinite
 from predictor.model.answers import Answer, read_answers
 from predictor.model.signature import ExtraOutput, Outputs, Signature, label_name
 
@@ -69,7 +69,7 @@ def test_an_invalid_row_leaves_the_other_answers():
     scores = np.array([[np.nan, 0.5], [0.25, 0.75], [0.5, 0.5], [0.5, 0.5]])
     answers = read_answers(TENSOR, [np.array(["M", "B", "M", "X"]), scores])
     assert sorted(answers.errors) == [0, 3]
-    assert [type(answer) for answer in answers] == [InvalidRecord, Answer, Answer, InvalidRecord]
+    assert [type(answer) for answer in answers] == [NotFinite, Answer, Answer, InvalidRecord]
     assert answers[1] == Answer("B", 0.75, {"M": 0.25, "B": 0.75})
 
 
