@@ -38,7 +38,7 @@ class Settings:
     are by column name. `further_rows` are compared, too, and the recorded examples are from them. `options`
     are skl2onnx's, for the last step. `operating_point` goes into the metadata as it is. `out_of_fold` [N] are
     probabilities of the positive class from models that were not fitted on the row; their distribution is what
-    live scores are compared with.
+    live scores are compared with. `held_out` says that the model was not fitted on the rows.
     """
 
     labels: Any = None
@@ -49,6 +49,7 @@ class Settings:
     options: Mapping[str, Any] | None = None
     operating_point: Mapping[str, Any] | None = None
     out_of_fold: NDArray[np.float64] | None = None
+    held_out: bool = False
     tolerance: float = TOLERANCE
     background_rows: int = BACKGROUND_ROWS
     seed: int = 0
@@ -76,7 +77,7 @@ def with_metadata(
         task,
         None if positive is None else label_name(positive),
         [label_name(label) for label in task.served_classes],
-        held_out=None if examples is table else recorded,
+        held_out=recorded if settings.held_out or examples is not table else None,
         out_of_fold=settings.out_of_fold,
     )
     if not table.one_tensor:  # a column that the model drops is no input

@@ -81,7 +81,8 @@ def log_model(
         name: the model's name in the run.
         registered_model_name: register the model as the next version of this registered model.
         y: the true labels or values of X [N]. With it, metrics such as `test_roc_auc` are logged, which the
-            promotion gate compares: give rows that the model was not fitted on. Several targets have none.
+            promotion gate compares: give rows that the model was not fitted on. Several targets have none. Live
+            scores are then compared with those of X.
         positive_class: the label whose probability is explained, and measured.
         class_labels: the names of the classes 0, 1, … if a LabelEncoder outside the model encoded them.
         tolerance: of probabilities absolute, of values relative to their spread.
@@ -101,6 +102,7 @@ def log_model(
     settings = Settings(
         labels=y, positive_class=positive_class, tolerance=tolerance, background_rows=background_rows,
         class_labels=tuple(class_labels) if class_labels is not None else None, options=options,
+        held_out=y is not None,
     )  # fmt: skip
     with disable_autologging():
         proven = export(model, X, settings)

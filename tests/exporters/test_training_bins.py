@@ -119,3 +119,13 @@ def test_the_bins_are_in_the_graph(fitted, rows):
     score = entry["score"]
     assert (score["kind"], score["of"], score["rows"]) == ("probability", "malignant", "held_out")
     assert sum(score["bins"]["counts"]) == len(rows.test.features)
+
+
+@pytest.mark.parametrize(("held_out", "rows_are"), [(True, "held_out"), (False, "fitted")])
+def test_whoever_exports_says_whether_the_rows_were_fitted_on(fitted, rows, held_out, rows_are):
+    """`log_model` takes rows with `y` for held-out ones, as its measurements do."""
+    settings = Settings(positive_class="malignant", held_out=held_out)
+    exported = export(fitted("logistic_regression"), rows.train.features, settings)
+    props = onnx.load_from_string(exported.content).metadata_props
+    (entry,) = [json.loads(each.value) for each in props if each.key == "training_bins"]
+    assert entry["score"]["rows"] == rows_are
