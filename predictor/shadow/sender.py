@@ -29,8 +29,11 @@ from predictor.shadow.messages import (
 from predictor.shadow.tally import Tally, Versions
 
 _PAUSE_SECONDS = 0.005  # rows of so much time make one message
-_MAX_COMPUTATIONS = 32  # in one message: encoding them takes a fraction of a millisecond
-_MAX_VALUES = 16_384  # of one computation; further rows are skipped
+# Of one message, or of one computation, whose further rows are skipped: encoding them on the event loop takes a
+# fraction of a millisecond.
+_MAX_COMPUTATIONS = 32
+_MAX_ROWS = 512
+_MAX_VALUES = 8192
 _MAX_WAITING_ROWS = 4096  # that the process has not compared yet
 _MAX_MESSAGES = 64  # the same
 
@@ -109,7 +112,7 @@ class Sender:
             return
         self._waiting.append(part)
         self._waiting_rows += len(part.rows)
-        if len(self._waiting) >= _MAX_COMPUTATIONS:
+        if len(self._waiting) >= _MAX_COMPUTATIONS or self._waiting_rows >= _MAX_ROWS:
             self._send()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._send)
@@ -212,7 +215,8 @@ class Sender:
     def _part(self, servable: Servable, computed: Computed) -> _Part:
         """The rows that are sent: without those that have no answer, and no more than a message may have."""
         count = len(computed.rows)
-        most = max(1, _MAX_VALUES // max(1, len(servable.signature.features)))
+        features = max(1, len(servable.signature.features))
+        most = max(1, min(_MAX_ROWS, _MAX_VALUES // features))
         errors = computed.answers.errors if computed.answers else {}
         if not errors:
             return _Part(computed, range(min(count, most)))
@@ -258,8 +262,10 @@ def _computation(servable: Servable, part: _Part) -> Computation:
     computed, answers = part.computed, part.computed.answers
     if answers is None:
         raise ValueError("a computation without rows is not sent")
-    rows = computed.rows
-    if len(part.rows) < len(rows):
+    rows, count = computed.rows, len(part.rows)
+    if isinstance(part.rows, range):  # all, or the first ones
+        rows, answers = rows[:count], answers.part(0, count)
+    else:
         rows = [rows[row] for row in part.rows]
         answers = Answers.of(servable.signature, [answers[row] for row in part.rows])
     return Computation(

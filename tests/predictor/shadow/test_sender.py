@@ -160,10 +160,12 @@ async def test_rows_are_skipped_while_too_many_are_not_compared(servable):
         world.sender(servable, CALLERS, batch(servable, 512))
     world.sender(servable, CALLERS, computed(servable, GOOD))
     assert world.count("skipped") == 1
-    (message,) = await world.sent()
+    messages = world.wire.rows
+    assert [len(each.computations[0].predictions) for each in messages] == [512] * 8
     world.sender(servable, CALLERS, computed(servable, GOOD))
     assert world.count("skipped") == 2
-    world.sender.received(NotCompared(message.number, failed=True))
+    for each in messages:
+        world.sender.received(NotCompared(each.number, failed=True))
     assert world.count("failed") == 4096
     for _ in range(64 * 32):
         world.sender(servable, CALLERS, computed(servable, GOOD))
@@ -173,13 +175,15 @@ async def test_rows_are_skipped_while_too_many_are_not_compared(servable):
 
 
 async def test_of_a_large_request_the_first_rows_are_sent(servable):
-    """Up to 16,384 values; the others are skipped."""
+    """Up to 512; the others are skipped."""
     world = World()
     world.compares(servable)
     world.sender(servable, CALLERS, batch(servable, 10_000))
     (message,) = await world.sent()
-    assert len(message.computations[0].predictions) == 8192
-    assert world.count("skipped") == 10_000 - 8192
+    (sent,) = message.computations
+    assert len(sent.predictions) == len(sent.scores) == 512
+    assert len(sent.rows) == 512 * 2 * 4
+    assert world.count("skipped") == 10_000 - 512
 
 
 async def test_nothing_is_sent_or_counted_while_the_shadow_waits(servable):
