@@ -76,18 +76,24 @@ class OutcomesFrame(msgspec.Struct, array_like=True, frozen=True, tag="outcomes"
     at: list[int]
 
 
-class ShadowFrame(msgspec.Struct, array_like=True, frozen=True, tag="shadow"):
-    """What the shadow answered to the rows of an earlier frame: the `rows`-th of the file, counted from 0.
+class ShadowAnswers(msgspec.Struct, array_like=True, frozen=True):
+    """What the shadow answered to the rows of an earlier frame: the `frame`-th of the file, counted from 0.
 
-    It has one prediction and one probability for each row, or for the first ones if it was not given all; None where
-    it had none.
+    There is one prediction and one probability for each row, or for the first ones if it was not given all; None
+    where it had none.
     """
 
-    rows: int
-    version: str
-    digest: str
+    frame: int
     predictions: list[Any]
     probabilities: list[float | None]
+
+
+class ShadowFrame(msgspec.Struct, array_like=True, frozen=True, tag="shadow"):
+    """Answers of one version of the shadow to earlier rows of this file."""
+
+    version: str
+    digest: str
+    answers: list[ShadowAnswers]
 
 
 Frame = VersionFrame | RowsFrame | ShadowFrame | OutcomesFrame

@@ -25,6 +25,7 @@ from predictor.recording.frames import (
     OutcomesFrame,
     RecordedFeature,
     RowsFrame,
+    ShadowAnswers,
     ShadowFrame,
     VersionFrame,
     encode,
@@ -151,23 +152,23 @@ class Recorder:
 
     def add_shadow(
         self,
-        place: Place,
         version: str,
         digest: str,
-        predictions: Sequence[Any],
-        probabilities: Sequence[float | None],
+        answers: Sequence[tuple[Place, Sequence[Any], Sequence[float | None]]],
     ) -> None:
-        """Record what the shadow answered to the rows of a computation, unless their file is closed or the disk full."""
-        if place.rows is not None:
-            given = [row for row in place.rows if row < len(predictions)]
-            predictions = [predictions[row] for row in given]
-            probabilities = [probabilities[row] for row in given]
-        frame = ShadowFrame(place.frame, version, digest, [*predictions], [*probabilities])
+        """Record what the shadow answered: its prediction and that one's probability for each row of some computations.
+
+        Answers to rows whose file is closed are left out, and all if the disk is full: the rows themselves are recorded.
+        """
         with self._lock:
-            if self.spool.frames and self.spool.file == place.file:
-                # The row itself has its record: it is not lost.
+            found = [
+                ShadowAnswers(place.frame, *_of_rows(place.rows, predictions, probabilities))
+                for place, predictions, probabilities in answers
+                if self.spool.frames and self.spool.file == place.file
+            ]
+            if found:
                 with contextlib.suppress(SpoolFull, OSError):
-                    self.spool.append(encode(frame))
+                    self.spool.append(encode(ShadowFrame(version, digest, found)))
 
     def close_file(self, older_than: float = 0) -> "State":
         """Close the open file if it is older (seconds)."""
@@ -256,6 +257,15 @@ class State:
     rows: Mapping[str, int]
     bytes_waiting: int
     seconds_waiting: float
+
+
+def _of_rows(
+    rows: Sequence[int] | None, predictions: Sequence[Any], probabilities: Sequence[float | None]
+) -> tuple[list[Any], list[float | None]]:
+    if rows is None:
+        return [*predictions], [*probabilities]
+    given = [row for row in rows if row < len(predictions)]
+    return [predictions[row] for row in given], [probabilities[row] for row in given]
 
 
 def _described(servable: Servable, columns: _Columns) -> VersionFrame:

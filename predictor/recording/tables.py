@@ -17,6 +17,7 @@ from predictor.recording.frames import (
     OutcomesFrame,
     RecordedFeature,
     RowsFrame,
+    ShadowAnswers,
     ShadowFrame,
     VersionFrame,
 )
@@ -33,12 +34,12 @@ def tables(frames: Iterable[Frame]) -> Iterator[tuple[VersionFrame, str, pa.Tabl
     """A table for each version and day (UTC, `2026-11-29`), with the rows in order of time."""
     versions: list[VersionFrame] = []
     rows: dict[tuple[int, str], list[tuple[int, RowsFrame]]] = defaultdict(list)
-    shadows: dict[int, ShadowFrame] = {}
+    shadows: dict[int, tuple[ShadowFrame, ShadowAnswers]] = {}
     for place, frame in enumerate(frames):
         if isinstance(frame, VersionFrame):
             versions.append(frame)
         elif isinstance(frame, ShadowFrame):
-            shadows[frame.rows] = frame
+            shadows |= {each.frame: (frame, each) for each in frame.answers}
         elif isinstance(frame, RowsFrame):
             day = datetime.fromtimestamp(frame.at, UTC).date().isoformat()
             rows[frame.version, day].append((place, frame))
@@ -72,7 +73,7 @@ def outcome_tables(frames: Iterable[Frame]) -> Iterator[tuple[str, pa.Table]]:
 def _table(
     version: VersionFrame,
     places: Sequence[tuple[int, RowsFrame]],
-    shadows: Mapping[int, ShadowFrame],
+    shadows: Mapping[int, tuple[ShadowFrame, ShadowAnswers]],
 ) -> pa.Table:
     frames = [frame for _, frame in places]
     rows = sum(len(each.predictions) for each in frames)
@@ -190,20 +191,23 @@ def _probability_columns(
 
 
 def _shadow_columns(
-    answered: Iterable[tuple[int, ShadowFrame | None]], label_type: pa.DataType
+    answered: Iterable[tuple[int, tuple[ShadowFrame, ShadowAnswers] | None]],
+    label_type: pa.DataType,
 ) -> dict[str, pa.Array]:
     """What the shadow answered to the rows of each frame. A row that it was not given has no shadow version."""
     versions: list[str | None] = []
     digests: list[str | None] = []
     predictions: list[Any] = []
     probabilities: list[float | None] = []
-    for count, frame in answered:
-        given = len(frame.predictions) if frame else 0
-        if frame:
+    for count, found in answered:
+        given = 0
+        if found is not None:
+            frame, answers = found
+            given = len(answers.predictions)
             versions += [frame.version] * given
             digests += [f"sha256:{frame.digest}"] * given
-            predictions += frame.predictions
-            probabilities += frame.probabilities
+            predictions += answers.predictions
+            probabilities += answers.probabilities
         for column in (versions, digests, predictions, probabilities):
             column.extend([None] * (count - given))
     return {

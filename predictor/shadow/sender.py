@@ -38,11 +38,11 @@ _MAX_WAITING_ROWS = 4096  # that the process has not compared yet
 _MAX_MESSAGES = 64  # the same
 
 
-Keep = Callable[[Any, str, str, Sequence[Any], Sequence[float | None]], None]
-"""Adds the shadow's answers to the record of one computation.
+Keep = Callable[[str, str, Sequence[tuple[Any, Sequence[Any], Sequence[float | None]]]], None]
+"""Adds the shadow's answers to the records of some computations.
 
-The arguments are `Computed.record`, the shadow's version and digest, and its prediction and that prediction's
-probability for each row up to the last that it was given; None for rows that it failed.
+The arguments are the shadow's version and digest, and for each computation its `Computed.record` and the shadow's
+prediction and that prediction's probability for each row up to the last that it was given; None for rows that it failed.
 """
 
 
@@ -199,10 +199,13 @@ class Sender:
         self._tally.compared(versions, found)
         if self._keep is None or found.answers is None:
             return
-        for part, answered in zip(message.parts, found.answers, strict=True):
-            record = part.computed.record
-            if record is not None:
-                self._keep(record, found.version, found.digest, *_by_row(part, answered))
+        answers = [
+            (part.computed.record, *_by_row(part, answered))
+            for part, answered in zip(message.parts, found.answers, strict=True)
+            if part.computed.record is not None
+        ]
+        if answers:
+            self._keep(found.version, found.digest, answers)
 
     def _is_busy(self, rows: int) -> bool:
         if self._transport is None or self._transport.get_write_buffer_size():

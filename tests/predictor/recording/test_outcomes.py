@@ -284,7 +284,7 @@ def test_a_shadow_finds_its_rows_among_outcomes(tmp_path, writer):
         computed = read_and_compute(servable, [OneRecord()], [msgspec.json.encode(GOOD)])
         recorder(servable, [Caller(name)], computed)
         recorder.keep_outcomes(frame(name))
-        recorder.add_shadow(computed.record, f"9{name}", "d", ["benign"], [0.5])
+        recorder.add_shadow(f"9{name}", "d", [(computed.record, ["benign"], [0.5])])
     recorder.close_file()
     writer.write_all()
     table = pd.read_parquet(tmp_path / "records").set_index("id")

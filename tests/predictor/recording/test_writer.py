@@ -262,15 +262,15 @@ def test_answers_of_the_shadow_join_their_rows(tmp_path, recorder, servable, wri
         computed = read_and_compute(servable, [ONE] * len(names), [body] * len(names))
         recorder(servable, [Caller(name) for name in names], computed)
         if "five" in names:
-            recorder.add_shadow(computed.record, "9", "d" * 64, ["benign"], [0.5])
+            recorder.add_shadow("9", "d" * 64, [(computed.record, ["benign"], [0.5])])
         if "one" in names:
             place = computed.record
-    recorder.add_shadow(place, "9", "d" * 64, ["benign", None], [0.75, None])
-    late = computed.record
+    recorder.add_shadow("9", "d" * 64, [(place, ["benign", None], [0.75, None])])
+    late = (computed.record, ["benign"], [0.5])
     recorder.close_file()
-    recorder.add_shadow(late, "9", "d" * 64, ["benign"], [0.5])
+    recorder.add_shadow("9", "d" * 64, [late])
     record(recorder, servable, "four")
-    recorder.add_shadow(late, "9", "d" * 64, ["benign"], [0.5])
+    recorder.add_shadow("9", "d" * 64, [late])
     recorder.close_file()
     writer.write_all()
     rows = {row["id"]: row for row in table(tmp_path).to_pylist()}
@@ -296,7 +296,7 @@ def test_a_sample_of_the_requests_has_the_answers_to_its_rows(tmp_path, spool, s
     )
     some(servable, [Caller(name) for name in names], computed)
     scores = [number / 100 for number in range(40)]
-    some.add_shadow(computed.record, "9", "d" * 64, ["benign"] * 40, scores)
+    some.add_shadow("9", "d" * 64, [(computed.record, ["benign"] * 40, scores)])
     some.close_file()
     writer.write_all()
     found = {row["id"]: row["shadow_probability"] for row in table(tmp_path).to_pylist()}

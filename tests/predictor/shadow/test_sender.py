@@ -256,7 +256,7 @@ async def test_rows_without_an_answer_are_left_out_and_answers_are_kept_by_row(t
     assert len(message.computations[0].predictions) == 2
     answers = [Answered([0.5, 1.5], [None, None])]
     world.sender.received(Compared(message.number, *SHADOW, rows=2, answers=answers))
-    assert world.kept == [("its place", *SHADOW, [0.5, None, 1.5], [None, None, None])]
+    assert world.kept == [(*SHADOW, [("its place", [0.5, None, 1.5], [None, None, None])])]
     assert world.count("skipped") == 0
 
 
