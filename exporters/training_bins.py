@@ -146,6 +146,8 @@ def _of_numbers(name: str, present: NDArray[np.float64], missing: int = 0) -> Bi
     """Compared as float32 on both sides, because most graphs get that."""
     with np.errstate(over="ignore"):
         values = np.sort(present.astype(np.float32))
+    # No request has the others: the service refuses a number that does not fit float32.
+    values = values[np.isfinite(values)]
     if not len(values):
         return Bins(name, [0], missing, [])
     edges = _edges(values)

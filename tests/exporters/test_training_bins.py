@@ -54,6 +54,14 @@ def test_neighbouring_float32_values_have_an_edge():
     assert (bins.edges, bins.counts) == ([1.0], [10, 10])
 
 
+def test_a_value_that_does_not_fit_float32_is_in_no_bin():
+    """The service refuses such numbers, so that no live row is in its bin; and JSON has no infinity."""
+    bins = of_column([1.0, 1e39, 3.0, -1e300])
+    assert (bins.counts, bins.missing) == ([1, 1], 0)
+    assert (bins.minimum, bins.maximum) == (1, 3)
+    assert of_column([1e39, -1e39]).counts == [0]
+
+
 def test_missing_values_are_counted_apart():
     bins = of_column([1.0, np.nan, 3.0, np.nan])
     assert (bins.counts, bins.missing) == ([1, 1], 2)
