@@ -16,7 +16,15 @@ from predictor.model.answers import Answer
 from predictor.model.servable import Servable
 from predictor.model.signature import Row, label_name
 from predictor.shadow.bins import DIFFERENCES, SECONDS
-from predictor.shadow.messages import Answered, Compared, Computation, Rows, Serving, Sparse
+from predictor.shadow.messages import (
+    Answered,
+    Compared,
+    Computation,
+    Rows,
+    Serving,
+    Sparse,
+    kind_of_prediction,
+)
 
 MAX_LABELS = 50
 """Classes that are counted by name, as in `predictor_predictions_total`; further ones are `other`."""
@@ -40,10 +48,9 @@ def why_not_comparable(serving: Serving, shadow: Servable) -> str | None:
         kinds = ("classifier", "regressor")
         serves, shadows = kinds[serving.is_value], kinds[not serving.is_value]
         return f"it is a {shadows}, and the serving version is a {serves}"
-    if serving.class_labels and signature.class_labels:
-        one, other = (type(each[0]) for each in (serving.class_labels, signature.class_labels))
-        if one is not other:
-            return f"its classes are of the type {other.__name__}, those of the serving version of {one.__name__}"
+    prediction = kind_of_prediction(signature)
+    if serving.prediction != prediction:
+        return f"its prediction is {prediction}, that of the serving version {serving.prediction}"
     return None
 
 
@@ -95,28 +102,35 @@ class Pair:
             begins()
             answers += self.shadow.answer(rows[start : start + most])
         found.took(computation.seconds, perf_counter() - started)
+        compared: list[Answer | None] = []
         for row, answer in enumerate(answers):
             if isinstance(answer, RequestError):
                 found.failed(not_finite=isinstance(answer, NotFinite))
+                compared.append(None)
+            elif self._compare_row(computation, row, answer, found):
+                compared.append(answer)
             else:
-                self._compare_row(computation, row, answer, found)
+                found.failed(not_finite=False)
+                compared.append(None)
         return Answered(
-            [None if isinstance(each, RequestError) else each.prediction for each in answers],
-            [_probability(each) for each in answers],
+            [None if each is None else each.prediction for each in compared],
+            [_probability(each) for each in compared],
         )
 
     def _compare_row(
         self, computation: Computation, row: int, answer: Answer, found: "_Found"
-    ) -> None:
+    ) -> bool:
+        """Count one row; False if its two predictions are of different kinds."""
         given = computation.predictions[row]
         if self._serving.is_value:
             distance = _distance(given, answer.prediction)
             if distance is None:
-                found.failed(not_finite=False)
-                return
+                return False
             found.rows += 1
             found.differs(distance)
-            return
+            return True
+        if type(given) is not type(answer.prediction):
+            return False
         found.rows += 1
         one, other = _text(given), _text(answer.prediction)
         if one != other:
@@ -124,6 +138,7 @@ class Pair:
         if computation.scores is not None and answer.probabilities:
             scores = dict(zip(self._names, computation.scores[row], strict=False))
             found.differs(self._gap(scores, answer.probabilities))
+        return True
 
     def _gap(self, ours: dict[str, float | None], its: dict[str, float]) -> float:
         """The difference of the positive class, or else the largest of all classes."""
@@ -152,8 +167,8 @@ class Pair:
         return ordered if pack is None else [pack(*row) for row in ordered]
 
 
-def _probability(answer: Answer | RequestError) -> float | None:
-    if isinstance(answer, RequestError) or not isinstance(answer.probability, float):
+def _probability(answer: Answer | None) -> float | None:
+    if answer is None or not isinstance(answer.probability, float):
         return None
     return answer.probability
 

@@ -7,8 +7,10 @@ from typing import Any, Literal
 import msgspec
 
 from predictor.model.servable import Servable
+from predictor.model.signature import Signature
 
 _LENGTH = struct.Struct("<I")
+_LABEL_KINDS: dict[type, str] = {str: "text", int: "whole number", bool: "boolean"}
 StateName = Literal["comparing", "waiting", "failed"]
 
 
@@ -23,7 +25,8 @@ class Feature(msgspec.Struct, array_like=True, frozen=True):
 class Serving(msgspec.Struct, array_like=True, frozen=True, tag="serving"):
     """The version that answers this worker's requests from now on; later rows are in the order of its features.
 
-    `is_value` says that it is a regressor. `answers` asks for the shadow's answer to each row.
+    `prediction` is the kind of its predictions, as `kind_of_prediction` names it; `is_value` says that it is a regressor.
+    `answers` asks for the shadow's answer to each row.
     """
 
     model_name: str
@@ -32,6 +35,7 @@ class Serving(msgspec.Struct, array_like=True, frozen=True, tag="serving"):
     features: list[Feature]
     class_labels: list[Any]
     positive_class: str | None
+    prediction: str
     is_value: bool
     answers: bool
 
@@ -46,9 +50,24 @@ class Serving(msgspec.Struct, array_like=True, frozen=True, tag="serving"):
             [Feature(each.name, each.dtype, each.required) for each in signature.features],
             list(signature.class_labels),
             signature.positive_class,
+            kind_of_prediction(signature),
             signature.outputs.value is not None,
             answers,
         )
+
+
+def kind_of_prediction(signature: Signature) -> str:
+    """What each prediction is, such as `text` or `several whole numbers`."""
+    outputs = signature.outputs
+    name = outputs.label or outputs.value
+    if signature.class_labels:
+        kind = _LABEL_KINDS[type(signature.class_labels[0])]
+    elif name is None:
+        kind = _LABEL_KINDS[int]  # the place of the largest probability
+    else:
+        dtype = signature.result(name).dtype.kind
+        kind = {"f": "number", "b": "boolean", "O": "text"}.get(dtype, "whole number")
+    return f"several {kind}s" if outputs.several else kind
 
 
 class NoServing(msgspec.Struct, array_like=True, frozen=True, tag="no_serving"):

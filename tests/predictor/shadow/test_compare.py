@@ -2,17 +2,20 @@
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from predictor.errors import InferenceTimeout
 from predictor.model.answers import Answers
 from predictor.shadow.compare import OTHER, Pair, why_not_comparable
-from predictor.shadow.messages import Computation, Rows, Serving
+from predictor.shadow.messages import Answered, Computation, Rows, Serving
 from tests.predictor.graphs import (
     OURS,
     classifier,
     counting,
+    graph,
     one_input_per_column,
     regressor,
+    tensor,
     with_metadata,
 )
 from tests.predictor.parts import servable_of
@@ -95,10 +98,28 @@ def test_regressors_are_compared_by_value(make):
 
 
 def test_regressors_with_other_numbers_of_targets(make):
-    """Their values have no difference."""
+    """Their values have no difference, and the record of one has no place for the other's."""
     serving, shadow = make(regressor()), make(regressor(targets=2))
-    found = compared(serving, shadow, computed(serving, [(1.0, 0.0)]))
-    assert (found.rows, found.failed) == (0, 1)
+    for one, other in ((serving, shadow), (shadow, serving)):
+        found = compared(one, other, computed(one, [(1.0, 0.0)]), answers=True)
+        assert (found.rows, found.failed) == (0, 1)
+        assert found.answers == [Answered([None], [None])]
+
+
+def test_predictions_of_two_types_are_not_compared(make):
+    """The record has one type for both: a text among numbers would make its file unreadable."""
+    nodes = [helper.make_node("MatMul", ["X", "w"], ["sum"])]
+    nodes.append(helper.make_node("Cast", ["sum"], ["label"], to=TensorProto.INT64))
+    weights = {"w": np.ones((2, 1), np.float32)}
+    whole = graph(nodes, [tensor("X")], [tensor("label", "int64", (None, 1))], weights)
+    serving, shadow = make(with_metadata(whole, feature_names=NAMES)), make(OURS)
+    assert not serving.signature.class_labels
+    assert why_not_comparable(Serving.of(serving), shadow) == (
+        "its prediction is text, that of the serving version whole number"
+    )
+    odd = Computation(computed(shadow, [(1.0, 0.0)]).rows, [1], None, 0.0)
+    found = compared(shadow, shadow, odd, answers=True)
+    assert (found.rows, found.failed, found.answers) == (0, 1, [Answered([None], [None])])
 
 
 def test_columns_of_their_own_types(make):
@@ -153,7 +174,7 @@ def test_a_timeout_is_raised_and_each_call_is_told(make):
         (with_metadata(regressor(), feature_names=NAMES), "it is a regressor, and the serving version is a classifier"),
         (
             with_metadata(classifier(labels=(0, 1)), feature_names=NAMES, class_labels=[0, 1]),
-            "its classes are of the type int",
+            "its prediction is whole number, that of the serving version text",
         ),
         (with_metadata(counting(), feature_names=["mean_radius", "x"]), "it has 'x' as well"),
         (TURNED, None),
@@ -172,7 +193,7 @@ def test_a_feature_of_another_type(make):
     others = [type(each)(each.name, "float64", each.required) for each in serving.features]
     changed = Serving(
         serving.model_name, serving.version, serving.digest, others, serving.class_labels,
-        serving.positive_class, serving.is_value, serving.answers,
+        serving.positive_class, serving.prediction, serving.is_value, serving.answers,
     )  # fmt: skip
     assert "'mean_radius' is float32 instead of float64" in why_not_comparable(changed, shadow)
 
