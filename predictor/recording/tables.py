@@ -214,9 +214,25 @@ def _shadow_columns(
         "shadow_version": pa.array(versions, pa.string()),
         "shadow_digest": pa.array(digests, pa.string()),
         # As the answered predictions, so that all files of a version have one schema.
-        "shadow_prediction": pa.array(predictions, label_type),
+        "shadow_prediction": _like(label_type, predictions),
         "shadow_probability": pa.array(probabilities, pa.float64()),
     }
+
+
+def _like(label_type: pa.DataType, predictions: Sequence[Any]) -> pa.Array:
+    """The shadow's predictions; null for one of another type or number of targets, which must not cost the others."""
+    try:
+        return pa.array(predictions, label_type)
+    except (ValueError, TypeError, OverflowError):
+        return pa.array([_or_null(label_type, each) for each in predictions], label_type)
+
+
+def _or_null(label_type: pa.DataType, prediction: Any) -> Any:
+    try:
+        pa.scalar(prediction, label_type)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return prediction
 
 
 def _outputs(frames: Sequence[RowsFrame]) -> pa.Array:

@@ -93,6 +93,24 @@ def test_a_file_that_is_written_twice_is_there_once(tmp_path, recorder, servable
     assert writer.is_empty()
 
 
+@pytest.mark.parametrize("answer", [["benign", "high"], 1, 2.5, True, 1 << 63])
+def test_a_shadow_whose_answers_do_not_fit_costs_no_record(
+    tmp_path, recorder, servable, writer, answer
+):
+    """It has several targets, or other labels: its own column stays empty, and its version says that it was asked."""
+    for name, shadow in (("one", "benign"), ("two", answer)):
+        bodies = [msgspec.json.encode(GOOD)]
+        computed = read_and_compute(servable, [ONE], bodies)
+        recorder(servable, [Caller(name)], computed)
+        recorder.add_shadow(computed.record, "2", "e", [shadow], [None])
+    recorder.close_file()
+    writer.write_all()
+    assert not [*(tmp_path / "spool").glob("*.unreadable")]
+    columns = ("id", "shadow_version", "shadow_prediction")
+    found = table(tmp_path).select(columns).to_pylist()
+    assert [tuple(each.values()) for each in found] == [("one", "2", "benign"), ("two", "2", None)]
+
+
 def test_a_store_that_fails_loses_nothing(tmp_path, recorder, servable, writer):
     """It is tried again, later and later, and the log says so once."""
     store = tmp_path / "records"
