@@ -105,7 +105,7 @@ def of_service(where: str, model: dict[str, Any]) -> Evidence | str:
         int(shadow["rows"]),
         sum(int(each["rows"]) for each in shadow["flips"]),
         int(shadow["not_finite"]) + int(shadow["failed_rows"]),
-        float((shadow.get("difference") or {}).get("p99") or 0.0),
+        float((shadow.get("difference") or {}).get("p99", math.nan)),
     )
 
 
@@ -181,6 +181,14 @@ def judge(
     yield _at_most("changed sides", flips, rows, requirement.flips)
     yield _at_most("had no finite answer", failed, rows + failed, requirement.not_finite)
     if requirement.difference is not None:
+        # NaN is no number to compare: one place that does not know makes it unknown.
+        unknown = [each.where for each in counted if math.isnan(each.difference)]
+        if unknown:
+            why = "does not tell how far the shadow's probabilities differ"
+            yield Finding(
+                False, f"{', '.join(unknown)} {why}; leave out difference=…, or give it time"
+            )
+            return
         difference = max(each.difference for each in counted)
         passed = difference <= requirement.difference
         limit = f"{requirement.difference:g}"

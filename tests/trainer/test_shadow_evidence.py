@@ -73,6 +73,17 @@ def test_an_unknown_difference_is_no_evidence():
     assert refusals(Evidence("a", NEW, OLD, 10, 0), requirement="rows=10,flips=1,difference=1")
 
 
+def test_a_shadow_without_probabilities_is_no_evidence_of_their_difference():
+    """The service says null; that is not 0. Beside a replica that knows it, it is still unknown."""
+    found = of_service(
+        "http://b", {"shadow": {**SHADOW, "not_finite": 0, "failed_rows": 0, "difference": None}}
+    )
+    known = Evidence("a", NEW, OLD, 10, 0, difference=0.01)
+    limit = {"requirement": "rows=10,flips=1,difference=0.1"}
+    for both in ((found,), (found, known), (known, found)):
+        assert "http://b does not tell how far" in refusals(*both, **limit)[0]
+
+
 def test_replicas_add_up():
     """Rows and flips are those of all services."""
     two = Evidence("a", NEW, OLD, 600, 5), Evidence("b", NEW, OLD, 400, 15)
