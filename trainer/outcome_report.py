@@ -226,23 +226,24 @@ def _show_classes(group: Group, console: Any) -> None:
         return
     names = {name: shown for name, shown in _SHOWN["binary"].items() if name != "brier_score"}
     rows = [
-        [group.version, label, *(text(each.get(name)) for name in names)]
+        [group.model, group.version, label, *(text(each.get(name)) for name in names)]
         for label, each in group.classes.items()
     ]
-    terminal.show(["version", "class against the rest", *names.values()], rows, console)
+    terminal.show(["model", "version", "class against the rest", *names.values()], rows, console)
     console.print()
 
 
 def _show_calibration(group: Group, console: Any) -> None:
     rows = [
         [
-            group.version, f"{each.low:.1f} to {each.high:.1f}", str(each.observed.of), decimal(each.expected),
+            group.model, group.version, f"{each.low:.1f} to {each.high:.1f}", str(each.observed.of), decimal(each.expected),
             text(Estimate.of_proportion(each.observed)),
         ]
         for each in group.calibration
     ]  # fmt: skip
     if rows:
-        headings = ["version", f"probability of {group.positive}", "rows", "expected", "observed"]
+        probability = f"probability of {group.positive}"
+        headings = ["model", "version", probability, "rows", "expected", "observed"]
         terminal.show(headings, rows, console, numbers=_NUMBERS)
         console.print()
 
