@@ -16,10 +16,11 @@ _MIN_REQUESTS = 20  # shares of fewer are chance
 
 def parse_seconds(text: str) -> float:
     """Seconds from `90s`, `30m` or `2h`. Raises TransitionError."""
-    if found := re.fullmatch(r"(\d{1,6})([smh])", text.strip()):
+    found = re.fullmatch(r"(\d{1,6})([smh])", text.strip())
+    if found and int(found[1]):
         return float(int(found[1]) * _UNITS[found[2]])
     raise TransitionError(
-        f"--bake {text!r} is no time; give seconds, minutes or hours: 90s, 30m, 2h"
+        f"--bake {text!r} is no time to watch; give seconds, minutes or hours: 90s, 30m, 2h"
     )
 
 
@@ -73,17 +74,23 @@ class ReadsService(Protocol):
 
 @dataclass
 class Seen:
-    """What one service did since the promotion."""
+    """What one service did since the promotion.
+
+    `last` is what it had counted at the last look. `former` is the former champion, if it is to be the shadow; other
+    shadows are not looked at.
+    """
 
     service: ReadsService
-    before: Counts
+    last: Counts
     alive_at: float
+    former: str | None = None
     serves: bool = False
     fault: str = ""
     rows: int = 0
     compared: int = 0
     flips: int = 0
     counts: Counts = field(default_factory=Counts)
+    _last_pair: tuple[int, int] | None = None
 
     def look(self, version: str, now: float) -> None:
         """Read the service once more."""
@@ -98,12 +105,26 @@ class Seen:
             self.fault = _why_not(model, version)
             return
         self.alive_at, self.fault = now, ""
-        self.counts = counts.since(self.before)
+        # Look by look, because a service that is started anew in between counts from 0 again.
+        self.counts, self.last = self.counts.plus(counts.since(self.last)), counts
         self.rows = int(self.counts.answered.get(version, 0))
         shadow = model.get("shadow") or {}
-        if (shadow.get("compared_with") or {}).get("model_version") == version:
-            self.compared = int(shadow["rows"])
-            self.flips = sum(int(each["rows"]) for each in shadow["flips"])
+        beside = (shadow.get("compared_with") or {}).get("model_version")
+        if self.former is not None and (shadow.get("model_version"), beside) == (
+            self.former,
+            version,
+        ):
+            rows, flips = int(shadow["rows"]), sum(int(each["rows"]) for each in shadow["flips"])
+            self._look_at_pair(rows, flips)
+
+    def _look_at_pair(self, rows: int, flips: int) -> None:
+        """Count from the first look on: two versions that meet again continue their numbers of an earlier time."""
+        before = (rows, flips) if self._last_pair is None else self._last_pair
+        if rows < before[0]:
+            before = (0, 0)  # the service was started anew
+        self.compared += rows - before[0]
+        self.flips += flips - before[1]
+        self._last_pair = rows, flips
 
 
 def _why_not(model: dict[str, Any], version: str) -> str:
@@ -113,9 +134,12 @@ def _why_not(model: dict[str, Any], version: str) -> str:
     return f"{(model.get('serving') or {}).get('version') or 'no version'} serves"
 
 
-def begin(services: Sequence[ReadsService], now: float) -> list[Seen]:
-    """The counts before the promotion. Raises ServiceError: what is not seen cannot be watched."""
-    return [Seen(each, each.counts(), now) for each in services]
+def begin(services: Sequence[ReadsService], now: float, former: str | None = None) -> list[Seen]:
+    """The counts before the promotion. `former` is the champion that the shadows will be, or None.
+
+    Raises ServiceError: what is not seen cannot be watched.
+    """
+    return [Seen(each, each.counts(), now, former) for each in services]
 
 
 def breach(seen: Sequence[Seen], version: str, limits: Limits, now: float) -> str | None:

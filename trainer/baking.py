@@ -1,5 +1,6 @@
 """A promotion whose version has to prove itself on live traffic: the evidence of a shadow before it, a bake after it."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,12 +48,19 @@ class Trial:
         key_file: Path | None = None,
     ) -> "Trial | None":
         """Read the options of `promote`; None if they ask for nothing. Raises TrainerError."""
+        if limits and bake_time is None:
+            raise TransitionError("--bake-limits are those of --bake TIME, which was not given")
+        if records is not None and require_shadow is None:
+            raise TransitionError(
+                "--records are the evidence of --require-shadow, which was not given"
+            )
         if require_shadow is None and bake_time is None:
             return None
         return cls(
             tuple(Service(url, _key(key_file)) for url in urls),
-            Requirement.parse(require_shadow) if require_shadow else None,
-            bake.parse_seconds(bake_time) if bake_time else None,
+            # An empty text, as from a variable that is not set, must not leave the gate open.
+            None if require_shadow is None else Requirement.parse(require_shadow),
+            None if bake_time is None else bake.parse_seconds(bake_time),
             bake.Limits.parse(limits),
             records,
         )
@@ -119,7 +127,8 @@ class Baking:
             )
         self._former = former
         self._aliases = self._shadow_aliases()
-        self._seen = bake.begin(trial.services, time.monotonic())
+        shadow = former if self._aliases else None
+        self._seen = bake.begin(trial.services, time.monotonic(), shadow)
 
     def watch(self, outcome: Outcome) -> None:
         """Watch; exit code 1 after a rollback, and if another version was promoted meanwhile."""
@@ -127,7 +136,7 @@ class Baking:
         typer.echo(
             f"bake: watching version {version} for {seconds:g} seconds ({self._trial.limits})"
         )
-        with self._former_as_shadow(version):
+        with _ended_by_sigterm(), self._former_as_shadow(version):
             try:
                 result = bake.watch(
                     self._seen, version, self._trial.limits, seconds,
@@ -137,10 +146,7 @@ class Baking:
                 typer.echo(f"the bake was interrupted; version {version} keeps serving", err=True)
                 raise typer.Exit(130) from None
         if result.left:
-            typer.echo(
-                f"bake: version {version} is not the champion any more; nothing was done", err=True
-            )
-            raise typer.Exit(1)
+            raise _left(version)
         compared = (
             f", {result.compared:,} compared with version {self._former}" if self._aliases else ""
         )
@@ -148,7 +154,7 @@ class Baking:
             typer.echo(f"bake: version {version} stays, after {result.rows:,} rows{compared}")
             return
         typer.echo(f"bake: {printable(result.breach)}", err=True)
-        state = self._roll_back(f"bake: {result.breach}")
+        state = self._roll_back(version, f"bake: {result.breach}")
         typer.echo(
             f"rolled back: version {state.champion} of {self._registry.model_name} serves again"
         )
@@ -162,10 +168,12 @@ class Baking:
             typer.echo(f"bake: {printable(str(error))}", err=True)
             return version
 
-    def _roll_back(self, reason: str) -> RegistryState:
-        """Roll back, again and again while the registry does not answer."""
+    def _roll_back(self, version: str, reason: str) -> RegistryState:
+        """Roll back, again and again while the registry does not answer; unless somebody promoted another meanwhile."""
         while True:
             try:
+                if self._state().champion != version:
+                    raise _left(version)
                 return self._lifecycle.roll_back(" ".join(reason.split())).state
             except RegistryError as error:
                 typer.echo(
@@ -209,3 +217,18 @@ class Baking:
             typer.echo(
                 f"bake: the alias {alias} was not changed: {printable(str(error))}", err=True
             )
+
+
+def _left(version: str) -> typer.Exit:
+    typer.echo(f"bake: version {version} is not the champion any more; nothing was done", err=True)
+    return typer.Exit(1)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end a bake as Ctrl-C does, so that the aliases get their versions back."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -54,7 +54,8 @@ class Counts:
 
     def since(self, before: "Counts") -> "Counts":
         """What was counted since `before`; all of it if the service was started anew in between."""
-        if self.requests < before.requests:
+        fewer = any(self.buckets.get(bound, 0.0) < count for bound, count in before.buckets.items())
+        if fewer or self.requests < before.requests or self.errors < before.errors:
             return self
         return Counts(
             self.requests - before.requests,
@@ -62,6 +63,16 @@ class Counts:
             _difference(self.answered, before.answered),
             _difference(self.unanswered, before.unanswered),
             _difference(self.buckets, before.buckets),
+        )
+
+    def plus(self, more: "Counts") -> "Counts":
+        """Both together."""
+        return Counts(
+            self.requests + more.requests,
+            self.errors + more.errors,
+            _sum(self.answered, more.answered),
+            _sum(self.unanswered, more.unanswered),
+            _sum(self.buckets, more.buckets),
         )
 
     def quantile(self, share: float) -> float:
@@ -74,6 +85,10 @@ class Counts:
 
 def _difference(now: Mapping[Any, float], before: Mapping[Any, float]) -> dict[Any, float]:
     return {key: value - before.get(key, 0.0) for key, value in now.items()}
+
+
+def _sum(one: Mapping[Any, float], other: Mapping[Any, float]) -> dict[Any, float]:
+    return {key: one.get(key, 0.0) + other.get(key, 0.0) for key in {*one, *other}}
 
 
 class Service:

@@ -37,8 +37,9 @@ class FakeService:
             added.get("unanswered", {}), added.get("buckets", {}),
         )  # fmt: skip
 
-    def shadow(self, rows, flips, beside=NEW):
+    def shadow(self, rows, flips, beside=NEW, version=OLD):
         shadow = {
+            "model_version": version,
             "compared_with": {"model_version": beside},
             "rows": rows,
             "flips": [{"rows": flips}],
@@ -66,9 +67,11 @@ def service():
     return FakeService()
 
 
-def watch(service, *, limits="", seconds=30.0, then=lambda _: None, champion=lambda: NEW):
+def watch(
+    service, *, limits="", seconds=30.0, then=lambda _: None, champion=lambda: NEW, former=OLD
+):
     clock = Clock(then)
-    seen = bake.begin([service], clock())
+    seen = bake.begin([service], clock(), former)
     return bake.watch(
         seen, NEW, Limits.parse(limits), seconds, champion=champion, clock=clock, sleep=clock.sleep
     ), clock.now
@@ -118,15 +121,55 @@ def test_within_the_limits(service, counted):
     assert after(service, **counted)[0].breach is None
 
 
-def test_flips_beside_the_former_champion(service):
-    """Only if the shadow is compared with the promoted version."""
+def flips(before, after, **given):
+    """The breach of a bake in which a shadow shows these rows and flips, at the first look and later."""
+    service = FakeService()
+
+    def compare(now):
+        service.serves()
+        service.shadow(*(before if now < 4 else after), **given)
+
+    return watch(service, then=compare)[0].breach
+
+
+def test_flips_beside_the_former_champion():
+    """Only if the shadow is the former champion, compared with the promoted version."""
+    assert flips((0, 0), (100, 5)) is None
+    assert flips((0, 0), (100, 6)) == "6 of 100 rows changed sides (6.00%), beyond 5.00%"
+    assert flips((0, 0), (100, 6), beside=OLD) is None
+    assert flips((0, 0), (100, 6), version="5") is None
+
+
+def test_flips_of_an_earlier_bake_do_not_count():
+    """Two versions that meet again continue their numbers, also those of the bake that ended in a rollback."""
+    assert flips((100, 50), (200, 52)) is None
+    assert flips((100, 50), (200, 60)) == "10 of 100 rows changed sides (10.00%), beyond 5.00%"
+
+
+def test_flips_are_not_watched_without_a_shadow_of_the_former_champion(service):
+    """As the command says at the beginning."""
     service.serves()
-    service.shadow(100, 5)
-    assert watch(service)[0].breach is None
-    service.shadow(100, 6)
-    assert watch(service)[0].breach == "6 of 100 rows changed sides (6.00%), beyond 5.00%"
-    service.shadow(100, 6, beside=OLD)
-    assert watch(service)[0].breach is None
+    service.shadow(0, 0)
+    assert watch(service, then=lambda _: service.shadow(100, 50), former=None)[0].breach is None
+
+
+def test_failures_after_a_restart_of_the_service_count(service):
+    """It counts from 0 again: the many failures before the promotion hide none of its own."""
+
+    def restarted(now):
+        service.serves()
+        service.counted = Counts(100 + 200 * now, 40 * now, {NEW: 100 * now}, {}, {math.inf: now})
+
+    assert "requests failed" in watch(service, then=restarted)[0].breach
+
+    service = FakeService()
+
+    def grows(now):
+        service.serves()
+        service.counted = Counts(900 + 100 * now, 0, {NEW: 100 * now})
+
+    result = watch(service, then=grows)[0]
+    assert (result.breach, result.rows) == (None, 3000)
 
 
 def test_a_version_that_is_not_loaded_is_a_breach(service):
@@ -176,7 +219,7 @@ def test_the_rows_of_all_services_count():
     assert "3 of 200 requests failed" in breach(seen, NEW, Limits(), 0)
 
 
-@pytest.mark.parametrize("text", ["", "30", "m", "1d", "-1m", "1.5h"])
+@pytest.mark.parametrize("text", ["", "30", "m", "1d", "-1m", "1.5h", "0s"])
 def test_an_invalid_time(text):
     """The error has the forms."""
     with pytest.raises(TransitionError, match="90s, 30m, 2h"):
