@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
@@ -135,6 +135,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tell `required.program` whether this test may need one."""
     required.whole = item.get_closest_marker("whole") is not None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_tracking_uri() -> Iterator[None]:
+    """`mlflow.set_tracking_uri` holds for the process, and comes before the environment of later files."""
+    yield
+    if mlflow := sys.modules.get("mlflow"):
+        mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture(scope="session")
