@@ -17,7 +17,7 @@ from predictor.model.servable import Servable
 from predictor.model.signature import Row
 
 MAX_VALUES = 16_384  # counted at once: about half a millisecond of the event loop
-_MAX_WAITING = 16  # times as many rows; more are counted before the loop goes on
+_MAX_WAITING = 16  # times as many rows besides the latest; more are counted before the loop goes on
 
 
 class RowCounter:
@@ -40,6 +40,7 @@ class RowCounter:
         self._blocks = [counts, *others]
         self._max_features = max_features
         self._waiting: deque[tuple[Sequence[Row], Answers]] = deque()
+        self._start = 0  # the rows of the first that are counted
         self._rows = 0
         self._timer: asyncio.TimerHandle | None = None
         self._version: _Version | None = None
@@ -64,7 +65,7 @@ class RowCounter:
         if self._rows >= version.at_once:
             if before < version.at_once:
                 asyncio.get_running_loop().call_soon(self._count)
-            while self._rows > _MAX_WAITING * version.at_once:
+            while self._rows - len(computed.rows) > _MAX_WAITING * version.at_once:
                 self._count_some(version)
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._seconds, self._count_all)
@@ -92,13 +93,14 @@ class RowCounter:
         rows: list[Row] = []
         parts: list[Answers] = []
         while self._waiting and len(rows) < version.at_once:
-            part, answers = self._waiting.popleft()
-            free = version.at_once - len(rows)
-            if len(part) > free:
-                self._waiting.appendleft((part[free:], answers.part(free, len(part))))
-                part, answers = part[:free], answers.part(0, free)
-            rows += part
-            parts.append(answers)
+            part, answers = self._waiting[0]
+            stop = min(len(part), self._start + version.at_once - len(rows))
+            rows += part[self._start : stop]
+            parts.append(answers.part(self._start, stop))
+            self._start = stop
+            if stop == len(part):
+                self._waiting.popleft()
+                self._start = 0
         self._rows -= len(rows)
         version.count(rows, parts)
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -126,15 +127,40 @@ async def test_many_rows_are_counted_before_a_second_has_passed(servable):
 
 
 async def test_what_waits_is_bounded(servable):
-    """More rows than may wait are counted at once."""
+    """If more rows come while many wait, those that wait are counted at once."""
     counts = Counts.alone()
     counter = RowCounter(counts, [], 200, seconds=3600, max_values=30)
     counter.serve(servable)
-    counter(servable, [], computed(servable, [1.0] * 500))
-    assert counter._rows <= 16 * 10
-    assert total(counts) == 500 - counter._rows
+    for _ in range(50):
+        counter(servable, [], computed(servable, [1.0] * 100))
+    assert counter._rows <= 16 * 10 + 100
+    assert total(counts) == 5000 - counter._rows
     counter.serve(None)
-    assert total(counts) == 500
+    assert total(counts) == 5000
+
+
+class Slices(list[bytes]):
+    """Rows that count how many of them are copied."""
+
+    copied = 0
+
+    def __getitem__(self, index):
+        found = super().__getitem__(index)
+        self.copied += len(found)
+        return found
+
+
+async def test_a_large_batch_does_not_hold_up_the_loop(servable):
+    """It is counted in parts, between which the loop does what else there is, and each row is copied once."""
+    counts = Counts.alone()
+    counter = RowCounter(counts, [], 200, seconds=3600, max_values=30)
+    counter.serve(servable)
+    batch = computed(servable, [1.0] * 5000)
+    rows = Slices(batch.rows)
+    counter(servable, [], replace(batch, rows=rows))
+    assert total(counts) == 0
+    await until(lambda: total(counts) == 5000)
+    assert rows.copied == 5000
 
 
 async def test_rows_of_another_version_are_not_counted(servable, tmp_path):
