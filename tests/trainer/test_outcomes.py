@@ -57,6 +57,14 @@ def numbers(group):
     return {name: each["value"] for name, each in group["metrics"].items()}
 
 
+def test_the_only_row_of_a_batch_may_be_numbered(record):
+    """A client that numbers the rows of its batches does so for the last one, too; other numbers stay unknown."""
+    answer(record, {"one": M, "two#0": B, "two#1": M})
+    record.outcomes(("one#0", M), ("two#0", B), ("two#1", M), ("one#1", M), ("three#0", M))
+    found = report(record)
+    assert (found["outcomes"]["unknown"], found["groups"][0]["outcomes"]) == (2, 3)
+
+
 def test_each_version_is_measured_on_its_own_predictions(record):
     """With the positive class of the graph, which need not be the second."""
     answer(record, {"a": M, "b": B, "c": M, "d": B, "e": B})
