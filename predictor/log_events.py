@@ -124,6 +124,10 @@ RECORDS_INTERNAL = LogEvent(
     "a bug of the service prevented a record; its traceback is in the line; the prediction counts as dropped or refused",
     (), "report it with the traceback",
 )  # fmt: skip
+RECORD_OMIT_UNKNOWN = LogEvent(
+    "record_omit_unknown", "warning", "a name in `PREDICTOR_RECORD_OMIT` is no feature of the version that is recorded",
+    ("features", *_VERSION), "if it is mistyped, correct it: the values of the feature that you meant are recorded",
+)  # fmt: skip
 RECORDS_DELETED = LogEvent(
     "records_deleted", "info", "the records of days before `PREDICTOR_RECORD_DAYS` were deleted", ("days",)
 )  # fmt: skip

@@ -17,7 +17,7 @@ from predictor.errors import NotRecorded, OutcomesNotKept
 from predictor.inference.batcher import Caller
 from predictor.inference.compute import Computed
 from predictor.inference.protocol import Result
-from predictor.log_events import RECORDS_INTERNAL
+from predictor.log_events import RECORD_OMIT_UNKNOWN, RECORDS_INTERNAL
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
 from predictor.model.signature import Row
@@ -50,6 +50,15 @@ class Omissions:
         names = [each.strip() for each in text.split(",") if each.strip()]
         hashed = frozenset(each.removesuffix(":hash") for each in names if each.endswith(":hash"))
         return cls(frozenset(each for each in names if not each.endswith(":hash")), hashed, key)
+
+    def warn_of_unknown(self, servable: Servable) -> None:
+        """Log the names that are no features of a version: a mistyped one leaves nothing out."""
+        features = {each.name for each in servable.signature.features}
+        if unknown := sorted((self.omitted | self.hashed) - features):
+            version = servable.model_version
+            RECORD_OMIT_UNKNOWN.log(
+                features=unknown, model_name=version.name, model_version=version.version
+            )
 
     def hash(self, value: Any) -> str:
         """HMAC-SHA-256 of a value, 32 hex digits: equal values have equal texts."""
@@ -221,6 +230,7 @@ class Recorder:
             answers = Answers.of(servable.signature, [answers[row] for row in chosen.rows])
         columns = self._columns.get(servable)
         if columns is None:
+            self._omissions.warn_of_unknown(servable)
             columns = self._columns[servable] = _Columns(servable, self._omissions)
         recorded = columns.of(rows)
         # Not by the servable itself, which would then live as long as the file is open.

@@ -147,6 +147,17 @@ async def test_values_can_be_left_out_or_hashed(tmp_path):
     assert len(first) == 32
 
 
+async def test_a_name_that_is_no_feature_is_said(tmp_path):
+    """Once for each version: a mistyped name leaves nothing out, and the values are on disk."""
+    with structlog.testing.capture_logs() as lines:
+        async with recording(tmp_path, record_omit="mean_texture,mean_radios") as live:
+            for name in ("one", "two"):
+                await send(live, "/predict", GOOD, name)
+    said = [line for line in lines if line["event"] == "record_omit_unknown"]
+    assert [each["features"] for each in said] == [["mean_radios"]]
+    assert "feature_mean_radius" in recorded(tmp_path)
+
+
 @pytest.mark.whole
 async def test_a_share_is_recorded(tmp_path):
     """Chosen by the request's id, so that all replicas choose alike."""
