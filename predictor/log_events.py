@@ -131,6 +131,11 @@ RECORD_OMIT_UNKNOWN = LogEvent(
 RECORDS_DELETED = LogEvent(
     "records_deleted", "info", "the records of days before `PREDICTOR_RECORD_DAYS` were deleted", ("days",)
 )  # fmt: skip
+RECORDS_NOT_DELETED = LogEvent(
+    "records_not_deleted", "error",
+    "records of days before `PREDICTOR_RECORD_DAYS` could not be deleted; it is tried again every hour, and records are "
+    "written meanwhile", ("reason",), "let the service delete in the folder or store of `PREDICTOR_RECORD_URI`",
+)  # fmt: skip
 RECORD_WRITER_ENDED = LogEvent(
     "record_writer_ended", "error", "the process that writes recorded predictions ended, and is started again",
     ("code", "retry_seconds"), "look for its own error above; predictions are recorded in the spool meanwhile",

@@ -19,6 +19,7 @@ import msgspec
 from predictor import logs
 from predictor.log_events import (
     RECORDS_DELETED,
+    RECORDS_NOT_DELETED,
     RECORDS_NOT_WRITTEN,
     RECORDS_RECOVERED,
     RECORDS_UNREADABLE,
@@ -109,8 +110,13 @@ class Writer:
     def _delete(self) -> None:
         if self._days and time.monotonic() - self._deleted > _DELETE_SECONDS:
             self._deleted = time.monotonic()
-            if deleted := self._sink.delete_older_than(self._days):
-                RECORDS_DELETED.log(days=deleted)
+            try:
+                deleted = self._sink.delete_older_than(self._days)
+            except Exception as error:  # noqa: BLE001  each store raises its own
+                RECORDS_NOT_DELETED.log(reason=f"{type(error).__name__}: {error}")
+            else:
+                if deleted:
+                    RECORDS_DELETED.log(days=deleted)
 
 
 def _put_aside(path: Path, reason: str) -> None:

@@ -102,13 +102,34 @@ def test_a_shadow_whose_answers_do_not_fit_costs_no_record(
         bodies = [msgspec.json.encode(GOOD)]
         computed = read_and_compute(servable, [ONE], bodies)
         recorder(servable, [Caller(name)], computed)
-        recorder.add_shadow(computed.record, "2", "e", [shadow], [None])
+        recorder.add_shadow("2", "e", [(computed.record, [shadow], [None])])
     recorder.close_file()
     writer.write_all()
     assert not [*(tmp_path / "spool").glob("*.unreadable")]
     columns = ("id", "shadow_version", "shadow_prediction")
     found = table(tmp_path).select(columns).to_pylist()
     assert [tuple(each.values()) for each in found] == [("one", "2", "benign"), ("two", "2", None)]
+
+
+class Undeletable(Sink):
+    """A store in which this user may write and not delete."""
+
+    def delete_older_than(self, days):
+        raise PermissionError(13, "Permission denied")
+
+
+def test_a_store_that_does_not_delete_is_written(tmp_path, recorder, servable):
+    """Old records stay, which is said; the writer does not end, and new ones come."""
+    sink = Undeletable(str(tmp_path / "records"), tmp_path / "spool")
+    writer = Writer(tmp_path / "spool", sink, days=30)
+    with structlog.testing.capture_logs() as lines:
+        for name in ("one", "two"):
+            record(recorder, servable, name)
+            recorder.close_file()
+            writer.write_all()
+    assert ids(tmp_path) == ["one", "two"]
+    said = [line["reason"] for line in lines if line["event"] == "records_not_deleted"]
+    assert said == ["PermissionError: [Errno 13] Permission denied"]
 
 
 def test_a_store_that_fails_loses_nothing(tmp_path, recorder, servable, writer):
