@@ -42,18 +42,12 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def connect(path: Path) -> socket.socket:
-    """A connection to the process that listens there. Raises OSError at once if there is none."""
+@contextlib.contextmanager
+def address(path: Path) -> Iterator[str]:
+    """Where to connect to. Raises OSError if another user could listen there."""
     check_own(path.parent)
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        connection.setblocking(False)
-        with _short(path) as address:
-            connection.connect(address)
-    except OSError:
-        connection.close()
-        raise
-    return connection
+    with _short(path) as found:
+        yield found
 
 
 @contextlib.contextmanager

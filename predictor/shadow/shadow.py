@@ -17,7 +17,7 @@ from predictor.log_events import SHADOW_ENDED, SHADOW_HUNG
 from predictor.model.servable import Servable
 from predictor.settings import Settings
 from predictor.shadow.messages import Decoder, FromShadow, State
-from predictor.shadow.place import connect, socket_path
+from predictor.shadow.place import address, socket_path
 from predictor.shadow.sender import Keep, Sender
 from predictor.shadow.tally import Tally
 
@@ -62,6 +62,7 @@ class Shadow:
         self._path = socket_path(settings, parts.since)
         self._state: State | None = None
         self._process: Process | None = None
+        self._connection: _Connection | None = None
         self._hung = False
         self.watch = Sender(tally, settings.shadow_percent, changed=self._changed, keep=parts.keep)
 
@@ -97,9 +98,9 @@ class Shadow:
     async def running(self) -> AsyncIterator[None]:
         """Keep the process running, and the connection to it."""
         self._changed(_STARTS)
-        tasks = [asyncio.create_task(self._keep_connected())]
+        tasks = [asyncio.create_task(self._keep_connected()), asyncio.create_task(self._look())]
         if self._starts_process:
-            tasks += [asyncio.create_task(self._keep_running()), asyncio.create_task(self._look())]
+            tasks.append(asyncio.create_task(self._keep_running()))
         try:
             yield
         finally:
@@ -119,26 +120,29 @@ class Shadow:
             )
 
     async def _keep_connected(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                connection = connect(self._path)
+                await self._until_lost()
             except (FileNotFoundError, ConnectionError, BlockingIOError):
                 await asyncio.sleep(_CONNECT_SECONDS)  # it does not listen yet
-                continue
             except OSError as error:
                 self._changed(State("failed", f"{self._path}: {error.strerror}"))
                 await asyncio.sleep(_LOOK_SECONDS)
-                continue
-            transport, protocol = await loop.create_unix_connection(
-                lambda: _Connection(self.watch), sock=connection
+
+    async def _until_lost(self) -> None:
+        """Connect, and return when the connection has ended. Raises OSError."""
+        # By the path: uvloop closes the descriptor of a failed connection twice if it gets a socket of ours.
+        with address(self._path) as where:
+            transport, self._connection = await asyncio.get_running_loop().create_unix_connection(
+                lambda: _Connection(self.watch), where
             )
-            try:
-                await protocol.lost
-            finally:
-                transport.abort()
-            if not self._starts_process:
-                self._changed(_ENDED)
+        try:
+            await self._connection.lost
+        finally:
+            transport.abort()
+        if not self._starts_process:
+            await asyncio.sleep(_LOOK_SECONDS)  # not at a stop of the service, which ends this task
+            self._changed(_ENDED)
 
     async def _keep_running(self) -> None:
         first, longest = _RESTART_SECONDS
@@ -175,13 +179,17 @@ class Shadow:
         return f"its exit code is {code}, and its own log lines say why"
 
     async def _look(self) -> None:
-        """Kill a process that does not respond, or computes without end."""
+        """Give up a process that does not respond, or computes without end: kill it, or connect again."""
         limit = self._settings.inference_seconds + _SILENT_SECONDS
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             self.watch.ping()
             seconds = self.watch.silent_seconds
-            if seconds > limit and self._process is not None and not self._hung:
+            if seconds <= limit:
+                continue
+            if self._connection is not None:
+                self._connection.give_up()
+            if self._process is not None and not self._hung:
                 self._hung = True
                 SHADOW_HUNG.log(seconds=round(seconds))
                 with contextlib.suppress(ProcessLookupError):
@@ -214,8 +222,12 @@ class _Connection(asyncio.Protocol):
         self._watch.connected(transport)  # type: ignore[arg-type]
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._watch.disconnected()
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Take nothing more from it."""
         if not self.lost.done():
+            self._watch.disconnected()
             self.lost.set_result(None)
 
     def data_received(self, data: bytes) -> None:

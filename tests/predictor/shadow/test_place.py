@@ -1,13 +1,25 @@
 """The socket between workers and the process: private, and found by all workers of one service."""
 
 import os
+import socket
 import stat
 import time
 
 import pytest
 
 from predictor.settings import Settings
-from predictor.shadow.place import connect, listen, socket_path
+from predictor.shadow.place import address, listen, socket_path
+
+
+def connect(path):
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        with address(path) as where:
+            connection.connect(where)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def settings(folder):

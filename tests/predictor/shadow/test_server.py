@@ -24,7 +24,7 @@ from predictor.shadow.messages import (
     State,
     encode,
 )
-from predictor.shadow.place import connect, listen
+from predictor.shadow.place import address, listen
 from predictor.shadow.server import ShadowServer
 from tests.predictor.graphs import METADATA, OURS, classifier, counting, regressor
 from tests.predictor.live import Served
@@ -104,7 +104,8 @@ async def worker(process, tmp_path):
     server = await loop.create_unix_server(process.server.connection, sock=listen(path))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     running = asyncio.create_task(process.server.run())
-    reader, writer = await asyncio.open_unix_connection(sock=connect(path))
+    with address(path) as where:
+        reader, writer = await asyncio.open_unix_connection(where)
     yield Worker(reader, writer)
     writer.close()
     running.cancel()
