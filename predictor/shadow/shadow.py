@@ -30,7 +30,9 @@ _SILENT_SECONDS = (
 _GRACE_SECONDS = 2.0
 _OUT_OF_MEMORY = 12  # `process.OUT_OF_MEMORY`, whose module a worker does not need
 _STARTS = State("waiting", "its process starts")
-_SWAPPED = State("waiting", "another version answers requests since a moment ago")
+_UNKNOWN = State(
+    "waiting", "its process has not said yet whether it compares; ask again in a moment"
+)
 _ENDED = State("failed", "its process ended, and is started again")
 
 
@@ -75,9 +77,7 @@ class Shadow:
         """The member `shadow` of `GET /model`."""
         state, versions = self._state or _STARTS, self.watch.versions
         if state.state == "comparing" and versions is None:
-            state = (
-                _SWAPPED  # the process has not said yet whether it compares with the new version
-            )
+            state = _UNKNOWN  # after a swap, or after the process ended
         return {
             "uri": self._settings.shadow_uri,
             "model_version": state.version,
