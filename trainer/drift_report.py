@@ -74,12 +74,7 @@ def write(comparison: Comparison, output: Path) -> Found:
         reference = _read(before, kinds, until=start)
     compared = [name for name in kinds if rows[name].notna().any() and name in reference.columns]
     compared = [name for name in compared if reference[name].notna().any()]
-    for side, count in (("since then", len(rows)), ("to compare with", len(reference))):
-        if count < _MIN_ROWS:
-            raise RecordsError(
-                f"{comparison.folder} has {count} rows {side}, and a comparison needs {_MIN_ROWS}; choose an earlier "
-                "--since, or give a table with --reference"
-            )
+    _check_enough(comparison, len(rows), len(reference))
     texts = [name for name in compared if kinds[name]]
     definition = DataDefinition(
         numerical_columns=[name for name in compared if not kinds[name]], categorical_columns=texts
@@ -91,6 +86,24 @@ def write(comparison: Comparison, output: Path) -> Found:
     )
     _save(snapshot, output)
     return Found(_distances(snapshot), len(rows), len(reference))
+
+
+def _check_enough(comparison: Comparison, rows: int, reference_rows: int) -> None:
+    needs = f"a comparison needs {_MIN_ROWS}"
+    if rows < _MIN_ROWS:
+        raise RecordsError(
+            f"{comparison.folder} has {rows} rows since then, and {needs}; choose an earlier --since"
+        )
+    if reference_rows >= _MIN_ROWS:
+        return
+    if comparison.reference is not None:
+        raise RecordsError(
+            f"--reference {comparison.reference} has {reference_rows} rows, and {needs}"
+        )
+    raise RecordsError(
+        f"{comparison.folder} has {reference_rows} rows to compare with, of the same time before --since, and {needs}; "
+        "choose another --since, or give a table with --reference"
+    )
 
 
 def _records(comparison: Comparison, start: datetime) -> Records:
@@ -108,7 +121,9 @@ def _columns(records: Records) -> dict[str, bool]:
     return {
         name: type_ in _TEXTS
         for name, type_ in types.items()
-        if name.startswith((_FEATURE, _PROBABILITY)) or name == "prediction"
+        if name.startswith((_FEATURE, _PROBABILITY))
+        # Several targets are a list, which has no distance.
+        or (name == "prediction" and not type_.endswith("]"))
     }
 
 
@@ -143,7 +158,16 @@ def _table(path: Path, kinds: dict[str, bool]) -> pd.DataFrame:
         raise RecordsError(
             f"--reference {path} has none of the recorded features; its columns must have their names"
         )
-    return table[[*found]].rename(columns=found)
+    table = table[[*found]].rename(columns=found)
+    for name in table.columns:
+        if not kinds[name]:
+            try:
+                table[name] = pd.to_numeric(table[name])
+            except (ValueError, TypeError) as error:
+                raise RecordsError(
+                    f"--reference {path}: {name.removeprefix(_FEATURE)} is recorded as a number: {error}"
+                ) from error
+    return table
 
 
 def _prepared(rows: pd.DataFrame, texts: list[str]) -> pd.DataFrame:

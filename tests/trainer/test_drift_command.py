@@ -106,6 +106,18 @@ def test_predictions_are_compared_with_a_table(records, tmp_path):
 
 
 @pytest.mark.whole
+def test_features_are_compared_where_the_model_has_several_targets(tmp_path):
+    """Their list has no distance."""
+    for days in (1, 40):
+        rows = predictions(days, area=1, north=0.5)
+        rows["prediction"] = [[1.5, 2.5]] * len(rows)
+        keep(tmp_path / "records", rows)
+    output = drift(tmp_path / "records", "--output", tmp_path / "report.html")
+    assert "feature_age" in drifted(output)[1]
+    assert "prediction" not in drifted(output)[1]
+
+
+@pytest.mark.whole
 def test_what_cannot_be_compared(records, tmp_path):
     """Each in one line, with what to do."""
     report = tmp_path / "report.html"
@@ -117,6 +129,12 @@ def test_what_cannot_be_compared(records, tmp_path):
     (tmp_path / "table.csv").write_text("radius\n1\n")
     other = drift(records, "--reference", tmp_path / "table.csv", "--output", report, code=1)
     assert "none of the recorded features" in other
+    (tmp_path / "table.csv").write_text("age\n1\n2\n")
+    short = drift(records, "--reference", tmp_path / "table.csv", "--output", report, code=1)
+    assert short.endswith("table.csv has 2 rows, and a comparison needs 100\n")
+    (tmp_path / "table.csv").write_text("age\n" + "50\n" * 200 + "unknown\n")
+    text = drift(records, "--reference", tmp_path / "table.csv", "--output", report, code=1)
+    assert 'age is recorded as a number: Unable to parse string "unknown"' in text
     wrong = drift(records, "--reference", tmp_path / "table.xlsx", "--output", report, code=1)
     assert "must end in .csv or .parquet" in wrong
     keep(tmp_path / "two", predictions(1, area=1, north=0.5))
