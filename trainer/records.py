@@ -66,16 +66,16 @@ class Choice:
 
 def parse_since(text: str, now: datetime) -> datetime:
     """A time from `7d`, `12h` or `30m` before now, or from a date or time (UTC unless it says otherwise)."""
-    if found := re.fullmatch(r"(\d{1,6})([dhm])", text.strip()):
-        return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
     try:
+        if found := re.fullmatch(r"(\d{1,6})([dhm])", text.strip()):
+            return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
         since = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return (since if since.tzinfo else since.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter for a time before the year 1
         raise RecordsError(
             f"--since {text!r} is no time; give a number of days, hours or minutes (7d, 12h, 30m) or a date "
             "(2026-11-29)"
         ) from None
-    return since if since.tzinfo else since.replace(tzinfo=UTC)
 
 
 class Records:

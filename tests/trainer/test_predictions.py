@@ -256,7 +256,7 @@ def test_since():
     assert parse_since("90m", now) == now - timedelta(minutes=90)
     assert parse_since("2026-11-01", now) == datetime(2026, 11, 1, tzinfo=UTC)
     assert parse_since("2026-11-01T10:00+02:00", now) == datetime(2026, 11, 1, 8, tzinfo=UTC)
-    for text in ("yesterday", "7", "d", "-1d"):
+    for text in ("yesterday", "7", "d", "-1d", "999999d", "0001-01-01T00:00+14:00"):
         with pytest.raises(RecordsError, match="is no time; give a number of days"):
             parse_since(text, now)
 
