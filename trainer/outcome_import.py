@@ -83,6 +83,8 @@ def _table(file: Path, text: str, now: datetime) -> pa.Table:
             f"{file} has no column {' and no column '.join(sorted(missing))}; the first line names the columns: "
             "id, outcome and, if known, at"
         )
+    if twice := [name for name in ("id", "outcome", "at") if names.count(name) > 1]:
+        raise RecordsError(f"{file} has several columns {' and '.join(twice)}; leave one of each")
     reader.fieldnames = names
     faults: list[str] = []
     try:

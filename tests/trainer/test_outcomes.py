@@ -405,6 +405,7 @@ def test_tables_of_other_programs(record, text):
     [
         ("a,malignant\n", "has no column id and no column outcome"),
         ("id,at\na,2026-11-05\n", "has no column outcome"),
+        ("id,Id ,outcome\na,b,malignant\n", "has several columns id; leave one of each"),
         ("id,outcome\n", "has no outcomes"),
         ("", "has no column id"),
         ("id,outcome\na,malignant\nb,\n", "line 3: no outcome of 1 to 500 characters"),
