@@ -149,16 +149,23 @@ class Shadow:
         pause, loop = first, asyncio.get_running_loop()
         while True:
             self._hung, started = False, loop.time()
-            self._process = await self._start()
-            code = await self._process.wait()
+            code, reason = await self._run()
             if loop.time() - started > longest:
                 pause = first
-            reason = self._why_ended(code)
             SHADOW_ENDED.log(code=code, reason=reason, retry_seconds=pause)
             self._tally.restarted()
             self._changed(State("failed", f"its process ended, and is started again: {reason}"))
             await asyncio.sleep(pause)
             pause = min(longest, 2 * pause)
+
+    async def _run(self) -> tuple[int | None, str]:
+        """Run the process until its end; return its exit code, and why it ended."""
+        try:
+            self._process = await self._start()
+        except OSError as error:  # such as too many processes, or no memory for one more
+            return None, f"it could not be started: {error.strerror}"
+        code = await self._process.wait()
+        return code, self._why_ended(code)
 
     async def _start(self) -> Process:
         process = await asyncio.create_subprocess_exec(

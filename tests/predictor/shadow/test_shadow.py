@@ -26,7 +26,7 @@ SINCE = 5.0
 class World:
     """A worker's shadow, and what it told."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *, starts_process=False):
         self.settings = Settings(
             MLFLOW_TRACKING_URI="http://registry",
             cache_dir=folder / "cache",
@@ -37,7 +37,7 @@ class World:
         self.events = []
         parts = Parts(self.events.append, lambda: self.serving, SINCE)
         tally = Tally(Counts.alone())
-        self.shadow = Shadow(self.settings, tally, parts, starts_process=False)
+        self.shadow = Shadow(self.settings, tally, parts, starts_process=starts_process)
 
     def serves(self, servable):
         self.serving = servable
@@ -114,6 +114,17 @@ async def test_a_folder_that_cannot_be_used_is_told(world):
     async with world.shadow.running():
         await until(lambda: world.told.state == "failed")
     assert "others may write to the folder" in world.told.reason
+
+
+async def test_a_process_that_cannot_be_started_is_told_and_tried_again(tmp_path, monkeypatch):
+    """Such as where the system allows no more processes."""
+    monkeypatch.setattr("sys.executable", str(tmp_path / "nothing"))
+    world = World(tmp_path, starts_process=True)
+    async with world.shadow.running():
+        await until(lambda: world.told.state == "failed")
+        assert world.told.reason.endswith("it could not be started: No such file or directory")
+        monkeypatch.undo()
+        await until(lambda: world.shadow._process is not None)
 
 
 async def test_the_model_and_a_webhook_know_the_shadow(tmp_path):
