@@ -149,7 +149,7 @@ def promote(
             "--require-shadow",
             metavar="rows=N,flips=SHARE",
             help="What the version must have shown as shadow of the champion, such as rows=1000,flips=0.02; "
-            "also difference=0.1, the 99 % quantile in probability.",
+            "also difference=0.1, the 99 % quantile in probability, or in a regressor's value.",
         ),
     ] = None,
     bake: Annotated[

@@ -29,7 +29,8 @@ class Requirement:
     """What the shadow must have shown.
 
     At least `rows` were compared. At most the share `flips` of them changed sides, the share `not_finite` had no
-    finite answer or failed, and, if given, 99 % of the differences in probability are at most `difference`.
+    finite answer or failed, and, if given, 99 % of the differences in probability (a regressor's: in value) are at most
+    `difference`.
     """
 
     rows: int
@@ -49,7 +50,9 @@ class Requirement:
                 given[name] = float(value)
             except ValueError:
                 given[name] = math.nan
-            if not (0 <= given[name] < math.inf) or (name != "rows" and given[name] > 1):
+            if not (0 <= given[name] < math.inf) or (
+                name in {"flips", "not_finite"} and given[name] > 1
+            ):
                 raise GateError(text, f"{name} must be a {_KINDS[name]}, not {value!r}")
         if missing := [name for name in ("rows", "flips") if name not in given]:
             raise GateError(text, f"{' and '.join(missing)} are missing, as in {FORM}")
@@ -66,7 +69,7 @@ class Requirement:
 _KINDS = {
     "rows": "number of rows",
     "flips": "share, 0 to 1",
-    "difference": "difference in probability, 0 to 1",
+    "difference": "difference in probability, or in a regressor's value",
     "not_finite": "share, 0 to 1",
 }
 
@@ -184,7 +187,7 @@ def judge(
         # NaN is no number to compare: one place that does not know makes it unknown.
         unknown = [each.where for each in counted if math.isnan(each.difference)]
         if unknown:
-            why = "does not tell how far the shadow's probabilities differ"
+            why = "does not tell how far the shadow's answers differ"
             yield Finding(
                 False, f"{', '.join(unknown)} {why}; leave out difference=…, or give it time"
             )
@@ -194,7 +197,7 @@ def judge(
         limit = f"{requirement.difference:g}"
         yield Finding(
             passed,
-            f"99 % of the shadow's probabilities differ by at most {difference:.4g}"
+            f"99 % of the shadow's answers differ by at most {difference:.4g}"
             f"{', within' if passed else ', beyond'} {limit}",
         )
 

@@ -84,6 +84,16 @@ def test_a_shadow_without_probabilities_is_no_evidence_of_their_difference():
         assert "http://b does not tell how far" in refusals(*both, **limit)[0]
 
 
+def test_a_regressor_has_a_limit_of_its_own():
+    """Its values have no flips, and differ by more than 1."""
+    limit = {"requirement": "rows=10,flips=0,difference=5"}
+    assert refusals(Evidence("a", NEW, OLD, 10, 0, difference=4.5), **limit) == []
+    assert (
+        "differ by at most 5.5, beyond 5"
+        in refusals(Evidence("a", NEW, OLD, 10, 0, difference=5.5), **limit)[0]
+    )
+
+
 def test_replicas_add_up():
     """Rows and flips are those of all services."""
     two = Evidence("a", NEW, OLD, 600, 5), Evidence("b", NEW, OLD, 400, 15)
