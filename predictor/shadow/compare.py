@@ -75,7 +75,9 @@ class Pair:
         places = {each.name: place for place, each in enumerate(serving.features)}
         self._order = [places[each.name] for each in shadow.signature.features]
         self._in_order = self._order == sorted(self._order)
-        self._counted = [*dict.fromkeys([*self._names, *shadow.signature.label_names])][:MAX_LABELS]
+        listed = [*dict.fromkeys([*self._names, *shadow.signature.label_names])]
+        # Without a list of classes, whole numbers are the usual ones; an outlier detector has -1 and 1.
+        self._counted = (listed or [*map(str, range(-1, MAX_LABELS - 1))])[:MAX_LABELS]
 
     def compare(self, rows: Rows, begins: Callable[[], None] = lambda: None) -> Compared:
         """Compute the rows and compare. `begins` is called before each call of ONNX Runtime.

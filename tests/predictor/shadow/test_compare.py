@@ -88,6 +88,19 @@ def test_a_text_of_a_client_is_no_label(make):
     assert compared(serving, shadow, odd).flips == [(OTHER, "malignant", 1)]
 
 
+def test_classes_that_no_version_lists_are_small_whole_numbers(make):
+    """Such as those of an outlier detector; others are not named."""
+    nodes = [helper.make_node("MatMul", ["X", "w"], ["sum"])]
+    nodes.append(helper.make_node("Cast", ["sum"], ["label"], to=TensorProto.INT64))
+    outputs = [tensor("label", "int64", (None, 1))]
+    serving, shadow = (
+        make(graph(nodes, [tensor("X")], outputs, {"w": np.full((2, 1), weight, np.float32)}))
+        for weight in (1, -1)
+    )
+    found = compared(serving, shadow, computed(serving, [(1.0, 0.0), (0.0, -1.0), (900.0, 0.0)]))
+    assert {(a, b) for a, b, _ in found.flips} == {("1", "-1"), ("-1", "1"), (OTHER, OTHER)}
+
+
 def test_regressors_are_compared_by_value(make):
     """An answer that is not finite is counted as such."""
     serving, shadow = make(regressor()), make(regressor(op="Log"))
