@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 
 from predictor.drift.row_bins import RowBins
-from predictor.inference.batcher import Caller
 from predictor.inference.compute import Computed
 from predictor.metrics.counts import Counts
 from predictor.metrics.families import FEATURE_ROWS, FEATURE_TRAINING_ROWS, Family
@@ -54,7 +53,7 @@ class RowCounter:
         if servable is not None and bins is not None and bins.features:
             self._version = _Version(servable, self._counts, self._max_features, self._max_values)
 
-    def __call__(self, servable: Servable, _: Sequence[Caller], computed: Computed) -> None:
+    def __call__(self, servable: Servable, computed: Computed) -> None:
         """Keep the rows until there are many. Those of a version that has just ceased to serve are not counted."""
         version, answers = self._version, computed.answers
         if version is None or servable is not version.servable or answers is None:

@@ -91,8 +91,8 @@ Keep = Callable[[Servable, Sequence[Caller], Computed], Sequence[Result]]
 It is called on the event loop and in threads, and does not raise.
 """
 
-Watch = Callable[[Servable, Sequence[Caller], Computed], None]
-"""Is told what some callers asked and got; those of small requests have got it by then.
+Watch = Callable[[Servable, Computed], None]
+"""Is told what was computed; the callers of small requests have got it by then.
 
 It is called on the event loop, takes microseconds, and does not raise.
 """
@@ -272,7 +272,7 @@ class Batcher:
             computed = work(servable, partial(run_in_calls, servable, count))
             (result,) = self._kept(servable, [caller], computed)
             if self._watchers:
-                on_loop(self._tell, servable, [caller], computed)
+                on_loop(self._tell, servable, computed)
             if isinstance(result, Exception):
                 raise result
             return result
@@ -287,11 +287,9 @@ class Batcher:
             return computed.results
         return self._keep(servable, [each or _UNKNOWN for each in callers], computed)
 
-    def _tell(
-        self, servable: Servable, callers: Sequence[Caller | None], computed: Computed
-    ) -> None:
+    def _tell(self, servable: Servable, computed: Computed) -> None:
         for watch in self._watchers:
-            watch(servable, [each or _UNKNOWN for each in callers], computed)
+            watch(servable, computed)
 
     def _flush(self) -> None:
         """Compute the waiting requests on one servable: on the loop as many as it can afford, else in threads."""
@@ -387,14 +385,13 @@ class Batcher:
         self._queue = requests + self._queue
 
     def _succeed(self, servable: Servable, requests: list[Request], computed: Computed) -> None:
-        callers = [each[3] for each in requests]
-        _call_back(requests, self._kept(servable, callers, computed))
+        _call_back(requests, self._kept(servable, [each[3] for each in requests], computed))
         if computed.answers is not None:
             # Later: the loop sends the responses first.
             later = asyncio.get_running_loop().call_soon
             later(self._observer.ran, servable, computed.answers, computed.seconds)
             if self._watchers:
-                later(self._tell, servable, callers, computed)
+                later(self._tell, servable, computed)
 
 
 class _Traced:

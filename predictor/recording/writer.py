@@ -145,7 +145,8 @@ def main() -> int:
 
 
 def _wait_for_end(ended: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # not by sys.stdin, whose lock would be held at the end of the process
+        pass
     ended.set()
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from predictor.inference.batcher import Caller
 from predictor.inference.compute import Computed
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
@@ -92,7 +91,7 @@ class Sender:
         self._pinged_at: float | None = None
         self.busy_seconds = 0.0
 
-    def __call__(self, servable: Servable, _callers: Sequence[Caller], computed: Computed) -> None:
+    def __call__(self, servable: Servable, computed: Computed) -> None:
         """Send what was computed, soon and if there is room; count it as skipped if not."""
         if self._share < 1 and random.random() >= self._share:  # noqa: S311  a sample
             return

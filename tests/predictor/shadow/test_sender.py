@@ -6,7 +6,6 @@ import mmap
 import msgspec
 import pytest
 
-from predictor.inference.batcher import Caller
 from predictor.inference.compute import read_and_compute
 from predictor.metrics.counts import Counts
 from predictor.protocols.predict.records import OneRecord, Records
@@ -29,7 +28,6 @@ from predictor.shadow.tally import Tally, Versions
 from tests.predictor.graphs import GOOD, OURS, one_input_per_column, regressor
 from tests.predictor.parts import servable_of, until
 
-CALLERS = [Caller("one")]
 SHADOW = ("2", "d" * 64)
 COLUMNS = {"age": 41, "smoker": True, "dose": 0.5, "code": "A"}
 
@@ -106,7 +104,7 @@ async def test_computations_of_a_moment_are_one_message(servable):
     assert world.wire.messages == [Serving.of(servable)]
     one, two = computed(servable, GOOD, GOOD), computed(servable, {**GOOD, "mean_radius": 2})
     for each in (one, two):
-        world.sender(servable, CALLERS, each)
+        world.sender(servable, each)
     (message,) = await world.sent()
     first, second = message.computations
     assert first.rows == b"".join(one.rows)
@@ -124,19 +122,19 @@ async def test_many_computations_are_sent_at_once(servable):
     world = World()
     world.compares(servable)
     for _ in range(32):
-        world.sender(servable, CALLERS, computed(servable, GOOD))
+        world.sender(servable, computed(servable, GOOD))
     assert [len(each.computations) for each in world.wire.rows] == [32]
 
 
 async def test_rows_are_skipped_while_the_process_is_not_there(servable):
     """And counted for the pair that was compared last."""
     world = World()
-    world.sender(servable, CALLERS, computed(servable, GOOD))
+    world.sender(servable, computed(servable, GOOD))
     assert world.count("skipped") == 1
     world.compares(servable)
     versions = world.sender.versions
     world.sender.disconnected()
-    world.sender(servable, CALLERS, computed(servable, GOOD, GOOD))
+    world.sender(servable, computed(servable, GOOD, GOOD))
     assert world.count("skipped") == 3
     assert world.sender.versions is None
     assert world.tally.describe(versions)["skipped_rows"] == 2
@@ -147,7 +145,7 @@ async def test_rows_are_skipped_while_the_socket_is_full(servable):
     world = World()
     world.compares(servable)
     world.wire.full = 1
-    world.sender(servable, CALLERS, computed(servable, GOOD))
+    world.sender(servable, computed(servable, GOOD))
     assert world.count("skipped") == 1
     assert world.wire.rows == []
 
@@ -157,20 +155,20 @@ async def test_rows_are_skipped_while_too_many_are_not_compared(servable):
     world = World()
     world.compares(servable)
     for _ in range(8):
-        world.sender(servable, CALLERS, batch(servable, 512))
-    world.sender(servable, CALLERS, computed(servable, GOOD))
+        world.sender(servable, batch(servable, 512))
+    world.sender(servable, computed(servable, GOOD))
     assert world.count("skipped") == 1
     messages = world.wire.rows
     assert [len(each.computations[0].predictions) for each in messages] == [512] * 8
-    world.sender(servable, CALLERS, computed(servable, GOOD))
+    world.sender(servable, computed(servable, GOOD))
     assert world.count("skipped") == 2
     for each in messages:
         world.sender.received(NotCompared(each.number, failed=True))
     assert world.count("failed") == 4096
     for _ in range(64 * 32):
-        world.sender(servable, CALLERS, computed(servable, GOOD))
+        world.sender(servable, computed(servable, GOOD))
     assert world.count("skipped") == 2
-    world.sender(servable, CALLERS, computed(servable, GOOD))
+    world.sender(servable, computed(servable, GOOD))
     assert world.count("skipped") == 3
 
 
@@ -178,7 +176,7 @@ async def test_of_a_large_request_the_first_rows_are_sent(servable):
     """Up to 512; the others are skipped."""
     world = World()
     world.compares(servable)
-    world.sender(servable, CALLERS, batch(servable, 10_000))
+    world.sender(servable, batch(servable, 10_000))
     (message,) = await world.sent()
     (sent,) = message.computations
     assert len(sent.predictions) == len(sent.scores) == 512
@@ -192,7 +190,7 @@ async def test_nothing_is_sent_or_counted_while_the_shadow_waits(servable):
     world.sender.serves(servable)
     world.sender.connected(world.wire)
     world.sender.received(State("waiting", "no version"))
-    world.sender(servable, CALLERS, computed(servable, GOOD))
+    world.sender(servable, computed(servable, GOOD))
     await asyncio.sleep(0.01)
     assert world.wire.rows == []
     assert world.count("skipped") == 0
@@ -203,7 +201,7 @@ async def test_a_swap_ends_the_comparison_until_the_process_answers(servable, tm
     """Rows of the version before are skipped, an answer about it does not count, what was sent is answered."""
     world = World()
     world.compares(servable)
-    world.sender(servable, CALLERS, computed(servable, GOOD))
+    world.sender(servable, computed(servable, GOOD))
     another = servable_of(tmp_path / "another", OURS, number=3)
     world.sender.serves(another)
     (message,) = world.wire.rows
@@ -215,7 +213,7 @@ async def test_a_swap_ends_the_comparison_until_the_process_answers(servable, tm
     world.sender.received(Compared(message.number, *SHADOW, rows=1))
     assert world.tally.describe(Versions(of(servable), SHADOW))["rows"] == 1
     assert world.tally.describe(world.sender.versions)["rows"] == 0
-    world.sender(servable, CALLERS, computed(servable, GOOD))
+    world.sender(servable, computed(servable, GOOD))
     assert world.count("skipped") == 1
     world.sender.serves(None)
     assert world.wire.messages[-1] == NoServing()
@@ -225,7 +223,7 @@ async def test_what_is_not_answered_has_failed(servable):
     """The process was killed, or hung."""
     world = World()
     world.compares(servable)
-    world.sender(servable, CALLERS, computed(servable, GOOD, GOOD))
+    world.sender(servable, computed(servable, GOOD, GOOD))
     await world.sent()
     world.sender.disconnected()
     assert world.count("failed") == 2
@@ -236,7 +234,7 @@ async def test_a_share_is_sent(servable):
     world = World(percent=25)
     world.compares(servable)
     for _ in range(400):
-        world.sender(servable, CALLERS, computed(servable, GOOD))
+        world.sender(servable, computed(servable, GOOD))
     world.sender.serves(None)
     sent = sum(len(each.computations) for each in world.wire.rows)
     assert 40 < sent < 180
@@ -251,7 +249,7 @@ async def test_rows_without_an_answer_are_left_out_and_answers_are_kept_by_row(t
     record = {"feature_0": 1, "feature_1": 0}
     found = computed(servable, record, {**record, "feature_0": -1}, {**record, "feature_0": 3})
     found.record = "its place"
-    world.sender(servable, CALLERS, found)
+    world.sender(servable, found)
     (message,) = await world.sent()
     assert len(message.computations[0].predictions) == 2
     answers = [Answered([0.5, 1.5], [None, None])]
@@ -265,7 +263,7 @@ async def test_rows_that_are_values(tmp_path):
     servable = servable_of(tmp_path, one_input_per_column())
     world = World()
     world.compares(servable)
-    world.sender(servable, CALLERS, computed(servable, COLUMNS))
+    world.sender(servable, computed(servable, COLUMNS))
     (message,) = await world.sent()
     assert message.computations[0].rows == [[41, True, 0.5, "A"]]
 
