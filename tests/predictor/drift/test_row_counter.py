@@ -115,9 +115,9 @@ async def test_many_rows_are_counted_before_a_second_has_passed(servable):
     counts = Counts.alone()
     counter = RowCounter(counts, [], 200, seconds=3600, max_values=300)
     counter.serve(servable)
-    counter(servable, [], computed(servable, [1.0] * 10))
+    counter(servable, computed(servable, [1.0] * 10))
     assert total(counts) == 0
-    counter(servable, [], computed(servable, [1.0] * 200))
+    counter(servable, computed(servable, [1.0] * 200))
     assert total(counts) == 0
     await until(lambda: total(counts) == 200)
     assert counter._rows == 10
@@ -132,7 +132,7 @@ async def test_what_waits_is_bounded(servable):
     counter = RowCounter(counts, [], 200, seconds=3600, max_values=30)
     counter.serve(servable)
     for _ in range(50):
-        counter(servable, [], computed(servable, [1.0] * 100))
+        counter(servable, computed(servable, [1.0] * 100))
     assert counter._rows <= 16 * 10 + 100
     assert total(counts) == 5000 - counter._rows
     counter.serve(None)
@@ -157,7 +157,7 @@ async def test_a_large_batch_does_not_hold_up_the_loop(servable):
     counter.serve(servable)
     batch = computed(servable, [1.0] * 5000)
     rows = Slices(batch.rows)
-    counter(servable, [], replace(batch, rows=rows))
+    counter(servable, replace(batch, rows=rows))
     assert total(counts) == 0
     await until(lambda: total(counts) == 5000)
     assert rows.copied == 5000
@@ -169,7 +169,7 @@ async def test_rows_of_another_version_are_not_counted(servable, tmp_path):
     counts = Counts.alone()
     counter = RowCounter(counts, [], 200)
     counter.serve(other)
-    counter(servable, [], computed(servable, [1.0]))
+    counter(servable, computed(servable, [1.0]))
     counter.serve(None)
     assert total(counts) == 0
 

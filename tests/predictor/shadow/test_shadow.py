@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from predictor.events import ShadowChanged, Swapped
-from predictor.inference.batcher import Caller
 from predictor.metrics.counts import Counts
 from predictor.operations.model import ShadowComparison
 from predictor.settings import Settings
@@ -83,7 +82,7 @@ async def test_rows_are_compared_and_told(world, tmp_path):
             await until(lambda: world.told.state == "comparing")
             assert (world.told.model_version, world.told.run_id) == ("2", "run2")
             assert world.told.compared_with.digest == f"sha256:{serving.artifact.onnx_sha256}"
-            world.shadow.watch(serving, [Caller("one")], computed(serving, GOOD, GOOD))
+            world.shadow.watch(serving, computed(serving, GOOD, GOOD))
             await until(lambda: world.told.rows == 2)
             assert world.told.flips[0].rows == 2
             assert world.told.difference.max > 0
@@ -95,7 +94,7 @@ async def test_rows_are_compared_and_told(world, tmp_path):
         await until(lambda: world.told.state == "failed")
         assert "its process ended" in world.told.reason
         assert world.told.compared_with is None
-        world.shadow.watch(serving, [Caller("one")], computed(serving, GOOD))
+        world.shadow.watch(serving, computed(serving, GOOD))
         async with world.process(tmp_path / "two") as process:
             await process.loads(2, OTHER)
             await until(lambda: world.told.state == "comparing")
