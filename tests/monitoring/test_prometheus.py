@@ -22,7 +22,7 @@ import yaml
 
 from grafana.dashboard import FILE
 from predictor.keys import line_of
-from tests.end_to_end.parts import Registry, Service, register_again, starter
+from tests.end_to_end.parts import Registry, Service, register_again, starter, wait_until
 from tests.faults.parts import Proxy, reset
 from tests.monitoring.parts import SHIPPED, WINDOW, Prometheus, in_fast_motion, started
 from tests.nats_server import nats_server
@@ -112,6 +112,20 @@ class Day:
                 assert replica.http.post("/predict", json={}).status_code == 422
         self.prometheus.until_firing("PredictorRefusals")
 
+    def comparison(self) -> None:
+        """Version 2 is the shadow of a replica, and gives other classes to some rows."""
+        client, name = self.registry.client, self.registry.name
+        client.set_registered_model_alias(name, "challenger", "2")
+        self.prometheus.until("max(predictor_shadow_model_version) == 2", "version 2 is the shadow")
+
+        def flips() -> bool:
+            self.batch(ALL)
+            return bool(
+                self.prometheus.now(f"sum(rate(predictor_shadow_flips_total[{WINDOW}])) > 0")
+            )
+
+        wait_until(flips, "rows get another class", seconds=60)
+
     def promotion(self) -> None:
         """Version 2 serves, and finds only what is malignant."""
         self.registry.stage("2", "Production")
@@ -179,7 +193,12 @@ def watched(trained: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         start = starter(stack, folder)
         behind = replace(registry, url=proxy.url)
         replicas = [
-            start(behind, "one", **settings),
+            start(
+                behind,
+                "one",
+                **settings,
+                PREDICTOR_SHADOW_URI=f"models:/{registry.name}@challenger",
+            ),
             start(behind, "two", PREDICTOR_WORKERS="2", **settings),
         ]
         targets = [replica.child.url.removeprefix("http://") for replica in replicas]
@@ -187,7 +206,7 @@ def watched(trained: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         began = time.time()
         day = Day(prometheus, registry, proxy, replicas)
         for part in (
-            day.morning, day.promotion, day.failed_load, day.rollback, day.outage, day.killed_worker,
+            day.morning, day.comparison, day.promotion, day.failed_load, day.rollback, day.outage, day.killed_worker,
             day.evening,
         ):  # fmt: skip
             part()
