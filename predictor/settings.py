@@ -203,9 +203,9 @@ class Settings(TrackingSettings):
         Field(
             ge=0, le=10_000,
             description="the first so many features of a model are counted by bin of its training data, for alerts about drift; "
-            "0 counts none",
+            "0 counts none, 200 is enough for most",
         ),
-    ] = 200  # fmt: skip
+    ] = 0  # fmt: skip
     shadow_uri: Annotated[
         str,
         Field(

@@ -1,8 +1,9 @@
 """Simulated replicas: they poll over HTTP as a predictor does, in a process of their own.
 
-Each polls at a fixed interval from a random moment on, and keeps its connection. When the version changes, it
-fetches the files of the new one, as a replica with an empty cache. Each subscribes to the model's messages over NATS
-on a connection of its own; after one, it polls as a predictor does then. It reports no status.
+Each polls at a fixed interval from a random moment on, and keeps its connection. When the version changes, it fetches
+the files of the new one, as a replica with an empty cache; but only after its next poll, because one process plays all
+replicas, and would be busy with 2,000 files while the others notice the change. Each subscribes to the model's messages
+over NATS on a connection of its own; after one, it polls as a predictor does then. It reports no status.
 """
 
 import asyncio
@@ -112,17 +113,20 @@ class _Crowd:
     async def _poll(self, changes: list[tuple[float, str]]) -> None:
         link = _Link(self.plan.url)
         pace = await self._pace()
+        wanted: tuple[str, ...] = ()
         while True:
             body = await link.get(self.plan.poll, no_cache=await pace.next())
             self.counts["failed" if body is None else "answered"] += 1
+            for path in wanted:
+                self.counts["files"] += await link.get(path) is not None
+            wanted = ()
             found = _VERSION.search(body or b"")
             if found is None:
                 continue
             version = found[1].decode()
             if not changes or changes[-1][1] != version:
                 changes.append((monotonic(), version))
-                for path in self.plan.files.get(version, ()):
-                    self.counts["files"] += await link.get(path) is not None
+                wanted = self.plan.files.get(version, ())
 
     async def _pace(self) -> "_Pace":
         pace = _Pace(self.plan.poll_seconds)

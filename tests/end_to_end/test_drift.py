@@ -33,7 +33,9 @@ def test_training_rows_sent_to_two_workers_are_the_training_distribution(
     registry = register_again(trained.url)
     registry.stage("1", "Production")
     with ExitStack() as stack:
-        service = starter(stack, tmp_path)(registry, PREDICTOR_WORKERS="2")
+        service = starter(stack, tmp_path)(
+            registry, PREDICTOR_WORKERS="2", PREDICTOR_DRIFT_FEATURES="200"
+        )
         service.until_serving("1")
         for start in range(0, len(rows), 50):
             batch = {"instances": rows[start : start + 50]}

@@ -105,6 +105,7 @@ def day(
         PREDICTOR_SHADOW_URI=f"models:/{registry.name}@challenger",
         PREDICTOR_RECORD_URI=str(tmp_path / "records"),
         PREDICTOR_RECORD_SECONDS="0.5",
+        PREDICTOR_DRIFT_FEATURES="200",
     )
     service.until_serving("1")
     return Day(registry, service, tmp_path / "records")

@@ -188,6 +188,7 @@ def watched(trained: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         nats = stack.enter_context(nats_server(folder))
         settings = {
             "PREDICTOR_OPERATIONS_KEYS_FILE": str(hashed), "PREDICTOR_NATS_URL": nats.url,
+            "PREDICTOR_DRIFT_FEATURES": "200",
         }  # fmt: skip
         proxy = stack.enter_context(Proxy(int(trained.url.rpartition(":")[2])))
         start = starter(stack, folder)

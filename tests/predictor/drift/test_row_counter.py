@@ -49,7 +49,7 @@ def servable(tmp_path):
 @pytest.mark.parametrize("fast_lane", [True, False])
 async def test_rows_of_every_protocol_are_counted(tmp_path, fast_lane):
     """Refused ones are not; training rows are rendered beside them."""
-    live = Live(tmp_path, fast_lane=fast_lane)
+    live = Live(tmp_path, fast_lane=fast_lane, drift_features=200)
     await live.serve(1, MODEL)
     assert live.samples()[IN_RANGE] == 0
     async with live.on_socket():
@@ -68,7 +68,7 @@ async def test_rows_of_every_protocol_are_counted(tmp_path, fast_lane):
 
 async def test_only_the_serving_version_is_rendered(tmp_path):
     """Its counts go on when it serves again; a version without bins has none."""
-    live = Live(tmp_path)
+    live = Live(tmp_path, drift_features=200)
     await live.serve(1, MODEL)
     await live.client.post("/predict", json=GOOD)
     await live.serve(2, MODEL)
@@ -84,7 +84,7 @@ async def test_only_the_serving_version_is_rendered(tmp_path):
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize(("model", "features"), [(OURS, 200), (MODEL, 0)])
+@pytest.mark.parametrize(("model", "features"), [(OURS, 200), (MODEL, None)])
 def test_where_nothing_is_counted_nothing_of_it_is_imported(tmp_path, model, features):
     """And the batcher has nobody to tell."""
     (tmp_path / "graph").write_bytes(model)
@@ -94,7 +94,7 @@ from tests.predictor.live import Live
 
 async def main():
     folder = pathlib.Path({str(tmp_path)!r})
-    live = Live(folder, drift_features={features})
+    live = Live(folder, **{{"drift_features": {features}}} if {features} is not None else {{}})
     await live.serve(1, (folder / "graph").read_bytes())
     assert (await live.client.post("/predict", json={GOOD!r})).status_code == 200
     print(live.service.reconciler.serving is not None, live.service.batcher._watchers)
