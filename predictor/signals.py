@@ -4,8 +4,8 @@ SIGTERM ends the service. Other signals that should end it are sent again as SIG
 does the work. `docs/faults.md` has the table.
 """
 
+import os
 import signal
-import sys
 from typing import NoReturn
 
 
@@ -34,7 +34,9 @@ def prepare() -> None:
 
 
 def _end(*_: object) -> NoReturn:
-    sys.exit(0)  # no request is in flight yet
+    # No request is in flight yet. SystemExit would not do: a library that is being imported may turn it into an
+    # error of its own, as pydantic does.
+    os._exit(0)
 
 
 def _terminate(*_: object) -> None:
