@@ -30,8 +30,8 @@ help: ## list the targets
 demo: environments ## train, promote and serve; stays up until Ctrl-C (APPROVAL=1, MLFLOW_PORT=, PREDICTOR_PORT=)
 	@$(BIN)/python -m demo --mlflow-port $(MLFLOW_PORT) --predictor-port $(PREDICTOR_PORT) $(if $(APPROVAL),--approval)
 
-test: environments $(VENV)-clients/installed ## tests that need only Python: about eight minutes on two cores (WORKERS=, ARGS=)
-	@echo "The tests that need only Python, with a real MLflow server: about eight minutes on two idle cores"
+test: environments $(VENV)-clients/installed ## tests that need only Python: about five minutes on two cores (WORKERS=, ARGS=)
+	@echo "The tests that need only Python, with a real MLflow server: about five minutes on two idle cores"
 	$(BIN)/python -m pytest -m "not whole" --numprocesses $(WORKERS) $(ARGS)
 
 test-all: environments $(OTHERS:%=$(VENV)-%/installed) $(TYPESCRIPT)/node_modules/installed ## every test: needs root and the packages of .ci/run; names what it skips
