@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -280,7 +280,7 @@ class Batcher:
         return threads.submit(compute)
 
     def _kept(
-        self, servable: Servable, callers: Sequence[Caller | None], computed: Computed
+        self, servable: Servable, callers: Iterable[Caller | None], computed: Computed
     ) -> Sequence[Result]:
         """What each caller is to get, once it is kept."""
         if self._keep is None:
@@ -385,7 +385,7 @@ class Batcher:
         self._queue = requests + self._queue
 
     def _succeed(self, servable: Servable, requests: list[Request], computed: Computed) -> None:
-        _call_back(requests, self._kept(servable, [each[3] for each in requests], computed))
+        _call_back(requests, self._kept(servable, (each[3] for each in requests), computed))
         if computed.answers is not None:
             # Later: the loop sends the responses first.
             later = asyncio.get_running_loop().call_soon

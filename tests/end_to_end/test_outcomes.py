@@ -4,10 +4,9 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import duckdb
 import httpx
@@ -17,7 +16,7 @@ from mlflow.artifacts import list_artifacts
 from sklearn import metrics
 
 from tests.end_to_end.parts import Registry, Service, command, wait_until
-from tests.end_to_end.test_recording import descendants
+from tests.end_to_end.test_recording import Clients, descendants
 from trainer.data import POSITIVE, load
 from trainer.registry import register
 
@@ -171,38 +170,8 @@ def _compare_mlflow(registry: Registry, report: dict[str, Any]) -> None:
         }  # fmt: skip
 
 
-class Reporters:
-    """Threads that report outcomes without pause, each of an id of its own, until the `with` block ends."""
-
-    def __init__(self, url: str) -> None:
-        self.accepted: set[str] = set()
-        # A connection for each request, so that every worker gets some.
-        limits = httpx.Limits(max_keepalive_connections=0)
-        self._client = httpx.Client(base_url=url, limits=limits, timeout=20)
-        self._end = threading.Event()
-        self._threads = [threading.Thread(target=self._report, args=(n,)) for n in range(4)]
-
-    def _report(self, number: int) -> None:
-        count = 0
-        while not self._end.is_set():
-            name = f"{number}-{count}"
-            count += 1
-            try:
-                response = self._client.post("/outcomes", json={"id": name, "outcome": POSITIVE})
-            except httpx.TransportError:
-                continue  # its worker was killed
-            if response.status_code == 202:
-                self.accepted.add(name)
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        for thread in self._threads:
-            thread.join()
+def send_one(client: httpx.Client, name: str) -> httpx.Response:
+    return client.post("/outcomes", json={"id": name, "outcome": POSITIVE})
 
 
 def test_killed_processes_lose_no_outcome(
@@ -226,7 +195,7 @@ def test_killed_processes_lose_no_outcome(
     def processes(part: str) -> list[int]:
         return [each for each, command in descendants(pid).items() if part in command]
 
-    with Reporters(service.child.url) as clients:
+    with Clients(service.child.url, send_one) as clients:
         for part in ("predictor.recording.writer", "predictor.workers.worker") * 2:
             wait_until(lambda: processes(part), f"{part} runs")  # noqa: B023
             before = len(clients.accepted)

@@ -35,30 +35,31 @@ def recorded(folder: Path) -> list[str]:
 
 
 class Clients:
-    """Threads that ask without pause, each request with an id of its own, until the `with` block ends."""
+    """Threads that send requests without pause, each with an id of its own, until the `with` block ends.
 
-    def __init__(self, url: str, example: dict[str, object]) -> None:
-        self.answered: set[str] = set()
+    `accepted` are the ids of those that got a 2xx.
+    """
+
+    def __init__(self, url: str, send: Callable[[httpx.Client, str], httpx.Response]) -> None:
+        self.accepted: set[str] = set()
         # A connection for each request, so that every worker gets some.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._client = httpx.Client(base_url=url, limits=limits, timeout=20)
-        self._example = example
+        self._send = send
         self._end = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(n,)) for n in range(4)]
+        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(4)]
 
-    def _ask(self, number: int) -> None:
+    def _run(self, number: int) -> None:
         count = 0
         while not self._end.is_set():
             name = f"{number}-{count}"
             count += 1
             try:
-                response = self._client.post(
-                    "/predict", json=self._example, headers={"x-request-id": name}
-                )
+                response = self._send(self._client, name)
             except httpx.TransportError:
                 continue  # its worker was killed
-            if response.status_code == 200:
-                self.answered.add(name)
+            if response.is_success:
+                self.accepted.add(name)
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -69,6 +70,11 @@ class Clients:
         self._end.set()
         for thread in self._threads:
             thread.join()
+
+
+def asking(record: dict[str, object]) -> Callable[[httpx.Client, str], httpx.Response]:
+    """Requests for a prediction of this record."""
+    return lambda client, name: client.post("/predict", json=record, headers={"x-request-id": name})
 
 
 def test_killed_processes_lose_no_record(
@@ -92,18 +98,18 @@ def test_killed_processes_lose_no_record(
     def processes(part: str) -> list[int]:
         return [each for each, command in descendants(pid).items() if part in command]
 
-    with Clients(service.child.url, service.example()) as clients:
+    with Clients(service.child.url, asking(service.example())) as clients:
         for part in ("predictor.recording.writer", "predictor.workers.worker") * 2:
             wait_until(lambda: processes(part), f"{part} runs")  # noqa: B023
-            before = len(clients.answered)
-            wait_until(lambda: len(clients.answered) > before + 30, "predictions come")  # noqa: B023
+            before = len(clients.accepted)
+            wait_until(lambda: len(clients.accepted) > before + 30, "predictions come")  # noqa: B023
             os.kill(processes(part)[0], signal.SIGKILL)
-        before = len(clients.answered)
-        wait_until(lambda: len(clients.answered) > before + 30, "predictions come again")
+        before = len(clients.accepted)
+        wait_until(lambda: len(clients.accepted) > before + 30, "predictions come again")
     os.kill(pid, signal.SIGTERM)
     service.child.process.wait(60)
     found = recorded(tmp_path / "records")
-    assert clients.answered - {*found} == set()
+    assert clients.accepted - {*found} == set()
     assert len(found) == len({*found})
 
 
@@ -122,8 +128,8 @@ def test_records_of_a_killed_service_are_written_after_its_start(
     }
     service = serve(registry, "first", **settings)
     service.until_serving("1")
-    with Clients(service.child.url, service.example()) as clients:
-        wait_until(lambda: len(clients.answered) > 30, "predictions come")
+    with Clients(service.child.url, asking(service.example())) as clients:
+        wait_until(lambda: len(clients.accepted) > 30, "predictions come")
         pid = service.child.process.pid
         for each in [*descendants(pid), pid]:
             os.kill(each, signal.SIGKILL)
@@ -132,7 +138,7 @@ def test_records_of_a_killed_service_are_written_after_its_start(
     again.until_serving("1")
     wait_until(
         lambda: (
-            clients.answered <= {*recorded(tmp_path / "records")}
+            clients.accepted <= {*recorded(tmp_path / "records")}
             if [*(tmp_path / "records").rglob("*.parquet")]
             else False
         ),
