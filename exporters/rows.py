@@ -53,7 +53,7 @@ def _generated(
     present = numbers[~np.isnan(numbers)]
     if not present.size:
         return np.full(3 * each, np.nan)
-    low, high = present.min(), present.max()
+    low, high = np.min(present), np.max(present)
     reach = (high - low) / 2
     near = random.choice(present, each) * random.uniform(0.9, 1.1, each)
     made = np.concatenate(

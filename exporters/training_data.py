@@ -54,7 +54,7 @@ def _profile(
     numbers = numbers[~np.isnan(numbers)]
     if not numbers.size:
         return FeatureProfile(*described)
-    minimum, median, maximum = numbers.min(), np.median(numbers), numbers.max()
+    minimum, median, maximum = np.min(numbers), np.median(numbers), np.max(numbers)
     return FeatureProfile(*described, float(minimum), float(median), float(maximum))
 
 

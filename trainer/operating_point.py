@@ -152,7 +152,7 @@ def choose(
     """
     actual = np.asarray(labels)
     classes, counts = np.unique(actual, return_counts=True)
-    possible = min(folds, int(counts.min()))
+    possible = min(folds, int(np.min(counts)))
     if possible < 2 or positive not in classes:  # noqa: PLR2004
         raise ValueError(
             f"the operating point of {positive!r} needs two rows of each class, which the training rows "
