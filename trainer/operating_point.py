@@ -20,6 +20,9 @@ from trainer.intervals import Proportion, percent
 SENSITIVITY = 0.95
 """The default: at most one of twenty cases is missed. What a missed case costs is for the user to state."""
 
+GREY_SENSITIVITY = 0.99
+"""The share of the cases that lie above the lower end of the grey zone: at most one of a hundred is lower."""
+
 METHOD = (
     "the largest threshold whose sensitivity on the training rows, each scored by a pipeline that was fitted "
     "on the other folds, is at least the target"
@@ -28,20 +31,26 @@ METHOD = (
 
 @dataclass(frozen=True)
 class Counts:
-    """What a threshold finds: cases of the positive class, and false alarms among all other rows."""
+    """What a threshold finds: cases of the positive class, and false alarms among all other rows.
+
+    `lowest` is the lowest probability of a case, None if there is no case.
+    """
 
     found: Proportion
     false_alarms: Proportion
+    lowest: float | None = None
 
     @classmethod
     def of(
         cls, threshold: float, probability: NDArray[np.floating[Any]], positive: NDArray[np.bool_]
     ) -> Self:
         """Count the rows at or above `threshold`; `probability` [N] is rounded to float32, as it is served."""
-        above = np.asarray(probability, np.float32).astype(np.float64) >= threshold
+        served = np.asarray(probability, np.float32).astype(np.float64)
+        above = served >= threshold
         return cls(
             Proportion(int((above & positive).sum()), int(positive.sum())),
             Proportion(int((above & ~positive).sum()), int((~positive).sum())),
+            float(served[positive].min()) if positive.any() else None,
         )
 
     def __str__(self) -> str:
@@ -61,7 +70,54 @@ class Counts:
             "sensitivity_interval_95": [low, high],
             "false_alarms": self.false_alarms.count,
             "negatives": self.false_alarms.of,
+            "lowest_positive": self.lowest,
             "summary": str(self),
+        }
+
+
+@dataclass(frozen=True)
+class GreyZone:
+    """Probabilities below the threshold that are no reason to be sure: cases lie here too.
+
+    It is `low` <= probability < `high`. `high` is the operating point's threshold, `low` the largest threshold
+    that finds 99 % of the training rows' cases out of fold (all of fewer than 100). `positives` and `negatives`
+    are the training rows in it, out of fold; `positives_below` are the cases that are still lower.
+    """
+
+    low: float
+    high: float
+    positives: Proportion
+    negatives: Proportion
+    positives_below: int
+
+    @classmethod
+    def of(
+        cls, high: float, scores: NDArray[np.floating[Any]], positive: NDArray[np.bool_]
+    ) -> "GreyZone | None":
+        """The zone below the threshold `high`, of `scores` [N] out of fold; None if no case is in it."""
+        low = threshold(scores, positive, GREY_SENSITIVITY)
+        all_, above = (Counts.of(each, scores, positive) for each in (low, high))
+        inside = all_.found.count - above.found.count
+        if inside <= 0:
+            return None
+        return cls(
+            low,
+            high,
+            Proportion(inside, all_.found.of),
+            Proportion(all_.false_alarms.count - above.false_alarms.count, all_.false_alarms.of),
+            all_.found.of - all_.found.count,
+        )
+
+    def as_evidence(self) -> dict[str, Any]:
+        """The zone and its counts as JSON."""
+        return {
+            "low": self.low,
+            "high": self.high,
+            "positives": self.positives.count,
+            "of_positives": self.positives.of,
+            "negatives": self.negatives.count,
+            "of_negatives": self.negatives.of,
+            "positives_below": self.positives_below,
         }
 
 
@@ -71,7 +127,7 @@ class OperatingPoint:
 
     `threshold` is a float32 value. `out_of_fold` counts the training rows, `held_out` the rows that had no
     part in fitting or in the choice; it is None until they are measured. `scores` [N] are the training rows'
-    probabilities out of fold, None if they are unknown.
+    probabilities out of fold, None if they are unknown. `grey_zone` is None if no case lies in it.
     """
 
     positive: Any
@@ -80,6 +136,7 @@ class OperatingPoint:
     folds: int
     out_of_fold: Counts
     held_out: Counts | None = None
+    grey_zone: GreyZone | None = None
     scores: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
 
     def measured(self, probability: ArrayLike, actual: ArrayLike) -> Self:
@@ -110,6 +167,7 @@ class OperatingPoint:
         """The graph's metadata entry: class and threshold for the service, the rest as evidence."""
         label = self.positive.item() if isinstance(self.positive, np.generic) else self.positive
         measured = {} if self.held_out is None else {"held_out": self.held_out.as_evidence()}
+        zone = {} if self.grey_zone is None else {"grey_zone": self.grey_zone.as_evidence()}
         return {
             "class": label,
             "threshold": self.threshold,
@@ -118,6 +176,7 @@ class OperatingPoint:
             "folds": self.folds,
             **measured,
             "out_of_fold": self.out_of_fold.as_evidence(),
+            **zone,
         }
 
     def __str__(self) -> str:
@@ -171,6 +230,7 @@ def choose(
         sensitivity,
         possible,
         Counts.of(chosen, scores, is_positive),
+        grey_zone=GreyZone.of(chosen, scores, is_positive),
         scores=scores,
     )
 

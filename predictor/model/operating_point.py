@@ -7,7 +7,7 @@ high enough to act on? The threshold is part of the artifact, so that it is prom
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,6 +17,9 @@ from predictor.model.answers import Answer, Answers, Label
 from predictor.model.signature import Signature, label_name
 
 _Key = tuple[Any, bool]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Chance = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Shape = TypeVar("_Shape", bound=msgspec.Struct)
 
 
 class Comparison(msgspec.Struct, frozen=True, rename={"label": "class"}):
@@ -30,6 +33,29 @@ class Comparison(msgspec.Struct, frozen=True, rename={"label": "class"}):
 class _Entry(msgspec.Struct, frozen=True, rename={"label": "class"}):
     label: Label
     threshold: float
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What the threshold finds among labelled rows, and the lowest probability of the class among its own."""
+
+    found: Count
+    positives: Count
+    false_alarms: Count
+    negatives: Count
+    sensitivity_interval_95: tuple[Chance, Chance]
+    lowest_positive: Chance | None = None
+
+
+class GreyZone(msgspec.Struct, frozen=True):
+    """Probabilities below the threshold where rows of the class lie too: `low` <= probability < `high`."""
+
+    low: Chance
+    high: Chance
+    positives: Count
+    of_positives: Count
+    negatives: Count
+    of_negatives: Count
+    positives_below: Count
 
 
 @dataclass(frozen=True)
@@ -73,6 +99,23 @@ class OperatingPoint:
     def name(self) -> str:
         """The class as a JSON key."""
         return label_name(self.label)
+
+    @cached_property
+    def held_out(self) -> Counted | None:
+        """The counts of held-out rows, as our trainer writes them; None if there are none of that form."""
+        return self._evidence("held_out", Counted)
+
+    @cached_property
+    def grey_zone(self) -> GreyZone | None:
+        """The grey zone, as our trainer writes it; None if there is none of that form."""
+        return self._evidence("grey_zone", GreyZone)
+
+    def _evidence(self, name: str, shape: type[_Shape]) -> _Shape | None:
+        # Evidence has no fixed form: a version of other tools may have its own, which is shown at `/model` only.
+        try:
+            return msgspec.convert(self.evidence.get(name), shape)
+        except msgspec.ValidationError:
+            return None
 
     def compare(self, answer: Answer) -> Comparison | UnsetType:
         """The comparison of one answer; UNSET if the answer has no probability of the class."""

@@ -21,7 +21,7 @@ from exporters.export import export
 from exporters.metadata import Settings
 from tests.predictor.parts import servable_of
 from trainer.intervals import Proportion
-from trainer.operating_point import Counts, choose, threshold
+from trainer.operating_point import Counts, GreyZone, choose, threshold
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,34 @@ class TestThreshold:
             threshold(np.array([0.5]), np.array([True]), sensitivity)
 
 
+class TestGreyZone:
+    def test_cases_below_the_threshold_are_in_it(self):
+        """It begins where 99 % of the cases are found, and ends below the threshold."""
+        cases = np.concatenate([np.linspace(0.5, 1, 194), [0.4, 0.3, 0.25, 0.2], [0.01, 0.02]])
+        others = np.array([0.0, 0.1, 0.21, 0.3, 0.6])
+        scores = np.concatenate([cases, others])
+        positive = np.arange(len(scores)) < len(cases)
+        zone = GreyZone.of(0.45, scores, positive)
+        assert zone == GreyZone(
+            pytest.approx(0.15), 0.45, Proportion(4, 200), Proportion(2, 5), positives_below=2
+        )
+        entry = json.loads(json.dumps(zone.as_evidence(), allow_nan=False))
+        assert (entry["positives"], entry["of_positives"], entry["positives_below"]) == (4, 200, 2)
+
+    def test_without_a_case_below_the_threshold_there_is_none(self):
+        """Then nothing below the threshold is less sure than the rest."""
+        scores, positive = np.array([0.9, 0.8, 0.1]), np.array([True, True, False])
+        assert GreyZone.of(0.45, scores, positive) is None
+        assert GreyZone.of(0.85, scores, positive).positives == Proportion(1, 2)
+
+
 class TestCounts:
+    def test_the_lowest_case(self):
+        """As the service rounds it; None without a case."""
+        scores, positive = np.array([0.9, 0.1, 0.05]), np.array([True, True, False])
+        assert Counts.of(0.5, scores, positive).lowest == float(np.float32(0.1))
+        assert Counts.of(0.5, scores, np.zeros(3, bool)).lowest is None
+
     def test_the_sentence(self):
         """Counts, interval and false alarms."""
         counts = Counts(Proportion(41, 42), Proportion(0, 72))
@@ -176,6 +203,12 @@ def test_metrics_and_metadata(split, pipeline):
     assert entry["target_sensitivity"] == 0.98
     assert entry["held_out"]["found"] == metrics["operating_point_found"]
     assert entry["held_out"]["summary"] == str(measured.held_out)
+    lowest = np.float32(probability[held_out == "malignant"].min())
+    assert entry["held_out"]["lowest_positive"] == lowest
+    zone = entry["grey_zone"]
+    assert zone["low"] < zone["high"] == point.threshold
+    missed = entry["out_of_fold"]["positives"] - entry["out_of_fold"]["found"]
+    assert zone["positives"] + zone["positives_below"] == missed
     assert str(measured).startswith("malignant from 0.")
 
 
@@ -228,6 +261,8 @@ def test_the_service_decides_as_the_trainer_counted(tmp_path, labels):
     evidence = servable.operating_point.evidence["held_out"]
     assert evidence["found"] == (above & (held_out == labels[1])).sum()
     assert evidence["false_alarms"] == (above & (held_out == labels[0])).sum()
+    assert servable.operating_point.held_out.found == evidence["found"]
+    assert servable.operating_point.grey_zone.high == point.threshold
     assert 0 < above.sum() < len(above)
     predictions = [each["prediction"] for each in answers]
     assert predictions == pipeline.predict(test).tolist()

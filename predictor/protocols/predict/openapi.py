@@ -217,11 +217,16 @@ def _classes(signature: Signature) -> dict[str, Schema]:
     if labels and signature.outputs.probabilities is not None:
         chances = {label_name(label): number(**_CHANCE) for label in labels}
         found["Probabilities"] = an_object(chances, "The probability of each class.")
+        if signature.positive_class is not None:
+            found["Probabilities"]["x-positive-class"] = signature.positive_class
     return found
 
 
 def _operating_point(point: OperatingPoint | None) -> dict[str, Schema]:
-    """The schema of a comparison, if the version has an operating point."""
+    """The schema of a comparison, if the version has an operating point.
+
+    `x-operating-point` has the threshold, and what it found among held-out rows.
+    """
     if point is None:
         return {}
     properties: dict[str, Schema] = {
@@ -233,7 +238,13 @@ def _operating_point(point: OperatingPoint | None) -> dict[str, Schema]:
         f"Whether the probability of {point.name} is at least {point.threshold}, the threshold of this "
         "version, whatever the prediction is."
     )
-    return {"OperatingPoint": an_object(properties, text)}
+    measured = {"held_out": point.held_out, "grey_zone": point.grey_zone}
+    extension = {
+        "class": point.name,
+        "threshold": point.threshold,
+        **{name: msgspec.to_builtins(each) for name, each in measured.items() if each},
+    }
+    return {"OperatingPoint": {**an_object(properties, text), "x-operating-point": extension}}
 
 
 def _kind(labels: Any) -> str | None:

@@ -10,6 +10,15 @@ ENTRY = {"class": "benign", "threshold": 0.125, **EVIDENCE}
 BACKGROUND = [[0.4140625, -2.828125], [1.7265625, 0.5703125]]
 PLAIN = classifier(metadata={**METADATA, "background": BACKGROUND})
 WITH = classifier(metadata={**METADATA, "background": BACKGROUND, "operating_point": ENTRY})
+HELD_OUT = {
+    "found": 41, "positives": 42, "false_alarms": 0, "negatives": 72, "lowest_positive": 0.044,
+    "sensitivity_interval_95": [0.88, 0.996],
+}  # fmt: skip
+ZONE = {
+    "low": 0.03, "high": 0.125, "positives": 3, "of_positives": 170, "negatives": 9, "of_negatives": 285,
+    "positives_below": 1,
+}  # fmt: skip
+MEASURED = {**ENTRY, "held_out": {**HELD_OUT, "summary": "41 of 42"}, "grey_zone": ZONE}
 OTHER = {**GOOD, "mean_radius": 0.5}  # benign: 0.119 for GOOD, 0.269 for this
 BELOW, ABOVE = ({"class": "benign", "threshold": 0.125, "above": above} for above in (False, True))
 
@@ -102,3 +111,19 @@ async def test_the_document_has_it_only_with_such_a_version(live):
     assert "OperatingPoint" not in schemas
     for name in ("Prediction", "RowPrediction", "Explained"):
         assert "operating_point" not in schemas[name]["properties"]
+
+
+async def test_the_document_has_what_the_threshold_is_worth(live):
+    """The counts of held-out rows and the grey zone, where the artifact has them in the trainer's form."""
+    measured = {**METADATA, "background": BACKGROUND, "operating_point": MEASURED}
+    foreign = {**ENTRY, "held_out": {"found": -1}, "grey_zone": "wide"}
+    for number, entry, expected in (
+        (7, ENTRY, {}),
+        (8, MEASURED, {"held_out": HELD_OUT, "grey_zone": ZONE}),
+        (9, foreign, {}),
+    ):
+        await live.serve(number, classifier(metadata={**measured, "operating_point": entry}))
+        schemas = (await live.client.get("/openapi.json")).json()["components"]["schemas"]
+        extension = schemas["OperatingPoint"]["x-operating-point"]
+        assert extension == {"class": "benign", "threshold": 0.125, **expected}
+        assert schemas["Probabilities"]["x-positive-class"] == "malignant"
