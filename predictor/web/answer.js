@@ -4,6 +4,7 @@ import { button, element, fill } from "./elements.js";
 import { percent, shown, span, written } from "./numbers.js";
 import { picture } from "./picture.js";
 import { sameVersion } from "./status.js";
+import { words } from "./words.js";
 
 export class AnswerPanel {
   #place;
@@ -27,7 +28,7 @@ export class AnswerPanel {
         "div",
         { class: "rest" },
         element("span", { class: "rest-picture", "aria-hidden": "true" }),
-        element("p", {}, "Enter the measurements, paste a row, or choose an example. Then predict."),
+        element("p", {}, words.answer.rest),
       ),
     );
   }
@@ -44,12 +45,12 @@ export class AnswerPanel {
       element(
         "p",
         { class: "verdict" },
-        element("span", { class: "eyebrow" }, "The model says"),
+        element("span", { class: "eyebrow" }, words.answer.says),
         " ",
         element("strong", { class: "prediction" }, written(prediction)),
         " ",
         probability !== undefined &&
-          element("span", { class: "probability" }, element("b", {}, percent(probability)), " probability"),
+          element("span", { class: "probability" }, element("b", {}, percent(probability)), words.answer.probability),
       ),
       probabilities && picture(prediction, probabilities),
       Object.keys(outputs).length > 0 && outputList(outputs),
@@ -61,7 +62,7 @@ export class AnswerPanel {
   // Shows a problem instead of a prediction: a title, a sentence, and faults without a field.
   fail(title, detail, faults = []) {
     this.#forget();
-    const items = faults.map(({ field, message }) => element("li", {}, field ? `${field}: ${message}` : message));
+    const items = faults.map(({ field, message }) => element("li", {}, (field ? `${field}: ` : "") + words.service(message)));
     fill(
       this.#place,
       element(
@@ -79,15 +80,13 @@ export class AnswerPanel {
     if (this.#version === null || serving === undefined) return;
     const notes = [];
     const version = this.#version.model_version;
-    if (record !== this.#record) notes.push("The measurements have changed since this answer.");
-    if (serving === null) notes.push(`Version ${version}, which gave this answer, no longer serves.`);
-    else if (!sameVersion(serving, this.#version)) {
-      notes.push(`This answer is from version ${version}. Version ${serving.model_version} serves now.`);
-    }
+    if (record !== this.#record) notes.push(words.answer.changed);
+    if (serving === null) notes.push(words.answer.gone(version));
+    else if (!sameVersion(serving, this.#version)) notes.push(words.answer.old(version, serving.model_version));
     const shownNotes = [...this.#notes.querySelectorAll("p")].map((note) => note.textContent);
     if (notes.join() === shownNotes.join()) return;
     this.#notes.replaceChildren(...notes.map((note) => element("p", {}, note)));
-    if (notes.length > 0 && serving) this.#notes.append(button("Ask again", this.#predictAgain));
+    if (notes.length > 0 && serving) this.#notes.append(button(words.answer.again, this.#predictAgain));
     this.#place.parentElement.classList.toggle("old", notes.length > 0);
   }
 
@@ -110,20 +109,15 @@ function outputList(outputs) {
 }
 
 function warningBox(warnings, labelOf) {
-  const many = warnings.length > 1;
   return element(
     "div",
     { class: "warned" },
-    element(
-      "p",
-      { class: "warned-title" },
-      `${warnings.length} measurement${many ? "s lie" : " lies"} outside the training data`,
-    ),
-    element("p", { class: "small" }, "The model has seen nothing like it; treat this answer with care."),
+    element("p", { class: "warned-title" }, words.answer.outside(warnings.length)),
+    element("p", { class: "small" }, words.answer.careful),
     element(
       "ul",
       { class: "small" },
-      ...warnings.map((each) => element("li", {}, `${labelOf(each.feature)}: ${shown(each.value)}, seen ${span(each)}`)),
+      ...warnings.map((each) => element("li", {}, words.answer.seen(labelOf(each.feature), shown(each.value), span(each)))),
     ),
   );
 }

@@ -1,11 +1,13 @@
 // Requests to the service. Addresses are relative, so the service may be behind a path prefix.
 
+import { words } from "./words.js";
+
 // A response other than 2xx, as a problem document (RFC 9457).
 export class Problem extends Error {
   constructor(status, document, retrySeconds = 1) {
-    super(document.detail || document.title || `the service answered ${status}`);
+    super(document.detail || document.title || words.faults.answered(status));
     this.status = status;
-    this.title = document.title || `Status ${status}`;
+    this.title = document.title || words.faults.status(status);
     this.faults = Array.isArray(document.errors) ? document.errors : [];
     this.retrySeconds = retrySeconds;
   }
@@ -43,9 +45,9 @@ async function request(path, options, milliseconds) {
     return await response.json();
   } catch (error) {
     if (options.signal?.aborted) throw options.signal.reason;
-    if (error.name !== "SyntaxError") throw new Unreachable("the connection was lost");
+    if (error.name !== "SyntaxError") throw new Unreachable(words.faults.lost);
     // A proxy may have answered with its own page.
-    throw new Problem(response.status, { detail: "what answered is not the service" });
+    throw new Problem(response.status, { detail: words.faults.notService });
   }
 }
 
@@ -55,7 +57,7 @@ async function send(path, options) {
     return await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Unreachable(error.name === "TimeoutError" ? "no answer in time" : "no connection");
+    throw new Unreachable(error.name === "TimeoutError" ? words.faults.late : words.faults.noConnection);
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { post, Problem } from "./api.js";
 import { faultsOf, recordText } from "./record.js";
+import { words } from "./words.js";
 
 const FIRST_BYTES = 200_000; // of a part; halved if the service accepts less
 const MAX_STARTS = 4; // if the version is swapped in between
@@ -18,7 +19,7 @@ export async function predictAll(features, rows, progress, signal) {
   for (let start = 0; start < MAX_STARTS; start++) {
     if (await list.predict()) return { version: list.version, answers: list.answers };
   }
-  throw new VersionUnstable("the serving version changed several times meanwhile");
+  throw new VersionUnstable(words.faults.unstable);
 }
 
 class List {
@@ -68,12 +69,12 @@ class List {
         if (!(error instanceof Problem)) throw error;
         if (error.status === 413 && pending.length > 1) {
           this.#bytes = Math.max(1, this.#bytes / 2);
-          return "too large";
+          return "halved";
         }
         if (error.status !== 422 || !this.#storeFaults(pending, error.faults)) throw error;
       }
     }
-    throw new Problem(422, { detail: "too many rows of the list are refused" });
+    throw new Problem(422, { detail: words.faults.tooManyRefused });
   }
 
   async #post(pending) {

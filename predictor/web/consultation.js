@@ -6,6 +6,7 @@ import { byId, element, fill, setText } from "./elements.js";
 import { capital } from "./features.js";
 import { since } from "./head.js";
 import { sameVersion } from "./status.js";
+import { words } from "./words.js";
 
 export const sentence = (text) => `${capital(text).replace(/\.$/, "")}.`;
 
@@ -56,8 +57,8 @@ export class Consultation {
   #show(answer, record, labelOf) {
     this.#answer.show(answer, record, labelOf);
     const when = since(answer, this.#watch.dates);
-    const version = element("strong", {}, `version ${answer.model_version}`);
-    fill(byId("provenance"), "Computed by ", version, ` of ${answer.model_name}${when && `, ${when}`}.`);
+    const version = element("strong", {}, words.answer.version(answer.model_version));
+    fill(byId("provenance"), words.answer.computedBy, version, words.answer.of(answer.model_name, when));
     // Workers swap one after the other: the response may come from a worker that has swapped already.
     if (!sameVersion(answer, this.#watch.status.serving)) this.#watch.pollNow();
   }
@@ -75,33 +76,28 @@ export class Consultation {
     } catch (error) {
       if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
       if (number !== this.#requests) return;
-      noDrivers(
-        place,
-        error.status === 409
-          ? "What drove this answer is not known: this version comes without the data to tell."
-          : `What drove this answer could not be worked out: ${error.message}.`,
-      );
+      noDrivers(place, error.status === 409 ? words.drivers.unknown : words.drivers.failed(error.message));
     }
   }
 
   #failed(error) {
     if (error instanceof Unreachable) {
-      this.#answer.fail("No answer", `The service could not be asked: ${error.message}. What you typed is kept.`);
+      this.#answer.fail(words.answer.noAnswer, words.answer.unreachable(error.message));
       this.#watch.pollNow();
     } else if (!(error instanceof Problem)) throw error;
     else if (error.status === 401) {
-      this.#answer.fail("A key is needed", "Give it above; the prediction is then asked for again.");
+      this.#answer.fail(words.answer.keyNeeded, words.answer.giveKey);
       this.#locked(sentence(error.message));
       return;
     } else if (error.status === 503) {
-      this.#answer.fail("No answer now", `${sentence(error.message)} What you typed is kept.`);
+      this.#answer.fail(words.answer.noAnswerNow, words.answer.overloaded(sentence(error.message)));
       this.#watch.pollNow();
     } else {
       const others = this.#form.refuse(error.faults);
       const count = error.faults.length;
       const placed = count - others.length;
-      const title = count > 0 ? `${count} measurement${count > 1 ? "s need" : " needs"} a look` : error.title;
-      this.#answer.fail(title, placed > 0 ? "See the message beside each field." : sentence(error.message), others);
+      const title = count > 0 ? words.answer.look(count) : error.title;
+      this.#answer.fail(title, placed > 0 ? words.answer.beside : sentence(error.message), others);
       if (placed > 0) return;
     }
     reveal();
@@ -115,7 +111,7 @@ export class Consultation {
   #busy(now) {
     this.sending = now;
     byId("record").setAttribute("aria-busy", String(now));
-    setText(byId("progress"), now ? "Asking…" : "");
+    setText(byId("progress"), now ? words.form.asking : "");
     this.#changed();
   }
 }

@@ -1,10 +1,13 @@
 // Numbers as people write them, with a point or a comma: pure functions.
 //
 // "17,99" can only have a decimal comma; "1,001" may be a thousand and one. The other cells of the row decide
-// ambiguous cells. If they cannot, the cell is refused: otherwise a measurement could become a thousand times
-// too large without any error.
+// ambiguous cells, else the decimal mark of the language. A cell that neither explains is refused: otherwise a value
+// could become a thousand times too large without any error.
 
-const COMMA = /^[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+$/;
+import { localised } from "./numbers.js";
+import { words } from "./words.js";
+
+const COMMA = /^[+-]?(\d*|\d{1,3}(\.\d{3})+),\d+([eE][+-]?\d+)?$/;
 const POINT = /^[+-]?(\d*|\d{1,3}(,\d{3})+)\.\d+([eE][+-]?\d+)?$/;
 const EITHER = /^[+-]?[1-9]\d{0,2}([.,])\d{3}$/;
 const THOUSANDS = /^[+-]?[1-9]\d{0,2}(([.,])\d{3})(\2\d{3})*$/;
@@ -21,13 +24,15 @@ export function signsIn(cells) {
   return signs;
 }
 
-// The cell with a decimal point and without thousands separators; unchanged if that is ambiguous.
-export function withPoint(cell, { comma, point } = signsIn([cell])) {
+// The cell with a decimal point and without thousands separators; no number if that is ambiguous. `mark` is the
+// decimal mark if no cell tells it.
+export function withPoint(cell, { comma, point } = signsIn([cell]), mark = words.decimalMark) {
   const text = cell.trim();
   if (EITHER.test(text)) {
     const isComma = text.includes(",");
     if (comma && point) return isComma ? text : unclear(text);
     if (comma) return isComma ? text.replace(",", ".") : text.replace(".", "");
+    if (mark === "," && !point) return isComma ? text.replace(",", ".") : unclear(text);
     return isComma && point ? text.replace(",", "") : text;
   }
   if (COMMA.test(text)) return text.replaceAll(".", "").replace(",", ".");
@@ -37,4 +42,4 @@ export function withPoint(cell, { comma, point } = signsIn([cell])) {
 }
 
 // As a number, JSON would read it as a decimal. As a text, the service refuses it and names the field.
-const unclear = (text) => `${text} or ${text.replace(".", "")}?`;
+const unclear = (text) => words.sheet.either(localised(text), text.replace(".", ""));

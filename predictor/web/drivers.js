@@ -1,12 +1,13 @@
 // What drove a prediction: the largest contributions, from the baseline to the prediction, as a bar chart.
 
 import { element, fill, setProperty } from "./elements.js";
-import { percent, shown } from "./numbers.js";
+import { localised, percent, shown } from "./numbers.js";
+import { words } from "./words.js";
 
 const MAX_SHOWN = 8;
 
 export function working(place) {
-  fill(place, element("p", { class: "soft working" }, "Working out what drove this answer…"));
+  fill(place, element("p", { class: "soft working" }, words.drivers.working));
 }
 
 export function noDrivers(place, why = "") {
@@ -23,29 +24,29 @@ export function showDrivers(place, explanation, labelOf) {
   const isClass = scale !== "value";
   fill(
     place,
-    element("h3", {}, "What drove this answer"),
+    element("h3", {}, words.drivers.title),
     element(
       "p",
       { class: "soft small" },
-      isClass ? `Bars to the right speak for ${output}, to the left against it` : "Bars to the right raise the value",
-      scale === "log_odds" ? ", in log-odds." : scale === "probability" ? ", in percentage points." : ".",
+      isClass ? words.drivers.forClass(output) : words.drivers.forValue,
+      words.drivers.scale[scale] ?? words.drivers.scale.value,
     ),
     element(
       "table",
       { class: "driver-list" },
-      element("caption", { class: "unseen" }, "Contributions of the measurements, the largest first"),
+      element("caption", { class: "unseen" }, words.drivers.caption),
       element(
         "thead",
         { class: "unseen" },
-        element("tr", {}, ...["Measurement", "Bar", "Contribution"].map((title) => element("th", { scope: "col" }, title))),
+        element("tr", {}, ...words.drivers.columns.map((title) => element("th", { scope: "col" }, title))),
       ),
       element(
         "tbody",
         {},
-        edge(`Baseline: mean of ${baseline.rows} training rows`, baseline.value, scale),
-        ...top.map((each) => line(labelOf(each.feature), each.value ?? "missing", each.contribution, widest, scale)),
-        rest.length > 0 && line(`${rest.length} others together`, null, sum, widest, scale),
-        edge("This answer", value, scale),
+        edge(words.drivers.baseline(baseline.rows), baseline.value, scale),
+        ...top.map((each) => line(labelOf(each.feature), each.value ?? words.drivers.missing, each.contribution, widest, scale)),
+        rest.length > 0 && line(words.drivers.others(rest.length), null, sum, widest, scale),
+        edge(words.drivers.answer, value, scale),
       ),
     ),
   );
@@ -76,7 +77,7 @@ const edge = (label, value, scale) =>
   );
 
 function signed(value, scale) {
-  const amount = scale === "probability" ? (100 * Math.abs(value)).toFixed(1) : shown(Math.abs(value));
-  if (Number(amount) === 0) return amount;
+  const amount = scale === "probability" ? localised((100 * Math.abs(value)).toFixed(1)) : shown(Math.abs(value));
+  if (!/[1-9]/.test(amount)) return amount;
   return `${value < 0 ? "\u2212" : "+"}${amount}`;
 }

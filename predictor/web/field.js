@@ -4,6 +4,7 @@ import { capital } from "./features.js";
 import { element, setProperty, setText } from "./elements.js";
 import { shown, span } from "./numbers.js";
 import { numberOf } from "./record.js";
+import { words } from "./words.js";
 
 // A phone's decimal keypad often has no minus.
 const mayBeNegative = ({ range }) => range === null || range.minimum < 0;
@@ -15,7 +16,7 @@ export class Field {
     const attributes = { id, name: feature.name, "aria-describedby": `${id}-about ${id}-warning ${id}-fault` };
     this.input =
       feature.type === "boolean"
-        ? element("select", attributes, ...["", "true", "false"].map((value) => element("option", { value }, value || (feature.required === false ? "none" : "choose"))))
+        ? element("select", attributes, ...["", "true", "false"].map((value) => element("option", { value }, value || (feature.required === false ? words.form.noValue : words.form.choose))))
         : element("input", {
             ...attributes,
             type: "text",
@@ -33,7 +34,7 @@ export class Field {
     this.row = element(
       "div",
       { class: "row" },
-      element("label", { for: id }, feature.label, feature.required === false && element("span", { class: "soft small" }, " (may be empty)")),
+      element("label", { for: id }, feature.label, feature.required === false && element("span", { class: "soft small" }, words.form.mayBeEmpty)),
       element("span", { class: "entry" }, this.input, this.gauge),
       element("span", { id: `${id}-about`, class: "unseen" }, this.about),
       this.warning,
@@ -44,9 +45,9 @@ export class Field {
   // Description, unit and training range.
   get about() {
     const { description, unit, range } = this.feature;
-    const median = range && Number.isFinite(range.median) ? `, median ${shown(range.median)}` : "";
-    const seen = range ? `Training data: ${span(range)}${median}.` : "";
-    return [description && `${capital(description).replace(/\.$/, "")}.`, unit && `Unit: ${unit}.`, seen].filter(Boolean).join(" ");
+    const median = range && Number.isFinite(range.median) ? shown(range.median) : "";
+    const seen = range ? words.form.training(span(range), median) : "";
+    return [description && `${capital(description).replace(/\.$/, "")}.`, unit && words.form.unit(unit), seen].filter(Boolean).join(" ");
   }
 
   get value() {
@@ -67,7 +68,7 @@ export class Field {
     this.row.classList.toggle("is-out", out);
     this.gauge.toggleAttribute("data-set", value !== null);
     if (value !== null) setProperty(this.gauge, "--at", this.#place(value));
-    setText(this.warning, out ? `Outside the training data: ${span(range)}` : "");
+    setText(this.warning, out ? words.form.outside(span(range)) : "");
   }
 
   refuse(message) {

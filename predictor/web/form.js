@@ -4,6 +4,7 @@ import { byId, element, fill, setText } from "./elements.js";
 import { Field } from "./field.js";
 import { capital } from "./features.js";
 import { recordText } from "./record.js";
+import { words } from "./words.js";
 
 export class RecordForm {
   #place;
@@ -27,7 +28,7 @@ export class RecordForm {
       const before = kept.get(field.feature.name);
       if (before?.feature.type === field.feature.type) field.value = before.value;
     }
-    const legend = features.some(({ range }) => range) && "● value, | median, line: range of the training data";
+    const legend = features.some(({ range }) => range) && words.form.legend;
     fill(this.#place, legend && element("p", { class: "soft small", "aria-hidden": "true" }, legend), ...this.#groups());
     this.#fields.find(({ feature }) => feature.name === focused)?.input.focus();
     this.#updateFields();
@@ -66,7 +67,7 @@ export class RecordForm {
     for (const field of this.#fields) field.refuse("");
     const byName = new Map(this.#fields.map((field) => [field.feature.name, field]));
     const others = faults.filter(({ field }) => !byName.has(field));
-    for (const { field, message } of faults) byName.get(field)?.refuse(capital(message));
+    for (const { field, message } of faults) byName.get(field)?.refuse(capital(words.service(message)));
     this.#fields.find(({ fault }) => fault.textContent !== "")?.input.focus();
     return others;
   }
@@ -92,10 +93,10 @@ export class RecordForm {
     const titles = [...new Set(this.features.map(({ group }) => group))];
     return titles.map((title) => {
       const rows = this.#fields.filter(({ feature }) => feature.group === title).map(({ row }) => row);
-      const legend = title ?? (titles.length > 1 ? "Others" : null);
+      const legend = title ?? (titles.length > 1 ? words.form.others : null);
       return element(
         "fieldset",
-        { class: titles.length > 1 ? "group" : "group flow", "aria-label": legend ? null : "Measurements" },
+        { class: titles.length === 1 && "flow", "aria-label": legend ? null : words.form.title },
         legend && element("legend", {}, capital(legend)),
         ...rows,
       );

@@ -3,23 +3,24 @@
 import { byId, element, setText } from "./elements.js";
 import { capital } from "./features.js";
 import { sameVersion, waiting } from "./status.js";
+import { words } from "./words.js";
 
-const DATE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
-const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const DATE = new Intl.DateTimeFormat(words.locale, { dateStyle: "medium", timeStyle: "short" });
+const TIME = new Intl.DateTimeFormat(words.locale, { timeStyle: "medium" });
 
-const BADGES = { loading: "asking the service", none: "no version serves", offline: "no connection" };
+const SERVICE = "mlflow-hotswap"; // until a model is known
+const BADGED = ["loading", "none", "offline"];
 
 // `state` is the page's: loading, ready, none, offline or locked.
 export function showHead(state, { serving }, dates) {
   document.body.dataset.state = state;
   if (serving) setText(byId("model-name"), readable(serving.model_name));
-  else if (serving === null && byId("model-name").textContent.startsWith("Looking")) {
-    setText(byId("model-name"), "No model yet");
-  }
-  setText(byId("model-version"), BADGES[state] ?? `Version ${serving.model_version}`);
-  setText(byId("model-dates"), state in BADGES ? "" : since(serving, dates));
-  const title = serving ? `${readable(serving.model_name)}, version ${serving.model_version}` : BADGES[state];
-  document.title = `${title} · mlflow-hotswap`;
+  else if (serving === null && byId("model-name").textContent === words.head.looking) setText(byId("model-name"), SERVICE);
+  const badge = BADGED.includes(state) && words.head[state];
+  setText(byId("model-version"), badge || words.version(serving.model_version));
+  setText(byId("model-dates"), badge ? "" : since(serving, dates));
+  const title = serving ? words.head.title(readable(serving.model_name), serving.model_version) : badge;
+  document.title = `${title} · ${SERVICE}`;
 }
 
 export const readable = (name) => capital(name.replaceAll(/[-_]+/g, " "));
@@ -28,8 +29,8 @@ export const readable = (name) => capital(name.replaceAll(/[-_]+/g, " "));
 // are those of another version.
 export function since(version, dates) {
   if (!dates || !sameVersion(version, dates.version)) return "";
-  if (dates.promoted) return `promoted ${DATE.format(new Date(dates.promoted))}`;
-  return dates.since ? `serves since ${DATE.format(new Date(dates.since))}` : "";
+  if (dates.promoted) return words.head.promoted(DATE.format(new Date(dates.promoted)));
+  return dates.since ? words.head.since(DATE.format(new Date(dates.since))) : "";
 }
 
 export function announce(text) {
@@ -50,15 +51,15 @@ export function showNotices(status, offline) {
   const waits = waiting(status);
   const found = [];
   if (offline !== null) {
-    found.push(["fault", `The service does not answer (${offline}). This page asks again by itself; what you typed is kept.`]);
+    found.push(["fault", words.notices.offline(offline)]);
   } else if (serving === null) {
-    found.push(["warning", `No version may serve now${why && `: ${why}`}. This page asks again by itself; what you typed is kept.`]);
+    found.push(["warning", words.notices.none(why)]);
   }
   if (serving && offline === null) {
-    const goes = `Version ${serving.model_version} keeps serving.`;
-    if (loading) found.push(["news", `Version ${loading.model_version} is being made ready. ${goes}`]);
+    const goes = words.notices.goesOn(serving.model_version);
+    if (loading) found.push(["news", `${words.notices.loading(loading.model_version)} ${goes}`]);
     if (waits) found.push(["warning", `${waits}. ${goes}`]);
-    if (failure && failure.stage !== "approval") found.push(["warning", `Version ${failure.model_version} could not be made ready: ${failure.reason}. ${goes}`]);
+    if (failure && failure.stage !== "approval") found.push(["warning", `${words.notices.failed(failure.model_version, failure.reason)} ${goes}`]);
     if (registry) found.push(["warning", `${capital(registry)}. ${goes}`]);
   }
   const place = byId("notices");

@@ -1,6 +1,7 @@
 // Intake of text: pasted, from a dropped or chosen file, or from the text area.
 
 import { byId } from "./elements.js";
+import { words } from "./words.js";
 
 const MAX_BYTES = 50_000_000;
 
@@ -9,14 +10,14 @@ const MAX_BYTES = 50_000_000;
 export function onIntake(take, refuse) {
   const read = async (file) => {
     if (!file) return;
-    if (file.size > MAX_BYTES) return refuse(`${file.name} is larger than 50 MB.`);
+    if (file.size > MAX_BYTES) return refuse(words.intake.tooLarge(file.name));
     let text;
     try {
       text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
     } catch {
-      return refuse(`${file.name} is not a text in UTF-8. Save it as "CSV UTF-8".`);
+      return refuse(words.intake.notText(file.name));
     }
-    if (!take(text, file.name)) refuse(`${file.name} holds no row of measurements.`);
+    if (!take(text, file.name)) refuse(words.intake.noRow(file.name));
   };
 
   document.addEventListener("paste", (event) => {
@@ -55,7 +56,7 @@ export function onIntake(take, refuse) {
   opener.addEventListener("click", () => show(byId("paste").hidden));
   byId("paste-use").addEventListener("click", () => {
     const field = byId("pasted");
-    if (!take(field.value, "")) return refuse("These are no rows of measurements.");
+    if (!take(field.value, "")) return refuse(words.intake.noRows);
     field.value = "";
     show(false);
   });

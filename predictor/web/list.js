@@ -2,6 +2,7 @@
 
 import { csvText } from "./cells.js";
 import { span, shown } from "./numbers.js";
+import { words } from "./words.js";
 
 // `extras` are `{names, rows}` of columns that are not features; `answers` are from `predictAll`.
 export class AnsweredList {
@@ -10,11 +11,11 @@ export class AnsweredList {
     this.labels = [...new Set(answers.flatMap(({ probabilities }) => Object.keys(probabilities ?? {})))];
     this.order = rows.map((_, i) => i);
     this.columns = [
-      { title: "Row", of: (i) => i + 1, number: true },
-      ...extras.names.map((name, at) => ({ title: name || `Column ${at + 1}`, of: (i) => extras.rows[i][at] })),
-      { title: "Prediction", of: (i) => answers[i].prediction ?? null },
+      { title: words.list.row, of: (i) => i + 1, number: true },
+      ...extras.names.map((name, at) => ({ title: name || words.list.column(at + 1), of: (i) => extras.rows[i][at] })),
+      { title: words.list.prediction, of: (i) => answers[i].prediction ?? null },
       ...this.#chances(),
-      { title: "Remarks", of: (i) => this.remarks(i).length || null },
+      { title: words.list.remarks, of: (i) => this.remarks(i).length || null },
     ];
     this.sorted = { column: 0, descending: false };
   }
@@ -25,9 +26,9 @@ export class AnsweredList {
     if (this.labels.length === 0) return [];
     if (this.labels.length === 2) {
       const label = this.labels.at(-1);
-      return [{ title: `Probability of ${label}`, of: (i) => this.answers[i].probabilities?.[label] ?? null, number: true, chance: true }];
+      return [{ title: words.list.probabilityOf(label), of: (i) => this.answers[i].probabilities?.[label] ?? null, number: true, chance: true }];
     }
-    return [{ title: "Probability", of: (i) => this.answers[i].probability ?? null, number: true, chance: true }];
+    return [{ title: words.list.probability, of: (i) => this.answers[i].probability ?? null, number: true, chance: true }];
   }
 
   // Sorts by a column; the second time in the other direction. Rows without a value always come last.
@@ -37,11 +38,11 @@ export class AnsweredList {
     const sign = this.sorted.descending ? -1 : 1;
     const { of } = this.columns[column];
     const keys = this.rows.map((_, i) => of(i));
-    const words = new Intl.Collator("en", { numeric: true });
+    const texts = new Intl.Collator(words.locale, { numeric: true });
     this.order.sort((a, b) => {
       const [x, y] = [keys[a], keys[b]];
       if (x === null || y === null) return (x === null) - (y === null) || a - b;
-      const less = typeof x === "number" && typeof y === "number" ? x - y : words.compare(x, y);
+      const less = typeof x === "number" && typeof y === "number" ? x - y : texts.compare(x, y);
       return sign * less || a - b;
     });
   }
@@ -49,8 +50,8 @@ export class AnsweredList {
   // Remarks about a row: why it has no prediction, or which values are outside of the training data.
   remarks(i) {
     const { faults, warnings = [] } = this.answers[i];
-    if (faults) return faults.map(({ field, message }) => `${this.#label(field)}: ${message}`);
-    return warnings.map((each) => `${this.#label(each.feature)} ${shown(each.value)}, seen ${span(each)}`);
+    if (faults) return faults.map(({ field, message }) => `${this.#label(field)}: ${words.service(message)}`);
+    return warnings.map((each) => words.list.remark(this.#label(each.feature), shown(each.value), span(each)));
   }
 
   #label(name) {

@@ -14,6 +14,7 @@ import { typedAs } from "./record.js";
 import { readSheet } from "./sheet.js";
 import { announcement, sameVersion } from "./status.js";
 import { Watch } from "./watch.js";
+import { words, writePage } from "./words.js";
 
 const AGAIN_MS = 1_000; // until the document of the serving version is requested again
 
@@ -22,6 +23,7 @@ let documentOf = null; // the version of the document
 let offline = null; // why the service does not respond
 let locked = false; // a key is needed, and no valid one was entered
 
+writePage(document);
 const watch = new Watch(statusChanged, connectionLost);
 const form = new RecordForm(byId("fields"), refresh);
 const answer = new AnswerPanel(byId("answer"), send);
@@ -55,10 +57,7 @@ function refresh() {
 }
 
 function showWaiting(state) {
-  const [title, text] = {
-    none: ["No version serves yet", "The measurements appear here as soon as a version is promoted."],
-    offline: ["The service cannot be reached", "The measurements appear here as soon as it answers."],
-  }[state] ?? ["Looking for the version that serves", "The measurements appear here as soon as it is found."];
+  const [title, text] = words.waiting[state] ?? words.waiting.loading;
   setText(byId("waiting-title"), title);
   setText(byId("waiting-text"), text);
 }
@@ -85,7 +84,7 @@ async function loadModel(version) {
     if (documentOf !== version) return;
     // Another worker may have responded, which still serves the previous version.
     const other = found.version !== null && found.version !== version.model_version;
-    if (found.features.length === 0 || other) throw new Unreachable("the version is changing");
+    if (found.features.length === 0 || other) throw new Unreachable(words.faults.changing);
     model = found;
   } catch (error) {
     if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
@@ -93,7 +92,7 @@ async function loadModel(version) {
     setTimeout(() => watch.pollNow(), AGAIN_MS);
     return;
   }
-  if (model.guarded && !hasKey()) lock("Predictions require a key.", { focus: false });
+  if (model.guarded && !hasKey()) lock(words.access.required, { focus: false });
   form.show(model.features);
   showExamples();
   refresh();
@@ -108,7 +107,7 @@ function showExamples() {
   fill(
     byId("examples"),
     ...model.examples.map(({ label, record }) =>
-      button(label === null ? "Example" : `Example: ${label}`, () => {
+      button(label === null ? words.form.example : words.form.exampleOf(label), () => {
         form.fill(model.features.map(({ name }) => typedAs(record[name])));
         hint("");
       }),
@@ -123,7 +122,7 @@ function take(text, name) {
   if (sheet.fault) hint(sheet.fault);
   else if (sheet.rows.length === 1) {
     form.fill(sheet.rows[0]);
-    hint(`${model.features.length} measurements filled in.`);
+    hint(words.form.filled(model.features.length));
   } else {
     hint("");
     table.predict(model.features, sheet, name);
@@ -170,4 +169,5 @@ byId("clear").addEventListener("click", () => {
 });
 for (const name of ["online", "focus"]) addEventListener(name, () => watch.pollNow());
 document.addEventListener("visibilitychange", () => document.hidden || watch.pollNow());
+refresh();
 watch.run();

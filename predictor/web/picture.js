@@ -2,6 +2,7 @@
 
 import { element, setProperty } from "./elements.js";
 import { percent } from "./numbers.js";
+import { words } from "./words.js";
 
 const MAX_SHOWN = 8;
 
@@ -18,7 +19,7 @@ function scale(predicted, classes) {
     element("span", { class: kind }, element("b", {}, label), ` ${percent(value)}`);
   return element(
     "div",
-    { class: "scale", role: "group", "aria-label": "Probability of each class" },
+    { class: "scale", role: "group", "aria-label": words.answer.scale },
     element("p", { class: "scale-ends" }, end(first, likely, "is-likely"), " ", end(second, other, "is-other")),
     setProperty(element("div", { class: "scale-track", "aria-hidden": "true" }, element("i")), "--part", `${100 * likely}%`),
     element("p", { class: "scale-marks", "aria-hidden": "true" }, ...["0 %", "50 %", "100 %"].map((mark) => element("span", {}, mark))),
@@ -30,7 +31,7 @@ function bars(predicted, classes) {
   const more = sorted.length - MAX_SHOWN;
   return element(
     "ul",
-    { class: "bars", "aria-label": "Probability of each class" },
+    { class: "bars", "aria-label": words.answer.scale },
     ...sorted.slice(0, MAX_SHOWN).map(([label, value]) =>
       element(
         "li",
@@ -40,6 +41,6 @@ function bars(predicted, classes) {
         setProperty(element("span", { class: "bar-track", "aria-hidden": "true" }, element("i")), "--part", `${100 * value}%`),
       ),
     ),
-    more > 0 && element("li", { class: "soft" }, `and ${more} less likely`),
+    more > 0 && element("li", { class: "soft" }, words.answer.lessLikely(more)),
   );
 }

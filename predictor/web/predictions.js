@@ -5,6 +5,7 @@ import { button, element, fill, setProperty, setText } from "./elements.js";
 import { AnsweredList } from "./list.js";
 import { percent, written } from "./numbers.js";
 import { sameVersion } from "./status.js";
+import { words } from "./words.js";
 
 const ON_A_PAGE = 50;
 const MAX_REMARKS = 2; // in a cell; the file has all
@@ -21,7 +22,7 @@ export class PredictionsTable {
   #note = element("div", { class: "answer-notes" });
   #body = element("div", { class: "sheet" });
   #progress = element("p", { class: "soft", role: "status" });
-  #title = element("h2", { id: "predictions-title" }, "Predictions");
+  #title = element("h2", { id: "predictions-title" }, words.list.title);
   #tools = element("div", { class: "tools end" });
 
   // `open(typed)` moves a row to the form, `failed(error)` is called if a list gets no predictions.
@@ -44,13 +45,13 @@ export class PredictionsTable {
     this.#place.setAttribute("aria-busy", "true");
     this.#showProgress(0);
     fill(this.#note);
-    fill(this.#tools, button("Cancel", () => this.close()));
+    fill(this.#tools, button(words.list.cancel, () => this.close()));
     this.failed = false;
     try {
       const answered = await predictAll(features, rows, (done) => this.#showProgress(done), stop.signal);
       this.#list = new AnsweredList(features, rows, extras, answered);
       this.#page = 0;
-      setText(this.#title, name ? `Predictions for ${name}` : "Predictions");
+      setText(this.#title, name ? words.list.titleOf(name) : words.list.title);
       this.#show();
       this.#place.focus({ preventScroll: true });
       this.#place.scrollIntoView({ block: "nearest" });
@@ -60,9 +61,9 @@ export class PredictionsTable {
       if (!(error instanceof VersionUnstable)) this.#failed(error);
       this.#list = null;
       fill(this.#body);
-      this.#showNote(`The list has no answers: ${error.message}. Its rows are kept.`);
-      setText(this.#progress, `${rows.length} rows, not answered`);
-      fill(this.#tools, button("Close", () => this.close(), { class: "quiet" }));
+      this.#showNote(words.list.failed(error.message));
+      setText(this.#progress, words.list.unanswered(rows.length));
+      fill(this.#tools, button(words.list.close, () => this.close(), { class: "quiet" }));
     } finally {
       if (this.#stop === stop) this.#place.removeAttribute("aria-busy");
     }
@@ -84,17 +85,17 @@ export class PredictionsTable {
     const old = version !== null && !sameVersion(serving, version);
     this.#place.classList.toggle("old", old);
     if (!old) fill(this.#note);
-    else this.#showNote(`These answers are from version ${version.model_version}. ${serving ? `Version ${serving.model_version}` : "No version"} serves now.`, serving);
+    else this.#showNote(words.list.old(version.model_version, serving && serving.model_version), serving);
   }
 
   #showNote(text, offer = true) {
     if (this.#note.firstChild?.textContent === text && Boolean(offer) === (this.#note.children.length > 1)) return;
-    fill(this.#note, element("p", {}, text), offer && button("Ask again", () => this.predictAgain()));
+    fill(this.#note, element("p", {}, text), offer && button(words.list.again, () => this.predictAgain()));
   }
 
   #showProgress(done) {
     const { length } = this.#request.rows;
-    setText(this.#progress, done < length ? `Asking for ${length} rows: ${done} done…` : "");
+    setText(this.#progress, done < length ? words.list.asking(length, done) : "");
   }
 
   #show() {
@@ -102,13 +103,13 @@ export class PredictionsTable {
     fill(this.#note);
     this.#place.classList.remove("old");
     const parts = [
-      `${rows} rows, version ${this.#list.version?.model_version ?? "none"}`,
+      words.list.rows(rows, this.#list.version?.model_version ?? null),
       ...counts.map(([label, count]) => `${count} ${label}`),
-      warned > 0 && `${warned} outside the training data`,
-      refused > 0 && `${refused} not answered`,
+      warned > 0 && words.list.outside(warned),
+      refused > 0 && words.list.refused(refused),
     ];
     setText(this.#progress, parts.filter(Boolean).join(" · "));
-    fill(this.#tools, button("Download CSV", () => this.#download()), button("Close", () => this.close(), { class: "quiet" }));
+    fill(this.#tools, button(words.list.download, () => this.#download()), button(words.list.close, () => this.close(), { class: "quiet" }));
     this.#showPage(0);
   }
 
@@ -125,11 +126,11 @@ export class PredictionsTable {
     const table = element(
       "table",
       {},
-      element("caption", { class: "unseen" }, "A button in a row's first cell opens its measurements in the form"),
+      element("caption", { class: "unseen" }, words.list.caption),
       element("thead", {}, element("tr", {}, ...head)),
       element("tbody", {}, ...shown.map((i) => this.#row(i))),
     );
-    const scroller = element("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Table of predictions" }, table);
+    const scroller = element("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": words.list.table }, table);
     fill(this.#body, scroller, order.length > ON_A_PAGE && this.#pager(from, shown.length, order.length));
   }
 
@@ -143,10 +144,10 @@ export class PredictionsTable {
     const step = (text, by, possible) => button(text, () => this.#turnPage(by), possible ? {} : { disabled: true });
     return element(
       "nav",
-      { class: "pager", "aria-label": "Pages of the table" },
-      step("Previous", -1, from > 0),
-      element("p", { class: "soft", role: "status" }, `Rows ${from + 1} to ${from + count} of ${all}`),
-      step("Next", 1, from + count < all),
+      { class: "pager", "aria-label": words.list.pages },
+      step(words.list.previous, -1, from > 0),
+      element("p", { class: "soft", role: "status" }, words.list.shown(from + 1, from + count, all)),
+      step(words.list.next, 1, from + count < all),
     );
   }
 
@@ -165,14 +166,14 @@ export class PredictionsTable {
     return element(
       "tr",
       { class: answers[i].faults ? "is-refused" : remarks.length > 0 ? "is-warned" : null },
-      element("th", { scope: "row", class: "numeric" }, button(String(i + 1), () => this.#open(rows[i]), { "aria-label": `Open row ${i + 1}` })),
+      element("th", { scope: "row", class: "numeric" }, button(String(i + 1), () => this.#open(rows[i]), { "aria-label": words.list.openRow(i + 1) })),
       ...cells,
       element(
         "td",
         { class: "remarks" },
-        remarks.length > 0 && element("b", {}, answers[i].faults ? "Not answered. " : "Outside the training data. "),
+        remarks.length > 0 && element("b", {}, answers[i].faults ? words.list.isRefused : words.list.isOutside),
         remarks.slice(0, MAX_REMARKS).join("; "),
-        more > 0 && `; and ${more} more`,
+        more > 0 && words.list.more(more),
       ),
     );
   }
@@ -180,7 +181,7 @@ export class PredictionsTable {
   #download() {
     const url = URL.createObjectURL(new Blob(["\uFEFF", this.#list.csv], { type: "text/csv" }));
     const name = this.#request.name.replace(/\.[^.]*$/, "") || "rows";
-    element("a", { href: url, download: `${name}-predictions.csv` }).click();
+    element("a", { href: url, download: `${name}-${words.list.file}.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
   }
 }

@@ -1,6 +1,8 @@
 // Records as JSON text: pure functions.
 
 import { withPoint } from "./decimals.js";
+import { localised } from "./numbers.js";
+import { words } from "./words.js";
 
 // A number in JSON. It is sent as typed, because a conversion to float would round long integers.
 const JSON_NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
@@ -47,9 +49,9 @@ export function faultsOf(features, typed) {
     const { name, type, required } = feature;
     const value = literal(type, typed[i]);
     if (required === false && (value === null || isMissing(feature, typed[i]))) return;
-    if (value === null) found.push({ field: name, message: "missing" });
+    if (value === null) found.push({ field: name, message: words.sheet.missing });
     else if (type !== "string" && value.startsWith('"')) {
-      found.push({ field: name, message: `expected ${type === "boolean" ? "true or false" : "a number"}` });
+      found.push({ field: name, message: type === "boolean" ? words.sheet.noBoolean : words.sheet.noNumber });
     }
   });
   return found;
@@ -63,4 +65,7 @@ export function numberOf(feature, typed) {
 }
 
 // A JSON value as text for an input.
-export const typedAs = (value) => (value === null || value === undefined ? "" : String(value));
+export function typedAs(value) {
+  if (value === null || value === undefined) return "";
+  return typeof value === "number" ? localised(String(value)) : String(value);
+}

@@ -2,10 +2,11 @@
 
 import { cellsOf } from "./cells.js";
 import { signsIn, withPoint } from "./decimals.js";
+import { localised } from "./numbers.js";
 import { typedAs } from "./record.js";
+import { words } from "./words.js";
 
 const MAX_ROWS = 50_000;
-const NOTHING = "Nothing was filled.";
 
 // Returns `{rows, extras: {names, rows}}`, where `extras` are columns that are not features, such as an
 // identifier; or `{fault}`, a sentence; or null for a single value, which belongs into the focused field.
@@ -16,25 +17,18 @@ export function readSheet(text, features) {
   const texts = features.some(({ type }) => type === "string");
   const { separator, rows } = cellsOf(text, !texts);
   if (rows.length === 0) return null;
-  if (rows.length > MAX_ROWS + 1) {
-    return { fault: `That is more than ${MAX_ROWS} rows. ${NOTHING}` };
-  }
+  if (rows.length > MAX_ROWS + 1) return { fault: words.sheet.tooMany(MAX_ROWS) };
   const columns = columnsOf(rows[0], features);
-  if (columns !== null) return withHeader(rows, columns, features);
+  if (columns !== null) return withHeader(rows, columns, features, separator);
   const alone = rows.length === 1 && rows[0].length < 3 && /[, ]/.test(separator);
   const column = rows.length === features.length && rows.every((row) => row.length === 1);
-  if (column && rows.length > 1) return sheetOf([rows.map(([cell]) => cell)], features);
+  if (column && rows.length > 1) return sheetOf([rows.map(([cell]) => cell)], features, separator);
   const wrong = rows.findIndex((row) => row.length !== features.length);
-  if (wrong < 0 && features.length > 1) return sheetOf(rows, features);
+  if (wrong < 0 && features.length > 1) return sheetOf(rows, features, separator);
   // One value with a decimal comma, or a text with a comma.
   if (alone || (texts && rows.length === 1) || (rows.length === 1 && rows[0].length === 1)) return null;
-  if (wrong < 0) return sheetOf(rows, features);
-  const where = rows.length > 1 ? `row ${wrong + 1}` : "what you pasted";
-  return {
-    fault:
-      `A row has ${features.length} values, ${where} has ${rows[wrong].length}. ` +
-      `With a first row that names the columns, others may be there too. ${NOTHING}`,
-  };
+  if (wrong < 0) return sheetOf(rows, features, separator);
+  return { fault: words.sheet.width(features.length, rows.length > 1 && wrong + 1, rows[wrong].length) };
 }
 
 // The index of each column's feature, -1 for none; null if the row names no feature.
@@ -51,53 +45,54 @@ function columnsOf(names, features) {
   return columns.some((i) => i >= 0) ? columns : null;
 }
 
-const words = (name) => name.toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(Boolean);
-const plain = (name) => words(name).join(" ");
-const sorted = (name) => words(name).sort().join(" ");
+const parts = (name) => name.toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(Boolean);
+const plain = (name) => parts(name).join(" ");
+const sorted = (name) => parts(name).sort().join(" ");
 
-function withHeader(rows, columns, features) {
+function withHeader(rows, columns, features, separator) {
   const [names, ...body] = rows;
   const missing = features.filter(({ required }, i) => required !== false && !columns.includes(i)).map(({ name }) => name);
-  if (missing.length > 0) return { fault: `The columns lack ${listed(missing)}. ${NOTHING}` };
+  if (missing.length > 0) return { fault: words.sheet.lacks(...listed(missing)) };
   const twice = columns.find((i, at) => i >= 0 && columns.indexOf(i) !== at);
-  if (twice !== undefined) return { fault: `Two columns are ${features[twice].name}. ${NOTHING}` };
-  if (body.length === 0) return { fault: `There are names of columns, and no row below. ${NOTHING}` };
+  if (twice !== undefined) return { fault: words.sheet.twice(features[twice].name) };
+  if (body.length === 0) return { fault: words.sheet.empty };
   const wrong = body.findIndex((row) => row.length !== names.length);
-  if (wrong >= 0) {
-    return {
-      fault: `There are ${names.length} columns, and row ${wrong + 1} has ${body[wrong].length} values. ${NOTHING}`,
-    };
-  }
+  if (wrong >= 0) return { fault: words.sheet.ragged(names.length, wrong + 1, body[wrong].length) };
   const ordered = body.map((row) => features.map((_, i) => row[columns.indexOf(i)] ?? ""));
   const others = names.map((_, at) => at).filter((at) => columns[at] < 0);
-  return sheetOf(ordered, features, {
+  return sheetOf(ordered, features, separator, {
     names: others.map((at) => names[at]),
     rows: body.map((row) => others.map((at) => row[at])),
   });
 }
 
-function sheetOf(rows, features, extras = { names: [], rows: rows.map(() => []) }) {
+function sheetOf(rows, features, separator, extras = { names: [], rows: rows.map(() => []) }) {
   const numbers = features.map(({ type }) => type === "number" || type === "integer");
+  // Between commas, a number has a point.
+  const mark = separator === "," ? "." : undefined;
   const signs = signsIn(rows.flatMap((row) => row.filter((_, i) => numbers[i])));
-  const typed = rows.map((row) => row.map((cell, i) => (numbers[i] ? withPoint(cell, signs) : cell)));
+  const typed = rows.map((row) => row.map((cell, i) => (numbers[i] ? typedCell(withPoint(cell, signs, mark)) : cell)));
   return { rows: typed, extras };
 }
+
+// As a person would type it in the language of the page.
+const typedCell = (text) => (/^[+-]?\d*\.\d+([eE][+-]?\d+)?$/.test(text) ? localised(text) : text);
 
 function fromJson(text, features) {
   let found;
   try {
     found = JSON.parse(text);
   } catch {
-    return { fault: `What you pasted begins like JSON but is not. ${NOTHING}` };
+    return { fault: words.sheet.noJson };
   }
   const records = [found.instances ?? found].flat();
   const known = (record) => record && features.some(({ name }) => Object.hasOwn(record, name));
   if (records.length === 0 || !records.every(known)) {
-    return { fault: `What you pasted names none of the fields. ${NOTHING}` };
+    return { fault: words.sheet.unknown };
   }
   const rows = records.map((record) => features.map(({ name }) => typedAs(record[name])));
   return { rows, extras: { names: [], rows: rows.map(() => []) } };
 }
 
-const listed = (names) =>
-  names.length > 4 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ");
+// The first names, and the number of further ones.
+const listed = (names) => (names.length > 4 ? [names.slice(0, 3).join(", "), names.length - 3] : [names.join(", "), 0]);

@@ -1,5 +1,7 @@
 // Status of the service: the serving version and notices, updated by `/events` (docs/events.md). Pure.
 
+import { words } from "./words.js";
+
 // `serving` is undefined until it is known, null for none. `loading` and `failure` are versions. `approvals` is that
 // of `/model`, null if versions need none.
 export const UNKNOWN = { serving: undefined, why: "", loading: null, failure: null, registry: null, approvals: null };
@@ -58,20 +60,19 @@ export const fromReady = (status, serving, why = "") =>
 export function waiting({ approvals }) {
   const desired = approvals?.desired;
   if (!desired || desired.sufficient) return null;
-  const by = desired.approved_by.length > 0 ? ` (${desired.approved_by.join(", ")})` : "";
-  const counted = `${desired.approved_by.length} of ${approvals.required} approvals${by}`;
-  return [`Version ${desired.model_version} is asked for, ${counted}`, ...desired.rejected].join("; ");
+  const { model_version: version, approved_by: by, rejected } = desired;
+  return [words.notices.waits(version, by.length, approvals.required, by.join(", ")), ...rejected].join("; ");
 }
 
 // A sentence about the change of the serving version; null if it did not change.
 export function announcement(before, now, reason) {
   if (before === undefined || sameVersion(before, now)) return null;
-  if (now === null) return `${long(before)} no longer serves. No version serves now.`;
-  if (before === null) return `${long(now)} serves now.`;
+  if (now === null) return words.news.gone(long(before));
+  if (before === null) return words.news.first(long(now));
   const instead = before.model_name === now.model_name ? short(before) : long(before);
-  const how = { promoted: " was promoted and", rolled_back: " is back after a rollback and" }[reason] ?? "";
-  return `${long(now)}${how} serves now, in place of ${instead}.`;
+  const how = { promoted: "promoted", rolled_back: "rolledBack" }[reason] ?? "swapped";
+  return words.news[how](long(now), instead);
 }
 
-const short = ({ model_version: version }) => `version ${version}`;
-const long = ({ model_name: name, model_version: version }) => `Version ${version} of ${name}`;
+const short = ({ model_version: version }) => words.news.short(version);
+const long = ({ model_name: name, model_version: version }) => words.news.long(name, version);

@@ -19,9 +19,13 @@ class Modules:
             shutil.copy(path, folder)
         (folder / "package.json").write_text('{"type": "module"}')
 
-    def compute(self, module: str, *expressions: str) -> list[Any]:
-        """What expressions over `m`, the exports of a module, are; None for undefined and null."""
-        script = f'import * as m from "./{module}";\n'
+    def compute(self, module: str, *expressions: str, language: str = "en") -> list[Any]:
+        """What expressions over `m`, the exports of a module, are; None for undefined and null.
+
+        `language` is the browser's.
+        """
+        script = f"globalThis.navigator = {{ languages: ['{language}'] }};\n"
+        script += f'const m = await import("./{module}");\n'
         script += f"console.log(JSON.stringify([{', '.join(f'({each})' for each in expressions)}]))"
         command = [program("node"), "--input-type=module", "--eval", script]
         done = subprocess.run(

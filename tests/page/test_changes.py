@@ -105,7 +105,9 @@ async def test_opened_while_none_serves_the_form_comes_with_the_first(site, visi
     await site.demote()
     desk = Desk(await visit(site.url))
     await desk.is_in_state("none")
-    await expect(desk.page.get_by_text("No version serves yet")).to_be_visible()
+    await expect(
+        desk.page.get_by_text("The values appear here as soon as a version")
+    ).to_be_visible()
     await site.promote(7, models.logistic)
     await desk.is_in_state("ready")
     await expect(desk.field("mean_radius")).to_be_visible()

@@ -96,7 +96,7 @@ async def test_what_is_missing_or_no_number_is_said_beside_its_field(desk, model
     for feature in ("mean_area", "worst_area"):
         await expect(desk.field(feature)).to_have_attribute("aria-invalid", "true")
     await expect(desk.field("mean_area")).to_be_focused()
-    await expect(desk.answer).to_contain_text("2 measurements need a look")
+    await expect(desk.answer).to_contain_text("2 values need a look")
     await desk.type(models.benign)
     await desk.predict()
     await expect(desk.prediction).to_have_text("benign")

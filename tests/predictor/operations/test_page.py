@@ -145,4 +145,5 @@ def test_the_page_is_small():
 
 
 def test_the_page_states_its_purpose_also_before_a_prediction():
-    assert "Decision support, not a diagnosis." in source(page.PAGE)
+    assert "Decision support, not a diagnosis." in source("english.js")
+    assert 'data-words="page.caution"' in source(page.PAGE)

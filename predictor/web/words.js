@@ -1,0 +1,21 @@
+// The language of the page: the first that the browser asks for and the page has. All texts are in english.js and
+// german.js, which have the same keys; a text with parameters is a function.
+
+import { english } from "./english.js";
+import { german } from "./german.js";
+
+export const LANGUAGES = { en: english, de: german };
+
+export const languageOf = (wishes) =>
+  wishes.map((wish) => wish.toLowerCase().split("-")[0]).find((each) => Object.hasOwn(LANGUAGES, each)) ?? "en";
+
+export const language = languageOf(globalThis.navigator?.languages ?? []);
+export const words = LANGUAGES[language];
+
+// Writes the texts that the HTML names: `data-words` is an element's text, `data-label` its accessible name.
+export function writePage(root) {
+  root.documentElement.lang = language;
+  const textOf = (path) => path.split(".").reduce((part, key) => part[key], words);
+  for (const place of root.querySelectorAll("[data-words]")) place.textContent = textOf(place.dataset.words);
+  for (const place of root.querySelectorAll("[data-label]")) place.setAttribute("aria-label", textOf(place.dataset.label));
+}
