@@ -1,10 +1,12 @@
 // The panel with the prediction: its class or value, its probability, warnings, and a note if it is out of date.
 
+import { drawAxis, meaningOf } from "./axis.js";
 import { button, element, fill } from "./elements.js";
 import { percent, shown, span, written } from "./numbers.js";
-import { picture } from "./picture.js";
+import { bars } from "./picture.js";
 import { sameVersion } from "./status.js";
 import { words } from "./words.js";
+import { placeOf } from "./worth.js";
 
 export class AnswerPanel {
   #place;
@@ -33,10 +35,13 @@ export class AnswerPanel {
     );
   }
 
-  // `record` is the text that was sent, `labelOf` gives the readable name of a feature.
-  show(answer, record, labelOf) {
+  // `record` is the text that was sent, `labelOf` gives the readable name of a feature, `worth` is the version's.
+  // `ghost` is an earlier answer, whose place is shown as well, or null; `change` says how this one differs.
+  show(answer, record, labelOf, worth, { ghost = null, change = "" } = {}) {
     this.#version = answer;
     this.#record = record;
+    const place = placeOf(worth, answer);
+    const before = ghost && placeOf(worth, ghost);
     this.#notes.replaceChildren();
     this.#place.parentElement.classList.remove("old");
     const { prediction, probability, probabilities, outputs = {}, warnings = [] } = answer;
@@ -44,15 +49,17 @@ export class AnswerPanel {
       this.#place,
       element(
         "p",
-        { class: "verdict" },
+        { class: `verdict${place ? ` is-${place.side}` : ""}` },
         element("span", { class: "eyebrow" }, words.answer.says),
         " ",
         element("strong", { class: "prediction" }, written(prediction)),
         " ",
         probability !== undefined &&
-          element("span", { class: "probability" }, element("b", {}, percent(probability)), words.answer.probability),
+          element("span", { class: "probability" }, element("b", {}, percent(place?.chance ?? probability)), place ? ` ${place.positive}` : words.answer.probability),
       ),
-      probabilities && picture(prediction, probabilities),
+      change && element("p", { class: "change" }, change),
+      place ? drawAxis(place, before?.positive === place.positive ? before.chance : null) : probabilities && bars(prediction, probabilities),
+      place && meaningOf(place, prediction),
       Object.keys(outputs).length > 0 && outputList(outputs),
       warnings.length > 0 && warningBox(warnings, labelOf),
       this.#notes,
@@ -88,6 +95,11 @@ export class AnswerPanel {
     this.#notes.replaceChildren(...notes.map((note) => element("p", {}, note)));
     if (notes.length > 0 && serving) this.#notes.append(button(words.answer.again, this.#predictAgain));
     this.#place.parentElement.classList.toggle("old", notes.length > 0);
+  }
+
+  // The text that was sent for this answer; null if there is none.
+  get record() {
+    return this.#record;
   }
 
   get version() {

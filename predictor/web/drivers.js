@@ -1,7 +1,8 @@
-// What drove a prediction: the largest contributions, from the baseline to the prediction, as a bar chart.
+// What drove a prediction: the largest contributions, as steps from the baseline to the answer, on the answer's axis.
 
 import { element, fill, setProperty } from "./elements.js";
 import { localised, percent, shown } from "./numbers.js";
+import { stepsOf } from "./steps.js";
 import { words } from "./words.js";
 
 const MAX_SHOWN = 8;
@@ -14,67 +15,52 @@ export function noDrivers(place, why = "") {
   fill(place, why && element("p", { class: "soft small" }, why));
 }
 
-// `explanation` is that of `/predict/explain`.
-export function showDrivers(place, explanation, labelOf) {
-  const { contributions, baseline, value, scale, output } = explanation;
-  const top = contributions.slice(0, MAX_SHOWN);
-  const rest = contributions.slice(MAX_SHOWN);
-  const sum = rest.reduce((total, { contribution }) => total + contribution, 0);
-  const widest = Math.max(...top.map(({ contribution }) => Math.abs(contribution)), Math.abs(sum), Number.MIN_VALUE);
+// `explanation` is that of `/predict/explain`, `where` is the answer's place on the axis of two classes, or null.
+export function showDrivers(place, explanation, labelOf, where) {
+  const { baseline, value, scale, output } = explanation;
+  const { drivers } = words;
+  const positive = where?.positive ?? output;
+  const { from, to, steps, rest } = stepsOf(explanation, positive, MAX_SHOWN);
   const isClass = scale !== "value";
+  const end = (label, at, amount) => row("edge", label, null, track(at, at), isClass ? percent(at) : shown(amount));
+  const line = (label, measured, { contribution, from: start, to: stop }) =>
+    row(contribution < 0 ? "is-down" : "is-up", label, measured, track(start, stop), signed(contribution, scale));
   fill(
     place,
-    element("h3", {}, words.drivers.title),
-    element(
-      "p",
-      { class: "soft small" },
-      isClass ? words.drivers.forClass(output) : words.drivers.forValue,
-      words.drivers.scale[scale] ?? words.drivers.scale.value,
-    ),
+    element("h3", {}, drivers.title),
+    element("p", { class: "soft small" }, isClass ? drivers.forClass(positive) : drivers.forValue, drivers.scale[scale] ?? drivers.scale.value),
     element(
       "table",
       { class: "driver-list" },
-      element("caption", { class: "unseen" }, words.drivers.caption),
-      element(
-        "thead",
-        { class: "unseen" },
-        element("tr", {}, ...words.drivers.columns.map((title) => element("th", { scope: "col" }, title))),
-      ),
+      element("caption", { class: "unseen" }, drivers.caption),
+      element("thead", { class: "unseen" }, element("tr", {}, ...drivers.columns.map((title) => element("th", { scope: "col" }, title)))),
       element(
         "tbody",
         {},
-        edge(words.drivers.baseline(baseline.rows), baseline.value, scale),
-        ...top.map((each) => line(labelOf(each.feature), each.value ?? words.drivers.missing, each.contribution, widest, scale)),
-        rest.length > 0 && line(words.drivers.others(rest.length), null, sum, widest, scale),
-        edge(words.drivers.answer, value, scale),
+        end(drivers.baseline(baseline.rows), from, baseline.value),
+        ...steps.map((each) => line(labelOf(each.feature), each.value ?? drivers.missing, each)),
+        rest && line(drivers.others(rest.count), null, rest),
+        end(drivers.answer, to, value),
       ),
     ),
   );
+  if (where) setProperty(place.lastChild, "--cut", `${100 * (where.point?.threshold ?? 0.5)}%`);
 }
 
-function line(label, measured, contribution, widest, scale) {
-  const bar = setProperty(element("span", { class: "driver-bar", "aria-hidden": "true" }, element("i")), "--part", `${(50 * Math.abs(contribution)) / widest}%`);
+function row(kind, label, measured, picture, amount) {
+  const value = measured !== null && element("span", { class: "soft" }, ` ${typeof measured === "number" ? shown(measured) : measured}`);
   return element(
     "tr",
-    { class: contribution < 0 && "against" },
-    element(
-      "th",
-      { scope: "row" },
-      label,
-      measured !== null && element("span", { class: "soft" }, ` ${typeof measured === "number" ? shown(measured) : measured}`),
-    ),
-    element("td", { class: "driver-picture" }, bar),
-    element("td", { class: "driver-value" }, signed(contribution, scale)),
+    { class: kind },
+    element("th", { scope: "row" }, label, value, picture),
+    element("td", { class: "driver-value" }, amount),
   );
 }
 
-const edge = (label, value, scale) =>
-  element(
-    "tr",
-    { class: "edge" },
-    element("th", { scope: "row", colspan: "2" }, label),
-    element("td", { class: "driver-value" }, scale === "probability" ? percent(value) : shown(value)),
-  );
+function track(from, to) {
+  const bar = setProperty(element("i"), "--from", `${100 * Math.min(from, to)}%`);
+  return element("span", { class: "step", "aria-hidden": "true" }, setProperty(bar, "--part", `${100 * Math.abs(to - from)}%`));
+}
 
 function signed(value, scale) {
   const amount = scale === "probability" ? localised((100 * Math.abs(value)).toFixed(1)) : shown(Math.abs(value));

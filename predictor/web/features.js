@@ -1,5 +1,7 @@
 // Reads features, examples and classes of the serving version from the OpenAPI document. Pure.
 
+import { readWorth } from "./worth.js";
+
 // The rest of a description is shown elsewhere, or is of no use to people.
 const REST = / ?(?:Group: |Unit: |In the training data: |Finite, and |May be missing: )/;
 const MIN_GROUP = 3; // features that share a word form a group
@@ -23,6 +25,7 @@ export function readDocument(document) {
   return {
     features,
     examples: examplesOf(post, schemas, features),
+    worth: readWorth(schemas),
     guarded: (post.security ?? []).length > 0,
     explains: "/predict/explain" in document.paths,
     version: document.info?.["x-model-version"] ?? document["x-model-version"] ?? null,

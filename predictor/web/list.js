@@ -4,10 +4,11 @@ import { csvText } from "./cells.js";
 import { span, shown } from "./numbers.js";
 import { words } from "./words.js";
 
-// `extras` are `{names, rows}` of columns that are not features; `answers` are from `predictAll`.
+// `extras` are `{names, rows}` of columns that are not features; `answers` are from `predictAll`. `positive` is the class
+// of two whose probability is shown, the last unless it is given.
 export class AnsweredList {
-  constructor(features, rows, extras, { version, answers }) {
-    Object.assign(this, { features, rows, extras, version, answers });
+  constructor(features, rows, extras, { version, answers }, positive) {
+    Object.assign(this, { features, rows, extras, version, answers, positive });
     this.labels = [...new Set(answers.flatMap(({ probabilities }) => Object.keys(probabilities ?? {})))];
     this.order = rows.map((_, i) => i);
     this.columns = [
@@ -20,15 +21,21 @@ export class AnsweredList {
     this.sorted = { column: 0, descending: false };
   }
 
-  // With two classes, the probability of the last one, usually the positive class. The probability of the
-  // predicted class would sort confident predictions of both classes to the same end.
+  // With two classes, the probability of the positive one. The probability of the predicted class would sort
+  // confident predictions of both classes to the same end.
   #chances() {
     if (this.labels.length === 0) return [];
     if (this.labels.length === 2) {
-      const label = this.labels.at(-1);
+      const label = this.labels.includes(this.positive) ? this.positive : this.labels.at(-1);
       return [{ title: words.list.probabilityOf(label), of: (i) => this.answers[i].probabilities?.[label] ?? null, number: true, chance: true }];
     }
     return [{ title: words.list.probability, of: (i) => this.answers[i].probability ?? null, number: true, chance: true }];
+  }
+
+  // Sorts as another list is sorted.
+  sortAs({ column, descending }) {
+    this.sorted = { column, descending: !descending };
+    this.sort(column);
   }
 
   // Sorts by a column; the second time in the other direction. Rows without a value always come last.

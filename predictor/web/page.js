@@ -96,6 +96,8 @@ async function loadModel(version) {
   form.show(model.features);
   showExamples();
   refresh();
+  consultation.repeat(model);
+  table.repeat(version, model);
 }
 
 function lock(reason, options) {
@@ -125,7 +127,7 @@ function take(text, name) {
     hint(words.form.filled(model.features.length));
   } else {
     hint("");
-    table.predict(model.features, sheet, name);
+    table.predict(model, sheet, name);
   }
   return true;
 }

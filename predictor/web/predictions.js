@@ -6,20 +6,24 @@ import { AnsweredList } from "./list.js";
 import { percent, written } from "./numbers.js";
 import { sameVersion } from "./status.js";
 import { words } from "./words.js";
+import { changedSides } from "./worth.js";
 
 const ON_A_PAGE = 50;
+const MAX_REPEATED = 1_000; // rows that are asked again after a swap without a click
 const MAX_REMARKS = 2; // in a cell; the file has all
 
 export class PredictionsTable {
   #place;
   #open;
   #failed;
-  #request = null; // {features, rows, extras, name}
+  #request = null; // {features, rows, extras, name, worth}
   #list = null;
+  #changed = new Map(); // rows whose answer is on another side than the version before said: what it said
   failed = false; // the last request failed
   #page = 0;
   #stop = new AbortController();
   #note = element("div", { class: "answer-notes" });
+  #change = element("p", { class: "change", role: "status" });
   #body = element("div", { class: "sheet" });
   #progress = element("p", { class: "soft", role: "status" });
   #title = element("h2", { id: "predictions-title" }, words.list.title);
@@ -28,35 +32,53 @@ export class PredictionsTable {
   // `open(typed)` moves a row to the form, `failed(error)` is called if a list gets no predictions.
   constructor(place, open, failed) {
     [this.#place, this.#open, this.#failed] = [place, open, failed];
-    fill(place, element("div", { class: "card-head" }, this.#title, this.#progress, this.#tools), this.#note, this.#body);
+    fill(place, element("div", { class: "card-head" }, this.#title, this.#progress, this.#tools), this.#note, this.#change, this.#body);
   }
 
   // Gets predictions for rows of typed values. `name` is the name of the file, if any.
-  async predict(features, { rows, extras }, name = "") {
-    this.#request = { features, rows, extras, name };
+  async predict({ features, worth }, { rows, extras }, name = "") {
+    this.#request = { features, rows, extras, name, worth };
+    this.#list = null;
     await this.predictAgain();
   }
 
-  async predictAgain() {
-    const { features, rows, extras, name } = this.#request;
+  // Asks another version for the rows of the table, if they are not many, and says how many changed sides.
+  async repeat(version, { features, worth }) {
+    const names = (all) => all.map(({ name }) => name).join("\n");
+    if (this.#list === null || this.#list.version === null || sameVersion(this.#list.version, version)) return;
+    if (this.#list.rows.length > MAX_REPEATED || names(features) !== names(this.#request.features)) return;
+    this.#request.worth = worth;
+    await this.predictAgain({ quiet: true });
+  }
+
+  // If it is `quiet`, the table keeps its page and the focus, and the answers that it has until there are others.
+  async predictAgain({ quiet = false } = {}) {
+    const { features, rows, extras, name, worth } = this.#request;
+    const before = this.#list;
     this.#stop.abort();
     const stop = (this.#stop = new AbortController());
     this.#place.hidden = false;
     this.#place.setAttribute("aria-busy", "true");
     this.#showProgress(0);
-    fill(this.#note);
-    fill(this.#tools, button(words.list.cancel, () => this.close()));
+    if (!quiet) {
+      fill(this.#note);
+      fill(this.#tools, button(words.list.cancel, () => this.close()));
+    }
     this.failed = false;
     try {
       const answered = await predictAll(features, rows, (done) => this.#showProgress(done), stop.signal);
-      this.#list = new AnsweredList(features, rows, extras, answered);
-      this.#page = 0;
+      this.#list = new AnsweredList(features, rows, extras, answered, worth?.positive);
+      if (!quiet) this.#page = 0;
+      else if (before !== null) this.#list.sortAs(before.sorted);
+      this.#compareWith(before);
       setText(this.#title, name ? words.list.titleOf(name) : words.list.title);
       this.#show();
+      if (quiet) return;
       this.#place.focus({ preventScroll: true });
       this.#place.scrollIntoView({ block: "nearest" });
     } catch (error) {
       if (stop.signal.aborted) return;
+      if (quiet) return this.#show();
       this.failed = true;
       if (!(error instanceof VersionUnstable)) this.#failed(error);
       this.#list = null;
@@ -69,11 +91,27 @@ export class PredictionsTable {
     }
   }
 
+  // Notes the rows that are on another side than in the list of another version before, and says how many.
+  #compareWith(before) {
+    const { version, answers } = this.#list;
+    const comparable = before !== null && before.version !== null && !sameVersion(before.version, version);
+    if (!comparable) return this.#noteChanges(new Map(), "");
+    const changed = answers.flatMap((now, i) => (changedSides(before.answers[i], now) ? [[i, before.answers[i].prediction ?? "\u2013"]] : []));
+    const said = ([i, prediction]) => [i, words.list.before(before.version.model_version, written(prediction))];
+    this.#noteChanges(new Map(changed.map(said)), words.list.changed(changed.length, answers.length, before.version.model_version));
+  }
+
+  #noteChanges(changed, text) {
+    this.#changed = changed;
+    setText(this.#change, text);
+  }
+
   close() {
     this.#stop.abort();
     this.#request = this.#list = null;
     this.failed = false;
     this.#place.hidden = true;
+    this.#noteChanges(new Map(), "");
     fill(this.#body);
     fill(this.#note);
   }
@@ -110,7 +148,7 @@ export class PredictionsTable {
     ];
     setText(this.#progress, parts.filter(Boolean).join(" · "));
     fill(this.#tools, button(words.list.download, () => this.#download()), button(words.list.close, () => this.close(), { class: "quiet" }));
-    this.#showPage(0);
+    this.#showPage(this.#page);
   }
 
   #showPage(page) {
@@ -171,6 +209,7 @@ export class PredictionsTable {
       element(
         "td",
         { class: "remarks" },
+        this.#changed.has(i) && element("b", { class: "was" }, `${this.#changed.get(i)}. `),
         remarks.length > 0 && element("b", {}, answers[i].faults ? words.list.isRefused : words.list.isOutside),
         remarks.slice(0, MAX_REMARKS).join("; "),
         more > 0 && words.list.more(more),

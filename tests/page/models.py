@@ -14,6 +14,7 @@ from exporters.metadata import Settings
 from tests.predictor.graphs import classifier
 from trainer.data import NEGATIVE, POSITIVE, load, split
 from trainer.measurements import DESCRIPTIONS
+from trainer.operating_point import choose
 
 SCRIPT = "<script>alert('name')</script>"
 IMAGE = "<img src=x onerror=alert('label')>"
@@ -49,16 +50,21 @@ def breast_cancer() -> Models:
     """Fitted and exported once for all tests."""
     rows = split(load())
     train, test = rows.train, rows.test
-    settings = Settings(train.target, POSITIVE, descriptions=DESCRIPTIONS)
     candidates = (
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
         make_pipeline(RandomForestClassifier(n_estimators=20, random_state=0)),
     )
-    logistic, forest = (
-        export(each.fit(train.features, train.target), train.features, settings).content
-        for each in candidates
-    )
-    return Models(logistic, forest, test.features, list(test.target))
+    exported = []
+    for candidate in candidates:
+        point = choose(candidate, train.features, train.target, POSITIVE)
+        fitted = candidate.fit(train.features, train.target)
+        chance = fitted.predict_proba(test.features)[:, list(fitted.classes_).index(POSITIVE)]
+        settings = Settings(
+            train.target, POSITIVE, descriptions=DESCRIPTIONS,
+            operating_point=point.measured(chance, test.target).as_metadata(),
+        )  # fmt: skip
+        exported.append(export(fitted, train.features, settings).content)
+    return Models(*exported, test.features, list(test.target))
 
 
 def hostile() -> bytes:

@@ -12,6 +12,7 @@ from predictor.events import ApprovalsChanged
 from predictor.model_version import ModelVersion
 from tests.page.desk import Desk
 from tests.page.site import NAME
+from tests.predictor.graphs import classifier
 
 pytestmark = pytest.mark.whole
 
@@ -27,15 +28,26 @@ async def stays(desk):
     assert await desk.page.evaluate("document.stays") is True
 
 
-async def test_a_promotion_is_announced_and_the_old_answer_marked(site, desk, models, stays):
+async def test_a_promotion_is_announced_and_the_answer_asked_for_again(site, desk, models, stays):
     await desk.ask(models.record(number=2))
     await site.promote(8, models.forest)
     await expect(desk.news).to_contain_text("Version 8")
     await expect(desk.page.locator("#model-version")).to_contain_text("8")
-    await expect(desk.answer).to_contain_text("This answer is from version 7")
-    await desk.answer.get_by_role("button", name="Ask again").click()
-    await expect(desk.answer).not_to_contain_text("from version 7")
-    await expect(desk.answer).to_contain_text("version 8")
+    said = re.compile(r"Version 7 said [<>\d. %\s]+malignant, version 8 says [<>\d. %\s]+malignant")
+    await expect(desk.answer).to_contain_text(said)
+    await expect(desk.answer.locator(".axis-ghost")).to_be_attached()
+    await expect(desk.answer).to_contain_text("Computed by version 8")
+    await expect(desk.answer).not_to_contain_text("This answer is from version 7")
+
+
+async def test_an_answer_that_the_next_version_cannot_give_stays_and_is_marked(site, desk, models):
+    """Its record has other features."""
+    await desk.ask(models.record(number=2))
+    await site.promote(9, classifier())
+    await expect(desk.answer).to_contain_text(
+        "This answer is from version 7. Version 9 serves now."
+    )
+    await expect(desk.prediction).to_have_text("malignant")
 
 
 async def test_a_rollback_is_announced_as_one(site, desk, models, stays):
@@ -46,17 +58,18 @@ async def test_a_rollback_is_announced_as_one(site, desk, models, stays):
     await expect(desk.page.locator("#model-version")).to_contain_text("7")
 
 
-async def test_a_table_of_the_version_before_is_marked(site, desk, models, stays):
+async def test_a_table_is_asked_for_again_and_says_how_many_rows_changed_sides(
+    site, desk, models, stays
+):
     rows = [models.record(number=number) for number in range(3)]
     text = "\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)])
     await desk.drop("ward.csv", text)
     await expect(desk.table).to_contain_text("version 7")
     await site.promote(8, models.forest)
-    await expect(desk.table).to_contain_text(
-        "These answers are from version 7. Version 8 serves now."
-    )
-    await desk.table.get_by_role("button", name="Ask again").click()
     await expect(desk.table).to_contain_text("3 rows, version 8")
+    await expect(desk.table).to_contain_text("0 of 3 rows changed sides since version 7.")
+    await site.promote(9, classifier())
+    await expect(desk.table).to_contain_text("These answers are from version 8.")
 
 
 async def test_a_version_that_waits_for_approvals_is_named(site, desk, stays):
@@ -134,7 +147,7 @@ async def test_another_version_is_there_when_the_service_comes_back(site, desk, 
     await site.promote(8, models.forest)
     await site.start()
     await expect(desk.news).to_contain_text("Version 8")
-    await expect(desk.answer).to_contain_text("This answer is from version 7")
+    await expect(desk.answer).to_contain_text("Version 7 said")
 
 
 async def test_the_registry_is_away_and_a_version_cannot_be_loaded(site, desk, models, stays):

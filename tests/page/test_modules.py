@@ -307,3 +307,71 @@ def document(properties: dict[str, object]) -> dict[str, object]:
         "paths": {"/predict": {"post": {}}},
         "components": {"schemas": {"Record": {"properties": properties}}},
     }
+
+
+def placed(**given: object) -> str:
+    worth = given.pop("worth", None)
+    answer = {"prediction": "no", "probabilities": {"no": 0.8, "yes": 0.2}, **given}
+    return f"m.placeOf({json.dumps(worth)}, {json.dumps(answer)})"
+
+
+def test_an_answer_has_its_place_on_the_axis_of_the_positive_class(modules):
+    """That of the operating point, else the one that the version names, else the last."""
+    point = {"class": "yes", "threshold": 0.1, "grey_zone": {"low": 0.02}}
+    worth = {"positive": "yes", "stated": True, "point": point}
+    above = {"class": "yes", "threshold": 0.1, "above": True}
+    below = {"class": "yes", "threshold": 0.25, "above": False}
+    grey = {**above, "above": False}
+    found = modules.compute(
+        "worth.js",
+        placed(worth=worth, operating_point=above),
+        placed(worth=worth, operating_point=grey),
+        placed(worth=worth, operating_point=below),
+        placed(),
+        placed(worth={"positive": "no", "stated": True, "point": None}),
+        placed(probabilities={"a": 0.1, "b": 0.2, "c": 0.7}),
+        placed(probabilities=None),
+    )
+    assert [each and each["side"] for each in found] == [
+        "positive", "grey", "negative", "negative", "positive", None, None,
+    ]  # fmt: skip
+    # The zone is of another version, whose threshold is another.
+    assert found[2]["point"] == {"class": "yes", "threshold": 0.25}
+    assert [(each["positive"], each["chance"], each["stated"]) for each in found[3:5]] == [
+        ("yes", 0.2, False), ("no", 0.8, True),
+    ]  # fmt: skip
+
+
+def test_a_share_is_never_rounded_to_certainty(modules):
+    calls = [f"m.share({value})" for value in (0.88, 0.996, 0.9999, 1, 0, 0.0004)]
+    assert modules.compute("worth.js", *calls) == ["88", "99.6", "99.99", "100", "0", "0.04"]
+
+
+def test_contributions_are_steps_from_the_baseline_to_the_answer(modules):
+    """On the axis of the positive class, in whatever scale; what is not shown is one step."""
+    listed = [{"feature": name, "contribution": by} for name, by in (("a", 0.4), ("b", -0.3), ("c", 0.1))]  # fmt: skip
+    explained = {"contributions": listed, "baseline": {"value": 0.5}, "value": 0.7}
+    calls = [
+        f"m.stepsOf({json.dumps({**explained, **further})}, 'yes', 2)"
+        for further in (
+            {"scale": "probability", "output": "yes"},
+            {"scale": "probability", "output": "no"},
+            {"scale": "log_odds", "output": "yes"},
+            {"scale": "value", "output": "prediction"},
+        )
+    ]
+    same, other, odds, value = modules.compute("steps.js", *calls)
+    assert [step["to"] for step in same["steps"]] == pytest.approx([0.9, 0.6])
+    assert (same["from"], same["to"], same["rest"]["to"]) == (0.5, 0.7, 0.7)
+    assert same["rest"]["count"] == 1
+    assert [step["to"] for step in other["steps"]] == pytest.approx([0.1, 0.4])
+    assert [step["contribution"] for step in other["steps"]] == [-0.4, 0.3]
+    assert odds["to"] == pytest.approx(1 / (1 + 2.718281828**-0.7))
+    assert [value["from"], *(step["to"] for step in value["steps"])] == pytest.approx([0, 1, 0.25])
+
+
+def test_sides_change_with_the_threshold_or_else_the_class(modules):
+    above, below = ({"prediction": "no", "operating_point": {"class": "yes", "above": each}} for each in (True, False))  # fmt: skip
+    pairs = [(above, below), (above, above), ({"prediction": 1}, {"prediction": 2}), ({}, {})]
+    calls = [f"m.changedSides({json.dumps(one)}, {json.dumps(two)})" for one, two in pairs]
+    assert modules.compute("worth.js", *calls) == [True, False, True, False]
