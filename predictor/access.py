@@ -16,12 +16,22 @@ Kind = Literal["api_keys_file", "operations_keys_file"]
 Headers = Sequence[tuple[bytes, bytes]]
 
 KINDS: tuple[Kind, ...] = ("api_keys_file", "operations_keys_file")
-_OPEN = {"/", "/web/{name}", "/docs", "/web/docs/{name}", "/openapi.json", "/health", "/ready"}
+_OPEN = {
+    "/",
+    "/web/{name}",
+    "/docs",
+    "/web/docs/{name}",
+    "/ops",
+    "/web/ops/{name}",
+    "/openapi.json",
+    "/health",
+    "/ready",
+}
 _OPEN |= {"/ping", "/version"}
 _OPEN |= {f"/inference.GRPCInferenceService/{name}" for name in ("ServerLive", "ServerReady")}
 _OPEN |= {"/v2/health/live", "/v2/health/ready"}
 _SIGNED = {"/webhooks/mlflow"}  # each request is signed
-_OPERATIONS = {"/metrics", "/model", "/events"}
+_OPERATIONS = {"/metrics", "/model", "/events", "/ops/overview"}
 NO_ROUTE = ""
 """The route of an unknown path. If any keys exist, no key opens it."""
 

@@ -10,6 +10,7 @@ PredictorError
 │   └── RegistryInternal      a fault of the service during a poll
 ├── LoadError            a model version could not be loaded, or is not approved; the serving version stays
 ├── CacheError           the cache could not be written; the serving version stays in memory
+├── FleetError           the statuses of other replicas could not be read
 ├── Unavailable          temporary: the client may retry
 │   ├── NothingServing        no version serves
 │   ├── Overloaded            too many requests are waiting
@@ -140,6 +141,13 @@ class CacheError(PredictorError):
             "registry would count again",
         }
         super().__init__(f"the cache could not be {what}: {cause}; {consequence[what]}")
+
+
+class FleetError(PredictorError):
+    """The statuses of the other replicas could not be read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the statuses of replicas could not be read from NATS: {reason}")
 
 
 class Unavailable(PredictorError):

@@ -4,7 +4,7 @@ A URI is `models:/NAME/STAGE`, `models:/NAME@ALIAS` or `models:/NAME/NUMBER`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,6 +43,28 @@ class ModelVersion:
 
     def __str__(self) -> str:
         return f"{self.name} version {self.version}"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A version in a listing. `stage` is MLflow's, empty if the registry has no stages."""
+
+    version: ModelVersion
+    stage: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The versions of the model as the registry has them, the highest number first.
+
+    Of thousands, the newest are listed, and those that a stage, an alias or this service names. `more` is
+    whether there are others. `tags` are those of the registered model.
+    """
+
+    versions: Sequence[Listed]
+    aliases: Mapping[str, str]
+    tags: Mapping[str, str]
+    more: bool
 
 
 STAGES = ("None", "Staging", "Production", "Archived")

@@ -38,7 +38,7 @@ from predictor.model.loader import load
 from predictor.model.servable import Servable
 from predictor.model_version import ModelUri
 from predictor.openapi.document import Describe
-from predictor.operations import events, health, model, openapi, page, webhook
+from predictor.operations import events, health, model, openapi, overview, page, webhook
 from predictor.operations.journal import Journal
 from predictor.protocols import explain, mlflow_scoring, open_inference, predict
 from predictor.reconcile.poller import Poller, PollSchedule
@@ -85,6 +85,7 @@ class Service:
     metrics: Metrics
     exposition: Exposition
     journal: Journal
+    source: Source
     reconciler: Reconciler
     poller: Poller
     batcher: Batcher
@@ -181,6 +182,7 @@ def compose(
             model_name, worker.counts, worker.siblings, worker.supervisor, drift.render
         ),
         journal=journal,
+        source=follower.source,
         reconciler=reconciler,
         poller=poller,
         batcher=batcher,
@@ -324,6 +326,7 @@ def create_api(service: Service) -> FastAPI:
         health.routes(reconciler, service.exposition, ModelUri.parse(settings.model_uri))
     )
     api.include_router(events.routes(service.journal, access, describe, settings))
+    api.include_router(overview.routes(_overview_parts(service)))
     api.include_router(page.routes(https=settings.tls_certificate is not None))
     if service.deliveries:
         changed = service.fleet.poll_everywhere if service.fleet else service.poller.poll_now
@@ -337,6 +340,20 @@ def create_api(service: Service) -> FastAPI:
         api.add_middleware(CorsMiddleware, origins=allowed)
     api.add_middleware(MetricsMiddleware, answered=service.metrics.answered)
     return api
+
+
+def _overview_parts(service: Service) -> overview.OverviewParts:
+    worker = service.worker
+    blocks = list(worker.siblings)
+    blocks.insert(worker.schedule.worker, worker.counts)
+    return overview.OverviewParts(
+        reconciler=service.reconciler,
+        uri=ModelUri.parse(service.settings.model_uri),
+        list_versions=service.source.listing,
+        fleet=service.fleet,
+        worker=worker.schedule.worker,
+        blocks=blocks,
+    )
 
 
 def _outcomes(api: FastAPI, service: Service) -> Sequence[Describe]:

@@ -14,7 +14,7 @@ import math
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +27,7 @@ from predictor.model.answers import read_answers
 from predictor.model.artifact import MLMODEL, Fetched
 from predictor.model.decoder import strict_struct
 from predictor.model.servable import Servable
-from predictor.model_version import ModelVersion
+from predictor.model_version import Listing, ModelVersion
 from predictor.service import Service, WorkerContext, compose, create_api, create_server, wrap
 from predictor.settings import Settings
 
@@ -51,6 +51,9 @@ class _OneVersion:
 
     def expect_change(self) -> None:
         """Not used."""
+
+    async def listing(self, _: Sequence[str]) -> Listing:
+        return Listing((), {}, {}, more=False)
 
     async def fetch(self, _: ModelVersion) -> Fetched:
         return self._fetched

@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import nats.js.errors
 
 from fleet import sign_in
 from fleet.client import BUCKET, Client
+from predictor.errors import FleetError
 from predictor.events import Event
-from predictor.fleet.status import ReplicaStatus, subject_of, token
+from predictor.fleet.status import ReplicaStatus, read_status, subject_of, token
 from predictor.keys import SmallFile
 from predictor.log_events import FLEET_CONNECTED, FLEET_NOT_CONNECTED, FLEET_STATUS_NOT_WRITTEN
 from predictor.tls import trusted_authorities
@@ -29,6 +30,7 @@ STATUS_SECONDS = 60
 _REWRITE_SECONDS = STATUS_SECONDS / 3
 _PAUSE_SECONDS = 0.2  # between two polls that messages cause, and between two writes of the status
 _CONNECT_SECONDS = 3
+_MAX_REPLICAS = 200  # that a page shows
 _END_SECONDS = 1  # a server that hangs must not delay the end of the process
 _RETRY_SECONDS = (1.0, 3.0)  # random between these: a thousand replicas must not return together
 
@@ -74,6 +76,19 @@ class Fleet:
             task = asyncio.create_task(self._tell(self._client))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
+
+    async def replicas(self) -> tuple[Sequence[Mapping[str, str | None]], bool]:
+        """The statuses of this model's replicas, by name, and whether there are more. Raises FleetError."""
+        if self._client is None:
+            raise FleetError("there is no connection")
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                found = await _statuses(self._client, f"{token(self._status.model_uri)}.*")
+        except TimeoutError:
+            raise FleetError(f"no whole answer in {_CONNECT_SECONDS} s") from None
+        except (nats.errors.Error, OSError) as error:
+            raise FleetError(_text(error)) from error
+        return sorted(found[:_MAX_REPLICAS], key=_name), len(found) > _MAX_REPLICAS
 
     async def _tell(self, client: Client) -> None:
         with contextlib.suppress(
@@ -193,6 +208,26 @@ async def _bucket(client: Client) -> Any:
         return await jetstream.key_value(BUCKET)
     except nats.js.errors.NotFoundError:
         return await jetstream.create_key_value(bucket=BUCKET, ttl=STATUS_SECONDS, storage="memory")
+
+
+async def _statuses(client: Client, keys: str) -> list[Mapping[str, str | None]]:
+    """Some statuses more than `_MAX_REPLICAS` at most. Raises nats.errors.Error."""
+    bucket = await _bucket(client)
+    watcher = await bucket.watch(keys, ignore_deletes=True)
+    found: list[Mapping[str, str | None]] = []
+    try:
+        async for entry in watcher:
+            if entry is None or len(found) > _MAX_REPLICAS:  # None: that was the last
+                break
+            if status := read_status(entry.value or b""):
+                found.append(status)
+    finally:
+        await watcher.stop()
+    return found
+
+
+def _name(status: Mapping[str, str | None]) -> str:
+    return status["replica"] or ""
 
 
 def _tls() -> ssl.SSLContext:

@@ -2,6 +2,7 @@
 
 import re
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -61,6 +62,24 @@ class ReplicaStatus:
 
     def _news(self) -> tuple[str | None, ...]:
         return self.serves, self.desired, self.registry_fault, self.load_fault
+
+
+class _Status(msgspec.Struct):
+    replica: str
+    serves: str | None
+    desired: str | None
+    fault: str | None
+    written_at: str
+
+
+def read_status(content: bytes) -> Mapping[str, str | None] | None:
+    """The status that a replica wrote, shortened; None for anything else. Anybody who may write can write any bytes."""
+    try:
+        status = msgspec.json.decode(content, type=_Status)
+    except msgspec.DecodeError:
+        return None
+    found: dict[str, str | None] = msgspec.to_builtins(status)
+    return {name: text and text[:_MAX_FAULT_LENGTH] for name, text in found.items()}
 
 
 def replica_name(port: int, worker: int | None) -> str:

@@ -30,7 +30,15 @@ Then an event for each change: `swapped`, `stopped_serving`, `load_started`, `lo
 `load_superseded`, `inference_timed_out`, `registry_answered`, `registry_names_none`, `registry_unreachable`,
 `registry_refused`, `registry_invalid_response`, `registry_internal`, `cache_not_written`, `approvals_changed`, `shadow_changed`. Each is a
 JSON object with `at`, the time. A client that reconnects with `Last-Event-ID` gets the events that it missed or, if they are no longer
-kept, `state` again. With several workers, the events are those of one worker; `worker` is its number."""
+kept, `state` again. `?history=true` sends the events that are still kept before the first `state`. With several workers, the events are those of one worker; `worker` is its number."""
+
+_HISTORY = {
+    "name": "history",
+    "in": "query",
+    "required": False,
+    "description": "`true`: begin with the events that are still kept.",
+    "schema": {"type": "boolean", "default": False},
+}
 
 
 def routes(
@@ -43,6 +51,7 @@ def routes(
         "/events",
         operation_id="stream_events",
         summary="A stream of events",
+        openapi_extra={"parameters": [_HISTORY]},
         description=_DESCRIPTION,
         response_class=Response,
         responses={
@@ -58,7 +67,10 @@ def routes(
             return access.allows("/events", request.scope["headers"])
 
         place = journal.place_of(request.headers.get("last-event-id"))
-        return _Stream(journal, _events(journal, place, allowed, state))
+        history = place is None and request.query_params.get("history") == "true"
+        if history:
+            place = journal.before_first
+        return _Stream(journal, _events(journal, place, allowed, state, state_after=history))
 
     def state() -> dict[str, Any]:
         return _state(describe())
@@ -84,10 +96,12 @@ async def _events(
     place: int | None,
     allowed: Callable[[], bool],
     state: Callable[[], dict[str, Any]],
+    *,
+    state_after: bool = False,
 ) -> AsyncIterator[bytes]:
     """Yield the events after `place`, or the state if `place` is None; then new events and heartbeats.
 
-    The stream ends when the journal closes, or when the client's key is no longer `allowed`.
+    With `state_after`, the state comes once after the events so far. The stream ends when the journal closes, or when the client's key is no longer `allowed`.
     """
     yield format_sse_event(retry=_RETRY_MS)
     while True:
@@ -104,6 +118,9 @@ async def _events(
                 break  # the journal changed meanwhile: check the key again
             place = number
             yield _event(journal, place, event.name, event.payload)
+        if state_after and place == journal.last:
+            state_after = False
+            yield _event(journal, place, "state", state())
         if not await journal.wait(place, wakeup):
             yield _HEARTBEAT
 

@@ -1,7 +1,5 @@
 """`GET /health`, `/ready` and `/metrics`."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,62 +13,8 @@ from predictor.model_version import ModelUri
 from predictor.openapi.responses import NOTHING_SERVING, describe_responses
 from predictor.openapi.schemas import DateTime, Versioned, doc
 from predictor.operations.journal import iso
+from predictor.operations.transitions import promoted_at
 from predictor.reconcile.reconciler import Reconciler
-
-# The trainer writes the first; versions of older trainers have the second.
-_TAG_PREFIXES = ("hotswap.transition.", "transition.")
-_PRODUCTION = "Production"
-
-
-class _Transition(msgspec.Struct):
-    to: str
-    when: datetime
-    pointer: str = "stage"
-
-
-class _Statement(msgspec.Struct):
-    predicate: _Transition
-
-
-class _Envelope(msgspec.Struct):
-    """A signed transition. Only the trainer checks the signature; here it decides nothing."""
-
-    payload: bytes  # msgspec reads it from Base64
-
-
-def promoted_at(tags: Mapping[str, str], uri: ModelUri) -> float | None:
-    """When the version was promoted, in seconds since the epoch; None if its tags do not say so.
-
-    Only transitions by the pointer of `uri` count: what happened to a stage says nothing about an alias.
-
-    MLflow keeps no such date. Our trainer writes a tag for each transition, with the
-    key `hotswap.transition.20261123T120102123456Z` and the JSON `{"to": …, "when": …}`, which may be in a signed envelope.
-    The last one counts, if it was to Production.
-    """
-    pointer = f"@{uri.pointer}" if uri.kind == "alias" else "stage"
-    found = [
-        transition
-        for key, value in tags.items()
-        if key.startswith(_TAG_PREFIXES)
-        and (transition := _read(value))
-        and transition.pointer == pointer
-    ]
-    last = max(found, key=lambda each: each.when, default=None)
-    return last.when.timestamp() if last and last.to == _PRODUCTION else None
-
-
-def _read(value: str) -> _Transition | None:
-    try:
-        if '"payload"' in value:
-            payload = msgspec.json.decode(value, type=_Envelope).payload
-            transition = msgspec.json.decode(payload, type=_Statement).predicate
-        else:
-            transition = msgspec.json.decode(value, type=_Transition)
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return None  # any client can set a tag of this name
-    if transition.when.tzinfo is None:
-        transition.when = transition.when.replace(tzinfo=UTC)
-    return transition
 
 
 class Health(msgspec.Struct, frozen=True):

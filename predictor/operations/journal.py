@@ -175,6 +175,11 @@ class Journal:
         """The number of the latest event; 0 before the first."""
         return self._last
 
+    @property
+    def before_first(self) -> int:
+        """The number before that of the oldest event that is kept."""
+        return self._last - len(self._events)
+
     def observe(self, event: Event) -> None:
         """Record an event. Call it on the event loop's thread."""
         if isinstance(event, events.KeysRead):

@@ -108,6 +108,10 @@ class FailedVersion(RegisteredVersion, frozen=True):
     reason: Annotated[str, doc("The cause.")]
     attempts: Annotated[int, doc("How often it failed.")]
     failed_at: Annotated[DateTime, doc("When it last failed.")]
+    retry_seconds: Annotated[
+        float | None,
+        doc("Seconds from then to the next try; null if only a change causes one."),
+    ]
 
 
 class CacheState(msgspec.Struct, frozen=True):
@@ -305,6 +309,7 @@ def describe(
             reason=failure.reason,
             attempts=failure.attempts,
             failed_at=iso(clock.wall(failure.failed_at)),
+            retry_seconds=failure.retry_seconds,
         )
         if failure
         else None,

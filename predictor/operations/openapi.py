@@ -20,6 +20,7 @@ from predictor.openapi.responses import describe_errors
 from predictor.openapi.schemas import Part, components
 from predictor.operations.health import Health, Readiness
 from predictor.operations.model import Model
+from predictor.operations.overview import Overview
 from predictor.operations.webhook import Delivered
 from predictor.reconcile.reconciler import Reconciler
 from predictor.registry.webhooks import WebhookBody
@@ -27,7 +28,7 @@ from predictor.registry.webhooks import WebhookBody
 
 def describe(_: Servable | None, __: Examples) -> Part:
     """The bodies of the operators' routes."""
-    return Part(components(Health, Readiness, Model, WebhookBody, Delivered))
+    return Part(components(Health, Readiness, Model, Overview, WebhookBody, Delivered))
 
 
 _SCHEMES = {

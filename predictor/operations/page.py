@@ -1,4 +1,4 @@
-"""The page and the API documentation: their files, with headers that isolate them from other sites."""
+"""The page, the operators' page and the API documentation: their files, with headers that isolate them from other sites."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,6 +50,7 @@ class File:
 
 FOLDER = Path(__file__).parent.parent / "web"
 DOCS = FOLDER / "docs"
+OPS = FOLDER / "ops"
 PAGE = "index.html"
 ASSETS = (
     "page.css", "parts.css", "icon.svg", "page.js", "access.js", "answer.js", "api.js", "axis.js", "batch.js",
@@ -58,6 +59,10 @@ ASSETS = (
     "record.js", "sheet.js", "sse.js", "status.js", "steps.js", "watch.js", "words.js", "worth.js",
 )  # fmt: skip
 DOCS_ASSETS = ("docs.js", "swagger-ui.css.gz", "swagger-ui-bundle.js.gz")
+OPS_ASSETS = (
+    "ops.css", "ops.js", "commands.js", "exposition.js", "follow.js", "happened.js", "moments.js",
+    "samples.js", "show.js", "spark.js", "texts.js", "verdict.js",
+)  # fmt: skip
 
 _OWN = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -71,7 +76,7 @@ DOCS_POLICY = _OWN
 
 
 def routes(*, https: bool) -> APIRouter:
-    """The routes of both pages. Reads their files."""
+    """The routes of all pages. Reads their files."""
     router = APIRouter(include_in_schema=False)
 
     def read(path: Path, policy: str) -> File:
@@ -81,6 +86,8 @@ def routes(*, https: bool) -> APIRouter:
     _add(router, "/", "/web/{name}", read(FOLDER / PAGE, POLICY), own)
     docs = {name.removesuffix(".gz"): read(DOCS / name, DOCS_POLICY) for name in DOCS_ASSETS}
     _add(router, "/docs", "/web/docs/{name}", read(DOCS / PAGE, DOCS_POLICY), docs)
+    ops = {name: read(OPS / name, POLICY) for name in OPS_ASSETS}
+    _add(router, "/ops", "/web/ops/{name}", read(OPS / PAGE, POLICY), ops)
     return router
 
 

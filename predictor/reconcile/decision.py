@@ -15,7 +15,8 @@ class Failure:
 
     `failed_at` is in seconds of `clock.now`, `retry_at` in seconds of the event loop's clock. `fingerprint`
     is that of the version's files after the failure, None if it is unknown. A version that waits for approvals
-    has the `retry_at` 0: its approvals are counted at each poll.
+    has the `retry_at` 0: its approvals are counted at each poll. `retry_seconds` is the delay of the next try,
+    None if only a change causes one.
     """
 
     version: ModelVersion
@@ -25,6 +26,7 @@ class Failure:
     failed_at: float
     retry_at: float
     fingerprint: str | None = None
+    retry_seconds: float | None = None
 
     @classmethod
     def after(
@@ -36,8 +38,10 @@ class Failure:
         """
         again = before is not None and before.version == version
         attempts = before.attempts + 1 if before is not None and again else 1
-        retry_at = now + retry_delay(attempts, first)
-        return cls(version, error.stage, error.reason, attempts, clock.now(), retry_at)
+        delay = retry_delay(attempts, first)
+        return cls(
+            version, error.stage, error.reason, attempts, clock.now(), now + delay, None, delay
+        )
 
     @property
     def retries_in_silence(self) -> bool:

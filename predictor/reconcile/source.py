@@ -1,14 +1,14 @@
 """The ports of the reconciler: Source leads to the registry and the cache, Approvals to people. And LastKnownGood."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from predictor.errors import CacheError
 from predictor.events import CacheFailed, Observe
 from predictor.model.artifact import Artifact, Fetched
 from predictor.model.servable import Servable
-from predictor.model_version import ModelVersion
+from predictor.model_version import Listing, ModelVersion
 
 
 class Source(Protocol):
@@ -23,6 +23,9 @@ class Source(Protocol):
     @property
     def no_version_reason(self) -> str:
         """Why the last `aspired` was None, for people; it may be empty."""
+
+    async def listing(self, named: Sequence[str]) -> Listing:
+        """The versions of the model, for people; `named` are numbers that must be among them. Raises RegistryError."""
 
     async def fetch(self, version: ModelVersion) -> Fetched:
         """The files of a version. Raises LoadError."""

@@ -12,9 +12,10 @@ from predictor.model.artifact import INPUT_EXAMPLE, MLMODEL, Fetched
 from predictor.model.graph import read_graph
 from predictor.model.mlmodel import names_example
 from predictor.model.mlmodel import onnx_path as path_of_graph
-from predictor.model_version import ModelUri, ModelVersion
+from predictor.model_version import Listing, ModelUri, ModelVersion
 from predictor.registry.artifacts import ArtifactStores, Blocking, checked
 from predictor.registry.cache import Cache
+from predictor.registry.listing import list_versions
 from predictor.registry.versions import RegistryClient, RunBody
 
 _MAX_STEPS = 5  # the copy of a copy of a run's model needs three
@@ -121,6 +122,10 @@ class RegistrySource:
     def expect_change(self) -> None:
         """As RegistryClient.expect_change."""
         self._registry.expect_change()
+
+    async def listing(self, named: Sequence[str]) -> Listing:
+        """As `list_versions`."""
+        return await list_versions(self._registry, named)
 
     @property
     def no_version_reason(self) -> str:

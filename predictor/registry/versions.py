@@ -39,27 +39,34 @@ Text = Annotated[str, msgspec.Meta(max_length=4096)]
 Moment = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800_000)]
 
 
-class _Tag(msgspec.Struct):
+class Tag(msgspec.Struct):
+    """A tag of a version or of a registered model."""
+
     key: str
     value: str = ""
 
 
-class _Version(msgspec.Struct):
+class VersionBody(msgspec.Struct):
+    """The members of a version that the service reads."""
+
     name: Text
     version: str
     source: Text = ""
     creation_timestamp: Moment = 0
     last_updated_timestamp: Moment = 0
     run_id: Text = ""
-    tags: list[_Tag] = []
+    tags: list[Tag] = []
+    current_stage: Text = ""
 
 
-class _OneVersion(msgspec.Struct):
-    model_version: _Version
+class OneVersion(msgspec.Struct):
+    """A response with one version."""
+
+    model_version: VersionBody
 
 
 class _Latest(msgspec.Struct):
-    model_versions: list[_Version] | None = None
+    model_versions: list[VersionBody] | None = None
 
 
 class _DownloadUri(msgspec.Struct):
@@ -127,6 +134,9 @@ class RegistryClient:
     Whatever the server sends, methods raise no error but RegistryError.
     """
 
+    #: The parameters of a search that make it return the newest versions first.
+    newest_first: Mapping[str, str] = {"order_by": "version_number DESC"}
+
     def __init__(
         self,
         server: TrackingServer,
@@ -137,7 +147,7 @@ class RegistryClient:
     ) -> None:
         """`seconds` limits each whole response, `max_age_seconds` the age of a cache's response to a poll."""
         self._server = server
-        self._uri = uri
+        self.uri = uri
         self._seconds = seconds
         self._max_age_seconds = max_age_seconds
         self._polls = PollFreshness(max_age_seconds)
@@ -147,17 +157,15 @@ class RegistryClient:
 
     async def aspired(self) -> ModelVersion | None:
         """The version that should serve; None if the registry names none. Raises RegistryError."""
-        match self._uri.kind:
+        match self.uri.kind:
             case "stage":
                 return await self._latest_in_stage()
             case "alias":
                 return await self._one(
-                    "/registered-models/alias", self._polls, alias=self._uri.pointer
+                    "/registered-models/alias", self._polls, alias=self.uri.pointer
                 )
             case "version":
-                return await self._one(
-                    "/model-versions/get", self._polls, version=self._uri.pointer
-                )
+                return await self._one("/model-versions/get", self._polls, version=self.uri.pointer)
 
     async def version(self, number: str) -> ModelVersion | None:
         """A version of the model by its number; None if it does not exist. Raises RegistryError."""
@@ -207,33 +215,18 @@ class RegistryClient:
         metrics = _decoded(self._url("/runs/get"), found.data.metrics, list[_Metric])
         return {m.key: m.value for m in metrics if math.isfinite(m.value)}
 
-    async def _latest_in_stage(self) -> ModelVersion | None:
-        path = "/registered-models/get-latest-versions"
-        query = {"name": self._uri.name, "stages": self._uri.pointer}
-        reply = await self._reply(path, query, self._polls)
-        if reply is None:
-            return None
-        found = _decoded(self._url(path), reply, _Latest).model_versions
-        if found is None and b"".join(reply.split()) != b"{}":
-            # MLflow sends `{}` for an empty stage. An object with other members is not MLflow's.
-            raise RegistryInvalidResponse(self._url(path), "it has no model_versions")
-        if not found:
-            self.no_version_reason = f"no version of {self._uri.name} is in {self._uri.pointer}"
-            return None
-        return self._read(path, found[0])
+    async def read(self, path: str, kind: type[T], **query: str) -> T | None:
+        """What a method of the API returns; None if MLflow says that it does not exist. Raises RegistryError.
 
-    async def _one(self, path: str, polls: PollFreshness, **pointer: str) -> ModelVersion | None:
-        reply = await self._reply(path, {"name": self._uri.name, **pointer}, polls)
-        if reply is None:
-            return None
-        return self._read(path, _decoded(self._url(path), reply, _OneVersion).model_version)
+        `no_version_reason` stays that of the last poll.
+        """
+        found, _ = await self._ask(path, query)
+        return None if found is None else _decoded(self._url(path), found, kind)
 
-    def _read(self, path: str, version: _Version) -> ModelVersion:
-        # A valid response about another model would load the wrong model.
-        pinned = self._uri.kind == "version" and version.version != self._uri.pointer
-        if version.name != self._uri.name or not _NUMBER.fullmatch(version.version) or pinned:
-            other = f"{version.name[:100]!r} version {version.version[:100]!r}"
-            raise RegistryInvalidResponse(self._url(path), f"asked for {self._uri}, got {other}")
+    def version_of(self, path: str, version: VersionBody) -> ModelVersion:
+        """A version in a response of `path`. Raises RegistryInvalidResponse for one of another model."""
+        if version.name != self.uri.name or not _NUMBER.fullmatch(version.version):
+            raise self._other(path, version)
         return ModelVersion(
             name=version.name,
             version=version.version,
@@ -243,6 +236,37 @@ class RegistryClient:
             updated_ms=version.last_updated_timestamp,
             tags={tag.key: tag.value for tag in version.tags},
         )
+
+    async def _latest_in_stage(self) -> ModelVersion | None:
+        path = "/registered-models/get-latest-versions"
+        query = {"name": self.uri.name, "stages": self.uri.pointer}
+        reply = await self._reply(path, query, self._polls)
+        if reply is None:
+            return None
+        found = _decoded(self._url(path), reply, _Latest).model_versions
+        if found is None and b"".join(reply.split()) != b"{}":
+            # MLflow sends `{}` for an empty stage. An object with other members is not MLflow's.
+            raise RegistryInvalidResponse(self._url(path), "it has no model_versions")
+        if not found:
+            self.no_version_reason = f"no version of {self.uri.name} is in {self.uri.pointer}"
+            return None
+        return self._read(path, found[0])
+
+    async def _one(self, path: str, polls: PollFreshness, **pointer: str) -> ModelVersion | None:
+        reply = await self._reply(path, {"name": self.uri.name, **pointer}, polls)
+        if reply is None:
+            return None
+        return self._read(path, _decoded(self._url(path), reply, OneVersion).model_version)
+
+    def _read(self, path: str, version: VersionBody) -> ModelVersion:
+        # A valid response about another version would load the wrong one.
+        if self.uri.kind == "version" and version.version != self.uri.pointer:
+            raise self._other(path, version)
+        return self.version_of(path, version)
+
+    def _other(self, path: str, version: VersionBody) -> RegistryInvalidResponse:
+        other = f"{version.name[:100]!r} version {version.version[:100]!r}"
+        return RegistryInvalidResponse(self._url(path), f"asked for {self.uri}, got {other}")
 
     def _printable(self, path: str, text: str) -> str:
         if not text.isprintable():
@@ -257,6 +281,15 @@ class RegistryClient:
         self, path: str, query: Mapping[str, str], polls: PollFreshness | None = None
     ) -> bytes | None:
         """The body of a 200 response; None if MLflow says that the resource does not exist."""
+        found, reason = await self._ask(path, query, polls)
+        if found is None:
+            self.no_version_reason = reason
+        return found
+
+    async def _ask(
+        self, path: str, query: Mapping[str, str], polls: PollFreshness | None = None
+    ) -> tuple[bytes | None, str]:
+        """The body of a 200 response, or None and MLflow's message that the resource does not exist."""
         max_bytes = _MAX_RUN_BYTES if path == "/runs/get" else _MAX_VERSION_BYTES
         reply = await self._server.get(
             self._path(path), query, headers=polls.next_headers() if polls else None,
@@ -264,9 +297,8 @@ class RegistryClient:
         )  # fmt: skip
         status, content, _ = polls.checked(self._url(path), reply) if polls else reply
         if status == HTTPStatus.OK:
-            return content
-        self.no_version_reason = self._no_version_reason(path, status, content)
-        return None
+            return content, ""
+        return None, self._no_version_reason(path, status, content)
 
     def _no_version_reason(self, path: str, status: int, content: bytes) -> str:
         """MLflow's message that the resource does not exist. Raises RegistryError for other responses."""
@@ -301,7 +333,7 @@ class RegistryClient:
             "/runs/get": "the experiment of the run",
             "/logged-models": "the experiment of the logged model",
         }.get(path if path == "/runs/get" else path.rpartition("/")[0])
-        return f"{self._server.user} needs READ on {on or f'the registered model {self._uri.name}'}"
+        return f"{self._server.user} needs READ on {on or f'the registered model {self.uri.name}'}"
 
     def _url(self, path: str) -> str:
         return self._server.named(self._path(path))

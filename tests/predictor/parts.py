@@ -15,7 +15,7 @@ from predictor.events import Event
 from predictor.model.artifact import Fetched
 from predictor.model.loader import load
 from predictor.model.servable import Interrupt, Servable
-from predictor.model_version import ModelVersion
+from predictor.model_version import Listing, ModelVersion
 from predictor.registry.client import TrackingServer
 from tests.predictor.graphs import classifier
 
@@ -70,6 +70,8 @@ class FakeSource:
         self.written: list[str] = []
         self.slow_writes: list[asyncio.Event] = []
         self.disk_full = False
+        self.lists = Listing((), {}, {}, more=False)
+        self.listed: list[list[str]] = []
         self.listings: dict[str, str] = {}
         self.slow_reads: list[asyncio.Event] = []
         self.closed = False
@@ -82,6 +84,12 @@ class FakeSource:
 
     def expect_change(self) -> None:
         """No cache is before it."""
+
+    async def listing(self, named: Sequence[str]) -> Listing:
+        self.listed.append(list(named))
+        if self.down:
+            raise RegistryUnreachable("http://registry", "connection refused")
+        return self.lists
 
     async def fetch(self, version: ModelVersion) -> Fetched:
         self.fetched.append(version.version)

@@ -58,7 +58,7 @@ def plain(key):
 async def test_each_key_is_authorised_for_its_own_routes(guarded):
     """In either header. The other kind of key, a wrong one and no key get 401 with advice."""
     asked = [("POST", "/predict", API), ("POST", "/predict/batch", API)]
-    asked += [("GET", path, OPERATIONS) for path in ("/metrics", "/model")]
+    asked += [("GET", path, OPERATIONS) for path in ("/metrics", "/model", "/ops/overview")]
     bodies = {"/predict": GOOD, "/predict/batch": {"instances": [GOOD]}}
     for method, path, key in asked:
         body = json.dumps(bodies.get(path, {}))
@@ -92,6 +92,8 @@ async def test_open_routes_need_no_key(guarded):
         "/web/page.js",
         "/docs",
         "/web/docs/docs.js",
+        "/ops",
+        "/web/ops/ops.js",
         "/openapi.json",
         "/health",
         "/ready",

@@ -41,6 +41,8 @@ _MAX_BYTES, _SECONDS = 1_000_000, 10
 class UnityCatalog(RegistryClient):
     """Versions of a model in Unity Catalog, by alias or number: there are no stages."""
 
+    newest_first: Mapping[str, str] = {}  # it sorts by itself
+
     async def download_uri(self, name: str, version: str) -> str:
         """A URI that only `open_files` reads: where the files are depends on the workspace."""
         return f"{SCHEME}:/{quote(name)}/{version}"
@@ -53,7 +55,7 @@ class UnityCatalog(RegistryClient):
         if path.startswith(("/runs", "/logged-models")):
             return super()._permission(path)
         return (
-            f"{self._server.user} needs EXECUTE on the model {self._uri.name}, USE SCHEMA on its schema and "
+            f"{self._server.user} needs EXECUTE on the model {self.uri.name}, USE SCHEMA on its schema and "
             "USE CATALOG on its catalog"
         )
 

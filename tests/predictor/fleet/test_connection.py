@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from demo.processes import free_port
+from predictor.errors import FleetError
 from predictor.events import RegistryAnswered
 from predictor.model_version import ModelVersion
 from tests.fleet.accounts import configured, credentials
@@ -226,3 +227,37 @@ async def test_tls_with_a_trusted_authority(tmp_path, monkeypatch):
     with nats_server(tmp_path, *options) as server:
         async with connected(Replica(f"tls://127.0.0.1:{server.port}")):
             pass
+
+
+async def test_the_statuses_of_the_models_replicas_are_read(server):
+    """Sorted by name; those of another model, and bytes that are no status, are left out."""
+    import nats
+
+    first, second = Replica(server.url, "b:1"), Replica(server.url, "a:1")
+    other = Replica(server.url, "c:1", uri="models:/other/Production")
+    three = ModelVersion("m", "3", "", 0)
+    async with connected(first, second, other):
+        second.fleet.observe(RegistryAnswered(three, changed=True))
+        sender = await nats.connect(server.url)
+        bucket = await sender.jetstream().key_value(BUCKET)
+        prefix = first.fleet._key.partition(".")[0]
+        await bucket.put(f"{prefix}.broken", b"[1")
+        await sender.close()
+
+        async def found():
+            statuses, more = await first.fleet.replicas()
+            assert not more
+            return [(each["replica"], each["desired"]) for each in statuses]
+
+        deadline = time.monotonic() + FAR
+        while await found() != [("a:1", "3"), ("b:1", None)]:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+
+
+async def test_without_a_connection_the_statuses_cannot_be_read(tmp_path):
+    with nats_server(tmp_path, running=False) as server:
+        replica = Replica(server.url)
+        async with replica.fleet.connected():
+            with pytest.raises(FleetError, match="there is no connection"):
+                await replica.fleet.replicas()

@@ -78,9 +78,9 @@ async def service(live):
 
 
 @contextlib.asynccontextmanager
-async def stream(client, last=None):
+async def stream(client, last=None, query=""):
     headers = {"Last-Event-ID": last} if last else {}
-    async with client.stream("GET", "/events", headers=headers) as response:
+    async with client.stream("GET", f"/events{query}", headers=headers) as response:
         reader = Reader(response)
         if response.status_code == 200:
             assert await reader.block() == ["retry: 2000"]
@@ -276,3 +276,28 @@ def test_sigterm_ends_a_stream_at_once(tmp_path, workers):
     assert state["serving"] is None
     assert state.get("worker") in ({None} if workers == 1 else {0, 1})
     assert rest[0].startswith("id: ")
+
+
+async def test_the_history_comes_before_the_state_if_it_is_asked_for(live, service):
+    """As many events as are kept, then the state once, then what happens."""
+    await live.serve(7, OURS)
+    async with stream(service, query="?history=true") as reader:
+        state, names = await reader.until("state")
+        assert names == ["registry_answered", "load_started", "swapped"]
+        assert state.payload["serving"]["model_version"] == "7"
+        await live.say(None)
+        _, names = await reader.until("stopped_serving")
+        assert "state" not in names
+    for number in range(20):
+        await live.serve(number + 8, OURS)
+    async with stream(service, query="?history=true") as reader:
+        _, names = await reader.until("state")
+        assert len(names) == 16
+    async with stream(service, last=state.id, query="?history=true") as reader:
+        _, names = await reader.until("state")  # they are no longer kept
+        assert names == []
+
+
+async def test_before_anything_happened_there_is_no_history(service):
+    async with stream(service, query="?history=true") as reader:
+        assert (await reader.next()).name == "state"

@@ -13,9 +13,11 @@ from predictor.settings import Settings
 from tests.predictor.live import Live
 
 FILES = [page.PAGE, *page.ASSETS]
+OPS_FILES = [f"ops/{name}" for name in (page.PAGE, *page.OPS_ASSETS)]
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 DOCS = [name.removesuffix(".gz") for name in page.DOCS_ASSETS]
 PATHS = ["/", *(f"/web/{name}" for name in page.ASSETS)]
+PATHS += ["/ops", *(f"/web/ops/{name}" for name in page.OPS_ASSETS)]
 PATHS += ["/docs", *(f"/web/docs/{name}" for name in DOCS)]
 REFERENCE = re.compile(r"""(?:href|src)="(web/[^"]+)"|from "\./([^"]+)";""")
 
@@ -34,6 +36,10 @@ async def client(
 
 def source(name: str) -> str:
     return (page.FOLDER / name).read_text()
+
+
+def ops_source(name: str) -> str:
+    return (page.OPS / name).read_text()
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -61,7 +67,7 @@ async def test_every_file_comes_with_its_type_and_the_strict_headers(client, pat
 async def test_over_https_pages_send_strict_transport_security(tmp_path):
     """For a day only, because browsers apply it to every port of the host."""
     live = Live(tmp_path, tls_certificate=tmp_path / "certificate.pem")
-    for path in ("/", "/docs"):
+    for path in ("/", "/docs", "/ops"):
         answer = await live.client.get(path)
         assert answer.headers["strict-transport-security"] == "max-age=86400"
     assert "strict-transport-security" not in (await live.client.get("/health")).headers
@@ -106,7 +112,7 @@ async def test_nothing_else_is_served(client, path):
 
 async def test_the_page_is_not_in_the_api_document(client):
     paths = (await client.get("/openapi.json")).json()["paths"]
-    assert not any(path == "/" or path.startswith("/web") for path in paths)
+    assert not any(path in ("/", "/ops") or path.startswith("/web") for path in paths)
 
 
 async def test_metrics_know_all_assets_under_one_label(client):
@@ -127,13 +133,26 @@ def test_every_file_that_is_referenced_is_served_and_every_served_one_is_referen
     assert {file.name for file in page.FOLDER.iterdir() if file.is_file()} == set(FILES)
 
 
-@pytest.mark.parametrize("name", FILES)
+def test_the_operators_page_references_all_its_files_and_only_files_that_are_served():
+    """It shares modules, colours and the icon with the page."""
+    html = ops_source(page.PAGE)
+    own = set(re.findall(r'(?:href|src)="web/ops/([^"]+)"', html))
+    shared = set(re.findall(r'(?:href|src)="web/([^/"]+)"', html))
+    for name in page.OPS_ASSETS:
+        own |= set(re.findall(r'from "\./([^"]+)";', ops_source(name)))
+        shared |= set(re.findall(r'from "\.\./([^"]+)";', ops_source(name)))
+    assert own == set(page.OPS_ASSETS)
+    assert shared <= set(page.ASSETS)
+    assert {file.name for file in page.OPS.iterdir()} == {page.PAGE, *page.OPS_ASSETS}
+
+
+@pytest.mark.parametrize("name", [*FILES, *OPS_FILES])
 def test_nothing_comes_from_another_host(name):
-    text = source(name).replace('xmlns="http://www.w3.org/2000/svg"', "")
+    text = source(name).replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"//[a-zA-Z0-9]|@import|\burl\(", text)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *OPS_FILES])
 def test_text_never_becomes_html_or_code(name):
     text = source(name)
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
@@ -142,6 +161,11 @@ def test_text_never_becomes_html_or_code(name):
 
 def test_the_page_is_small():
     assert sum((page.FOLDER / name).stat().st_size for name in FILES) < 160_000
+
+
+def test_the_operators_page_is_smaller():
+    """Beside what it shares with the page."""
+    assert sum((page.FOLDER / name).stat().st_size for name in OPS_FILES) < 70_000
 
 
 def test_the_page_states_its_purpose_also_before_a_prediction():

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from predictor.model_version import ModelUri
-from predictor.operations.health import promoted_at
+from predictor.operations.transitions import promoted_at
 from trainer.history import Place, Transition
 from trainer.signing_keys import FileSigner
 
