@@ -10,10 +10,17 @@ import { sameVersion } from "./status.js";
 import { words } from "./words.js";
 import { changedSides, placeOf } from "./worth.js";
 
+const SETTLE_MS = 400;
+
 export const sentence = (text) => `${capital(text).replace(/\.$/, "")}.`;
 
 export class Consultation {
   sending = false;
+  moving = false; // values are changed to see what if: true, or "soon"
+  base = null; // what was asked for and answered: {model, record, typed, answer}; a moved answer is compared with it
+  #next = null; // the record to ask for next while values move
+  #settled;
+  #told;
   #requests = 0; // requests so far: a response to an earlier one is ignored
   #form;
   #answer;
@@ -21,14 +28,16 @@ export class Consultation {
   #locked;
   #changed;
 
-  // `locked(reason)` is called if a key is needed, `changed()` when a request starts or ends.
-  constructor(form, answer, watch, { locked, changed }) {
+  // `locked(reason)` is called if a key is needed, `changed()` when a request starts or ends, `told(base)` for an answer.
+  constructor(form, answer, watch, { locked, changed, told }) {
+    this.#told = told;
     [this.#form, this.#answer, this.#watch] = [form, answer, watch];
     [this.#locked, this.#changed] = [locked, changed];
   }
 
   forget() {
     this.#requests++;
+    this.base = null;
     this.#answer.reset();
     this.#clearDetails();
   }
@@ -37,26 +46,53 @@ export class Consultation {
   async predict(model) {
     if (this.sending) return false;
     this.#clearDetails();
-    return this.#ask({ model, record: this.#form.text });
+    return this.#ask({ model, record: this.#form.text, typed: this.#form.typed });
+  }
+
+  // Asks for the values as they are now, and again if they change meanwhile; the answer to the base stays as a ghost.
+  async move(model) {
+    this.#next = { model, record: this.#form.text, typed: this.#form.typed, before: this.base.answer, isMove: true };
+    if (this.moving === true) return;
+    this.moving = true;
+    let last = null;
+    while (this.#next !== null && this.base !== null) {
+      [last, this.#next] = [this.#next, null];
+      if (!(await this.#ask(last))) break;
+    }
+    this.moving = false;
+    clearTimeout(this.#settled);
+    this.#settled = setTimeout(() => this.#settle(last, this.#requests), SETTLE_MS);
+    this.#changed();
+  }
+
+  #settle(question, number) {
+    if (number !== this.#requests || this.#answer.version === null) return;
+    setText(byId("progress"), byId("answer").querySelector(".verdict :last-child").textContent);
+    if (question.model.explains) this.#explain(question, number);
+    this.#told({ ...question, answer: this.#answer.version }, { isMove: true });
   }
 
   // Asks another version for the record of the answer, and shows how the answers differ. If it has no answer, the
   // earlier one stays, and is marked as such.
   async repeat(model) {
-    const { record, version: before } = this.#answer;
-    if (before === null || this.sending || sameVersion(before, this.#watch.status.serving)) return;
-    await this.#ask({ model, record, before });
+    const { version: before } = this.#answer;
+    if (before === null || this.base === null || this.sending || sameVersion(before, this.#watch.status.serving)) return;
+    await this.#ask({ ...this.base, model, before });
   }
 
   async #ask(question) {
-    const { model, record, before = null } = question;
+    const { model, record, before = null, isMove = false } = question;
     const number = ++this.#requests;
-    this.#busy(true);
+    this.#busy(true, isMove);
     try {
       const answer = await post("predict", record);
       if (number !== this.#requests) return true; // the form was cleared meanwhile
-      if (before !== null && sameVersion(answer, before)) return true; // by a worker that has not swapped yet
+      if (before !== null && !isMove && sameVersion(answer, before)) return true; // by a worker that has not swapped yet
+      byId("answer").setAttribute("aria-live", isMove ? "off" : "polite");
       this.#show(answer, question);
+      if (isMove) return true;
+      this.base = { ...question, answer };
+      this.#told(this.base);
       if (before === null) {
         this.#form.refuse([]);
         reveal();
@@ -68,15 +104,16 @@ export class Consultation {
       else if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
       return false;
     } finally {
-      this.#busy(false);
+      this.#busy(false, isMove);
     }
   }
 
-  #show(answer, { model, record, before = null }) {
+  #show(answer, { model, record, before = null, isMove }) {
     const { features, worth } = model;
     const labelOf = (name) => features.find((feature) => feature.name === name)?.full ?? name;
-    const change = before && said(before, answer, worth);
-    this.#answer.show(answer, record, labelOf, worth, { ghost: before, change });
+    const same = isMove && record === this.base.record;
+    const change = before && !same && said(before, answer, worth, isMove);
+    this.#answer.show(answer, record, labelOf, worth, { ghost: same ? null : before, change });
     const when = since(answer, this.#watch.dates);
     const version = element("strong", {}, words.answer.version(answer.model_version));
     fill(byId("provenance"), words.answer.computedBy, version, words.answer.of(answer.model_name, when));
@@ -131,22 +168,23 @@ export class Consultation {
     fill(byId("provenance"));
   }
 
-  #busy(now) {
+  #busy(now, isMove) {
     this.sending = now;
+    if (isMove) return;
     byId("record").setAttribute("aria-busy", String(now));
     setText(byId("progress"), now ? words.form.asking : "");
     this.#changed();
   }
 }
 
-// What two versions said of one record.
-function said(before, now, worth) {
+// What two versions said of one record; or, after a move, one version of two records.
+function said(before, now, worth, isMove) {
   const [one, other] = [before, now].map((answer) => placeOf(worth, answer));
   const comparable = one && other && one.positive === other.positive;
   const [first, second] = comparable
     ? [one, other].map(({ chance, positive }) => `${percent(chance)} ${positive}`)
     : [before, now].map(({ prediction }) => written(prediction));
-  const text = words.answer.said(before.model_version, first, now.model_version, second);
+  const text = isMove ? words.whatIf.said(first, second) : words.answer.said(before.model_version, first, now.model_version, second);
   return changedSides(before, now) ? `${text} ${words.answer.otherSide}` : text;
 }
 

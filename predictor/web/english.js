@@ -144,6 +144,32 @@ export const english = {
     zone: ({ from, to, positives, of_positives: of, negatives, of_negatives: ofNegatives, positives_below: below, label }) =>
       `Grey zone, ${from} to ${to}: ${positives} of ${of} ${label} and ${negatives} of ${ofNegatives} other training rows were in it, scored by models that had not seen them${below > 0 ? `; ${below} ${label} ${below === 1 ? "was" : "were"} lower still` : ""}.`,
   },
+  session: {
+    title: "This session",
+    hint: "In this page's memory only, and gone when you leave. Choose two to four to compare them.",
+    compare: (number) => `Compare answer ${number}`,
+    answer: (number) => `Answer ${number}`,
+    open: "Open",
+    openOf: (number) => `Open the values of answer ${number}`,
+    side: "Answers side by side",
+    version: "Version",
+    equal: (count) => `${values(count)} ${count === 1 ? "is" : "are"} equal.`,
+    undo: "Undo",
+    undone: "The values of before are back.",
+  },
+  whatIf: {
+    slider: (name) => `What if: ${name}`,
+    said: (before, now) => `What if: ${now} instead of ${before}.`,
+    hint: "What if? The arrow keys in a field, or its slider, move the answer.",
+  },
+  turning: {
+    button: "Turning points",
+    failed: "No curves now; try again.",
+    above: "above the threshold",
+    below: "below the threshold",
+    stays: (what, from, to) =>
+      `Stays ${what} ${from === null && to === null ? "over the whole range" : from === null ? `until ${to}` : to === null ? `down to ${from}` : `from ${from} to ${to}`}`,
+  },
   drivers: {
     title: "What drove this answer",
     working: "Working out what drove this answer…",

@@ -27,7 +27,8 @@ export class Field {
           });
     this.warning = element("p", { id: `${id}-warning`, class: "out" });
     this.fault = element("p", { id: `${id}-fault`, class: "fault" });
-    this.gauge = feature.range && element("span", { class: "gauge", "aria-hidden": "true" }, element("i"));
+    this.gauge = feature.range && element("span", { class: "gauge", "aria-hidden": "true" }, element("b"), element("i"));
+    this.curve = element("div", { class: "turn" });
     if (this.gauge && Number.isFinite(feature.range.median)) {
       setProperty(this.gauge, "--median", this.#place(feature.range.median));
     }
@@ -39,6 +40,7 @@ export class Field {
       element("span", { id: `${id}-about`, class: "unseen" }, this.about),
       this.warning,
       this.fault,
+      this.curve,
     );
   }
 
@@ -69,6 +71,14 @@ export class Field {
     this.gauge.toggleAttribute("data-set", value !== null);
     if (value !== null) setProperty(this.gauge, "--at", this.#place(value));
     setText(this.warning, out ? words.form.outside(span(range)) : "");
+  }
+
+  // Marks where the value was; `typed` is undefined for no mark.
+  showGhost(typed) {
+    const before = typed === undefined ? null : numberOf(this.feature, typed);
+    const moved = before !== null && before !== numberOf(this.feature, this.value);
+    this.gauge?.toggleAttribute("data-moved", moved);
+    if (this.gauge && moved) setProperty(this.gauge, "--before", this.#place(before));
   }
 
   refuse(message) {

@@ -57,6 +57,26 @@ export class RecordForm {
     this.#updateFields();
   }
 
+  // The field of an input; undefined for anything else.
+  fieldOf = (input) => this.#fields.find((field) => field.input === input);
+
+  // Changes one value.
+  move(field, typed) {
+    field.value = typed;
+    field.update();
+    this.#changed();
+  }
+
+  // Marks where each value was before it was moved; null for no marks.
+  showGhosts(typed) {
+    this.#fields.forEach((field, i) => field.showGhost(typed?.[i]));
+  }
+
+  // Shows the curves of the fields, in their order, each a list of elements or null.
+  showCurves(curves) {
+    this.#fields.forEach((field, i) => fill(field.curve, ...(curves[i] ?? [])));
+  }
+
   clear() {
     this.fill(this.#fields.map(() => ""));
     this.#fields[0]?.input.focus();
@@ -78,14 +98,14 @@ export class RecordForm {
   }
 
   #edited(input) {
-    const field = this.#fields.find((each) => each.input === input);
+    const field = this.fieldOf(input);
     field.refuse("");
     field.update();
     this.#changed();
   }
 
   #showNote(input) {
-    const field = this.#fields.find((each) => each.input === input);
+    const field = this.fieldOf(input);
     if (field) setText(byId("field-note"), field.about);
   }
 

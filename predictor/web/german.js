@@ -156,6 +156,32 @@ export const german = {
     zone: ({ from, to, positives, of_positives: of, negatives, of_negatives: ofNegatives, positives_below: below, label }) =>
       `Grauzone, ${from} bis ${to}: Hier lagen ${positives} von ${of} Trainingszeilen mit ${label} und ${negatives} von ${ofNegatives} anderen, bewertet von Modellen, die sie nicht kannten${below > 0 ? `; ${below} mit ${label} lag${below === 1 ? "" : "en"} noch tiefer` : ""}.`,
   },
+  session: {
+    title: "Diese Sitzung",
+    hint: "Nur im Speicher dieser Seite, und weg, sobald Sie sie verlassen. Wählen Sie zwei bis vier zum Vergleich.",
+    compare: (number) => `Antwort ${number} vergleichen`,
+    answer: (number) => `Antwort ${number}`,
+    open: "Öffnen",
+    openOf: (number) => `Werte von Antwort ${number} öffnen`,
+    side: "Antworten nebeneinander",
+    version: "Version",
+    equal: (count) => `${values(count)} ${count === 1 ? "ist" : "sind"} gleich.`,
+    undo: "Rückgängig",
+    undone: "Die Werte von vorher sind wieder da.",
+  },
+  whatIf: {
+    slider: (name) => `Was wäre wenn: ${name}`,
+    said: (before, now) => `Was wäre wenn: ${now} statt ${before}.`,
+    hint: "Was wäre wenn? Die Pfeiltasten in einem Feld oder sein Schieber bewegen die Antwort.",
+  },
+  turning: {
+    button: "Wendepunkte",
+    failed: "Zurzeit keine Kurven; versuchen Sie es noch einmal.",
+    above: "über der Schwelle",
+    below: "unter der Schwelle",
+    stays: (what, from, to) =>
+      `Bleibt ${what} ${from === null && to === null ? "im ganzen Bereich" : from === null ? `bis ${to}` : to === null ? `hinab bis ${from}` : `von ${from} bis ${to}`}`,
+  },
   drivers: {
     title: "Was diese Antwort bestimmt hat",
     working: "Was diese Antwort bestimmt hat, wird berechnet…",

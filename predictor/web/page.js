@@ -2,19 +2,24 @@
 
 import { askForKey, onKey } from "./access.js";
 import { AnswerPanel } from "./answer.js";
+import { Curves } from "./curves.js";
 import { get, hasKey, Problem, Unreachable } from "./api.js";
 import { Consultation, sentence } from "./consultation.js";
 import { button, byId, fill, setText } from "./elements.js";
 import { readDocument } from "./features.js";
 import { RecordForm } from "./form.js";
 import { announce, showHead, showNotices } from "./head.js";
+import { History } from "./history.js";
 import { onIntake } from "./intake.js";
 import { PredictionsTable } from "./predictions.js";
 import { typedAs } from "./record.js";
+import { Session, Undo } from "./session.js";
 import { readSheet } from "./sheet.js";
 import { announcement, sameVersion } from "./status.js";
 import { Watch } from "./watch.js";
+import { onWhatIf } from "./whatif.js";
 import { words, writePage } from "./words.js";
+import { placeOf } from "./worth.js";
 
 const AGAIN_MS = 1_000; // until the document of the serving version is requested again
 
@@ -27,7 +32,11 @@ writePage(document);
 const watch = new Watch(statusChanged, connectionLost);
 const form = new RecordForm(byId("fields"), refresh);
 const answer = new AnswerPanel(byId("answer"), send);
-const consultation = new Consultation(form, answer, watch, { locked: lock, changed: refresh });
+const consultation = new Consultation(form, answer, watch, { locked: lock, changed: refresh, told });
+const session = new Session();
+const history = new History(byId("history"), session, openAnswer);
+const undo = new Undo();
+const curves = new Curves(form);
 const table = new PredictionsTable(byId("predictions"), openRow, listFailed);
 const hint = (text) => setText(byId("record-hint"), text);
 
@@ -52,7 +61,14 @@ function refresh() {
   if (!hasForm) showWaiting(state);
   byId("predict").disabled = consultation.sending || !canPredict();
   byId("clear").disabled = form.empty;
-  answer.compare(form.text, status.serving);
+  byId("undo").disabled = !undo.has(form.features);
+  const { base, moving } = consultation;
+  byId("explore").hidden = base === null || !model.features.some(({ range }) => range);
+  if (!moving) {
+    form.showGhosts(base?.typed);
+    if (answer.record !== form.text) showCurves(false);
+    answer.compare(form.text, status.serving);
+  }
   table.compare(status.serving);
 }
 
@@ -110,7 +126,7 @@ function showExamples() {
     byId("examples"),
     ...model.examples.map(({ label, record }) =>
       button(label === null ? words.form.example : words.form.exampleOf(label), () => {
-        form.fill(model.features.map(({ name }) => typedAs(record[name])));
+        overwrite(model.features.map(({ name }) => typedAs(record[name])));
         hint("");
       }),
     ),
@@ -123,7 +139,7 @@ function take(text, name) {
   if (!sheet) return false;
   if (sheet.fault) hint(sheet.fault);
   else if (sheet.rows.length === 1) {
-    form.fill(sheet.rows[0]);
+    overwrite(sheet.rows[0]);
     hint(words.form.filled(model.features.length));
   } else {
     hint("");
@@ -132,8 +148,34 @@ function take(text, name) {
   return true;
 }
 
-function openRow(typed) {
+// Fills the form, after which the values of before can be had back.
+function overwrite(typed) {
+  undo.keep(form.features, form.typed);
   form.fill(typed);
+}
+
+function told({ model: { features, worth }, typed, answer: given }, { isMove = false } = {}) {
+  if (byId("curves").ariaPressed === "true") showCurves(true);
+  if (isMove) return;
+  session.add({ when: new Date(), features, typed, answer: given, place: placeOf(worth, given) });
+  history.show();
+}
+
+async function showCurves(shown) {
+  byId("curves").ariaPressed = String(shown);
+  if (!shown) return curves.hide();
+  if (!(await curves.draw(model, form.typed, answer.version))) {
+    byId("curves").ariaPressed = "false";
+    hint(words.turning.failed);
+  }
+}
+
+function openAnswer({ features, typed }) {
+  openRow(model.features.map(({ name }) => typed[features.findIndex((feature) => feature.name === name)] ?? ""));
+}
+
+function openRow(typed) {
+  overwrite(typed);
   byId("record").scrollIntoView({ block: "start" });
   byId("predict").focus({ preventScroll: true });
   send();
@@ -164,7 +206,24 @@ byId("record").addEventListener("submit", (event) => {
   event.preventDefault();
   send();
 });
+onWhatIf(byId("fields"), form, () => canPredict() && consultation.base !== null, (field, typed) => {
+  if (form.text === consultation.base.record) undo.keep(form.features, form.typed);
+  consultation.moving ||= "soon"; // no note about changed values until it is asked for
+  form.move(field, typed);
+  form.showGhosts(consultation.base.typed);
+  consultation.move(model);
+});
+byId("curves").addEventListener("click", ({ currentTarget }) => showCurves(currentTarget.ariaPressed !== "true"));
+byId("undo").addEventListener("click", () => {
+  form.fill(undo.take());
+  hint(words.session.undone);
+  if (consultation.base !== null && canPredict()) consultation.move(model);
+});
+addEventListener("beforeunload", (event) => {
+  if (!form.empty || session.answers.length > 0) event.preventDefault();
+});
 byId("clear").addEventListener("click", () => {
+  undo.keep(form.features, form.typed);
   form.clear();
   consultation.forget();
   hint("");

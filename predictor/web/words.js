@@ -1,16 +1,13 @@
 // The language of the page: the first that the browser asks for and the page has. All texts are in english.js and
-// german.js, which have the same keys; a text with parameters is a function.
+// german.js, which have the same keys; a text with parameters is a function. Only one of them is fetched.
 
-import { english } from "./english.js";
-import { german } from "./german.js";
-
-export const LANGUAGES = { en: english, de: german };
+const LANGUAGES = { en: () => import("./english.js"), de: () => import("./german.js") };
 
 export const languageOf = (wishes) =>
   wishes.map((wish) => wish.toLowerCase().split("-")[0]).find((each) => Object.hasOwn(LANGUAGES, each)) ?? "en";
 
 export const language = languageOf(globalThis.navigator?.languages ?? []);
-export const words = LANGUAGES[language];
+export const [words] = Object.values(await LANGUAGES[language]());
 
 // Writes the texts that the HTML names: `data-words` is an element's text, `data-label` its accessible name.
 export function writePage(root) {

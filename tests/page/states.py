@@ -22,8 +22,22 @@ async def states(site: Site, desk: Desk, models: Models) -> AsyncIterator[str]:
     await expect(desk.prediction).to_be_visible()
     await expect(desk.page.locator(".working")).to_have_count(0)
     yield "answer"
+    await desk.ask({**models.record(number=41), "texture_error": 5.1, "worst_texture": 28})
+    for _ in range(6):
+        await desk.field("worst_texture").press("ArrowUp")
+    await expect(desk.answer).to_contain_text("What if: ")
+    await desk.button("Turning points").click()
+    await expect(desk.page.locator(".curve").first).to_be_visible()
+    for number in (1, 2):
+        await desk.page.get_by_label(f"Compare answer {number}").check()
+    yield "moved"
+    await desk.button("Undo").click()
+    await desk.ask({**models.record(number=41), "texture_error": 5.1})
+    await expect(desk.page.locator(".working")).to_have_count(0)
     await site.promote(8, models.forest)
     await expect(desk.news).to_contain_text("Version 8")
+    await expect(desk.answer).to_contain_text("Version 7 said")
+    await expect(desk.page.locator(".working")).to_have_count(0)
     yield "swapped"
     await desk.type({"mean_area": "", "worst_area": "large"})
     await desk.predict()

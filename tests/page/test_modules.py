@@ -375,3 +375,57 @@ def test_sides_change_with_the_threshold_or_else_the_class(modules):
     pairs = [(above, below), (above, above), ({"prediction": 1}, {"prediction": 2}), ({}, {})]
     calls = [f"m.changedSides({json.dumps(one)}, {json.dumps(two)})" for one, two in pairs]
     assert modules.compute("worth.js", *calls) == [True, False, True, False]
+
+
+RANGED = {"type": "number", "range": {"minimum": 0, "maximum": 10}, "name": "a"}
+
+
+def test_a_step_of_what_if_is_a_hundredth_of_the_range_in_round_numbers(modules):
+    """Within the training range, and whole for an integer."""
+    ranges = [(0, 10, "number"), (0, 0.0374, "number"), (12, 47.16, "number"), (0, 30, "integer")]
+    features = [
+        json.dumps({"type": kind, "range": {"minimum": low, "maximum": high}})
+        for low, high, kind in ranges
+    ]
+    ranged = json.dumps(RANGED)
+    steps = [f"m.stepOf({feature})" for feature in features]
+    moves = [f"m.moved({ranged}, {value}, {by})" for value, by in ((5, 1), (5.03, -1), (9.95, 10))]
+    found = modules.compute("whatif.js", *steps, *moves)
+    assert found == pytest.approx([0.1, 0.0005, 0.5, 1, 5.1, 4.9, 10])
+
+
+def test_a_sweep_goes_through_each_training_range_and_finds_where_the_answer_turns(modules):
+    """Between two values, where the probability meets the cut."""
+    features = json.dumps([RANGED, {"type": "string", "name": "b"}, {**RANGED, "type": "integer"}])
+    sweep = f"m.sweepOf({features}, ['3', 'x', ''])"
+    answers = [
+        {"prediction": "yes" if x > 5 else "no", "probabilities": {"no": 1 - x / 10, "yes": x / 10}}
+        for x in (0, 4, 6, 10)
+    ]
+    own = {"prediction": "no", "probabilities": {"no": 0.7, "yes": 0.3}}
+    listed, rows, turn, none = modules.compute(
+        "turning.js",
+        sweep,
+        f"m.rowsOf({sweep}, ['3', 'x', '']).slice(-1)",
+        f"m.turnOf([0, 4, 6, 10], {json.dumps(answers)}, 3, {json.dumps(own)}, null)",
+        f"m.turnOf([0, 4], {json.dumps(answers[:2])}, 3, {json.dumps(own)}, null)",
+    )
+    assert [(each["at"], len(each["values"])) for each in listed] == [(0, 21)]
+    assert rows == [["10", "x", ""]]
+    assert turn == {"below": None, "above": pytest.approx(5)}
+    assert none == {"below": None, "above": None}
+
+
+def test_what_was_overwritten_comes_back_to_a_form_of_the_same_fields_only(modules):
+    """An empty form is nothing to come back to."""
+    found = modules.compute(
+        "session.js",
+        f"""(() => {{
+          const [undo, a, b] = [new m.Undo(), {FEATURES}, [{{ name: "z" }}]];
+          undo.keep(a, ["", "", ""]);
+          const before = undo.has(a);
+          undo.keep(a, ["1", "2", "3"]);
+          return [before, undo.has(b), undo.has(a), undo.take(), undo.has(a)];
+        }})()""",
+    )
+    assert found == [[False, False, True, ["1", "2", "3"], False]]

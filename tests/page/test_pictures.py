@@ -29,7 +29,7 @@ async def test_each_state_has_its_picture(site, visit, models, look):
     scheme, device = LOOKS[look]
     desk = Desk(await visit(site.url, color_scheme=scheme, reduced_motion="reduce", **device))
     async for state in states(site, desk, models):
-        if device == PHONE and state in {"answer", "swapped"}:
+        if device == PHONE and state in {"answer", "moved", "swapped"}:
             await desk.answer.evaluate("answer => answer.scrollIntoView()")
         taken = await desk.page.screenshot(full_page=device == DESKTOP, animations="disabled")
         file = Path(FOLDER) / f"{state}-{look}.png"

@@ -12,7 +12,7 @@ from tests.page.node import Modules
 
 pytestmark = pytest.mark.whole
 
-SHAPE = """((shape) => shape(m.LANGUAGES.LANGUAGE))(function shape(part) {
+SHAPE = """((shape) => shape(m.LANGUAGE))(function shape(part) {
   if (typeof part === "function") return part.length;
   if (typeof part === "string") return "text";
   return Object.fromEntries(Object.keys(part).sort().map((key) => [key, shape(part[key])]));
@@ -33,13 +33,14 @@ def modules(tmp_path_factory):
 
 def test_both_languages_have_the_same_texts(modules):
     """With the same number of parameters, and each has one."""
-    english, german = modules.compute(
-        "words.js",
-        *(SHAPE.replace("m.LANGUAGES.LANGUAGE", f"m.LANGUAGES.{each}") for each in ("en", "de")),
+    (english,), (german,) = (
+        modules.compute(f"{each}.js", SHAPE.replace("LANGUAGE", each))
+        for each in ("english", "german")
     )
     assert english == german
-    empty = '[...JSON.stringify(m.LANGUAGES).matchAll(/:""/g)].length'
-    assert modules.compute("words.js", empty) == [0]
+    for each in ("english", "german"):
+        empty = f'[...JSON.stringify(m.{each}).matchAll(/:""/g)].length'
+        assert modules.compute(f"{each}.js", empty) == [0]
 
 
 def test_the_first_language_counts_that_the_page_has(modules):
@@ -102,7 +103,7 @@ async def test_a_german_browser_gets_german(site, visit, models):
     record = (await asked.value).post_data_json
     assert record["mean_radius"] == float(shown.replace(",", "."))
     assert (record["mean_area"], record["mean_texture"]) == (1500, 21.5)
-    answer = desk.page.get_by_role("region", name="Antwort")
+    answer = desk.page.get_by_role("region", name="Antwort", exact=True)
     await expect(answer.locator(".probability")).to_contain_text(re.compile(r"\d,\d\s%"))
     await expect(answer).to_contain_text("hochgestuft am")
     await expect(answer).to_contain_text("Trainingszeilen")
