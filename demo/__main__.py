@@ -74,7 +74,7 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> NoReturn:
             f"Making the keys of {' and '.join(approval.PEOPLE)}, who both must approve a version"
         )
         approval.prepare(keys)
-    others = _train_and_promote(guard)
+    _train_and_promote(guard)
     _step(f"Starting the predictor on port {options.predictor_port}")
     secret = options.folder / "webhook_secret"
     if not secret.exists():
@@ -92,7 +92,7 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> NoReturn:
     _set_webhook(f"{predictor.url}/webhooks/mlflow", secret)
     if options.approval:
         _show_approval(guard, keys, predictor.url)
-    _print_next_steps(mlflow, predictor, others)
+    _print_next_steps(mlflow, predictor, keys if options.approval else None)
     _wait(mlflow, predictor)
 
 
@@ -113,8 +113,8 @@ def _require_free_ports(*ports: int) -> None:
             )
 
 
-def _train_and_promote(guard: Guard) -> list[str]:
-    """Ensure that a version is in Production; return the others, the best first."""
+def _train_and_promote(guard: Guard) -> None:
+    """Ensure that a version is in Production."""
     # The import of MLflow takes a second; import it after the first output.
     from trainer.beginning import is_empty, ranked
     from trainer.pointer import StagePointer
@@ -126,7 +126,7 @@ def _train_and_promote(guard: Guard) -> list[str]:
             "Training candidates of each kind, quickly; each becomes a run and a registered version"
         )
         _trainer(guard, "train", "--quick")
-    best, *_ = versions = ranked(registry)
+    best, *_ = ranked(registry)
     champion = StagePointer(registry).state().champion
     if champion is None:
         _step(f"Promoting version {best}, the best of them in cross-validation")
@@ -135,7 +135,29 @@ def _train_and_promote(guard: Guard) -> list[str]:
         )
     else:
         _step(f"Version {champion} is in Production already; nothing to train or promote")
-    return [number for number in versions if number != (champion or best)]
+
+
+def _next_promotion() -> list[str] | None:
+    """The command that promotes another version, the best that the policy allows; None if there is no other."""
+    from trainer.beginning import ranked
+    from trainer.lifecycle import Lifecycle
+    from trainer.mlflow_server import connect
+    from trainer.pointer import StagePointer
+    from trainer.promotion import Policy
+    from trainer.registry import RegisteredModel
+
+    registry = RegisteredModel(connect(), MODEL)
+    pointer = StagePointer(registry)
+    lifecycle, champion = Lifecycle(registry, pointer, "demo"), pointer.state().champion
+    plans = [lifecycle.plan(each, Policy()) for each in ranked(registry) if each != champion]
+    plans = [each for each in plans if each.decision is not None]  # no copy of the champion
+    if not plans:
+        return None
+    plan = next((each for each in plans if each.allowed), plans[0])
+    force = [] if plan.allowed else ["--force"]
+    return [
+        "promote", plan.version, "--to", "Production", *force, "--reason", "to watch the swap"
+    ]  # fmt: skip
 
 
 def _set_webhook(url: str, secret: Path) -> None:
@@ -181,7 +203,8 @@ def _trainer(guard: Guard, *arguments: str) -> None:
         raise subprocess.CalledProcessError(code, command)
 
 
-def _print_next_steps(mlflow: Child, predictor: Child, others: list[str]) -> None:
+def _print_next_steps(mlflow: Child, predictor: Child, keys: Path | None) -> None:
+    """Print addresses and commands; `keys` is the folder of the people who must approve a version."""
     with urlopen(f"{predictor.url}/openapi.json") as response:
         record: dict[str, Any] = json.load(response)["components"]["schemas"]["Record"]["example"]
     console.print(f"""
@@ -203,15 +226,15 @@ def _print_next_steps(mlflow: Child, predictor: Child, others: list[str]) -> Non
     console.print(f"""
 [bold]Then watch a promotion[/] change the answers, in this folder:
 
-  {_exports()}
-  {_relative_path(Path(sys.executable))} -m trainer leaderboard""")
-    if others:
-        console.print(
-            f"""  {_relative_path(Path(sys.executable))} -m trainer promote {others[0]} --to Production --force --reason "to watch the swap\""""
-        )
-    console.print(f"""  {_relative_path(Path(sys.executable))} -m trainer rollback
-  tail -f {_relative_path(predictor.log)}
-""")
+  {_exports()}""")
+    commands = [["leaderboard"]]
+    if promote := _next_promotion():
+        if keys is not None:
+            commands += approval.approve_commands(keys, promote[1])
+        commands += [promote, ["rollback"]]
+    for command in commands:
+        print(f"  {_relative_path(Path(sys.executable))} -m trainer {shlex.join(command)}")
+    console.print(f"  tail -f {_relative_path(predictor.log)}\n")
 
 
 def _exports() -> str:

@@ -13,12 +13,15 @@ from trainer.options import (
     MODEL,
     Alias,
     ApproversFile,
+    AsJson,
     Key,
     Kind,
     Model,
     PassphraseFile,
     VersionArgument,
+    Wide,
 )
+from trainer.terminal import Output
 
 if TYPE_CHECKING:
     from trainer.approval_desk import ApprovalDesk
@@ -86,10 +89,15 @@ def withdraw(
 
 
 def approvals(
-    version: VersionArgument, *, approvers: ApproversFile = None, model: Model = MODEL
+    version: VersionArgument,
+    *,
+    approvers: ApproversFile = None,
+    model: Model = MODEL,
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show who approved a version, and whether that is enough; exit code 1 if it is not."""
-    if not _desk(model, version, approvers).show_approvals():
+    if not _desk(model, version, approvers).show_approvals(Output(wide, as_json)):
         raise typer.Exit(1)
 
 

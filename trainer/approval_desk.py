@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import typer
-from rich.console import Console
 
 from approvals.approvers import CLOCK_TOLERANCE, Approvers
+from approvals.standing import Standing
 from approvals.statement import Decision, Statement, Subject
-from trainer import reports, tag_names, terminal
+from trainer import tag_names, terminal
 from trainer.approval import (
     check_files,
     envelopes,
@@ -22,7 +22,13 @@ from trainer.errors import NotApprovedError
 from trainer.history import one_line
 from trainer.registry import RegisteredModel
 from trainer.signing_keys import NamedSigner, approvers_line
+from trainer.terminal import Output, Table, print_json, prose, time, word
 from trainer.version_files import VersionFiles, read_files
+
+_STATEMENTS = [
+    prose("who"), word("decision"), time("when"), time("expires", rank=2),
+    prose("why", rank=1, least=16),
+]  # fmt: skip
 
 
 class ApprovalDesk:
@@ -82,23 +88,34 @@ class ApprovalDesk:
         typer.echo(f"{signer.name} withdrew every approval of {self._title}")
         self._show_rule(signer, files)
 
-    def show_approvals(self) -> bool:
+    def show_approvals(self, output: Output) -> bool:
         """Print all statements about the version; return whether the rule holds, if it is known."""
         keys = self._approvers.keys if self._approvers else {}
         rows = []
         for each in read_signed(envelopes(self._found.tags), keys):
             said = each.statement
             who = ", ".join(each.signers) or f"{said.approver} (not checked)"
-            end = reports.moment(said.expires) if said.expires else reports.UNKNOWN
-            row = (who, said.decision, reports.moment(said.at), end, said.reason or reports.UNKNOWN)
-            rows.append(row)
+            rows.append((who, said.decision, said.at, said.expires, said.reason or None))
+        table = Table(_STATEMENTS, rows)
+        if output.as_json:
+            return self._print_document(table)
         if rows:
-            headings = ("who", "decision", "when", "expires", "why")
-            terminal.show(headings, rows, Console(highlight=False))
+            output.show(table)
         if self._approvers is None:
             typer.echo("--approvers FILE names the people whose signatures are checked", err=True)
             return True
         return self._holds(self._files().digests)
+
+    def _print_document(self, table: Table) -> bool:
+        found = self._standing(self._files().digests) if self._approvers else None
+        document = {
+            "statements": table.records(),
+            "may_serve": found.sufficient if found else None,
+            "expires": found.expires if found else None,
+            "verdict": found.refusal if found else None,
+        }
+        print_json(document)
+        return found is None or found.sufficient
 
     def _files(self) -> VersionFiles:
         return read_files(self._registry.client, self._registry.model_name, self._found.number)
@@ -131,11 +148,14 @@ class ApprovalDesk:
         self._found = self._registry.version(self._found.number)
         self._holds(files)
 
-    def _holds(self, files: Mapping[str, str]) -> bool:
+    def _standing(self, files: Mapping[str, str]) -> Standing:
         assert self._approvers is not None  # noqa: S101  the callers know
         subject = Subject(self._registry.model_name, self._found.number, files)
-        found = self._approvers.standing(envelopes(self._found.tags), subject, datetime.now(UTC))
-        end = f", until {reports.moment(found.expires)}" if found.expires else ""
+        return self._approvers.standing(envelopes(self._found.tags), subject, datetime.now(UTC))
+
+    def _holds(self, files: Mapping[str, str]) -> bool:
+        found = self._standing(files)
+        end = f", until {terminal.moment(found.expires)}" if found.expires else ""
         verdict = f"may serve{end}" if found.sufficient else "may not serve"
         typer.echo(f"{self._title} {verdict}: {terminal.printable(found.refusal)}")
         return found.sufficient

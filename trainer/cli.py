@@ -19,6 +19,7 @@ from trainer.options import (
     MODEL,
     Alias,
     ApproversFile,
+    AsJson,
     Gates,
     Key,
     Kind,
@@ -28,10 +29,12 @@ from trainer.options import (
     Reason,
     VersionArgument,
     Who,
+    Wide,
 )
 from trainer.outcomes_command import app as outcomes_app
 from trainer.predictions_command import app as predictions_app
 from trainer.predictions_command import replay
+from trainer.terminal import Output
 from trainer.webhook_command import app as webhook_app
 
 if TYPE_CHECKING:
@@ -199,6 +202,8 @@ def promote(
     model: Model = MODEL,
     pointer: Kind = "stage",
     alias: Alias = ALIAS,
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Promote a version to Staging, or to Production if the policy allows; then it serves.
 
@@ -226,7 +231,8 @@ def promote(
         key_file=service_key_file,
     )
     signing = (None, None) if dry_run else (key, passphrase_file)
-    commands = _commands(model, pointer, alias, signing, approvers)
+    output = Output(wide, as_json)
+    commands = _commands(model, pointer, alias, signing, approvers, output=output)
     if to == "Staging":
         commands.stage(version, who, reason)
     elif dry_run:
@@ -250,6 +256,8 @@ def gates(
     model: Model = MODEL,
     pointer: Kind = "stage",
     alias: Alias = ALIAS,
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show or store the metrics that decide a promotion, and how much worse each may be.
 
@@ -264,7 +272,7 @@ def gates(
     if gate and default:
         raise typer.BadParameter("--default stores no gates, so it takes none")
     chosen = parse_gates(gate or ())
-    commands = _commands(model, pointer, alias)
+    commands = _commands(model, pointer, alias, output=Output(wide, as_json))
     if chosen or default:
         commands.store_gates(chosen, who, reason)
     commands.gates()
@@ -327,9 +335,11 @@ def status(
     model: Model = MODEL,
     pointer: Kind = "stage",
     alias: Alias = ALIAS,
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show which version serves, what a rollback brings back, and what is in Staging."""
-    _commands(model, pointer, alias, approvers=approvers).status()
+    _commands(model, pointer, alias, approvers=approvers, output=Output(wide, as_json)).status()
 
 
 @app.command(short_help="What each replica serves, and which lag.")
@@ -352,7 +362,8 @@ def fleet(
     model: Annotated[
         str | None, typer.Option("--model", help="The registered model.  [default: all]")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what each replica serves, as it reported over NATS within the last minute.
 
@@ -361,7 +372,7 @@ def fleet(
     """
     from trainer.fleet_command import show
 
-    show(nats, credentials_file, model, as_json=as_json)
+    show(nats, credentials_file, model, Output(wide, as_json))
 
 
 @app.command(short_help="Every transition: who, when, why.")
@@ -381,13 +392,15 @@ def history(
     ] = None,
     approvers: ApproversFile = None,
     model: Model = MODEL,
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show every transition that the trainer made: when, from, to, who, why.
 
     --verify checks that no entry was changed, removed or inserted, and by whose key each is signed: a key of the
     file of approvers, or else of your own folder. The exit code is 1 if an entry is not as it should be.
     """
-    commands = _commands(model, "stage", ALIAS, approvers=approvers)
+    commands = _commands(model, "stage", ALIAS, approvers=approvers, output=Output(wide, as_json))
     if verify or anchor is not None:
         commands.verify_history(version, anchor)
     else:
@@ -430,9 +443,12 @@ def leaderboard(
     model: Model = MODEL,
     pointer: Kind = "stage",
     alias: Alias = ALIAS,
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show every version with the metrics of the gates, the best first; with --approvers, also its approvals."""
-    _commands(model, pointer, alias, approvers=approvers).leaderboard()
+    output = Output(wide, as_json)
+    _commands(model, pointer, alias, approvers=approvers, output=output).leaderboard()
 
 
 @app.command(short_help="Which features the versions rely on.")
@@ -443,9 +459,11 @@ def importance(
     *,
     top: Annotated[int, typer.Option(min=1, help="How many features.")] = 10,
     model: Model = MODEL,
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show each feature's share of permutation importance, on average and for each version."""
-    _commands(model, "stage", ALIAS).importance(version, top)
+    _commands(model, "stage", ALIAS, output=Output(wide, as_json)).importance(version, top)
 
 
 def _commands(
@@ -454,6 +472,8 @@ def _commands(
     alias: str,
     signing: tuple[str | None, Path | None] = (None, None),
     approvers: Path | None = None,
+    *,
+    output: Output | None = None,
 ) -> "RegistryCommands":
     """The commands on a model. `signing` are a key and the file of its passphrase; no key signs nothing."""
     from trainer.approval import read_approvers
@@ -463,4 +483,4 @@ def _commands(
     people = read_approvers(approvers) if approvers else None
     key, passphrase_file = signing
     signer = open_key(key, passphrase_file) if key else None
-    return RegistryCommands(model, alias if pointer == "alias" else None, signer, people)
+    return RegistryCommands(model, alias if pointer == "alias" else None, signer, people, output)

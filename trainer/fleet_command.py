@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from fleet import sign_in
-from trainer import terminal
 from trainer.errors import FleetError
+from trainer.terminal import Output, Table, number, print_json, prose, word
 
 _SECONDS = 5
-_NONE = "-"
 
 
 @dataclass(frozen=True)
@@ -85,33 +83,35 @@ def compared(replicas: Sequence[Replica]) -> list[Line]:
     return sorted(lines, key=lambda of: (not of.lags, of.replica.model_uri, of.replica.name))
 
 
-def table(lines: Sequence[Line], now: datetime) -> tuple[terminal.Row, list[terminal.Row]]:
+def table(lines: Sequence[Line], now: datetime) -> Table:
     """One row for each replica."""
-    rows: list[terminal.Row] = [
+    rows = [
         (
-            of.replica.name, of.replica.model_uri, of.replica.serves or _NONE, of.desired or _NONE,
-            "lags" if of.lags else "", of.replica.fault or "",
-            f"{max(0.0, (now - of.replica.written_at).total_seconds()):.0f} s",
+            of.replica.name, of.replica.model_uri, of.replica.serves or None, of.desired or None,
+            "lags" if of.lags else None, of.replica.fault,
+            f"{max(0.0, (now - of.replica.written_at).total_seconds()):.0f} s ago",
         )
         for of in lines
     ]  # fmt: skip
-    return ("replica", "model", "serves", "should serve", "", "fault", "reported before"), rows
+    columns = [
+        prose("replica"), prose("model", rank=4), number("serves"),
+        number("desired", "should serve", rank=1), word("lags", " "), prose("fault", rank=2, least=16),
+        number("reported", rank=3),
+    ]  # fmt: skip
+    return Table(columns, rows)
 
 
-def show(
-    servers: str, credentials_file: Path | None, model: str | None, *, as_json: bool = False
-) -> None:
+def show(servers: str, credentials_file: Path | None, model: str | None, output: Output) -> None:
     """Print the table, or JSON; exit code 1 if a replica lags or none has reported."""
     found = asyncio.run(_read(servers.split(","), _sign_in(credentials_file)))
     lines = compared(
         [each for each in found if model is None or each.model_uri.startswith(_prefixes(model))]
     )
     lagging = sum(each.lags for each in lines)
-    if as_json:
-        fields = [each.fields() for each in lines]
-        typer.echo(json.dumps(fields, indent=2, ensure_ascii=False))
+    if output.as_json:
+        print_json([each.fields() for each in lines])
     elif lines:
-        terminal.show(*table(lines, datetime.now(UTC)), Console())
+        output.show(table(lines, datetime.now(UTC)))
         typer.echo(f"{len(lines)} replicas, {lagging} lag")
     else:
         of = f" of {model}" if model else ""

@@ -18,29 +18,36 @@ from trainer.errors import RefusedByMlflowError
 from trainer.mlflow_server import mlflow_border
 from trainer.promotion import DEFAULT_TASK
 from trainer.registry import RegisteredModel, Version
-from trainer.terminal import Row
+from trainer.terminal import Table, number, prose, word
 
 ARTIFACT = "evaluation/held_out_predictions.csv"
 MAX_SHOWN = 20
 _PROBABILITY = "probability_"
+_CLASSES = [
+    number("row"), prose("actual", rank=1), prose("champion", rank=2),
+    number("champion_probability", "probability", 4, "{:.4f}".format), prose("challenger"),
+    number("challenger_probability", "probability", 3, "{:.4f}".format), word("effect"),
+]  # fmt: skip
+_NUMBERS = [
+    number("row"), number("actual", rank=1, text="{:.6g}".format),
+    number("champion", rank=2, text="{:.6g}".format), number("challenger", text="{:.6g}".format),
+    number("change", text="{:+.6g}".format),
+]  # fmt: skip
 _EFFECTS = RIGHT, WRONG, STILL = "becomes right", "becomes wrong", "stays wrong"
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction for one row, as text; `probability` is that of the predicted class."""
+    """The prediction for one row; `probability` is that of the predicted class."""
 
     actual: str
     predicted: str
-    probability: str
+    probability: float | None
 
     @property
     def right(self) -> bool:
         """Whether the predicted class is the actual one."""
         return self.predicted == self.actual
-
-    def __str__(self) -> str:
-        return f"{self.predicted} {self.probability}".rstrip()
 
 
 Predictions = Mapping[str, Prediction]
@@ -51,11 +58,10 @@ class Changes:
     """A sentence, and a table of the rows: the most important ones, MAX_SHOWN at most."""
 
     sentence: str
-    headings: Row = ()
-    rows: Sequence[Row] = ()
+    table: Table | None = None
 
 
-class _Numbers(NamedTuple):
+class _Change(NamedTuple):
     """The numbers of one row of a regression."""
 
     row: str
@@ -72,9 +78,8 @@ class _Numbers(NamedTuple):
         return abs(self.after - self.actual) - abs(self.before - self.actual)
 
     @property
-    def cells(self) -> Row:
-        numbers = (f"{each:.6g}" for each in (self.actual, self.before, self.after))
-        return [self.row, *numbers, f"{self.change:+.6g}"]
+    def cells(self) -> Sequence[object]:
+        return [self.row, self.actual, self.before, self.after, self.change]
 
 
 class NotComparableError(Exception):
@@ -105,7 +110,7 @@ def parse(lines: Iterable[str]) -> Predictions:
         found[line["row"]] = Prediction(
             line["actual"],
             line["prediction"],
-            "" if probability is None else f"{_number(line['row'], probability):.4f}",
+            None if probability is None else _number(line["row"], probability),
         )
     return found
 
@@ -129,18 +134,14 @@ def changed_classes(before: Predictions, after: Predictions) -> Changes:
     shown = sorted(effects, key=lambda row: (effects[row] != WRONG, len(row), row))[:MAX_SHOWN]
     return Changes(
         f"{sentence}: {listed}{_shown(len(effects))}",
-        ["row", "actual", "champion", "challenger", "effect"],
-        [
-            [row, before[row].actual, str(before[row]), str(after[row]), effects[row]]
-            for row in shown
-        ],
+        Table(_CLASSES, [[row, *_sides(before[row], after[row]), effects[row]] for row in shown]),
     )
 
 
 def changed_numbers(before: Predictions, after: Predictions) -> Changes:
     """The rows whose predicted number changes most, and quantiles of the changes of all rows."""
     numbers = [
-        _Numbers(
+        _Change(
             row, *(_number(row, text) for text in (old.actual, old.predicted, after[row].predicted))
         )
         for row, old in before.items()
@@ -158,9 +159,14 @@ def changed_numbers(before: Predictions, after: Predictions) -> Changes:
     return Changes(
         f"{sentence}: half of the rows by {half:.6g} or less, 90 % by {most:.6g} or less, the largest by "
         f"{largest:.6g}; {closer} come closer to the actual value, {farther} move away{_shown(changed)}",
-        ["row", "actual", "champion", "challenger", "change"],
-        [each.cells for each in numbers[: min(changed, MAX_SHOWN)]],
+        Table(_NUMBERS, [each.cells for each in numbers[: min(changed, MAX_SHOWN)]]),
     )
+
+
+def _sides(before: Prediction, after: Prediction) -> Sequence[object]:
+    return [
+        before.actual, before.predicted, before.probability, after.predicted, after.probability
+    ]  # fmt: skip
 
 
 def _effect(before: Prediction, after: Prediction) -> str:

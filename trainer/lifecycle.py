@@ -11,6 +11,7 @@ from trainer.chain import entries, next_links
 from trainer.errors import RegistryError, TrainerError, TransitionError
 from trainer.gates import Gates, listed
 from trainer.history import Place, Transition, next_moment, one_line
+from trainer.options import suggested
 from trainer.pointer import Pointer, RegistryState
 from trainer.promotion import Decision, Facts, Policy, judge_promotion
 from trainer.registry import RegisteredModel, register, version_not_found
@@ -107,7 +108,7 @@ class Lifecycle:
         if state.places[version] is Place.PRODUCTION:
             raise TransitionError(
                 f"version {version} is in Production, and Staging is no promotion from there; "
-                f"use `python -m trainer demote {version} --to Staging`"
+                f"use {self._suggested(f'demote {version} --to Staging')}"
             )
         if state.places[version] is Place.STAGING:
             return _unchanged(version, state)
@@ -183,7 +184,7 @@ class Lifecycle:
         if place not in {Place.PRODUCTION, Place.STAGING}:
             raise TransitionError(
                 f"version {version} is neither in Production nor in Staging (it is in {place}), "
-                "so there is nothing to demote; see `python -m trainer status`"
+                f"so there is nothing to demote; see {self._suggested('status')}"
             )
         return self._move(version, target, why, state)
 
@@ -197,10 +198,10 @@ class Lifecycle:
         if state.champion is None:
             raise TransitionError(
                 f"no version of {self._registry.model_name} is in Production; "
-                "`python -m trainer promote VERSION --to Production` puts one there"
+                f"{self._suggested('promote VERSION --to Production')} puts one there"
             )
         if state.rollback_target is None:
-            raise TransitionError(_would_be_empty(state.champion, state.previous_champion))
+            raise TransitionError(self._would_be_empty(state.champion, state.previous_champion))
         return self._move(state.champion, self._pointer.demoted_place, why, state)
 
     def _state_with(self, version: str) -> RegistryState:
@@ -307,22 +308,23 @@ class Lifecycle:
             except TrainerError as undo_failure:
                 raise RegistryError(
                     f"could not {record.summary} ({failure}), nor take back what was done so far "
-                    f"({undo_failure}); see `python -m trainer status`, then repeat or demote"
+                    f"({undo_failure}); see {self._suggested('status')}, then repeat or demote"
                 ) from failure
             raise
         return Outcome(record.version, record.origin, record.target, after)
 
+    def _would_be_empty(self, champion: str, earlier: str | None) -> str:
+        promote = "promote another version"
+        if earlier:
+            command = self._suggested(f"promote {earlier} --to Production")
+            promote = f"{command} brings back version {earlier}, which was there before"
+        return (
+            f"version {champion} is the only one in Production, so a rollback would leave none; "
+            f"{promote}, and {self._suggested(f'demote {champion}')} stops serving"
+        )
 
-def _would_be_empty(champion: str, earlier: str | None) -> str:
-    promote = (
-        f"`promote {earlier} --to Production` brings back version {earlier}, which was there before"
-        if earlier
-        else "promote another version"
-    )
-    return (
-        f"version {champion} is the only one in Production, so a rollback would leave none; "
-        f"{promote}, and `demote {champion}` stops serving"
-    )
+    def _suggested(self, command: str) -> str:
+        return suggested(command, self._registry.model_name, self._pointer.name)
 
 
 def _unchanged(version: str, state: RegistryState) -> Outcome:

@@ -1,6 +1,7 @@
 """The options that several commands of `python -m trainer` share."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,6 +42,11 @@ Gates = Annotated[
         "test_rmse:2%, test_cost:5:lower. Repeat it for several; they are stored for all promotions.",
     ),
 ]
+Wide = Annotated[
+    bool,
+    typer.Option("--wide", help="Show every column whole, however wide the terminal is."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 KeysFolder = Annotated[
     Path | None,
     typer.Option(
@@ -73,6 +79,18 @@ ApproversFile = Annotated[
         help="The file of approvers that the service has.",
     ),
 ]
+
+
+def suggested(command: str, model: str, pointer: str = "stage") -> str:
+    """A command to type, with the model and the pointer (`stage`, or `@` and the alias) that it is about."""
+    words = ["python -m trainer", command]
+    if model != MODEL:
+        words.append(f"--model {shlex.quote(model)}")
+    if pointer.startswith("@"):
+        words.append("--pointer alias")
+        if pointer != f"@{ALIAS}":
+            words.append(f"--alias {shlex.quote(pointer[1:])}")
+    return f"`{' '.join(words)}`"
 
 
 def default_keys_folder() -> Path:

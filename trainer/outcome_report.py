@@ -6,16 +6,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import typer
 
-from trainer import realised, terminal
+from trainer import realised
 from trainer.errors import RecordsError
 from trainer.intervals import decimal
 from trainer.outcomes import Counts, Joined, Outcomes
 from trainer.realised import Bin, Estimate
 from trainer.records import Choice
+from trainer.terminal import Column, Output, Table, number, printable, prose, word
 
 LATE_DAYS = 30.0
-_NUMBERS = {"predictions", "outcomes", "coverage", "rows", "expected"}
 _SHOWN = {
     "binary": {
         "sensitivity": "sensitivity", "specificity": "specificity", "roc_auc": "ROC-AUC",
@@ -183,21 +184,21 @@ def periods(joined: Joined, late_days: float = LATE_DAYS) -> list[Group]:
     ]
 
 
-def show(report: Report, console: Any) -> None:
+def show(report: Report, output: Output) -> None:
     """Print the tables: one for each task, the calibration of versions, and what became of the outcomes."""
     for task, names in _SHOWN.items():
         groups = [each for each in report.groups if each.task == task]
         if groups:
-            _show_groups(groups, names, console)
+            _show_groups(groups, names, output)
     for each in report.groups:
         if not each.period:
-            _show_classes(each, console)
-            _show_calibration(each, console)
+            _show_classes(each, output)
+            _show_calibration(each, output)
     for line in counts(report):
-        console.print(terminal.printable(line), markup=False, soft_wrap=True)
+        typer.echo(printable(line))
 
 
-def _show_groups(groups: Sequence[Group], names: Mapping[str, str], console: Any) -> None:
+def _show_groups(groups: Sequence[Group], names: Mapping[str, str], output: Output) -> None:
     point = any("operating_point_sensitivity" in each.metrics for each in groups)
     if point:
         names = {
@@ -205,23 +206,23 @@ def _show_groups(groups: Sequence[Group], names: Mapping[str, str], console: Any
             "operating_point_sensitivity": "sensitivity at the threshold",
             "operating_point_specificity": "specificity at the threshold",
         }
-    period = ["period"] if any(each.period for each in groups) else []
-    positive = ["positive"] if groups[0].task == "binary" else []
-    headings = ["model", "version", *period, *positive, "predictions", "outcomes", "coverage"]
     rows = [
         [
-            each.model, each.version, *([each.period] if period else []),
-            *([str(each.positive)] if positive else []),
-            str(each.predictions), str(each.outcomes), f"{decimal(each.coverage * 100, 1, 100)} %",
-            *(text(each.metrics.get(name)) for name in names),
+            each.model, each.version, each.period or None, each.positive, each.predictions, each.outcomes,
+            f"{decimal(each.coverage * 100, 1, 100)} %", *(text(each.metrics.get(name)) for name in names),
         ]
         for each in groups
     ]  # fmt: skip
-    terminal.show([*headings, *names.values()], rows, console, numbers=_NUMBERS)
-    console.print("In brackets: 95 % intervals\n", markup=False)
+    columns = [
+        prose("model", rank=3), number("version"), word("period"), prose("positive", rank=4),
+        number("predictions", rank=3), number("outcomes"), number("coverage", rank=2),
+        *_metrics(names),
+    ]  # fmt: skip
+    output.show(Table(columns, rows))
+    typer.echo("In brackets: 95 % intervals\n")
 
 
-def _show_classes(group: Group, console: Any) -> None:
+def _show_classes(group: Group, output: Output) -> None:
     if not group.classes:
         return
     names = {name: shown for name, shown in _SHOWN["binary"].items() if name != "brier_score"}
@@ -229,23 +230,35 @@ def _show_classes(group: Group, console: Any) -> None:
         [group.model, group.version, label, *(text(each.get(name)) for name in names)]
         for label, each in group.classes.items()
     ]
-    terminal.show(["model", "version", "class against the rest", *names.values()], rows, console)
-    console.print()
+    columns = [
+        prose("model", rank=3), number("version"), prose("class", "class against the rest"), *_metrics(names)
+    ]  # fmt: skip
+    output.show(Table(columns, rows))
+    typer.echo()
 
 
-def _show_calibration(group: Group, console: Any) -> None:
+def _show_calibration(group: Group, output: Output) -> None:
     rows = [
         [
-            group.model, group.version, f"{each.low:.1f} to {each.high:.1f}", str(each.observed.of), decimal(each.expected),
+            group.model, group.version, f"{each.low:.1f} to {each.high:.1f}", each.observed.of, decimal(each.expected),
             text(Estimate.of_proportion(each.observed)),
         ]
         for each in group.calibration
     ]  # fmt: skip
     if rows:
-        probability = f"probability of {group.positive}"
-        headings = ["model", "version", probability, "rows", "expected", "observed"]
-        terminal.show(headings, rows, console, numbers=_NUMBERS)
-        console.print()
+        columns = [
+            prose("model", rank=3), number("version"), number("bin", f"probability of {group.positive}"),
+            number("rows", rank=1), number("expected"), number("observed"),
+        ]  # fmt: skip
+        output.show(Table(columns, rows))
+        typer.echo()
+
+
+def _metrics(names: Mapping[str, str]) -> list[Column]:
+    """The columns of metrics; of these, the last are left out first."""
+    return [
+        number(name, heading, 2 if index else 0) for index, (name, heading) in enumerate(names.items())
+    ]  # fmt: skip
 
 
 def counts(report: Report) -> Iterator[str]:
@@ -253,7 +266,7 @@ def counts(report: Report) -> Iterator[str]:
     found = report.counts
     yield f"outcomes reported: {found.reported}, for {found.ids} ids"
     other = sum(each.other for each in report.groups)
-    for number, meaning in (
+    for times, meaning in (
         (found.repeated, "repetitions of the same outcome"),
         (found.contradictory, "ids whose outcome changed (the latest counts)"),
         (found.unknown, "ids that are not in the record"),
@@ -263,8 +276,8 @@ def counts(report: Report) -> Iterator[str]:
         (found.asked_again, "predictions that were asked again with the same id and values (each counts once)"),
         (other, "outcomes that are neither a class nor a value of their model (they do not count)"),
     ):  # fmt: skip
-        if number:
-            yield f"{meaning}: {number}"
+        if times:
+            yield f"{meaning}: {times}"
     for each in report.groups:
         if each.outcomes:
             period = f" in {each.period}" if each.period else ""

@@ -1,13 +1,14 @@
 """`python -m trainer outcomes`: import what turned out to be true, and report how right the predictions were."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from trainer.options import AsJson, Wide
 from trainer.predictions_command import Folder, Model, Since, Version
+from trainer.terminal import Output, print_json
 
 if TYPE_CHECKING:
     from trainer.records import Choice
@@ -69,15 +70,14 @@ def report(
         bool,
         typer.Option("--log", help="Also write metrics and pictures to the run of each version."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show sensitivity, specificity, ROC-AUC, Brier score and calibration as they turned out, with 95 % intervals.
 
     Each version is measured on its own predictions that have an outcome. An id that names several predictions does not
     count. --log needs MLFLOW_TRACKING_URI.
     """
-    from rich.console import Console
-
     from trainer import outcome_report
     from trainer.outcomes import Outcomes
 
@@ -85,9 +85,9 @@ def report(
     choice, period = _choice(model, version, since), None if by == "version" else by
     made = outcome_report.make(found, choice, period, positive, late)
     if as_json:
-        typer.echo(json.dumps(made.as_json(), indent=2))
+        print_json(made.as_json())
     elif made.groups:
-        outcome_report.show(made, Console(highlight=False))
+        outcome_report.show(made, Output(wide))
     else:
         typer.echo("no recorded prediction is like that")
     if log:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from trainer.options import AsJson, Wide
+from trainer.terminal import Output
+
 if TYPE_CHECKING:
     from trainer.records import Records
 
@@ -45,14 +48,16 @@ def show(
     version: Version = None,
     since: Since = None,
     last: Annotated[int, typer.Option("--last", min=1, help="How many.")] = 20,
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the last predictions, the newest below; with --id every value of a prediction."""
     from trainer import predictions
 
     records = _records(folder, id_, model, version, since)
     print_ = predictions.show_whole if id_ else predictions.show
-    if not print_(records, last):
-        typer.echo(_NONE)
+    if not print_(records, last, Output(wide, as_json)):
+        typer.echo(_NONE, err=as_json)
 
 
 @app.command(short_help="How many predictions, by version, day, …")
@@ -66,12 +71,15 @@ def count(
     model: Model = None,
     version: Version = None,
     since: Since = None,
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Count the predictions and their requests, with the times of the first and the last."""
     from trainer import predictions
 
-    if not predictions.count(_records(folder, id_, model, version, since), by):
-        typer.echo(_NONE)
+    records = _records(folder, id_, model, version, since)
+    if not predictions.count(records, by, Output(wide, as_json)):
+        typer.echo(_NONE, err=as_json)
 
 
 @app.command(short_help="Write predictions to a CSV or Parquet file.")
@@ -113,6 +121,8 @@ def replay(
         str | None,
         typer.Option("--model-name", help="The registered model.  [default: the recorded]"),
     ] = None,
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compute recorded predictions again on one version, and compare every answer to the last bit.
 
@@ -120,7 +130,7 @@ def replay(
     """
     from trainer.replay_command import replay as run
 
-    run(file_or_id, records, version, model_name)
+    run(file_or_id, records, version, model_name, Output(wide, as_json))
 
 
 def _records(

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from exporters.metrics import Task
 from trainer.candidates import Candidate
 from trainer.evaluation import HEADLINE, rank
 from trainer.experiment import Experiment, Failed, Logged, Outcome
+from trainer.terminal import Table, number, prose
 
 COLUMNS: Mapping[Task, Mapping[str, str]] = {
     "binary": {
@@ -67,24 +67,41 @@ def run_all(
 
 def leaderboard(results: Sequence[Registered | Failed], task: Task) -> Table:
     """The results as a table, the best in cross-validation first."""
-    table = Table(title="Leaderboard", box=box.SIMPLE, padding=0)
-    table.add_column("candidate", no_wrap=True)
-    table.add_column("version", justify="right")
-    table.add_column(f"CV {HEADLINE[task][1]}", justify="right", no_wrap=True)
-    for heading in COLUMNS[task]:
-        table.add_column(heading, justify="right")
-    for result in sorted(results, key=lambda each: rank(_of(each).metrics), reverse=True):
-        table.add_row(*_row(result, task))
-    return table
+    columns = [
+        prose("candidate", least=24),
+        number("version"),
+        number("cv", f"CV {HEADLINE[task][1]}"),
+        *(
+            number(name, heading, rank, "{:.4f}".format)
+            for rank, (heading, name) in enumerate(COLUMNS[task].items())
+        ),
+    ]
+    return Table(columns, [_row(each, task) for each in _ranked(results)])
 
 
-def _row(result: Registered | Failed, task: Task) -> list[str]:
+def records(results: Sequence[Registered | Failed]) -> list[dict[str, Any]]:
+    """The same for JSON, with all metrics; `version` is null for a candidate that failed."""
+    return [
+        {
+            "candidate": _of(each).candidate.name,
+            "version": each.version if isinstance(each, Registered) else None,
+            "metrics": _of(each).metrics,
+        }
+        for each in _ranked(results)
+    ]
+
+
+def _ranked(results: Sequence[Registered | Failed]) -> list[Registered | Failed]:
+    return sorted(results, key=lambda each: rank(_of(each).metrics), reverse=True)
+
+
+def _row(result: Registered | Failed, task: Task) -> list[Any]:
     of, name = _of(result), HEADLINE[task][0]
     return [
         of.candidate.name,
         result.version if isinstance(result, Registered) else "failed",
         f"{of.metrics[f'cv_{name}_mean']:.3f} ± {of.metrics[f'cv_{name}_std']:.3f}",
-        *(f"{of.metrics[name]:.4f}" for name in COLUMNS[task].values()),
+        *(of.metrics[name] for name in COLUMNS[task].values()),
     ]
 
 

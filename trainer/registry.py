@@ -17,6 +17,7 @@ from trainer import tag_names
 from trainer.errors import ModelNotFoundError, RefusedByMlflowError, RegistryError
 from trainer.gates import GateChange, Gates, gate_changes, gate_tags, stored_gates
 from trainer.mlflow_server import connect, mlflow_border
+from trainer.options import suggested
 
 __all__ = [
     "RegisteredModel",
@@ -227,7 +228,7 @@ def version_not_found(model_name: str, version: str, existing: Iterable[str]) ->
     """The error for a version that the registered model does not have."""
     return RegistryError(
         f"{model_name} has no version {version!r}, only {', '.join(existing)}; "
-        "`python -m trainer leaderboard` shows them"
+        f"{suggested('leaderboard', model_name)} shows them"
     )
 
 

@@ -4,12 +4,11 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from approvals.approvers import Approvers
 from approvals.standing import Standing
@@ -20,16 +19,18 @@ from trainer.audit import Auditor, Span
 from trainer.audit_page import page
 from trainer.baking import Baking, Trial
 from trainer.beginning import is_empty, ranked
-from trainer.chain import entries, verify
+from trainer.chain import Checked, Report, entries, verify
 from trainer.errors import GateError, TrainerError
 from trainer.gates import GateChange, Gates, listed
 from trainer.history import Place, one_line, recorded
 from trainer.lifecycle import Lifecycle, Outcome, Plan
 from trainer.mlflow_server import connect
+from trainer.options import suggested
 from trainer.pointer import AliasPointer, Pointer, RegistryState, StagePointer
 from trainer.promotion import Decision, Policy
 from trainer.registry import RegisteredModel, version_not_found
 from trainer.signing_keys import NamedSigner, own_keys
+from trainer.terminal import Output, print_json
 
 
 class RegistryCommands:
@@ -45,6 +46,7 @@ class RegistryCommands:
         alias: str | None,
         signer: NamedSigner | None = None,
         approvers: Approvers | None = None,
+        output: Output | None = None,
     ) -> None:
         self._model_name = model_name
         self._with_stages = alias is None
@@ -55,7 +57,7 @@ class RegistryCommands:
         self._empty = "is in Production" if alias is None else f"has the alias {alias}"
         self._signer = signer
         self._approvers = approvers
-        self._console = Console(highlight=False)
+        self._output = output or Output()
 
     def begin(self, who: str | None) -> None:
         """Train if there is no version; promote the best if there was no promotion."""
@@ -125,17 +127,26 @@ class RegistryCommands:
         """Print what a promotion to Production would do; exit code 1 if the policy refuses it."""
         policy = trial.policy(policy, self._registry) if trial else policy
         plan = self._lifecycle(None).plan(version, policy, reason, force=force)
+        if self._output.as_json:
+            print_json(reports.plan_document(plan, self._held_out(plan)))
+        else:
+            self._print_plan(plan)
+        if not plan.allowed:
+            raise typer.Exit(1)
+
+    def _print_plan(self, plan: Plan) -> None:
         state = plan.state
         typer.echo("dry run: nothing is changed")
         self._print_serving(state)
         if plan.decision is None:
             typer.echo(f"version {state.champion} has these files already; nothing would change")
             return
-        _print_findings(plan.decision, "FORCED" if force else "refused")
-        typer.echo(_would(plan))
-        self._print_held_out(plan)
-        if not plan.allowed:
-            raise typer.Exit(1)
+        _print_findings(plan.decision, "FORCED" if plan.forced else "refused")
+        typer.echo(reports.would(plan))
+        if (changes := self._held_out(plan)) is not None:
+            typer.echo(changes.sentence)
+            if changes.table is not None:
+                self._output.show(changes.table)
 
     def print_verdict(self, version: str) -> None:
         """Print what the policy says about a promotion of a version to Production."""
@@ -147,13 +158,20 @@ class RegistryCommands:
 
     def gates(self) -> None:
         """Print the gates and where they come from."""
-        gates = self._registry.gates()
-        if gates:
-            typer.echo(f"stored with {self._model_name}:")
-        else:
-            task, gates = reports.gates_in_force(gates, self._pointer.state())
-            typer.echo(f"none are stored with {self._model_name}; the defaults for {task}:")
-        terminal.show(*reports.gates(gates), self._console)
+        stored, task = self._registry.gates(), None
+        gates = stored
+        if not stored:
+            task, gates = reports.gates_in_force(stored, self._pointer.state())
+        table = reports.gates(gates)
+        if self._output.as_json:
+            print_json({"stored": bool(stored), "gates": table.records()})
+            return
+        typer.echo(
+            f"stored with {self._model_name}:"
+            if stored
+            else f"none are stored with {self._model_name}; the defaults for {task}:"
+        )
+        self._output.show(table)
 
     def store_gates(self, gates: Gates, who: str | None, reason: str | None) -> None:
         """Store the gates with the registered model, and record it; without gates, delete the stored ones."""
@@ -193,12 +211,15 @@ class RegistryCommands:
     def status(self) -> None:
         """Print the versions in Production and Staging."""
         state = self._pointer.state()
+        counts, stages = self._approval_counts(state), self._with_stages
+        if self._output.as_json:
+            name = self._model_name
+            print_json(reports.status_document(name, state, counts, with_stages=stages))
+            return
         self._print_serving(state)
-        headings, rows = reports.status(
-            state, self._approval_counts(state), with_stages=self._with_stages
-        )
-        if rows:
-            terminal.show(headings, rows, self._console)
+        table = reports.status(state, counts, with_stages=stages)
+        if table.rows:
+            self._output.show(table)
         if change := reports.last_change(state):
             typer.echo(change)
 
@@ -207,13 +228,18 @@ class RegistryCommands:
         versions = self._registry.versions() if version is None else None
         shown = versions.values() if versions else [self._registry.version(version or "")]
         transitions = [each for one in shown for each in recorded(one.number, one.tags)]
+        changes = reports.gate_changes(self._registry.gate_changes() if version is None else ())
+        table = reports.history(transitions)
+        if self._output.as_json:
+            print_json({"transitions": table.records(), "gate_changes": changes.records()})
+            return
         if transitions:
-            terminal.show(*reports.history(transitions), self._console)
+            self._output.show(table)
         else:
             typer.echo("the trainer has recorded no transition")
-        if version is None and (changes := self._registry.gate_changes()):
+        if changes.rows:
             typer.echo("changes of the gates that decide a promotion:")
-            terminal.show(*reports.gate_changes(changes), self._console)
+            self._output.show(changes)
 
     def verify_history(self, version: str | None, anchor: str | None) -> None:
         """Print each entry of the history with the result of its check; exit code 1 if one is faulty.
@@ -227,17 +253,23 @@ class RegistryCommands:
         keys = self._approvers.keys if self._approvers else own_keys()
         report = verify(entries(self._model_name, tags), keys)
         shown = [each for each in report.entries if version in {None, each.id.partition("/")[0]}]
-        if shown:
-            terminal.show(*reports.verification(shown), self._console)
-        else:
-            typer.echo("the trainer has recorded no transition")
-        for head in report.heads:
-            typer.echo(f"the last entry {head.entry} has the hash {head.sha256}")
         lost = anchor is not None and not report.has(anchor)
+        if self._output.as_json:
+            print_json(reports.verification_document(report, shown, lost=lost))
+        else:
+            self._print_verification(report, shown)
         if lost:
             typer.echo(f"WARNING: no entry has the hash {anchor}: the end was removed", err=True)
         if lost or not report.intact:
             raise typer.Exit(1)
+
+    def _print_verification(self, report: Report, shown: Sequence[Checked]) -> None:
+        if shown:
+            self._output.show(reports.verification(shown))
+        else:
+            typer.echo("the trainer has recorded no transition")
+        for head in report.heads:
+            typer.echo(f"the last entry {head.entry} has the hash {head.sha256}")
 
     def audit(self, span: Span, out: Path) -> None:
         """Write what served when on whose word, as JSON and as a page."""
@@ -261,27 +293,27 @@ class RegistryCommands:
         """Print all versions with their metrics."""
         state = self._pointer.state()
         counts = self._approval_counts(state)
-        table = reports.leaderboard(self._registry, state, counts, with_stages=self._with_stages)
-        terminal.show(*table, self._console)
+        stages = self._with_stages
+        self._output.show(reports.leaderboard(self._registry, state, counts, with_stages=stages))
 
     def importance(self, version: str | None, top: int) -> None:
         """Print the features' importance."""
-        terminal.show(*importance.table(self._registry, version, top), self._console)
+        found = importance.read(self._registry, version)
+        self._output.show(importance.table(found, top))
+        if not self._output.as_json:
+            typer.echo(terminal.printable(importance.legend(found)))
 
     def _lifecycle(self, who: str | None) -> Lifecycle:
         signer = self._signer
         name = signer.name if signer else who or _current_user()
         return Lifecycle(self._registry, self._pointer, name, signer=signer)
 
-    def _print_held_out(self, plan: Plan) -> None:
-        """Print the held-out rows whose prediction would change."""
+    def _held_out(self, plan: Plan) -> held_out.Changes | None:
+        """The held-out rows whose prediction would change; None if no champion predicts them now."""
         versions, champion = plan.state.versions, plan.state.champion
-        if champion is None:
-            return
-        changes = held_out.changes(self._registry, versions[champion], versions[plan.version])
-        typer.echo(changes.sentence)
-        if changes.rows:
-            terminal.show(changes.headings, changes.rows, self._console)
+        if champion is None or plan.decision is None:
+            return None
+        return held_out.changes(self._registry, versions[champion], versions[plan.version])
 
     def _print_move(self, outcome: Outcome) -> None:
         moved = reports.move(outcome.version, outcome.origin, outcome.target, self._pointer.name)
@@ -317,7 +349,7 @@ class RegistryCommands:
             return
         typer.echo(
             f"WARNING: the service does not load version {version}: it has {terminal.printable(found.refusal)}: "
-            f"`python -m trainer approve {version} --model {self._model_name} --reason TEXT`",
+            f"{suggested(f'approve {version} --reason TEXT', self._model_name, self._pointer.name)}",
             err=True,
         )
 
@@ -334,22 +366,6 @@ class RegistryCommands:
         """The approvals of a version now. Its files are not read."""
         subject = Subject(self._model_name, version, {})
         return approvers.standing(envelopes(tags), subject, datetime.now(UTC), files=False)
-
-
-def _would(plan: Plan) -> str:
-    """A sentence on what the promotion would do."""
-    version, champion = plan.version, plan.state.champion
-    if not plan.allowed:
-        return f"version {version} would not be promoted"
-    serves = f"would serve: version {version}"
-    if plan.copied:
-        serves = (
-            f"version {version} is older than the champion {champion}: its files would be "
-            "registered again under a new number, which would serve"
-        )
-    after = f"a rollback would bring version {champion} back" if champion else "no rollback target"
-    gates = f"; the gates would be {listed(plan.new_gates)}" if plan.new_gates else ""
-    return f"{serves}; nothing would be archived; {after}{gates}"
 
 
 def _print_findings(decision: Decision | None, failed: str) -> None:

@@ -6,20 +6,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
-from rich.console import Console
 
 from trainer.errors import ReplayError
 from trainer.mlflow_server import connect
 from trainer.records import Choice, Records, file_system
 from trainer.registry import RegisteredModel
 from trainer.replay import Difference, Graph, Recorded
-from trainer.terminal import Row, printable, show
+from trainer.terminal import Column, Output, Table, print_json, prose
 from trainer.version_files import read_contents
 
 MAX_SHOWN = 20
 
 
-def replay(file_or_id: str, records: str | None, version: str, model_name: str | None) -> None:
+def replay(
+    file_or_id: str, records: str | None, version: str, model_name: str | None, output: Output
+) -> None:
     """Print how many predictions are equal, and those that differ; exit code 1 if any differs. Raises TrainerError."""
     found = [*_recorded(file_or_id, records)]
     model = model_name or _only_model(found)
@@ -27,13 +28,20 @@ def replay(file_or_id: str, records: str | None, version: str, model_name: str |
     RegisteredModel(client, model).version(version)  # its error names the versions that there are
     graph = Graph(f"version {version} of {model}", read_contents(client, model, version))
     for each in found:
-        _check_digest(each, graph, model, version)
+        _check_digest(each, graph, model, version, output)
     differences = [difference for each in found for difference in graph.compare(each)]
     total = sum(len(each.chosen) for each in found)
     equal = total - len(differences)
-    typer.echo(f"{equal} of {total} predictions are equal to the last bit with {graph.title}")
+    if output.as_json:
+        table = _table(differences).records()
+        print_json({"predictions": total, "equal": equal, "differences": table})
+    else:
+        typer.echo(f"{equal} of {total} predictions are equal to the last bit with {graph.title}")
+        if differences:
+            output.show(_table(differences[:MAX_SHOWN]))
+        if len(differences) > MAX_SHOWN:
+            typer.echo(f"({MAX_SHOWN} of {len(differences)} are shown)")
     if differences:
-        _show(differences)
         raise typer.Exit(1)
 
 
@@ -70,7 +78,9 @@ def _only_model(found: Sequence[Recorded]) -> str:
     return models[0]
 
 
-def _check_digest(recorded: Recorded, graph: Graph, model: str, version: str) -> None:
+def _check_digest(
+    recorded: Recorded, graph: Graph, model: str, version: str, output: Output
+) -> None:
     """Say whether the version has another graph. Raises ReplayError if it is the one that answered."""
     digest = recorded.one("digest")
     if digest == graph.digest:
@@ -81,15 +91,20 @@ def _check_digest(recorded: Recorded, graph: Graph, model: str, version: str) ->
             f"{graph.title} has the graph {graph.digest}, and {recorded.source} was answered by {digest}: the files "
             "of the version were changed after it served, or the registry is another one"
         )
-    typer.echo(f"{recorded.source} was answered by version {answered}, which has another graph")
+    typer.echo(
+        f"{recorded.source} was answered by version {answered}, which has another graph",
+        err=output.as_json,
+    )
 
 
-def _show(differences: Sequence[Difference]) -> None:
-    rows: list[Row] = [
-        [printable(each.id), name, printable(recorded), printable(computed)]
-        for each in differences[:MAX_SHOWN]
+def _table(differences: Sequence[Difference]) -> Table:
+    rows = [
+        [each.id, name, recorded, computed]
+        for each in differences
         for name, recorded, computed in each.values
     ]
-    show(["id", "value", "recorded", "computed"], rows, Console(highlight=False))
-    if len(differences) > MAX_SHOWN:
-        typer.echo(f"({MAX_SHOWN} of {len(differences)} are shown)")
+    # The texts of numbers, which have at most 24 characters, or of lists.
+    columns = [
+        Column(each, each, right=True, least=24) for each in ("recorded", "computed")
+    ]  # fmt: skip
+    return Table([prose("id", rank=1), prose("value"), *columns], rows)

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from trainer import annotation, data, terminal
+from trainer import annotation, data
 from trainer.candidates import (
     MAX_ROWS_OF_SUPPORT_VECTOR_MACHINE,
     NAMES,
@@ -23,12 +23,13 @@ from trainer.errors import TrainerError
 from trainer.experiment import Elsewhere, Experiment, Failed, Logged
 from trainer.mlflow_server import connect, mlflow_border
 from trainer.operating_point import SENSITIVITY
-from trainer.options import MODEL
-from trainer.progress import Registered, leaderboard, run_all
+from trainer.options import MODEL, AsJson, Wide
+from trainer.progress import Registered, leaderboard, records, run_all
 from trainer.registry import check_model_name, register
 from trainer.search import FULL, QUICK, RandomSearch, Search
 from trainer.table import Column
 from trainer.target import Choice
+from trainer.terminal import Output, Table, number, print_json, prose, word
 
 Results = list[Registered | Failed]
 
@@ -98,6 +99,8 @@ def train(
             help=f"MLflow's experiment.  [default: {MODEL}; with --target: the model's name]"
         ),
     ] = None,
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train the candidates, log every run, and register the best of each kind.
 
@@ -106,14 +109,15 @@ def train(
     """
     if model is not None:
         check_model_name(model)
-    console = Console(highlight=False)
+    output = Output(wide, as_json)
+    console = Console(highlight=False, stderr=as_json)
     choices = None if target is None else Choices(target, task, positive, identifier, dropped or ())
     if choices is None and (task or positive or identifier or dropped):
         raise TrainerError(
             "--task, --positive, --id and --drop need --target, the column to predict"
         )
     dataset = _load(path, choices, model)
-    _show(dataset, console)
+    _show(dataset, output, console)
     if sensitivity is not None and dataset.problem.task != "binary":
         raise TrainerError(
             f"--sensitivity needs two classes, and {dataset.problem.target} has another task: "
@@ -136,7 +140,7 @@ def train(
         prepared = replace(
             prepared, sensitivity=sensitivity or SENSITIVITY, search=shared or RandomSearch()
         )
-        train_all(prepared, chosen, model or MODEL, console)
+        train_all(prepared, chosen, model or MODEL, console, output)
 
 
 def _shared_search(search: str, storage: str | None, name: str) -> Search | None:
@@ -174,15 +178,19 @@ def _choose(names: Sequence[str], dataset: Dataset, console: Console) -> tuple[C
     return chosen
 
 
-def _show(dataset: Dataset, console: Console) -> None:
+def _show(dataset: Dataset, output: Output, console: Console) -> None:
     """Print what was inferred of a table."""
     if not dataset.columns:
         return
     rows = [
-        [each.name, each.kind or "-", str(each.missing), str(each.distinct), _use(each)]
+        [each.name, each.kind, each.missing, each.distinct, _use(each) or None]
         for each in dataset.columns
     ]
-    terminal.show(["column", "type", "missing", "distinct", "use"], rows, console)
+    columns = [
+        prose("column", least=24), word("type"), number("missing", rank=1),
+        number("distinct", rank=2), prose("use", rank=3),
+    ]  # fmt: skip
+    Output(output.wide).show(Table(columns, rows), console)
     for remark in dataset.remarks:
         console.print(remark, markup=False)
 
@@ -192,7 +200,11 @@ def _use(column: Column) -> str:
 
 
 def train_all(
-    experiment: Experiment, candidates: Sequence[Candidate], model_name: str, console: Console
+    experiment: Experiment,
+    candidates: Sequence[Candidate],
+    model_name: str,
+    console: Console,
+    output: Output | None = None,
 ) -> Results:
     """Run all candidates, register those that pass the parity check, and print a leaderboard.
 
@@ -215,7 +227,12 @@ def train_all(
         experiment.search.close()
     if not results:
         return results
-    console.print(leaderboard(results, experiment.dataset.problem.task))
+    output = output or Output()
+    if output.as_json:
+        print_json(records(results))
+    else:
+        console.print("Leaderboard", style="bold")
+        output.show(leaderboard(results, experiment.dataset.problem.task), console)
     if failed := [each.candidate.name for each in results if isinstance(each, Failed)]:
         raise TrainerError(
             f"not registered: {', '.join(failed)}; the other candidates were. "

@@ -120,7 +120,7 @@ def _graph_path(title: str, mlmodel: bytes) -> str:
         return str(yaml.safe_load(mlmodel)["flavors"]["onnx"]["data"])
     except (yaml.YAMLError, KeyError, TypeError, ValueError):
         raise NotApprovedError(
-            f"{title} has no ONNX graph, so the service cannot serve it; `python -m trainer convert` "
+            f"{title} has no ONNX graph, so the service cannot serve it; `python -m trainer convert MODEL_URI --register` "
             "makes a version that has one"
         ) from None
 

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from trainer.errors import RegistryError
+from trainer.options import AsJson, Wide
+from trainer.terminal import Column, Output, Table, prose, word
 
 NAME = "mlflow-hotswap"
 
@@ -62,20 +64,21 @@ def set_(
 
 
 @app.command("list", short_help="Whom MLflow tells.")
-def list_() -> None:
+def list_(*, wide: Wide = False, as_json: AsJson = False) -> None:
     """Show all webhooks of the server: name, state, address and events."""
-    from rich.console import Console
-
-    from trainer import terminal
     from trainer.mlflow_server import connect
     from trainer.webhooks import Webhooks
 
     found = Webhooks(connect()).all()
-    if not found:
+    if not found and not as_json:
         typer.echo("MLflow tells nobody; `python -m trainer webhook set URL --secret-file FILE`")
         return
-    rows = [(e.name, str(e.status), e.url, " ".join(map(str, e.events))) for e in found]
-    terminal.show(("name", "status", "url", "events"), rows, Console(highlight=False))
+    rows = [(e.name, str(e.status), e.url, [*map(str, e.events)]) for e in found]
+    columns = [
+        prose("name"), word("status", rank=2), prose("url", least=24),
+        Column("events", "events", rank=1, text=" ".join, least=16),
+    ]  # fmt: skip
+    Output(wide, as_json).show(Table(columns, rows))
 
 
 @app.command("delete", short_help="Have MLflow tell a service no more.")

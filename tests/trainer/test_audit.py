@@ -75,7 +75,7 @@ def test_the_evidence(ward, tmp_path):
     shown = ward.ok("promote", "2", "--to", "Production", "--key", "bob", *rule)
     assert "WARNING: the service does not load version 2: it has 0 of 2 approvals" in shown
     assert (
-        f"; 2 more needed, of alice, bob: `python -m trainer approve 2 --model {ward.shelf.name}"
+        f"; 2 more needed, of alice, bob: `python -m trainer approve 2 --reason TEXT --model {ward.shelf.name}`"
         in shown
     )
     for name in ("alice", "bob"):

@@ -242,7 +242,7 @@ def test_gates_are_stored_with_the_model_and_decide_later_promotions(shelf, run)
     assert f"the gates of {shelf.name} are now test_cost:1:lower" in first.stdout
     assert shelf.gates() == {"gate.test_cost": "1:lower"}
     assert run("promote", "2", "--to", "Production").exit_code == 0
-    assert run("leaderboard").stdout.split()[5] == "test_cost"
+    assert run("leaderboard").stdout.split()[5] == "cost"
 
     again = ["--gate", "test_accuracy:0.01", "--gate", "test_cost:5%:lower"]
     refused = run("promote", "3", "--to", "Production", *again)
@@ -266,6 +266,13 @@ def test_the_gates_command_shows_stores_and_resets(shelf, run):
         ["test_rmse", "2%", "lower"],
         ["test_mae", "2%", "lower"],
     ]
+    assert json.loads(run("gates", "--json").stdout) == {
+        "stored": False,
+        "gates": [
+            {"metric": "test_rmse", "tolerance": "2%", "better": "lower"},
+            {"metric": "test_mae", "tolerance": "2%", "better": "lower"},
+        ],
+    }
     stored = run("gates", "test_r2:0.01", "test_mae:3")
     assert [line.split() for line in stored.stdout.splitlines()[2:]] == [
         ["test_mae", "3", "lower"],
@@ -352,11 +359,52 @@ def test_status_tells_what_the_trainer_did_not_do(shelf, run):
     shelf.set_stage("3", "Staging")
     rows = [line.split("  ") for line in run("status").stdout.splitlines()[2:5]]
     rows = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-    assert [[row[0], row[1], row[2], row[4], row[5]] for row in rows] == [
-        ["Production", "2", "serving", "outside the trainer", "-"],
-        ["Production", "1", "rollback 1", "ann", "first"],
-        ["Staging", "3", "-", "outside the trainer", "-"],
+    assert [row[:3] + row[4:5] for row in rows] == [
+        ["Production", "2", "serving", "outside the trainer"],
+        ["Production", "1", "rollback 1", "ann"],
+        ["Staging", "3", "-", "outside the trainer"],
     ]
+    assert rows[1][5] == "first"
+    found = json.loads(run("status", "--json").stdout)
+    assert (found["serving"], found["rollback_target"]) == ("2", "1")
+    assert found["last_change"]["version"] == "1"
+
+
+def test_no_other_change_dates_a_stage(shelf, run):
+    """MLflow keeps one time of the last change for stages, descriptions and, in some registries, aliases."""
+    shelf.add()
+    shelf.set_stage("1", "Production")
+    shelf.client.update_model_version(shelf.name, "1", description="another")
+    run("promote", "1", "--to", "Production", "--pointer", "alias", "--who", "ann")
+    (row,) = json.loads(run("status", "--json").stdout)["versions"]
+    assert (row["since"], row["by"]) == (None, "outside the trainer")
+    assert row["why"].startswith("MLflow changed the version at 20")
+    (row,) = json.loads(run("status", "--json", "--pointer", "alias").stdout)["versions"]
+    assert (row["place"], row["by"], row["since"][:2]) == ("@production", "ann", "20")
+
+
+def test_the_history_says_of_each_move_what_its_own_pointer_named(shelf, run):
+    """No version was ever in Production, because an alias named it."""
+    for _ in range(2):
+        shelf.add()
+    by_alias = ["--pointer", "alias"]
+    for version in ("1", "2", "1"):
+        run("promote", version, "--to", "Production", *by_alias)
+    run("promote", "2", "--to", "Staging")
+    moves = [
+        (each["version"], each["from"], each["to"])
+        for each in json.loads(run("history", "--json").stdout)["transitions"]
+    ]
+    assert moves == [
+        ("1", "no alias", "@production"),
+        ("2", "no alias", "@production"),
+        ("1", "no alias", "@production"),
+        ("2", "None", "Staging"),
+    ]
+    checked = json.loads(run("history", "--verify", "--json").stdout)
+    assert [(each["version"], each["from"], each["to"]) for each in checked["entries"]] == moves
+    assert {each["status"] for each in checked["entries"]} == {"unsigned"}
+    assert checked["intact"] is False
 
 
 def test_the_leaderboard_has_the_best_first_and_who_promoted(shelf, run):
@@ -367,20 +415,23 @@ def test_the_leaderboard_has_the_best_first_and_who_promoted(shelf, run):
     run("promote", "2", "--to", "Production", "--who", "ann")
     headings, *rows = [line.split() for line in run("leaderboard").stdout.splitlines()]
     assert headings == [
-        *["version", "candidate", "stage", "role", "aliases", "test_roc_auc", "test_sensitivity"],
-        *["parity", "promoted_by", "promoted_at"],
+        *["version", "candidate", "stage", "role", "aliases", "ROC-AUC", "sens.", "parity"],
+        *["promoted", "by", "promoted"],
     ]
     best = ["2", "logistic_regression", "Production", "serving", "-"]
     assert rows[0][:-1] == [*best, "0.9900", "0.9500", "passed", "ann"]
     assert rows[1] == ["1", "svm", "None", "-", "demo", "0.9000", "-", "failed", "-", "-"]
     assert rows[2] == ["3", "-", "None", *"-------"]
+    found = json.loads(run("leaderboard", "--json").stdout)
+    assert found[0]["metrics"] == {"test_roc_auc": 0.99, "test_sensitivity": 0.95}
+    assert [found[2][name] for name in ("version", "aliases", "promoted_at")] == ["3", None, None]
 
 
 def test_the_leaderboard_of_a_regression_has_its_errors_and_the_lowest_first(shelf, run):
     for number in (3.0, 1e-6, 2.0):
         shelf.add({"test_rmse": number, "test_mae": number / 2}, PROVEN | {"task": "regression"})
     headings, *rows = [line.split() for line in run("leaderboard").stdout.splitlines()]
-    assert headings[5:7] == ["test_rmse", "test_mae"]
+    assert headings[5:7] == ["RMSE", "MAE"]
     assert [[row[0], *row[5:7]] for row in rows] == [
         ["2", "1e-06", "5e-07"],
         ["3", "2.0000", "1.0000"],

@@ -1,6 +1,7 @@
 """`promote --dry-run`: what would happen, which held-out rows change sides, and that nothing changes."""
 
 import itertools
+import json
 
 import pytest
 from typer.testing import CliRunner
@@ -53,10 +54,21 @@ def test_a_promotion_that_would_pass(shelf, dry_run):
         "  passed: both were measured on dataset d1",
         "would serve: version 2; nothing would be archived; a rollback would bring version 1 back",
         "2 of 3 held-out rows change sides: 1 becomes right, 1 becomes wrong",
-        "row  actual     champion          challenger        effect",
-        "3    malignant  malignant 0.7500  benign 0.6000     becomes wrong",
-        "8    malignant  benign 0.5100     malignant 0.9000  becomes right",
+        "row  actual     champion   probability  challenger  probability  effect",
+        "  3  malignant  malignant       0.7500  benign           0.6000  becomes wrong",
+        "  8  malignant  benign          0.5100  malignant        0.9000  becomes right",
     ]
+
+
+def test_a_dry_run_as_json(shelf, dry_run):
+    promote(shelf, add(shelf, BEFORE))
+    result = dry_run(add(shelf, AFTER, test_sensitivity=0.5), "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert (found["version"], found["champion"], found["allowed"]) == ("2", "1", False)
+    assert [each["passed"] for each in found["findings"]] == [True, True, False, True]
+    assert found["held_out"]["summary"].startswith("2 of 3 held-out rows change sides")
+    assert [each["row"] for each in found["held_out"]["rows"]] == ["3", "8"]
 
 
 def test_a_promotion_that_would_be_refused(shelf, dry_run):

@@ -23,7 +23,7 @@ from trainer.candidates import choose
 from trainer.data import FEATURES, load, split
 from trainer.errors import TrainerError
 from trainer.experiment import Experiment
-from trainer.importance import shares, table
+from trainer.importance import read, shares, table
 from trainer.registry import RegisteredModel
 from trainer.search import QUICK
 from trainer.tracking import Run
@@ -244,13 +244,21 @@ def test_importance_is_read_back_as_shares_of_one(trained, client):
     for each in all_shares:
         assert set(each) == set(FEATURES)
         assert sum(each.values()) == pytest.approx(1)
-    headings, rows = table(registry, None, top=3)
-    assert headings == ["feature", "mean", *(f"{i} {name}" for i, name in enumerate(results, 1))]
+    found = read(registry, None)
+    newest_first = [*enumerate(results, 1)][::-1]
+    assert [(each.number, each.candidate) for each in found] == [
+        (str(number), name) for number, name in newest_first
+    ]
+    shown = table(found, top=3)
+    assert [each.heading for each in shown.columns] == [
+        "feature", "mean", *(f"v{number}" for number, _ in newest_first)
+    ]  # fmt: skip
+    rows = shown.rows
     means = {
         feature: sum(each[feature] for each in all_shares) / len(all_shares) for feature in FEATURES
     }
     assert [row[0] for row in rows] == sorted(means, key=means.get, reverse=True)[:3]
-    assert rows[0][1] == f"{max(means.values()):.1%}"
+    assert rows[0][1] == pytest.approx(max(means.values()))
 
 
 def test_progress_and_a_leaderboard_are_shown(trained):

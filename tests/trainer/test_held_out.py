@@ -25,11 +25,14 @@ def predictions(text):
 def test_rows_that_change_sides():
     found = changed_classes(predictions(BEFORE), predictions(AFTER))
     assert found.sentence == "2 of 3 held-out rows change sides: 1 becomes right, 1 becomes wrong"
-    assert found.headings == ["row", "actual", "champion", "challenger", "effect"]
-    assert found.rows == [
-        ["3", "malignant", "malignant 0.7500", "benign 0.6000", "becomes wrong"],
-        ["8", "malignant", "benign 0.5100", "malignant 0.9000", "becomes right"],
+    assert found.table.rows == [
+        ["3", "malignant", "malignant", 0.75, "benign", 0.6, "becomes wrong"],
+        ["8", "malignant", "benign", 0.51, "malignant", 0.9, "becomes right"],
     ]
+    assert found.table.records()[0] == {
+        "row": "3", "actual": "malignant", "champion": "malignant", "champion_probability": 0.75,
+        "challenger": "benign", "challenger_probability": 0.6, "effect": "becomes wrong",
+    }  # fmt: skip
 
 
 def test_rows_are_in_the_order_of_their_numbers_those_that_become_wrong_first():
@@ -37,12 +40,12 @@ def test_rows_are_in_the_order_of_their_numbers_those_that_become_wrong_first():
     rows = {"10": "ab", "9": "ab", "11": "ba", "2": "ba"}
     before = predictions(head + "".join(f"{row},b,{new}\n" for row, (new, _) in rows.items()))
     after = predictions(head + "".join(f"{row},b,{old}\n" for row, (_, old) in rows.items()))
-    assert [row for row, *_ in changed_classes(before, after).rows] == ["2", "11", "9", "10"]
+    assert [row for row, *_ in changed_classes(before, after).table.rows] == ["2", "11", "9", "10"]
 
 
 def test_no_row_changes():
     found = changed_classes(predictions(BEFORE), predictions(BEFORE))
-    assert (found.sentence, list(found.rows)) == ("0 of 3 held-out rows change sides", [])
+    assert (found.sentence, found.table) == ("0 of 3 held-out rows change sides", None)
     lines = "row,actual,prediction\n1,2.0,3.0\n"
     found = changed_numbers(predictions(lines), predictions(lines))
     assert found.sentence == "the predictions of 0 of 1 held-out rows change"
@@ -56,12 +59,14 @@ def test_of_several_classes_a_row_may_stay_wrong_and_texts_are_any():
     assert found.sentence.endswith(
         "3 of 3 held-out rows change sides: 0 become right, 2 become wrong, 1 stays wrong"
     )
-    assert found.rows[-1] == ["1", "ü", "a, b 0.5000", "1 0.5000", "stays wrong"]
+    assert found.table.rows[-1] == ["1", "ü", "a, b", 0.5, "1", 0.5, "stays wrong"]
 
 
 def test_a_classifier_without_probabilities():
     before, after = (predictions(f"row,actual,prediction\n1,a,{each}\n") for each in "ab")
-    assert changed_classes(before, after).rows == [["1", "a", "a", "b", "becomes wrong"]]
+    assert changed_classes(before, after).table.rows == [
+        ["1", "a", "a", None, "b", None, "becomes wrong"]
+    ]
 
 
 def test_numbers_are_listed_by_the_size_of_the_change():
@@ -74,9 +79,11 @@ def test_numbers_are_listed_by_the_size_of_the_change():
         "the predictions of 39 of 40 held-out rows change: half of the rows by 19 or less, 90 % by 35 or "
         "less, the largest by 39; 6 come closer to the actual value, 33 move away (20 are shown)"
     )
-    assert found.headings == ["row", "actual", "champion", "challenger", "change"]
-    assert len(found.rows) == MAX_SHOWN
-    assert found.rows[0] == ["39", "100", "129", "168", "+39"]
+    assert [each.heading for each in found.table.columns] == [
+        "row", "actual", "champion", "challenger", "change",
+    ]  # fmt: skip
+    assert len(found.table.rows) == MAX_SHOWN
+    assert found.table.rows[0] == ["39", 100, 129, 168, 39]
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "row,actual\n1,2\n"])

@@ -297,10 +297,10 @@ def test_the_tables(record):
     answer(record, {"a": M, "b": B, "c": M, "d": B})
     record.outcomes(("a", M), ("b", B), ("c", B), ("d", B), ("x", B))
     shown = run("report", record.folder).splitlines()
-    assert shown[0].split()[:8] == [
-        "model", "version", "positive", "predictions", "outcomes", "coverage", "sensitivity", "specificity",
+    assert shown[0].split()[:9] == [
+        "model", "version", "period", "positive", "predictions", "outcomes", "coverage", "sensitivity", "specificity",
     ]  # fmt: skip
-    assert shown[1].split()[:7] == ["m", "1", M, "4", "4", "100.0", "%"]
+    assert shown[1].split()[:8] == ["m", "1", "-", M, "4", "4", "100.0", "%"]
     assert "1.000 (0.207 to 1.000)  0.667 (0.208 to 0.939)" in shown[1]
     assert "ids that are not in the record: 1" in shown
     assert any(line.split()[:4] == ["model", "version", "probability", "of"] for line in shown)
