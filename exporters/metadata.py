@@ -38,7 +38,8 @@ class Settings:
     are by column name. `further_rows` are compared, too, and the recorded examples are from them. `options`
     are skl2onnx's, for the last step. `operating_point` goes into the metadata as it is. `out_of_fold` [N] are
     probabilities of the positive class from models that were not fitted on the row; their distribution is what
-    live scores are compared with. `held_out` says that the model was not fitted on the rows.
+    live scores are compared with. `held_out` says that the model was not fitted on the rows. `page` has texts for
+    the predictor's page: what it calls the values of a record, and what it says beside every answer.
     """
 
     labels: Any = None
@@ -49,6 +50,7 @@ class Settings:
     options: Mapping[str, Any] | None = None
     operating_point: Mapping[str, Any] | None = None
     out_of_fold: NDArray[np.float64] | None = None
+    page: Mapping[str, Any] | None = None
     held_out: bool = False
     tolerance: float = TOLERANCE
     background_rows: int = BACKGROUND_ROWS
@@ -105,9 +107,28 @@ def with_metadata(
         "background": _background(table, answers, task, settings) or None,
         "linear": _linear(fitted, positive),
         "operating_point": settings.operating_point and dict(settings.operating_point),
+        "page": _page(settings.page),
     }
     onnx.helper.set_model_props(proto, metadata(entries))
     return bytes(proto.SerializeToString(deterministic=True))
+
+
+def _page(given: Any) -> dict[str, Any] | None:
+    """Raises ExportError for another form, which the predictor would not read."""
+    if given is None:
+        return None
+    texts = given.values() if isinstance(given, Mapping) else [None]
+    if not all(map(_is_text, texts)) or {*given} - {"values", "caution"}:
+        raise ExportError(
+            f"page {given!r} is not of the form "
+            '{"values": …, "caution": …}, where each is a text or one text for each language such as {"en": …}.'
+        )
+    return dict(given)
+
+
+def _is_text(given: Any) -> bool:
+    texts = [*given, *given.values()] if isinstance(given, Mapping) else [given]
+    return all(isinstance(each, str) for each in texts)
 
 
 def _given(bins: Any) -> dict[str, Any]:

@@ -90,7 +90,9 @@ def log_model(
         options: skl2onnx's options of the last step.
         signature: MLflow's; by default made from the columns.
         input_example: as in `mlflow.sklearn.log_model`.
-        metadata: as in `mlflow.sklearn.log_model`.
+        metadata: as in `mlflow.sklearn.log_model`. `{"page": {"values": "Measurements", "caution": "…"}}` is also
+            what the predictor's page calls the values, and says beside every answer; each is a text, or one for
+            each language, such as `{"en": "Measurements", "de": "Messwerte"}`.
         tags: of the logged model, and of the registered version.
         pip_requirements: by default the versions of the libraries that the model is from.
 
@@ -102,7 +104,7 @@ def log_model(
     settings = Settings(
         labels=y, positive_class=positive_class, tolerance=tolerance, background_rows=background_rows,
         class_labels=tuple(class_labels) if class_labels is not None else None, options=options,
-        held_out=y is not None,
+        held_out=y is not None, page=(metadata or {}).get("page"),
     )  # fmt: skip
     with disable_autologging():
         proven = export(model, X, settings)

@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from exporters.training_data import Description
 from trainer import wdbc
 from trainer.errors import DataError
-from trainer.measurements import DESCRIPTIONS
+from trainer.measurements import DESCRIPTIONS, PAGE
 from trainer.table import Column, Table, read_column, read_table, unread, usable
 from trainer.target import Choice, Problem, read_target
 from trainer.wdbc import FEATURES
@@ -51,6 +51,7 @@ class Dataset:
     name: str = "breast-cancer-wisconsin-diagnostic"
     problem: Problem = DIAGNOSIS
     descriptions: Mapping[str, Description] = field(default_factory=dict)
+    page: Mapping[str, Any] | None = None  # texts for the predictor's page
     # Of a table: each of its columns, the unused ones too, and sentences on what was inferred.
     columns: tuple[Column, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -146,6 +147,7 @@ def _dataset(features: NDArray[np.float64], diagnosis: NDArray[np.str_], source:
         source,
         _digest(frame, diagnosis),
         descriptions=DESCRIPTIONS,
+        page=PAGE,
     )
 
 

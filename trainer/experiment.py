@@ -248,6 +248,7 @@ class Experiment:
             labels=fitted_on.target,
             positive_class=fitted_on.problem.positive,
             descriptions=fitted_on.descriptions,
+            page=fitted_on.page,
             further_rows=self.rows.test.features,
             operating_point=None if point is None else point.as_metadata(),
             out_of_fold=None if point is None else point.scores,

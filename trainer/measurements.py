@@ -41,3 +41,13 @@ DESCRIPTIONS = {
     )
 }
 """What each of the features is: its group, what is measured and how it is summed up, its unit."""
+
+PAGE = {
+    "values": {"en": "Measurements", "de": "Messwerte"},
+    "caution": {
+        "en": "Decision support, not a diagnosis. A model's answer is one finding among others; the decision is yours.",
+        "de": "Eine Entscheidungshilfe, keine Diagnose. Die Antwort eines Modells ist ein Befund unter anderen; "
+        "Sie entscheiden.",
+    },
+}
+"""What the predictor's page calls the features, and says beside every answer."""

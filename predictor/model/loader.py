@@ -22,6 +22,7 @@ from predictor.model.graph_signature import MlflowSignature, read_features
 from predictor.model.linear import Linear, LinearEntry, table
 from predictor.model.mlmodel import DeclaredOutputs, PythonFunction, read_mlmodel
 from predictor.model.operating_point import OperatingPoint
+from predictor.model.page_texts import PageTexts
 from predictor.model.servable import (
     Interrupt,
     RecordedExample,
@@ -62,6 +63,7 @@ class _Metadata(msgspec.Struct, frozen=True):
     training_bins: TrainingBins = TrainingBins()
     linear: LinearEntry | None = None
     operating_point: dict[str, Any] | None = None
+    page: PageTexts = PageTexts()
 
 
 def load(
@@ -106,7 +108,7 @@ def load(
     return replace(
         servable, linear=_proven_linear(servable, metadata.linear),
         operating_point=None if point is None else OperatingPoint.read(point, servable.signature),
-        categories=only_categories(fetched.graph, signature.ports),
+        categories=only_categories(fetched.graph, signature.ports), page=metadata.page,
         training_bins=metadata.training_bins, cost=measure(servable.answer, row), load_seconds=time.perf_counter() - started,
         loaded_at=clock.now(), runs=runs or unwatched(),
     )  # fmt: skip

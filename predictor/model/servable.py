@@ -22,6 +22,7 @@ from predictor.model.linear import Linear
 from predictor.model.mlmodel import PythonFunction
 from predictor.model.onnx_errors import missing_locale, one_line
 from predictor.model.operating_point import OperatingPoint
+from predictor.model.page_texts import PageTexts
 from predictor.model.signature import Row, Signature, Value
 from predictor.model.training_bins import TrainingBins
 from predictor.model.training_ranges import FeatureProfile, Ranges
@@ -156,6 +157,7 @@ class Servable:
     linear: Linear | None = field(default=None, repr=False)
     categories: Mapping[int, frozenset[Value]] = field(default_factory=dict, repr=False)
     operating_point: OperatingPoint | None = None
+    page: PageTexts = field(default_factory=PageTexts, repr=False)
     training_bins: TrainingBins = field(default_factory=TrainingBins, repr=False)
 
     @cached_property

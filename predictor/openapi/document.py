@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
@@ -83,7 +84,11 @@ def _skeleton(app: FastAPI, servable: Servable | None) -> dict[str, Any]:
     if servable is not None:
         version = servable.model_version
         serving = f"Version {version.version} of `{version.name}` serves now."
-        info = {"x-model-name": version.name, "x-model-version": version.version}
+        info = {
+            "x-model-name": version.name,
+            "x-model-version": version.version,
+            "x-page": msgspec.to_builtins(servable.page),
+        }
     written = get_openapi(
         title=app.title, version=app.version, summary=_SUMMARY, routes=app.routes,
         description=_DESCRIPTION.format(serving=serving),

@@ -56,7 +56,7 @@ ASSETS = (
     "page.css", "parts.css", "icon.svg", "page.js", "access.js", "answer.js", "api.js", "axis.js", "batch.js",
     "cells.js", "consultation.js", "curves.js", "decimals.js", "drivers.js", "elements.js", "english.js", "features.js",
     "field.js", "form.js", "german.js", "head.js", "history.js", "intake.js", "list.js", "numbers.js", "picture.js",
-    "predictions.js", "record.js", "session.js", "sheet.js", "sse.js", "status.js", "steps.js", "turning.js",
+    "predictions.js", "purpose.js", "record.js", "session.js", "sheet.js", "sse.js", "status.js", "steps.js", "turning.js",
     "watch.js", "whatif.js", "words.js", "worth.js",
 )  # fmt: skip
 DOCS_ASSETS = ("docs.js", "swagger-ui.css.gz", "swagger-ui-bundle.js.gz")

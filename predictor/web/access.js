@@ -1,16 +1,26 @@
 // The form for an API key. The key is only in the memory of this page.
 
-import { useKey } from "./api.js";
+import { get, useKey } from "./api.js";
 import { byId, setText } from "./elements.js";
+import { words } from "./words.js";
 
-// `taken` is called when a key was entered.
+const CHECKED_BY = "v2"; // needs a key of those that predict, and computes nothing
+
+// `taken` is called when a key was entered that the service accepts, or could not be asked about.
 export function onKey(taken) {
-  byId("access").addEventListener("submit", (event) => {
+  byId("access").addEventListener("submit", async (event) => {
     event.preventDefault();
     const field = byId("key");
-    if (field.value.trim() === "") return field.focus();
-    useKey(field.value.trim());
+    const key = field.value.trim();
+    if (key === "") return field.focus();
+    setText(byId("access-reason"), words.access.checking);
+    useKey(key);
+    const refused = await get(CHECKED_BY).then(() => false, ({ status }) => status === 401);
     field.value = "";
+    if (refused) {
+      useKey("");
+      return askForKey(words.access.refused);
+    }
     byId("access").hidden = true;
     taken();
   });

@@ -1,7 +1,7 @@
 // The panel with the prediction: its class or value, its probability, warnings, and a note if it is out of date.
 
 import { drawAxis, meaningOf } from "./axis.js";
-import { button, element, fill } from "./elements.js";
+import { button, element, fill, setText } from "./elements.js";
 import { percent, shown, span, written } from "./numbers.js";
 import { bars } from "./picture.js";
 import { sameVersion } from "./status.js";
@@ -47,6 +47,7 @@ export class AnswerPanel {
     const { prediction, probability, probabilities, outputs = {}, warnings = [] } = answer;
     fill(
       this.#place,
+      warnings.length > 0 && warningBox(warnings, labelOf),
       element(
         "p",
         { class: `verdict${place ? ` is-${place.side}` : ""}` },
@@ -61,13 +62,13 @@ export class AnswerPanel {
       place ? drawAxis(place, before?.positive === place.positive ? before.chance : null) : probabilities && bars(prediction, probabilities),
       place && meaningOf(place, prediction),
       Object.keys(outputs).length > 0 && outputList(outputs),
-      warnings.length > 0 && warningBox(warnings, labelOf),
       this.#notes,
     );
   }
 
-  // Shows a problem instead of a prediction: a title, a sentence, and faults without a field.
-  fail(title, detail, faults = []) {
+  // Shows a problem instead of a prediction: a title, a sentence, and faults without a field. `values` is the number of
+  // refused values, if all are fields.
+  fail(title, detail, faults = [], values = null) {
     this.#forget();
     const items = faults.map(({ field, message }) => element("li", {}, (field ? `${field}: ` : "") + words.service(message)));
     fill(
@@ -75,11 +76,20 @@ export class AnswerPanel {
       element(
         "div",
         { class: "problem" },
-        element("p", { class: "problem-title" }, title),
+        element("p", { class: "problem-title", "data-values": values }, title),
         element("p", {}, detail),
         items.length > 0 && element("ul", {}, ...items),
       ),
     );
+  }
+
+  // `left` is the number of refused values that are not right yet: the problem goes with the last one.
+  mended(left) {
+    const title = this.#place.querySelector(".problem-title[data-values]");
+    if (title === null || String(left) === title.dataset.values) return;
+    if (left === 0) return this.reset();
+    title.dataset.values = left;
+    setText(title, words.answer.look(left));
   }
 
   // Shows a note if the record or the serving version has changed since the prediction.

@@ -132,6 +132,7 @@ export class Consultation {
       // After a swap in between, show the prediction of the new version with its explanation.
       if (!sameVersion(explained, this.#answer.version)) this.#show(explained, question);
       showDrivers(place, explained.explanation, labelOf, placeOf(worth, explained));
+      if (!question.before) reveal();
       this.#changed();
     } catch (error) {
       if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
@@ -157,7 +158,7 @@ export class Consultation {
       const count = error.faults.length;
       const placed = count - others.length;
       const title = count > 0 ? words.answer.look(count) : error.title;
-      this.#answer.fail(title, placed > 0 ? words.answer.beside : sentence(error.message), others);
+      this.#answer.fail(title, placed > 0 ? words.answer.beside : sentence(error.message), others, others.length === 0 && count > 0 ? count : null);
       if (placed > 0) return;
     }
     reveal();
@@ -188,7 +189,7 @@ function said(before, now, worth, isMove) {
   return changedSides(before, now) ? `${text} ${words.answer.otherSide}` : text;
 }
 
-// On a phone the answer is below the form.
+// The answer comes into view when it is whole: on a phone it is below the form, on a desktop beside its top.
 function reveal() {
   const panel = byId("answer").closest("section");
   const { top, bottom } = panel.getBoundingClientRect();

@@ -11,12 +11,14 @@ export const english = {
   service: (message) => message,
   version: (number) => `Version ${number}`,
   page: {
-    skip: "Skip to the values",
+    skip: "Skip to the form",
     service: "The service",
     api: "API",
-    caution: "Decision support, not a diagnosis.",
-    advice: "A model's answer is one finding among others; the decision is yours.",
-    privacy: "What you enter goes to this service alone, and is kept nowhere.",
+    values: "Values",
+    caution: "An estimate, not a certainty. The model may be wrong; the decision is yours.",
+    unrecorded: "What you enter goes to this service alone, and is kept nowhere.",
+    recorded: "What you enter goes to this service alone, which keeps a record of each prediction.",
+    reference: "References and other columns of a file stay in this browser.",
     drop: "Drop the CSV file anywhere",
   },
   head: {
@@ -50,6 +52,8 @@ export const english = {
     required: "Predictions require a key.",
     label: "API key",
     use: "Use it",
+    checking: "Checking the key…",
+    refused: "The service does not accept this key.",
     kept: "It is kept in this page's memory only, and gone when you leave.",
   },
   waiting: {
@@ -58,7 +62,6 @@ export const english = {
     offline: ["The service cannot be reached", "The values appear here as soon as it answers."],
   },
   form: {
-    title: "Measurements",
     examples: "Examples",
     example: "Example",
     exampleOf: (label) => `Example: ${label}`,

@@ -1,5 +1,6 @@
 // Reads features, examples and classes of the serving version from the OpenAPI document. Pure.
 
+import { purposeOf } from "./purpose.js";
 import { readWorth } from "./worth.js";
 
 // The rest of a description is shown elsewhere, or is of no use to people.
@@ -28,6 +29,8 @@ export function readDocument(document) {
     worth: readWorth(schemas),
     guarded: (post.security ?? []).length > 0,
     explains: "/predict/explain" in document.paths,
+    recorded: "/outcomes" in document.paths,
+    purpose: purposeOf(document),
     version: document.info?.["x-model-version"] ?? document["x-model-version"] ?? null,
   };
 }

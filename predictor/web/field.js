@@ -3,7 +3,7 @@
 import { capital } from "./features.js";
 import { element, setProperty, setText } from "./elements.js";
 import { shown, span } from "./numbers.js";
-import { numberOf } from "./record.js";
+import { faultsOf, numberOf } from "./record.js";
 import { words } from "./words.js";
 
 // A phone's decimal keypad often has no minus.
@@ -35,13 +35,23 @@ export class Field {
     this.row = element(
       "div",
       { class: "row" },
-      element("label", { for: id }, feature.label, feature.required === false && element("span", { class: "soft small" }, words.form.mayBeEmpty)),
+      element("label", { for: id }, feature.label, ...this.#further()),
       element("span", { class: "entry" }, this.input, this.gauge),
       element("span", { id: `${id}-about`, class: "unseen" }, this.about),
       this.warning,
       this.fault,
       this.curve,
     );
+  }
+
+  // After the label: its group, which only a screen reader needs, the unit, and whether it may be empty.
+  #further() {
+    const { group, label, full, unit, required } = this.feature;
+    return [
+      group && label !== full && element("span", { class: "unseen" }, ` (${group})`),
+      unit && element("span", { class: "unit" }, ` ${unit}`),
+      required === false && element("span", { class: "soft small" }, words.form.mayBeEmpty),
+    ];
   }
 
   // Description, unit and training range.
@@ -85,6 +95,12 @@ export class Field {
     this.fault.textContent = message;
     if (message) this.input.setAttribute("aria-invalid", "true");
     else this.input.removeAttribute("aria-invalid");
+  }
+
+  // Removes the message of a value that is right now.
+  check() {
+    const [fault] = this.fault.textContent ? faultsOf([this.feature], [this.value]) : [];
+    this.refuse(fault ? capital(fault.message) : "");
   }
 
   #place(value) {

@@ -29,7 +29,11 @@ export class RecordForm {
       if (before?.feature.type === field.feature.type) field.value = before.value;
     }
     const legend = features.some(({ range }) => range) && words.form.legend;
-    fill(this.#place, legend && element("p", { class: "soft small", "aria-hidden": "true" }, legend), ...this.#groups());
+    fill(
+      this.#place,
+      legend && element("p", { class: "soft small legend", "aria-hidden": "true" }, legend),
+      element("div", { class: "groups" }, ...this.#groups()),
+    );
     this.#fields.find(({ feature }) => feature.name === focused)?.input.focus();
     this.#updateFields();
   }
@@ -99,9 +103,14 @@ export class RecordForm {
 
   #edited(input) {
     const field = this.fieldOf(input);
-    field.refuse("");
+    field.check();
     field.update();
     this.#changed();
+  }
+
+  // How many fields have a message.
+  get refused() {
+    return this.#fields.filter(({ fault }) => fault.textContent !== "").length;
   }
 
   #showNote(input) {
@@ -116,7 +125,7 @@ export class RecordForm {
       const legend = title ?? (titles.length > 1 ? words.form.others : null);
       return element(
         "fieldset",
-        { class: titles.length === 1 && "flow", "aria-label": legend ? null : words.form.title },
+        { class: titles.length === 1 && "flow", "aria-labelledby": legend ? null : "record-title" },
         legend && element("legend", {}, capital(legend)),
         ...rows,
       );

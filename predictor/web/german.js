@@ -23,12 +23,14 @@ export const german = {
   service: (message) => MESSAGES.find(([start]) => message.startsWith(start))?.[1] ?? message,
   version: (number) => `Version ${number}`,
   page: {
-    skip: "Direkt zu den Werten",
+    skip: "Direkt zum Formular",
     service: "Der Dienst",
     api: "API",
-    caution: "Eine Entscheidungshilfe, keine Diagnose.",
-    advice: "Die Antwort eines Modells ist ein Befund unter anderen; Sie entscheiden.",
-    privacy: "Ihre Eingaben gehen nur an diesen Dienst und werden nirgends gespeichert.",
+    values: "Werte",
+    caution: "Eine Schätzung, keine Gewissheit. Das Modell kann irren; Sie entscheiden.",
+    unrecorded: "Ihre Eingaben gehen nur an diesen Dienst und werden nirgends gespeichert.",
+    recorded: "Ihre Eingaben gehen nur an diesen Dienst, der jede Vorhersage aufzeichnet.",
+    reference: "Kennungen und weitere Spalten einer Datei bleiben in diesem Browser.",
     drop: "Lassen Sie die CSV-Datei hier los",
   },
   head: {
@@ -62,6 +64,8 @@ export const german = {
     required: "Für Vorhersagen wird ein Schlüssel benötigt.",
     label: "API-Schlüssel",
     use: "Verwenden",
+    checking: "Der Schlüssel wird geprüft…",
+    refused: "Der Dienst nimmt diesen Schlüssel nicht an.",
     kept: "Er bleibt nur im Speicher dieser Seite und ist weg, wenn Sie sie verlassen.",
   },
   waiting: {
@@ -70,7 +74,6 @@ export const german = {
     offline: ["Der Dienst ist nicht erreichbar", "Die Werte erscheinen hier, sobald er antwortet."],
   },
   form: {
-    title: "Messwerte",
     examples: "Beispiele",
     example: "Beispiel",
     exampleOf: (label) => `Beispiel: ${label}`,

@@ -12,6 +12,7 @@ import { announce, showHead, showNotices } from "./head.js";
 import { History } from "./history.js";
 import { onIntake } from "./intake.js";
 import { PredictionsTable } from "./predictions.js";
+import { purposeOf, showPurpose } from "./purpose.js";
 import { typedAs } from "./record.js";
 import { Session, Undo } from "./session.js";
 import { readSheet } from "./sheet.js";
@@ -59,8 +60,10 @@ function refresh() {
   byId("waiting").hidden = hasForm;
   byId("desk").hidden = !hasForm;
   if (!hasForm) showWaiting(state);
+  if (!model && state !== "loading") showPurpose(purposeOf({}), false);
   byId("predict").disabled = consultation.sending || !canPredict();
   byId("clear").disabled = form.empty;
+  answer.mended(form.refused);
   byId("undo").disabled = !undo.has(form.features);
   const { base, moving } = consultation;
   byId("explore").hidden = base === null || !model.features.some(({ range }) => range);
@@ -110,6 +113,7 @@ async function loadModel(version) {
   }
   if (model.guarded && !hasKey()) lock(words.access.required, { focus: false });
   form.show(model.features);
+  showPurpose(model.purpose, model.recorded);
   showExamples();
   refresh();
   consultation.repeat(model);

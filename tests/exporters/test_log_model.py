@@ -1,8 +1,12 @@
 """`log_model` logs one model with three flavours, registers it with evidence, and nothing at all if the proof fails."""
 
+import json
+from pathlib import Path
+
 import lightgbm
 import mlflow
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
@@ -16,6 +20,8 @@ from sklearn.preprocessing import StandardScaler
 
 from exporters import ConversionError, ExportError, ParityError, log_model
 from exporters.registered_name import check_registered_name
+
+PAGE = {"values": {"en": "Visits", "de": "Besuche"}, "caution": "A hint. Call before you act."}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +42,7 @@ def test_a_version_has_three_flavours_evidence_and_the_metrics_of_the_gate(store
     with mlflow.start_run() as run:
         logged = log_model(
             model, rows.test.features, y=rows.test.target, name="churn", tags={"team": "a"},
-            registered_model_name="churn", positive_class="malignant", metadata={"note": "b"},
+            registered_model_name="churn", positive_class="malignant", metadata={"note": "b", "page": PAGE},
         )  # fmt: skip
     assert logged.run_id == run.info.run_id
     assert logged.registered_model_version == "1"
@@ -53,7 +59,11 @@ def test_a_version_has_three_flavours_evidence_and_the_metrics_of_the_gate(store
     assert metrics["test_true_positives"] + metrics["test_false_negatives"] == 42
     info = get_model_info(logged.model_uri)
     assert set(info.flavors) == {"sklearn", "python_function", "onnx"}
-    assert info.metadata == {"note": "b"}
+    assert info.metadata == {"note": "b", "page": PAGE}
+    graph = onnx.load(
+        next(Path(mlflow.artifacts.download_artifacts(logged.model_uri)).rglob("*.onnx"))
+    )
+    assert {each.key: each.value for each in graph.metadata_props}["page"] == json.dumps(PAGE)
     assert info.flavors["sklearn"]["serialization_format"] == "skops"
     loaded = mlflow.pyfunc.load_model("models:/churn/1")
     expected = model.predict(rows.test.features)
@@ -202,3 +212,12 @@ def test_a_row_whose_label_rounding_decides_is_named(store, rows, caplog):
     (warning,) = [each for each in caplog.messages if "close to a tie" in each]
     assert f"{parity.flip_count} of {parity.rows:,} rows" in warning
     assert str(parity.flips[0].record["mean_radius"]) in warning
+
+
+@pytest.mark.parametrize(
+    "page", ["Rooms", {"values": 5}, {"values": {"en": 5}}, {"title": "Rooms"}]
+)
+def test_texts_for_the_page_of_another_form_are_refused(rows, page):
+    model = LogisticRegression(max_iter=10_000).fit(rows.test.features, rows.test.target)
+    with pytest.raises(ExportError, match="is not of the form"):
+        log_model(model, rows.test.features, metadata={"page": page})

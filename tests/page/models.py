@@ -13,7 +13,7 @@ from exporters.export import export
 from exporters.metadata import Settings
 from tests.predictor.graphs import classifier
 from trainer.data import NEGATIVE, POSITIVE, load, split
-from trainer.measurements import DESCRIPTIONS
+from trainer.measurements import DESCRIPTIONS, PAGE
 from trainer.operating_point import choose
 
 SCRIPT = "<script>alert('name')</script>"
@@ -60,7 +60,7 @@ def breast_cancer() -> Models:
         fitted = candidate.fit(train.features, train.target)
         chance = fitted.predict_proba(test.features)[:, list(fitted.classes_).index(POSITIVE)]
         settings = Settings(
-            train.target, POSITIVE, descriptions=DESCRIPTIONS,
+            train.target, POSITIVE, descriptions=DESCRIPTIONS, page=PAGE,
             operating_point=point.measured(chance, test.target).as_metadata(),
         )  # fmt: skip
         exported.append(export(fitted, train.features, settings).content)
