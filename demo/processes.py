@@ -154,7 +154,10 @@ def port_in_use(port: int) -> bool:
 
 
 def spawn(command: Sequence[str], url: str, log: Path, env: Mapping[str, str]) -> Child:
-    """Start `command` in a new session, and append its output to `log`."""
+    """Start `command` in a process group of its own, and append its output to `log`.
+
+    Not in a session of its own: Linux shares processor time between sessions, and niceness would count for nothing.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -164,7 +167,7 @@ def spawn(command: Sequence[str], url: str, log: Path, env: Mapping[str, str]) -
             stderr=subprocess.STDOUT,
             cwd=ROOT,
             env={**os.environ, **QUIET, **env},
-            start_new_session=True,
+            process_group=0,
         )
     return Child(process, url, log)
 
