@@ -49,7 +49,9 @@ class Replicas:
 
     def not_yet(self, version: str, pending: Iterable[Child]) -> list[Child]:
         """The predictors of `pending` that do not serve this version."""
-        return [each for each in pending if self._get(each, "/ready").get("model_version") != version]
+        return [
+            each for each in pending if self._get(each, "/ready").get("model_version") != version
+        ]
 
     def unreachable(self) -> int:
         """How many say that the registry cannot be reached."""

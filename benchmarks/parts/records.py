@@ -38,7 +38,7 @@ def run(context: BenchContext) -> Records:
         writer = child_of(subjects[ON].child.process.pid, _WRITER)
         os.sched_setaffinity(writer, {context.cores.clients})
         process.lower_priority(writer)
-        return Records(interleaved(context.plan.brief, subjects, CONNECTIONS))
+        return Records(interleaved(context.plan.of_tails, subjects, CONNECTIONS))
 
 
 def child_of(pid: int, command: bytes) -> int:

@@ -34,7 +34,7 @@ class Shadow:
 
 
 def run(context: BenchContext) -> Shadow:
-    """Measure the logistic regression beside another one; the shadow's process may use both cores."""
+    """Measure the logistic regression beside another one; the shadow's process runs on wrk's core, when wrk does not need it."""
     context.print_step("Shadow")
     models = [diagnosis(LOGISTIC), diagnosis(LOGISTIC, classify__C=0.01)]
     published = publish(context.mlflow_url, context.folder, "shadowed", models)
@@ -47,18 +47,19 @@ def run(context: BenchContext) -> Shadow:
         }
         process = child_of(subjects[ON].child.process.pid, _PROCESS)
         for thread in Path(f"/proc/{process}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), {context.cores.server, context.cores.clients})
+            os.sched_setaffinity(int(thread.name), {context.cores.clients})
         _wait_until_it_compares(subjects[ON])
         with plan.exclusive():
             full = [subjects[OFF].sample(connections=_CONNECTIONS, seconds=plan.seconds)]
         pause = round(1000 * _CONNECTIONS / (middle(full, rate) / 2))
         rounds: Rounds = {OFF: [], ON: []}
-        for _ in range(context.plan.rounds):
+        tails = context.plan.of_tails
+        for _ in range(tails.rounds):
             with plan.exclusive():
                 for name, subject in subjects.items():
                     half = replace(subject, pause_ms=pause)
                     rounds[name].append(
-                        half.sample(connections=_CONNECTIONS, seconds=context.plan.seconds)
+                        half.sample(connections=_CONNECTIONS, seconds=tails.seconds)
                     )
         return Shadow(rounds, middle(full, rate), _share(subjects[ON]))
 
