@@ -4,6 +4,7 @@ It has the classic form, which older Grafanas read from a file, too.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from grafana_foundation_sdk.builders import dashboard as builders
@@ -11,6 +12,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import (
     Dashboard,
     DashboardCursorSync,
+    Panel,
+    RowPanel,
     VariableOption,
     VariableRefresh,
     VariableSort,
@@ -22,9 +25,11 @@ from grafana.queries import of_model, select
 
 FILE = Path(__file__).parent / "dashboards" / "predictor.json"
 
-_ROWS = {
-    "Which version serves": versions.serving,
-    "Did the last swap work": versions.swaps,
+# The first screen answers whether all is well; the other rows are folded.
+_FIRST = "Is all well, and which version serves?"
+_FOLDED = {
+    "Replicas": versions.replicas,
+    "Did the last swap work?": versions.swaps,
     "Predictions": predictions.panels,
     "Has the world changed?": drift.panels,
     "What would the shadow say?": shadow.panels,
@@ -58,14 +63,26 @@ def build() -> Dashboard:
     )
     for annotation in _marks():
         board.annotation(annotation)
-    for title, panels in _ROWS.items():
-        board.with_row(builders.Row(title))
+    board.with_row(builders.Row(_FIRST))
+    for panel in (*versions.figures(), *requests.golden(), health.lag(), *versions.history()):
+        board.with_panel(panel)
+    for title, panels in _FOLDED.items():
+        row = builders.Row(title)
         for panel in panels():
-            board.with_panel(panel)
+            row.with_panel(panel)
+        board.with_row(row)
     made = board.build()
-    for number, panel_ in enumerate(made.panels or [], 1):
-        panel_.id_val = number
+    for number, each in enumerate(all_panels(made), 1):
+        each.id_val = number
     return made
+
+
+def all_panels(board: Dashboard) -> Iterator[Panel | RowPanel]:
+    """The rows and the panels, also those in folded rows."""
+    for each in board.panels or []:
+        yield each
+        if isinstance(each, RowPanel):
+            yield from each.panels
 
 
 def _source() -> builders.DatasourceVariable:

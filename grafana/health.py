@@ -1,6 +1,6 @@
 """Panels: the registry as seen by the replicas, and the processes."""
 
-from grafana.panels import HALF, QUARTER, THIRD, AnyPanel, bars, lines
+from grafana.panels import QUARTER, THIRD, AnyPanel, bars, lines
 from grafana.queries import increase, quantile, rate, select
 
 _LAG = "predictor_event_loop_lag_seconds"
@@ -31,6 +31,17 @@ def registry() -> list[AnyPanel]:
     ]  # fmt: skip
 
 
+def lag() -> AnyPanel:
+    """The saturation of the event loop."""
+    return lines(
+        "Saturation: event loop lag",
+        "Delay of the event loop's timers. Every request waits for that long. A few milliseconds under load "
+        "are usual. Runbook PredictorLoopLag.",
+        "s", {f"p{share}": quantile(share / 100, _LAG) for share in (50, 99)}, span=QUARTER,
+        steps=((None, "transparent"), (0.1, "red")),
+    )  # fmt: skip
+
+
 def processes() -> list[AnyPanel]:
     """The resources and restarts of each replica: sums of workers and supervisor."""
     return [*_use(), *_limits(), *_restarts()]
@@ -47,13 +58,6 @@ def _use() -> list[AnyPanel]:
             "Used cores. At the limit, the kernel gives the core to others, and the event loop is delayed.",
             "short", {"{{instance}}": rate("process_cpu_seconds_total")},
         ),
-        lines(
-            "Event loop lag",
-            "Delay of the event loop's timers. Every request waits for that long. A few milliseconds under load "
-            "are usual. Runbook PredictorLoopLag.",
-            "s", {f"p{share}": quantile(share / 100, _LAG) for share in (50, 99)}, span=HALF,
-            steps=((None, "transparent"), (0.1, "red")),
-        ),
     ]  # fmt: skip
 
 
@@ -66,11 +70,15 @@ def _limits() -> list[AnyPanel]:
                 "{{instance}}": select("process_open_fds"),
                 "limit of {{instance}}": select("process_max_fds"),
             },
-            span=QUARTER,
+            span=THIRD,
         ),
         lines(
             "Event streams", "Clients of /events.",
-            "short", {"{{instance}}": select("predictor_event_streams")}, span=QUARTER,
+            "short", {"{{instance}}": select("predictor_event_streams")}, span=THIRD,
+        ),
+        lines(
+            "Uptime", "Seconds since the start of each replica's first process.",
+            "s", {"{{instance}}": f"time() - {select('process_start_time_seconds')}"}, span=THIRD,
         ),
     ]  # fmt: skip
 
@@ -88,12 +96,8 @@ def _restarts() -> list[AnyPanel]:
             },
         ),
         lines(
-            "Uptime", "Seconds since the start of each replica's first process.",
-            "s", {"{{instance}}": f"time() - {select('process_start_time_seconds')}"}, span=QUARTER,
-        ),
-        lines(
             "Memory for counts is full",
             "1: the memory is full, and new versions and classes are not counted. Runbook PredictorCountsFull.",
-            "short", {"{{instance}}": select("predictor_counts_full")}, span=QUARTER,
+            "short", {"{{instance}}": select("predictor_counts_full")},
         ),
     ]  # fmt: skip

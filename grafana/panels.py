@@ -16,10 +16,14 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common as looks
 from grafana_foundation_sdk.models.common import DataSourceRef
 from grafana_foundation_sdk.models.dashboard import (
+    DashboardRegexMapOptions,
     DataTransformerConfig,
     DynamicConfigValue,
     FieldColorModeId,
     Panel,
+    RangeMap,
+    RegexMap,
+    SpecialValueMap,
     Threshold,
     ValueMap,
     ValueMappingResult,
@@ -29,9 +33,19 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 AnyPanel = Builder[Panel]
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
+VERSIONS = {"serves", "desired"}  # columns of tables whose numbers are versions
 HALF, THIRD, QUARTER, SIXTH, WHOLE = 12, 8, 6, 4, 24  # of 24 columns
 
+NO_DATA = "#8e8e8e"  # grey: neither well nor ill
 _CALM = ((None, "green"),)
+DASHED = DynamicConfigValue(
+    id_val="custom.lineStyle", value={"fill": "dash", "dash": [8, 6]}
+)  # fmt: skip
+# By the last digit of a version, so that it has one colour wherever it is shown. No red, and neither the green of what is
+# well: both mean something else. Neighbours, which serve during a swap, are easy to tell apart.
+_OF_VERSIONS = (
+    "#6e9fff", "#ff9830", "#b877d9", "#00a5a5", "#f2cc0c", "#3274d9", "#ff85c0", "#96b0c4", "#a16946", "#5794f2",
+)  # fmt: skip
 Steps = Sequence[tuple[float | None, str]]
 
 
@@ -43,7 +57,7 @@ def number(
     return (
         stat.Panel()
         .title(title).description(description).datasource(SOURCE).span(SIXTH).height(4)
-        .unit(unit).thresholds(_thresholds(steps)).no_value("none")
+        .unit(unit).thresholds(_thresholds(steps)).no_value("no data")
         .color_mode(looks.BigValueColorMode.BACKGROUND).graph_mode(looks.BigValueGraphMode.NONE)
         .text_mode(looks.BigValueTextMode.AUTO)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -64,13 +78,16 @@ def lines(
         .tooltip(common.VizTooltipOptions().mode(looks.TooltipDisplayMode.MULTI).sort(looks.SortOrder.DESCENDING))
         .legend(
             common.VizLegendOptions().show_legend(show_legend=True)
-            .display_mode(looks.LegendDisplayMode.LIST).placement(looks.LegendPlacement.BOTTOM)
+            .display_mode(looks.LegendDisplayMode.TABLE).placement(looks.LegendPlacement.BOTTOM)
+            .calcs(["lastNotNull", "max"])
         )
     )  # fmt: skip
     for ref, (legend, expr) in zip("ABCDEFGH", queries.items(), strict=False):
         panel.with_target(
             prometheus.Dataquery().expr(expr).range().legend_format(legend).ref_id(ref)
         )
+    if any("version {{" in legend for legend in queries):
+        _colour_versions(panel)
     if steps is not None:
         line = common.GraphThresholdsStyleConfig().mode(looks.GraphThresholdsStyleMode.DASHED)
         panel.thresholds(_thresholds(steps)).thresholds_style(line)
@@ -94,13 +111,13 @@ def bars(
 
 def timeline(
     title: str, description: str, queries: Mapping[str, str], words: Mapping[str, tuple[str, str]]
-) -> AnyPanel:
+) -> statetimeline.Panel:
     """States over time: one line for each series."""
     panel = (
         statetimeline.Panel()
         .title(title).description(description).datasource(SOURCE).span(HALF).height(8)
         .merge_values(merge_values=True).row_height(0.8).fill_opacity(75).no_value("none")
-        .show_value(looks.VisibilityMode.AUTO).mappings([value_texts(words)])
+        .show_value(looks.VisibilityMode.AUTO).mappings([value_texts(words)] if words else [])
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
     )  # fmt: skip
     for ref, (legend, expr) in zip("ABCDEFGH", queries.items(), strict=False):
@@ -108,6 +125,17 @@ def timeline(
             prometheus.Dataquery().expr(expr).range().legend_format(legend).ref_id(ref)
         )
     return panel
+
+
+def names_of_versions(panel: stat.Panel) -> AnyPanel:
+    """Show the names of the series, which are named after versions, in their colours."""
+    _colour_versions(panel)
+    return panel.text_mode(looks.BigValueTextMode.NAME)
+
+
+def of_versions(panel: statetimeline.Panel) -> AnyPanel:
+    """Show the values of a timeline as versions, in their colours."""
+    return panel.mappings(_versions()).transformations([_as_text("Value")])
 
 
 def heat(title: str, description: str, unit: str, expr: str) -> AnyPanel:
@@ -140,6 +168,7 @@ def rows(
     hidden: dict[str, object] = {"Time": True}
     return panel.transformations(
         [
+            _as_text(*(name for name, heading in names.items() if heading in VERSIONS)),
             DataTransformerConfig(id_val="merge", options={}),
             DataTransformerConfig(
                 id_val="organize",
@@ -165,6 +194,49 @@ def column(
         background = {"type": "color-background", "mode": "basic"}
         properties.append(DynamicConfigValue(id_val="custom.cellOptions", value=background))
     panel.override_by_name(heading, properties)
+
+
+def column_of_versions(panel: table.Panel, heading: str) -> None:
+    """Show the numbers of one column of a table as versions, in their colours."""
+    background = {"type": "color-background", "mode": "basic"}
+    panel.override_by_name(
+        heading,
+        [
+            DynamicConfigValue(id_val="mappings", value=_versions()),
+            DynamicConfigValue(id_val="custom.cellOptions", value=background),
+        ],
+    )
+
+
+def _as_text(*names: str) -> DataTransformerConfig:
+    """Grafana matches only texts with regular expressions, not numbers."""
+    conversions = [{"targetField": each, "destinationType": "string"} for each in names]
+    return DataTransformerConfig(id_val="convertFieldType", options={"conversions": conversions})
+
+
+def _versions() -> list[ValueMap | RangeMap | RegexMap | SpecialValueMap]:
+    """None in red, and each version in its colour."""
+    by_digit = [
+        RegexMap(
+            DashboardRegexMapOptions(
+                pattern=f"/^(\\d*{digit})$/",
+                result=ValueMappingResult(text="$1", color=color, index=digit + 1),
+            )
+        )
+        for digit, color in enumerate(_OF_VERSIONS)
+    ]
+    return [value_texts({"0": ("none", "red")}), *by_digit]
+
+
+def _colour_versions(panel: stat.Panel | timeseries.Panel) -> None:
+    """Give each series that is named after a version its colour; version 0 is none."""
+    for digit, color in enumerate(_OF_VERSIONS):
+        panel.override_by_regexp(f"/version \\d*{digit}$/", [_fixed(color)])
+    panel.override_by_regexp("/version 0$/", [_fixed("red")])
+
+
+def _fixed(color: str) -> DynamicConfigValue:
+    return DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": color})
 
 
 def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:

@@ -1,6 +1,6 @@
 """Panels: predictions by class and version, and their records. A shift after a swap may be the first sign of a bad model."""
 
-from grafana.panels import HALF, THIRD, AnyPanel, lines, shares
+from grafana.panels import DASHED, HALF, THIRD, AnyPanel, lines, shares
 from grafana.queries import rate, select
 
 
@@ -34,7 +34,7 @@ def panels() -> list[AnyPanel]:
                 "without an answer, version {{model_version}}":
                     f"sum by (model_version) ({rate('predictor_unanswered_rows_total')})",
             },
-        ),
+        ).override_by_regexp("/^without an answer/", [DASHED]),
         _shift(),
         lines(
             "Recorded rows and outcomes",

@@ -1,6 +1,6 @@
 """Panels: requests by endpoint and code, latency, and calls of ONNX Runtime."""
 
-from grafana.panels import THIRD, AnyPanel, heat, lines
+from grafana.panels import QUARTER, THIRD, AnyPanel, heat, lines
 from grafana.queries import quantile, rate
 
 _PREDICT = 'endpoint="/predict"'
@@ -9,43 +9,44 @@ _SECONDS = "predictor_request_duration_seconds"
 
 
 def panels() -> list[AnyPanel]:
-    """All panels of the row."""
-    return [*_answers(), *_latency(), *_calls()]
+    """The details: endpoints, buckets, batches and calls of ONNX Runtime."""
+    return [*_details(), *_calls()]
 
 
-def _answers() -> list[AnyPanel]:
+def golden() -> list[AnyPanel]:
+    """Traffic, errors and latency."""
     by_code = f"sum by (code) ({rate('predictor_requests_total', _REAL)})"
     return [
         lines(
-            "Requests by endpoint", "`other`: requests for unknown paths, and requests that were refused before they had a path.",
-            "reqps", {"{{endpoint}}": f"sum by (endpoint) ({rate('predictor_requests_total')})"}, span=THIRD,
-        ),
-        lines(
-            "Requests by code",
+            "Traffic: requests by code",
             "422 since a blue mark: the new version has other features than clients send. 503: too many requests, "
             "or nothing serves. 500: a bug in the service or the model. Runbooks PredictorRefusals, PredictorErrors.",
-            "reqps", {"{{code}}": by_code}, span=THIRD,
+            "reqps", {"{{code}}": by_code}, span=QUARTER,
         ),
         lines(
-            "Share of 4xx and 5xx", "Of all requests except probes and scrapes. Above the line: runbook PredictorErrors.",
+            "Errors: share of 4xx and 5xx", "Of all requests except probes and scrapes. Above the line: runbook PredictorErrors.",
             "percentunit",
             {
                 "4xx": _share("4.."),
                 "5xx": _share("5.."),
             },
-            span=THIRD, steps=((None, "transparent"), (0.01, "red")),
+            span=QUARTER, steps=((None, "transparent"), (0.01, "red")),
         ),
-    ]  # fmt: skip
-
-
-def _latency() -> list[AnyPanel]:
-    return [
         lines(
             "Latency of /predict",
             "From a request's head to the end of its response. A step at a blue mark: a slower model. A step "
             "together with event-loop lag: too little of a core. Runbook PredictorSlow.",
             "s", {f"p{share:g}": quantile(share / 100, _SECONDS, _PREDICT) for share in (50, 90, 99, 99.9)},
-            steps=((None, "transparent"), (0.1, "red")),
+            span=QUARTER, steps=((None, "transparent"), (0.1, "red")),
+        ),
+    ]  # fmt: skip
+
+
+def _details() -> list[AnyPanel]:
+    return [
+        lines(
+            "Requests by endpoint", "`other`: requests for unknown paths, and requests that were refused before they had a path.",
+            "reqps", {"{{endpoint}}": f"sum by (endpoint) ({rate('predictor_requests_total')})"},
         ),
         heat(
             "Latency of /predict, each bucket",

@@ -1,6 +1,6 @@
 """Panels: what would another version say? The shadow, compared with the serving version on the same rows."""
 
-from grafana.panels import QUARTER, AnyPanel, lines
+from grafana.panels import QUARTER, AnyPanel, lines, of_versions, timeline
 from grafana.queries import increase, quantiles, rate, select
 
 
@@ -34,11 +34,11 @@ def panels() -> list[AnyPanel]:
             "Compare with the seconds of the serving version above.",
             "s", quantiles("predictor_shadow_seconds"), span=QUARTER,
         ),
-        lines(
+        of_versions(timeline(
             "Version of the shadow",
-            "That of PREDICTOR_SHADOW_URI, which is compared with the serving version; 0 for none.",
-            "none", {"{{instance}}": select("predictor_shadow_model_version")},
-        ),
+            "That of PREDICTOR_SHADOW_URI, which is compared with the serving version.",
+            {"{{instance}}": select("predictor_shadow_model_version")}, {},
+        )),
         lines(
             "Faults of the shadow",
             "Failed: it cannot be compared, runbook PredictorShadowFailed. Restarts: its process ended. Neither has an effect on "

@@ -1,6 +1,20 @@
 """Panels: the serving and the desired version of each replica, and the last swap."""
 
-from grafana.panels import THIRD, AnyPanel, bars, column, lines, number, rows, timeline, value_texts
+from grafana.panels import (
+    NO_DATA,
+    THIRD,
+    AnyPanel,
+    bars,
+    column,
+    column_of_versions,
+    lines,
+    names_of_versions,
+    number,
+    of_versions,
+    rows,
+    timeline,
+    value_texts,
+)
 from grafana.queries import increase, of_model, rate, select
 
 _SERVES = of_model("predictor_model_version")
@@ -10,36 +24,42 @@ _SINCE = select("predictor_serving_since_timestamp_seconds")
 _ANSWERED_AT = select("predictor_registry_last_success_timestamp_seconds")
 _CANNOT_LOAD = f"({_FAILED} > 0) != {_SERVES}"
 _TIMED_OUT = f"({_FAILED} > 0) == {_SERVES}"  # only a version that serves can time out
-_NONE = {"0": ("none", "red")}
 _NO_FAILURE = {"0": ("none", "green")}
-_ZERO_IS_WELL = ((None, "green"), (1, "red"))
+# Zero if there is a replica; without any there is no data, and nothing is said to be well.
+_ZERO = f"max({_SERVES}) * 0"
+_ZERO_IS_WELL = ((None, NO_DATA), (0, "green"), (1, "red"))
 
 
-def serving() -> list[AnyPanel]:
-    """The figures at the top, the table of replicas, and the history."""
-    return [*_versions(), *_signs(), _replicas(), *_history()]
+def figures() -> list[AnyPanel]:
+    """The figures at the top."""
+    return [*_versions(), *_signs()]
+
+
+def replicas() -> list[AnyPanel]:
+    """The table of replicas."""
+    return [_replicas()]
 
 
 def _versions() -> list[AnyPanel]:
     return [
-        number(
-            "Serving versions",
-            "The number of replicas that serve each version. If there are several versions for more than a few "
-            "seconds, the table below shows which replica is behind; runbook PredictorReplicasDisagree.",
-            f'count_values by (model_name) ("version", {_SERVES})', "none", ((None, "blue"),),
-            legend="{{model_name}} {{version}}",
-        ),
+        names_of_versions(number(
+            "Versions that serve",
+            "Each version that a replica serves. If there are several for more than a few seconds, the row Replicas shows which "
+            "is behind; runbook PredictorReplicasDisagree. Version 0: none. In all panels, a version has one colour.",
+            f'count_values by (model_name) ("version", {_SERVES})', "none", ((None, NO_DATA),),
+            legend="version {{version}}",
+        )),
         number(
             "Not the desired version",
             "Replicas that serve another version than the desired one. If it stays red for minutes, look at the "
             "failed version to the right; runbook PredictorVersionDiffers.",
-            f"count({_SERVES} != {_DESIRED}) or vector(0)", "none", _ZERO_IS_WELL,
+            f"count({_SERVES} != {_DESIRED}) or {_ZERO}", "none", _ZERO_IS_WELL,
         ),
         number(
             "Version that cannot be loaded",
             "The service tries it again. The stage and the reason are in /model and in the log "
             "(load_failed); runbook PredictorLoadFails.",
-            f"max({_CANNOT_LOAD}) or vector(0)", "none", ((None, "red"),),
+            f"max({_CANNOT_LOAD}) or {_ZERO}", "none", _ZERO_IS_WELL,
         ).mappings([value_texts(_NO_FAILURE)]),
     ]  # fmt: skip
 
@@ -50,25 +70,26 @@ def _signs() -> list[AnyPanel]:
     return [
         number(
             "Last swap", "The time of the last swap of any replica. Blue marks are swaps.",
-            f"max({_SINCE} > 0) * 1000", "dateTimeFromNow", ((None, "blue"),),
+            f"max({_SINCE} > 0) * 1000", "dateTimeFromNow", ((None, NO_DATA), (1, "blue")),
         ),
         number(
             "Registry's last response",
             "Age of the last response, for the replica that has waited longest. After a minute without one, promotions "
             "and withdrawals have no effect there; runbook PredictorRegistryFails.",
-            f"time() - min({_ANSWERED_AT})", "s", ((None, "green"), (60, "orange"), (900, "red")),
+            f"time() - min({_ANSWERED_AT})", "s", ((None, NO_DATA), (-60, "green"), (60, "orange"), (900, "red")),
         ),
         number(
             "Errors", "Share of requests answered with 5xx. Above 1 %: runbook PredictorErrors.",
-            f"({errors} or vector(0)) / ({every} > 0) or vector(0)", "percentunit",
-            ((None, "green"), (0.001, "orange"), (0.01, "red")),
+            f"({errors} or vector(0)) / ({every} > 0) or {_ZERO}", "percentunit",
+            ((None, NO_DATA), (0, "green"), (0.001, "orange"), (0.01, "red")),
         ),
     ]  # fmt: skip
 
 
-def _history() -> list[AnyPanel]:
+def history() -> list[AnyPanel]:
+    """Which replica served what when, and the alerts."""
     return [
-        timeline(
+        of_versions(timeline(
             "Version by replica",
             "A promotion is one step in every line, after the step of the desired version (first line). A replica "
             "without that step did not swap.",
@@ -76,8 +97,8 @@ def _history() -> list[AnyPanel]:
                 "desired: {{model_name}}": f"max by (model_name) ({_DESIRED})",
                 "{{instance}}": f"max by (instance) ({_SERVES})",
             },
-            _NONE,
-        ),
+            {},
+        )),
         timeline(
             "Firing alerts",
             "Empty if there is no fault. Each name is a section of docs/runbooks.md, which says what to do.",
@@ -112,7 +133,8 @@ def _replicas() -> AnyPanel:
         },
     )
     column(panel, "responds", "none", words={"0": ("no", "red"), "1": ("yes", "green")})
-    column(panel, "serves", "none", words=_NONE)
+    column_of_versions(panel, "serves")
+    column_of_versions(panel, "desired")
     column(panel, "since", "dateTimeAsIso")
     for failed in ("cannot load", "timed out"):
         column(panel, failed, "none", words=_NO_FAILURE, steps=_ZERO_IS_WELL)

@@ -217,9 +217,10 @@ def watched(trained: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def expressions() -> Iterator[tuple[str, str]]:
     """Every expression of the dashboard, each with the name of where it is."""
-    for panel in DASHBOARD["panels"]:
-        for target in panel.get("targets", []):
-            yield f"{panel['title']} {target['refId']}", target["expr"]
+    for each in DASHBOARD["panels"]:
+        for panel in (each, *each.get("panels", ())):
+            for target in panel.get("targets", []):
+                yield f"{panel['title']} {target['refId']}", target["expr"]
     for annotation in DASHBOARD["annotations"]["list"]:
         yield f"mark {annotation['name']}", annotation["expr"]
 
