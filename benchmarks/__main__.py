@@ -41,7 +41,8 @@ def _run(options: argparse.Namespace, console: Console) -> None:
         found, options.output or (results.FILE if whole else _scratch_file(results.FILE)), console
     )
     if whole:
-        picture.draw(found, picture.FILE)
+        for file, colours in picture.FILES.items():
+            picture.draw(found, file, colours)
         console.print(
             "`python -m benchmarks readme` writes the tables of README and docs/speed.md from it"
         )

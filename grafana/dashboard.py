@@ -28,7 +28,7 @@ FILE = Path(__file__).parent / "dashboards" / "predictor.json"
 # The first screen answers whether all is well; the other rows are folded.
 _FIRST = "Is all well, and which version serves?"
 _FOLDED = {
-    "Replicas": versions.replicas,
+    "Each replica": versions.replicas,
     "Did the last swap work?": versions.swaps,
     "Predictions": predictions.panels,
     "Has the world changed?": drift.panels,

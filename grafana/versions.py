@@ -44,7 +44,7 @@ def _versions() -> list[AnyPanel]:
     return [
         names_of_versions(number(
             "Versions that serve",
-            "Each version that a replica serves. If there are several for more than a few seconds, the row Replicas shows which "
+            "Each version that a replica serves. If there are several for more than a few seconds, the row Each replica shows which "
             "is behind; runbook PredictorReplicasDisagree. Version 0: none. In all panels, a version has one colour.",
             f'count_values by (model_name) ("version", {_SERVES})', "none", ((None, NO_DATA),),
             legend="version {{version}}",

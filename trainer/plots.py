@@ -179,7 +179,7 @@ def _confusion_matrix(evaluation: Evaluation) -> _Picture:
     shown = "colours" if many else "rates"
     axes.set(xlabel=f"predicted; {shown} are shares of the actual class", ylabel="actual (rows)")
     right = Proportion(int(table.trace()), int(table.sum()))
-    return f"Confusion matrix: {right} {HELD_OUT} right", figure
+    return f"Confusion matrix: {right} {HELD_OUT} right\nmore on the diagonal is better", figure
 
 
 def _on_blue(share: float) -> str:
@@ -196,7 +196,7 @@ def _roc_curve(binary: _Binary) -> _Picture:
     axes.plot(false_positive, true_positive, color=BLUE, linewidth=2, label=area)
     binary.mark(axes, precision=False)
     axes.legend(loc="lower right", fontsize=9)
-    return f"ROC curve: {binary.rows}", figure
+    return f"ROC curve: {binary.rows}\nhigher and farther to the left is better", figure
 
 
 def _roc_curves(evaluation: Evaluation) -> _Picture:
@@ -210,7 +210,8 @@ def _roc_curves(evaluation: Evaluation) -> _Picture:
     ]
     curves = [each for each in curves if 0 < each[1].sum() < len(each[1])]
     curves.sort(key=lambda curve: float(metrics.roc_auc_score(*curve[1:])))
-    for number, (name, actual, probability) in enumerate(curves[:MAX_CURVES]):
+    # The lowest ones, and of these the best first.
+    for number, (name, actual, probability) in enumerate(reversed(curves[:MAX_CURVES])):
         false_positive, true_positive, _ = metrics.roc_curve(actual, probability)
         axes.plot(
             false_positive, true_positive, linewidth=2, color=_CURVES[number],
@@ -221,7 +222,7 @@ def _roc_curves(evaluation: Evaluation) -> _Picture:
     many = len(curves) > MAX_CURVES
     which = f"the {MAX_CURVES} lowest of {len(curves)} classes" if many else "each class"
     rows = f"{len(evaluation.actual):,} {HELD_OUT}"
-    return f"ROC curves of {which} against the rest: {rows}", figure
+    return f"ROC curves of {which} against the rest: {rows}\nhigher is better", figure
 
 
 def _area(actual: NDArray[np.bool_], probability: NDArray[np.float64]) -> str:
@@ -246,7 +247,7 @@ def _precision_recall_curve(binary: _Binary) -> _Picture:
     )  # fmt: skip
     binary.mark(axes, precision=True)
     axes.legend(loc="lower left", fontsize=9)
-    return f"Precision and recall: {binary.rows}", figure
+    return f"Precision and recall: {binary.rows}\nhigher and farther to the right is better", figure
 
 
 def _calibration_curve(binary: _Binary) -> _Picture:
@@ -276,7 +277,10 @@ def _calibration_curve(binary: _Binary) -> _Picture:
         xlabel=_wrap(f"predicted probability of {binary.positive}", _TITLE_WIDTH), ylabel="rows"
     )
     brier = decimal(float(metrics.brier_score_loss(binary.actual, binary.probability)))
-    return f"Calibration: {binary.rows}, Brier score {brier}", figure
+    return (
+        f"Calibration: {binary.rows}, Brier score {brier}\na lower score, and points on the line, are better",
+        figure,
+    )
 
 
 def _predicted_and_actual(evaluation: Evaluation) -> _Picture:
@@ -294,7 +298,9 @@ def _predicted_and_actual(evaluation: Evaluation) -> _Picture:
     error = metrics.root_mean_squared_error(actual, predicted)
     determination = metrics.r2_score(actual, predicted)
     rows = f"{len(actual):,} {HELD_OUT}"
-    return f"Predicted and actual: {rows}, R² {determination:.3f}, RMSE {error:.4g}", figure
+    measured = f"R² {determination:.3f}, RMSE {error:.4g}"
+    better = "a higher R² and a lower RMSE are better"
+    return f"Predicted and actual: {rows}, {measured}\n{better}", figure
 
 
 def _residuals(evaluation: Evaluation) -> _Picture:
@@ -311,7 +317,7 @@ def _residuals(evaluation: Evaluation) -> _Picture:
         each.axhline(0, color="black", linewidth=0.8)
     rows, mean, deviation = len(residual), float(residual.mean()), float(residual.std())
     subtitle = f"Residuals: {rows:,} {HELD_OUT}, mean {mean:.3g}, standard deviation"
-    return f"{subtitle} {deviation:.4g}", figure
+    return f"{subtitle} {deviation:.4g}\nnearer to 0 is better", figure
 
 
 def _error_by_decile(evaluation: Evaluation) -> _Picture:
@@ -333,7 +339,7 @@ def _error_by_decile(evaluation: Evaluation) -> _Picture:
     axes.set(xlabel="actual value, in tenths of the rows", ylabel="error: predicted minus actual")
     axes.legend(loc="best", fontsize=9)
     rows = f"{len(evaluation.actual):,} {HELD_OUT}"
-    return f"Error by decile of the actual value: {rows}", figure
+    return f"Error by decile of the actual value: {rows}\nlower is better", figure
 
 
 def _importance(importance: pd.DataFrame, measure: str) -> _Picture:
@@ -356,7 +362,7 @@ def _importance(importance: pd.DataFrame, measure: str) -> _Picture:
     # Centred in the figure: beside long names, the axes are narrower than this text.
     figure.supxlabel(f"{growth}\n(bars: mean, lines: standard deviation)", fontsize=11)
     shown = f"the first {len(top)} of {len(importance)}" if len(top) < len(importance) else "all"
-    return f"Importance of features: {shown}", figure
+    return f"Importance of features: {shown}\nthe model relies most on the first", figure
 
 
 def new_axes(size: tuple[float, float] = (6.4, 5.2)) -> tuple[Figure, Any]:
@@ -394,6 +400,7 @@ def _wrap(text: str, width: int = _NAME_WIDTH) -> str:
 
 
 def titled(figure: Figure, title: str, subtitle: str) -> Figure:
-    """The figure with two lines of title."""
-    figure.suptitle(f"{_wrap(title, _TITLE_WIDTH)}\n{_wrap(subtitle, _TITLE_WIDTH)}", fontsize=11)
+    """The figure with its title; the subtitle may have several lines."""
+    lines = [title, *subtitle.split("\n")]
+    figure.suptitle("\n".join(_wrap(each, _TITLE_WIDTH) for each in lines), fontsize=11)
     return figure
