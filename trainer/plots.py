@@ -222,7 +222,7 @@ def _roc_curves(evaluation: Evaluation) -> _Picture:
     many = len(curves) > MAX_CURVES
     which = f"the {MAX_CURVES} lowest of {len(curves)} classes" if many else "each class"
     rows = f"{len(evaluation.actual):,} {HELD_OUT}"
-    return f"ROC curves of {which} against the rest: {rows}\nhigher is better", figure
+    return f"ROC curves of {which}: {rows}\nagainst the rest; higher is better", figure
 
 
 def _area(actual: NDArray[np.bool_], probability: NDArray[np.float64]) -> str:
