@@ -25,6 +25,7 @@ def draw(results: Results, file: Path, colours: Colours) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     text, muted, ours, others = colours
     style = {
@@ -33,8 +34,8 @@ def draw(results: Results, file: Path, colours: Colours) -> None:
         "ytick.color": muted, "grid.color": muted, "axes.spines.right": False, "axes.spines.top": False,
     }  # fmt: skip
     with mpl.rc_context(style):  # type: ignore[arg-type]
-        figure, places = plt.subplots(2, 2, figsize=(9, 6.5), layout="constrained")
-        figure.get_layout_engine().set(hspace=0.08, wspace=0.06)
+        layout = ConstrainedLayoutEngine(hspace=0.08, wspace=0.06)
+        figure, places = plt.subplots(2, 2, figsize=(9, 6.5), layout=layout)
         batches, *rest = places.flat
         _batches(batches, results, (ours, others))
         for axes, growth in zip(rest, results.growth, strict=False):
