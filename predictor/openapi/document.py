@@ -87,6 +87,7 @@ def _skeleton(app: FastAPI, servable: Servable | None) -> dict[str, Any]:
         info = {
             "x-model-name": version.name,
             "x-model-version": version.version,
+            "x-model-digest": servable.artifact.onnx_sha256,
             "x-page": msgspec.to_builtins(servable.page),
         }
     written = get_openapi(

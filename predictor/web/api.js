@@ -17,11 +17,15 @@ export class Problem extends Error {
 export class Unreachable extends Error {}
 
 let key = "";
+const requests = new WeakMap(); // the id of the request of each answer
 
 // Sends this key with every further request.
 export function useKey(given) {
   key = given;
 }
+
+// The id of the request that gave this answer.
+export const requestIdOf = (answer) => requests.get(answer) ?? "";
 
 export const hasKey = () => key !== "";
 
@@ -42,7 +46,9 @@ async function request(path, options, milliseconds) {
   const response = await send(path, { ...options, signal: AbortSignal.any(signals) });
   if (!response.ok) throw await problemOf(response);
   try {
-    return await response.json();
+    const answer = await response.json();
+    requests.set(Object(answer), response.headers.get("X-Request-ID") ?? "");
+    return answer;
   } catch (error) {
     if (options.signal?.aborted) throw options.signal.reason;
     if (error.name !== "SyntaxError") throw new Unreachable(words.faults.lost);

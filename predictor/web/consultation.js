@@ -18,6 +18,7 @@ export class Consultation {
   sending = false;
   moving = false; // values are changed to see what if: true, or "soon"
   base = null; // what was asked for and answered: {model, record, typed, answer}; a moved answer is compared with it
+  explained = null; // {record, explanation} of the last answer that was explained
   #next = null; // the record to ask for next while values move
   #settled;
   #told;
@@ -131,6 +132,7 @@ export class Consultation {
       if (number !== this.#requests || this.#answer.version === null) return;
       // After a swap in between, show the prediction of the new version with its explanation.
       if (!sameVersion(explained, this.#answer.version)) this.#show(explained, question);
+      this.explained = { record: question.record, explanation: explained.explanation };
       showDrivers(place, explained.explanation, labelOf, placeOf(worth, explained));
       if (!question.before) reveal();
       this.#changed();

@@ -31,6 +31,7 @@ export function readDocument(document) {
     explains: "/predict/explain" in document.paths,
     recorded: "/outcomes" in document.paths,
     purpose: purposeOf(document),
+    digest: document.info?.["x-model-digest"] ?? "",
     version: document.info?.["x-model-version"] ?? document["x-model-version"] ?? null,
   };
 }

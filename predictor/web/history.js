@@ -41,7 +41,7 @@ export class History {
       "li",
       { class: place ? ["told", `is-${place.side}`].join(" ") : "told" },
       box,
-      element("span", { class: "soft" }, `${number} · ${TIME.format(when)}`),
+      element("span", { class: "soft" }, [number, TIME.format(when), told.reference].filter(Boolean).join(" · ")),
       element("b", {}, outcome(told)),
       place && setProperty(element("span", { class: "axis-small", "aria-hidden": "true" }, element("i")), "--at", `${100 * place.chance}%`),
       element("span", { class: "soft" }, said.version(answer.model_version)),

@@ -22,7 +22,7 @@ export function onIntake(take, refuse) {
 
   document.addEventListener("paste", (event) => {
     const { target } = event;
-    const elsewhere = target.closest?.("textarea, #access");
+    const elsewhere = target.closest?.("textarea, #access, #reference");
     if (!elsewhere && take(event.clipboardData?.getData("text") ?? "", "")) event.preventDefault();
   });
 

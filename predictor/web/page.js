@@ -3,17 +3,19 @@
 import { askForKey, onKey } from "./access.js";
 import { AnswerPanel } from "./answer.js";
 import { Curves } from "./curves.js";
-import { get, hasKey, Problem, Unreachable } from "./api.js";
+import { get, hasKey, Problem, requestIdOf, Unreachable } from "./api.js";
 import { Consultation, sentence } from "./consultation.js";
 import { button, byId, fill, setText } from "./elements.js";
 import { readDocument } from "./features.js";
 import { RecordForm } from "./form.js";
+import { Handout } from "./handout.js";
 import { announce, showHead, showNotices } from "./head.js";
 import { History } from "./history.js";
 import { onIntake } from "./intake.js";
 import { PredictionsTable } from "./predictions.js";
 import { purposeOf, showPurpose } from "./purpose.js";
 import { typedAs } from "./record.js";
+import { Reference, identifierIn } from "./reference.js";
 import { Session, Undo } from "./session.js";
 import { readSheet } from "./sheet.js";
 import { announcement, sameVersion } from "./status.js";
@@ -39,6 +41,14 @@ const history = new History(byId("history"), session, openAnswer);
 const undo = new Undo();
 const curves = new Curves(form);
 const table = new PredictionsTable(byId("predictions"), openRow, listFailed);
+const reference = new Reference(byId("reference"), () => {
+  // The same values: the answer is theirs, under the new reference.
+  if (shown !== null && answer.record === form.text) shown.reference = reference.value;
+  refresh();
+});
+let shown = null; // the last answer with all that a report has of it
+const places = { tools: byId("report-tools"), paper: byId("paper"), code: byId("code") };
+const handout = new Handout(places, () => (answer.version === null ? null : withExplanation(shown)), () => byId("predictions").hidden);
 const hint = (text) => setText(byId("record-hint"), text);
 
 function stateNow() {
@@ -73,6 +83,14 @@ function refresh() {
     answer.compare(form.text, status.serving);
   }
   table.compare(status.serving);
+  const subject = answer.version !== null && shown?.reference;
+  setText(byId("subject"), subject ? words.reference.of(subject) : "");
+  handout.show();
+}
+
+function withExplanation(told) {
+  const { explained } = consultation;
+  return told && { ...told, explanation: explained?.record === told.record ? explained.explanation : null };
 }
 
 function showWaiting(state) {
@@ -143,7 +161,8 @@ function take(text, name) {
   if (!sheet) return false;
   if (sheet.fault) hint(sheet.fault);
   else if (sheet.rows.length === 1) {
-    overwrite(sheet.rows[0]);
+    const id = identifierIn(sheet.extras);
+    overwrite(sheet.rows[0], id < 0 ? undefined : sheet.extras.rows[0][id]);
     hint(words.form.filled(model.features.length));
   } else {
     hint("");
@@ -153,15 +172,23 @@ function take(text, name) {
 }
 
 // Fills the form, after which the values of before can be had back.
-function overwrite(typed) {
+function overwrite(typed, text) {
   undo.keep(form.features, form.typed);
+  reference.replace(text);
+  table.mark(null);
   form.fill(typed);
 }
 
-function told({ model: { features, worth }, typed, answer: given }, { isMove = false } = {}) {
+function told({ model: asked, record, typed, answer: given }, { isMove = false } = {}) {
+  const { features, worth } = asked;
+  const when = new Date();
+  // After a swap the answer may be asked for again while other values are typed already.
+  const whose = form.text === record ? reference.use() : (shown?.reference ?? "");
+  shown = { reference: whose, when, model: asked, record, typed, answer: given, requestId: requestIdOf(given) };
+  refresh();
   if (byId("curves").ariaPressed === "true") showCurves(true);
   if (isMove) return;
-  session.add({ when: new Date(), features, typed, answer: given, place: placeOf(worth, given) });
+  session.add({ when, reference: shown.reference, features, typed, answer: given, place: placeOf(worth, given) });
   history.show();
 }
 
@@ -174,12 +201,13 @@ async function showCurves(shown) {
   }
 }
 
-function openAnswer({ features, typed }) {
-  openRow(model.features.map(({ name }) => typed[features.findIndex((feature) => feature.name === name)] ?? ""));
+function openAnswer({ features, typed, reference: text }) {
+  openRow(model.features.map(({ name }) => typed[features.findIndex((feature) => feature.name === name)] ?? ""), text);
 }
 
-function openRow(typed) {
-  overwrite(typed);
+function openRow(typed, text, row = null) {
+  overwrite(typed, text);
+  table.mark(row);
   byId("record").scrollIntoView({ block: "start" });
   byId("predict").focus({ preventScroll: true });
   send();
@@ -229,6 +257,8 @@ addEventListener("beforeunload", (event) => {
 byId("clear").addEventListener("click", () => {
   undo.keep(form.features, form.typed);
   form.clear();
+  reference.clear();
+  table.mark(null);
   consultation.forget();
   hint("");
 });

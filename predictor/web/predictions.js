@@ -2,8 +2,10 @@
 
 import { predictAll, VersionUnstable } from "./batch.js";
 import { button, element, fill, setProperty, setText } from "./elements.js";
+import { download } from "./handout.js";
 import { AnsweredList } from "./list.js";
 import { percent, written } from "./numbers.js";
+import { identifierIn } from "./reference.js";
 import { sameVersion } from "./status.js";
 import { words } from "./words.js";
 import { changedSides } from "./worth.js";
@@ -21,6 +23,7 @@ export class PredictionsTable {
   #changed = new Map(); // rows whose answer is on another side than the version before said: what it said
   failed = false; // the last request failed
   #page = 0;
+  #opened = null; // the row that is in the form
   #stop = new AbortController();
   #note = element("div", { class: "answer-notes" });
   #change = element("p", { class: "change", role: "status" });
@@ -29,7 +32,7 @@ export class PredictionsTable {
   #title = element("h2", { id: "predictions-title" }, words.list.title);
   #tools = element("div", { class: "tools end" });
 
-  // `open(typed)` moves a row to the form, `failed(error)` is called if a list gets no predictions.
+  // `open(typed, reference, row)` moves a row to the form, `failed(error)` is called if a list gets no predictions.
   constructor(place, open, failed) {
     [this.#place, this.#open, this.#failed] = [place, open, failed];
     fill(place, element("div", { class: "card-head" }, this.#title, this.#progress, this.#tools), this.#note, this.#change, this.#body);
@@ -38,7 +41,7 @@ export class PredictionsTable {
   // Gets predictions for rows of typed values. `name` is the name of the file, if any.
   async predict({ features, worth }, { rows, extras }, name = "") {
     this.#request = { features, rows, extras, name, worth };
-    this.#list = null;
+    this.#list = this.#opened = null;
     await this.predictAgain();
   }
 
@@ -104,6 +107,12 @@ export class PredictionsTable {
   #noteChanges(changed, text) {
     this.#changed = changed;
     setText(this.#change, text);
+  }
+
+  // Marks the row that is in the form; null for none.
+  mark(row) {
+    this.#opened = row;
+    for (const each of this.#body.querySelectorAll("tr[data-row]")) markRow(each, row);
   }
 
   close() {
@@ -201,10 +210,13 @@ export class PredictionsTable {
     const remarks = this.#list.remarks(i);
     const more = remarks.length - MAX_REMARKS;
     const cells = columns.slice(1, -1).map((column) => cell(column, column.of(i)));
-    return element(
+    const { extras } = this.#request;
+    const id = identifierIn(extras);
+    const open = () => this.#open(rows[i], id < 0 ? "" : extras.rows[i][id], i);
+    const made = element(
       "tr",
-      { class: answers[i].faults ? "is-refused" : remarks.length > 0 ? "is-warned" : null },
-      element("th", { scope: "row", class: "numeric" }, button(String(i + 1), () => this.#open(rows[i]), { "aria-label": words.list.openRow(i + 1) })),
+      { class: answers[i].faults ? "is-refused" : remarks.length > 0 ? "is-warned" : null, "data-row": String(i) },
+      element("th", { scope: "row", class: "numeric" }, button(String(i + 1), open, { "aria-label": words.list.openRow(i + 1) })),
       ...cells,
       element(
         "td",
@@ -215,14 +227,19 @@ export class PredictionsTable {
         more > 0 && words.list.more(more),
       ),
     );
+    markRow(made, this.#opened);
+    return made;
   }
 
   #download() {
-    const url = URL.createObjectURL(new Blob(["\uFEFF", this.#list.csv], { type: "text/csv" }));
     const name = this.#request.name.replace(/\.[^.]*$/, "") || "rows";
-    element("a", { href: url, download: `${name}-${words.list.file}.csv` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    download(`${name}-${words.list.file}.csv`, `\uFEFF${this.#list.csv}`, "text/csv");
   }
+}
+
+function markRow(place, row) {
+  if (place.dataset.row === String(row)) place.setAttribute("aria-current", "true");
+  else place.removeAttribute("aria-current");
 }
 
 function cell({ chance, number }, value) {

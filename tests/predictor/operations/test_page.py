@@ -161,9 +161,18 @@ def test_text_never_becomes_html_or_code(name):
 
 @pytest.mark.parametrize("other", ["english.js", "german.js"])
 def test_the_page_is_small(other):
-    """All that a browser fetches, which is one language."""
+    """All that a browser fetches, which is one language, without comments and indentation."""
     fetched = set(FILES) - {other}
-    assert sum((page.FOLDER / name).stat().st_size for name in fetched) < 160_000
+    files = [page.File.read(page.FOLDER / name, "", https=False) for name in fetched]
+    assert sum(len(file.content) for file in files) < 160_000
+
+
+@pytest.mark.parametrize("name", [each for each in [*FILES, *OPS_FILES] if each.endswith(".js")])
+def test_no_text_of_a_module_has_several_lines(name):
+    """Their indentation would not be sent."""
+    assert not [line for line in source(name).splitlines() if line.count("`") % 2]
+    sent = page.File.read(page.FOLDER / name, "", https=False).content.decode()
+    assert len(sent.splitlines()) == len(source(name).splitlines())
 
 
 def test_the_operators_page_is_smaller():
