@@ -1,6 +1,8 @@
 // Cells of a text from a spreadsheet or a CSV file (RFC 4180), and back: pure functions.
 
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
+import { words } from "./words.js";
+
+const NUMBER = /^[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?$/;
 
 // The rows of cells, without empty lines, and their separator. A tab or semicolon comes before a comma, so
 // that `17,99` stays one cell. A space separates only if `spaced`, which means that no value contains one.
@@ -41,11 +43,12 @@ function quoted(body, separator) {
   return rows;
 }
 
-// Rows of values as CSV. A text that a spreadsheet would read as a formula gets a quote in front.
-export const csvText = (rows) => rows.map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
+// Rows of values as CSV, separated by semicolons where a comma is the decimal mark. A text that a spreadsheet would read as a formula gets a quote in front.
+export const csvText = (rows, separator = words.decimalMark === "," ? ";" : ",") =>
+  rows.map((row) => row.map((value) => csvCell(value, separator)).join(separator)).join("\r\n") + "\r\n";
 
-function csvCell(value) {
+function csvCell(value, separator) {
   let text = value === null || value === undefined ? "" : String(value);
   if (/^[=+\-@\t\r]/.test(text) && !NUMBER.test(text)) text = `'${text}`;
-  return /[",\r\n;\t']|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return text.includes(separator) || /["\r\n;\t']|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

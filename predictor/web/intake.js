@@ -5,18 +5,25 @@ import { words } from "./words.js";
 
 const MAX_BYTES = 50_000_000;
 
+// The text of a file: in UTF-16 or UTF-8 with a mark at its begin, in UTF-8, or in windows-1252, as Excel writes it.
+export function textOf(buffer) {
+  const [first, second] = new Uint8Array(buffer, 0, Math.min(2, buffer.byteLength));
+  if (first === 0xff && second === 0xfe) return new TextDecoder("utf-16le").decode(buffer);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(buffer);
+  } catch {
+    return new TextDecoder("windows-1252").decode(buffer);
+  }
+}
+
 // `take(text, name)` gets the text and the file's name; it returns false to leave the text to the focused field.
 // `refuse(sentence)` is called for a file that cannot be read.
 export function onIntake(take, refuse) {
   const read = async (file) => {
     if (!file) return;
     if (file.size > MAX_BYTES) return refuse(words.intake.tooLarge(file.name));
-    let text;
-    try {
-      text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
-    } catch {
-      return refuse(words.intake.notText(file.name));
-    }
+    const text = textOf(await file.arrayBuffer());
+    if (text.includes("\0")) return refuse(words.intake.notText(file.name));
     if (!take(text, file.name)) refuse(words.intake.noRow(file.name));
   };
 

@@ -1,7 +1,7 @@
 // List: rows with their predictions, as sortable columns and as CSV. Pure.
 
 import { csvText } from "./cells.js";
-import { span, shown } from "./numbers.js";
+import { localised, span, shown } from "./numbers.js";
 import { words } from "./words.js";
 
 // `extras` are `{names, rows}` of columns that are not features; `answers` are from `predictAll`. `positive` is the class
@@ -14,7 +14,7 @@ export class AnsweredList {
     this.columns = [
       { title: words.list.row, of: (i) => i + 1, number: true },
       ...extras.names.map((name, at) => ({ title: name || words.list.column(at + 1), of: (i) => extras.rows[i][at] })),
-      { title: words.list.prediction, of: (i) => answers[i].prediction ?? null },
+      { title: words.list.prediction, of: (i) => answers[i].prediction ?? null, answer: true },
       ...this.#chances(),
       { title: words.list.remarks, of: (i) => this.remarks(i).length || null },
     ];
@@ -54,14 +54,25 @@ export class AnsweredList {
     });
   }
 
+  // The rows in their order, of which a cell or a remark contains the text.
+  having(text) {
+    const wanted = text.trim().toLowerCase();
+    if (wanted === "") return this.order;
+    const textsOf = (i) => [...this.columns.slice(1, -1).map(({ of }) => of(i)), ...this.remarks(i)];
+    return this.order.filter((i) => textsOf(i).some((each) => String(each ?? "").toLowerCase().includes(wanted)));
+  }
+
+  // The names of the features that the remarks of a row are about.
+  remarked = (i) => (this.answers[i].faults?.map(({ field }) => field) ?? this.answers[i].warnings?.map(({ feature }) => feature)) ?? [];
+
   // Remarks about a row: why it has no prediction, or which values are outside of the training data.
   remarks(i) {
     const { faults, warnings = [] } = this.answers[i];
-    if (faults) return faults.map(({ field, message }) => `${this.#label(field)}: ${words.service(message)}`);
-    return warnings.map((each) => words.list.remark(this.#label(each.feature), shown(each.value), span(each)));
+    if (faults) return faults.map(({ field, message }) => `${this.label(field)}: ${words.service(message)}`);
+    return warnings.map((each) => words.list.remark(this.label(each.feature), shown(each.value), span(each)));
   }
 
-  #label(name) {
+  label(name) {
     return this.features.find((feature) => feature.name === name)?.full ?? name;
   }
 
@@ -81,12 +92,12 @@ export class AnsweredList {
   get csv() {
     const { model_name: name, model_version: version } = this.version ?? {};
     const head = [
-      "row", ...this.extras.names, ...this.features.map((feature) => feature.name), "prediction",
+      "row", ...this.extras.names, ...this.features.map(({ name, unit }) => (unit ? `${name} [${unit}]` : name)), "prediction",
       ...this.labels.map((label) => `probability_${label}`), "remarks", "model_name", "model_version",
     ];
     const line = (i) => [
       i + 1, ...this.extras.rows[i], ...this.rows[i], this.answers[i].prediction ?? "",
-      ...this.labels.map((label) => this.answers[i].probabilities?.[label] ?? ""),
+      ...this.labels.map((label) => localised(String(this.answers[i].probabilities?.[label] ?? ""))),
       this.remarks(i).join("; "), name ?? "", version ?? "",
     ];
     return csvText([head, ...this.order.map(line)]);

@@ -2,6 +2,7 @@
 
 import { askForKey, onKey } from "./access.js";
 import { AnswerPanel } from "./answer.js";
+import { assignColumns } from "./assign.js";
 import { Curves } from "./curves.js";
 import { get, hasKey, Problem, requestIdOf, Unreachable } from "./api.js";
 import { Consultation, sentence } from "./consultation.js";
@@ -159,8 +160,15 @@ function showExamples() {
 function take(text, name) {
   const sheet = model && readSheet(text, model.features);
   if (!sheet) return false;
+  useSheet(sheet, name);
+  return true;
+}
+
+function useSheet(sheet, name) {
   if (sheet.fault) hint(sheet.fault);
-  else if (sheet.rows.length === 1) {
+  if (sheet.fault && sheet.unassigned) assignColumns(byId("assign"), model.features, sheet.unassigned, (found) => useSheet(found, name));
+  if (sheet.fault) return;
+  if (sheet.rows.length === 1) {
     const id = identifierIn(sheet.extras);
     overwrite(sheet.rows[0], id < 0 ? undefined : sheet.extras.rows[0][id]);
     hint(words.form.filled(model.features.length));
@@ -168,7 +176,6 @@ function take(text, name) {
     hint("");
     table.predict(model, sheet, name);
   }
-  return true;
 }
 
 // Fills the form, after which the values of before can be had back.

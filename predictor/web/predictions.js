@@ -29,12 +29,14 @@ export class PredictionsTable {
   #change = element("p", { class: "change", role: "status" });
   #body = element("div", { class: "sheet" });
   #progress = element("p", { class: "soft", role: "status" });
+  #filter = element("input", { type: "search", class: "filter", placeholder: words.list.filter, "aria-label": words.list.filter });
   #title = element("h2", { id: "predictions-title" }, words.list.title);
   #tools = element("div", { class: "tools end" });
 
   // `open(typed, reference, row)` moves a row to the form, `failed(error)` is called if a list gets no predictions.
   constructor(place, open, failed) {
     [this.#place, this.#open, this.#failed] = [place, open, failed];
+    this.#filter.addEventListener("input", () => this.#showPage(0));
     fill(place, element("div", { class: "card-head" }, this.#title, this.#progress, this.#tools), this.#note, this.#change, this.#body);
   }
 
@@ -42,6 +44,7 @@ export class PredictionsTable {
   async predict({ features, worth }, { rows, extras }, name = "") {
     this.#request = { features, rows, extras, name, worth };
     this.#list = this.#opened = null;
+    this.#filter.value = "";
     await this.predictAgain();
   }
 
@@ -157,12 +160,14 @@ export class PredictionsTable {
     ];
     setText(this.#progress, parts.filter(Boolean).join(" · "));
     fill(this.#tools, button(words.list.download, () => this.#download()), button(words.list.close, () => this.close(), { class: "quiet" }));
+    this.#tools.prepend(this.#filter);
     this.#showPage(this.#page);
   }
 
   #showPage(page) {
     this.#page = page;
-    const { columns, order, sorted } = this.#list;
+    const { columns, sorted } = this.#list;
+    const order = this.#list.having(this.#filter.value);
     const head = columns.map(({ title, number }, i) => {
       const now = i === sorted.column;
       const sort = now ? (sorted.descending ? "descending" : "ascending") : "none";
@@ -178,7 +183,8 @@ export class PredictionsTable {
       element("tbody", {}, ...shown.map((i) => this.#row(i))),
     );
     const scroller = element("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": words.list.table }, table);
-    fill(this.#body, scroller, order.length > ON_A_PAGE && this.#pager(from, shown.length, order.length));
+    const some = order.length < this.#list.rows.length && element("p", { class: "soft small", role: "status" }, words.list.found(order.length, this.#list.rows.length));
+    fill(this.#body, some, scroller, order.length > ON_A_PAGE && this.#pager(from, shown.length, order.length));
   }
 
   #sort(column) {
@@ -209,7 +215,8 @@ export class PredictionsTable {
     const { columns, rows, answers } = this.#list;
     const remarks = this.#list.remarks(i);
     const more = remarks.length - MAX_REMARKS;
-    const cells = columns.slice(1, -1).map((column) => cell(column, column.of(i)));
+    const chance = columns.find((column) => column.chance)?.of(i);
+    const cells = columns.slice(1, -1).map((column) => cell(column, column.of(i), column.answer && chance));
     const { extras } = this.#request;
     const id = identifierIn(extras);
     const open = () => this.#open(rows[i], id < 0 ? "" : extras.rows[i][id], i);
@@ -223,12 +230,42 @@ export class PredictionsTable {
         { class: "remarks" },
         this.#changed.has(i) && element("b", { class: "was" }, `${this.#changed.get(i)}. `),
         remarks.length > 0 && element("b", {}, answers[i].faults ? words.list.isRefused : words.list.isOutside),
-        remarks.slice(0, MAX_REMARKS).join("; "),
+        ...remarks.slice(0, MAX_REMARKS).flatMap((remark, at) => [at > 0 && " ", remark, " ", this.#mending(i, this.#list.remarked(i)[at])]),
         more > 0 && words.list.more(more),
       ),
     );
     markRow(made, this.#opened);
     return made;
+  }
+
+  // A field for the value that a remark is about, with which the row is asked again.
+  #mending(i, name) {
+    const { features, rows } = this.#request;
+    const at = features.findIndex((feature) => feature.name === name);
+    if (at < 0) return null;
+    const field = element("input", { class: "mend", value: rows[i][at], "aria-label": words.list.mend(this.#list.label(name), i + 1) });
+    field.addEventListener("change", () => this.#mend(i, at, field.value));
+    return field;
+  }
+
+  async #mend(i, at, typed) {
+    const { features, rows, extras, worth } = this.#request;
+    const before = this.#list;
+    rows[i] = rows[i].with(at, typed);
+    try {
+      const { version, answers } = await predictAll(features, [rows[i]], () => {}, this.#stop.signal);
+      if (this.#list !== before) return;
+      if (version && before.version && !sameVersion(version, before.version)) return await this.predictAgain();
+      const answered = { version: before.version ?? version, answers: before.answers.with(i, answers[0]) };
+      this.#list = new AnsweredList(features, rows, extras, answered, worth?.positive);
+      this.#list.sortAs(before.sorted);
+      this.#show();
+      (this.#body.querySelector(`[data-row="${i}"] input`) ?? this.#body.querySelector(`[data-row="${i}"] button`))?.focus();
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      this.#failed(error);
+      this.#showNote(words.list.failed(error.message));
+    }
   }
 
   #download() {
@@ -242,9 +279,11 @@ function markRow(place, row) {
   else place.removeAttribute("aria-current");
 }
 
-function cell({ chance, number }, value) {
+// On a phone, where its column is not in view, the probability stands below the prediction.
+function cell({ chance, number }, value, below) {
   if (value === null) return element("td", { class: number && "numeric" }, "\u2013");
-  if (!chance) return element("td", { class: number && "numeric" }, written(value));
+  const again = typeof below === "number" && element("span", { class: "below", "aria-hidden": "true" }, percent(below));
+  if (!chance) return element("td", { class: number && "numeric" }, written(value), again);
   return element(
     "td",
     { class: "numeric chance" },

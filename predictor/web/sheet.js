@@ -19,7 +19,12 @@ export function readSheet(text, features) {
   if (rows.length === 0) return null;
   if (rows.length > MAX_ROWS + 1) return { fault: words.sheet.tooMany(MAX_ROWS) };
   const columns = columnsOf(rows[0], features);
-  if (columns !== null) return withHeader(rows, columns, features, separator);
+  const unassigned = mayBeAssigned(rows) ? { rows, columns: columns ?? rows[0].map((_, at) => at), separator } : null;
+  if (columns !== null) {
+    const found = assigned(rows, columns, features, separator);
+    return found.fault ? { ...found, unassigned } : found;
+  }
+  if (unassigned && !texts && rows[0].length === features.length) return { fault: words.sheet.heads, unassigned };
   const alone = rows.length === 1 && rows[0].length < 3 && /[, ]/.test(separator);
   const column = rows.length === features.length && rows.every((row) => row.length === 1);
   if (column && rows.length > 1) return sheetOf([rows.map(([cell]) => cell)], features, separator);
@@ -28,8 +33,12 @@ export function readSheet(text, features) {
   // One value with a decimal comma, or a text with a comma.
   if (alone || (texts && rows.length === 1) || (rows.length === 1 && rows[0].length === 1)) return null;
   if (wrong < 0) return sheetOf(rows, features, separator);
-  return { fault: words.sheet.width(features.length, rows.length > 1 && wrong + 1, rows[wrong].length) };
+  return { fault: words.sheet.width(features.length, rows.length > 1 && wrong + 1, rows[wrong].length), unassigned };
 }
+
+// With heads, and rows of the same width below.
+const mayBeAssigned = ([names, ...body]) =>
+  body.length > 0 && names.length > 1 && names.every((name) => !/^[-+.,\d]/.test(name)) && body.every((row) => row.length === names.length);
 
 // The index of each column's feature, -1 for none; null if the row names no feature.
 function columnsOf(names, features) {
@@ -41,15 +50,18 @@ function columnsOf(names, features) {
     features.forEach(({ name }, i) => times.get(key(name)) === 1 && found.set(key(name), i));
   }
   features.forEach(({ name }, i) => found.set(name, i));
-  const columns = names.map((name) => found.get(name) ?? found.get(plain(name)) ?? found.get(sorted(name)) ?? -1);
+  const columns = names.map((name) => [name, plain(name), sorted(name), plain(bare(name)), sorted(bare(name))].map((key) => found.get(key)).find((i) => i !== undefined) ?? -1);
   return columns.some((i) => i >= 0) ? columns : null;
 }
 
 const parts = (name) => name.toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(Boolean);
+// Without a unit in brackets.
+const bare = (name) => name.replace(/\s*[([][^)\]]*[)\]]\s*$/, "");
 const plain = (name) => parts(name).join(" ");
 const sorted = (name) => parts(name).sort().join(" ");
 
-function withHeader(rows, columns, features, separator) {
+// The rows below a row of heads; `columns` has the index of each column's feature, -1 for none.
+export function assigned(rows, columns, features, separator) {
   const [names, ...body] = rows;
   const missing = features.filter(({ required }, i) => required !== false && !columns.includes(i)).map(({ name }) => name);
   if (missing.length > 0) return { fault: words.sheet.lacks(...listed(missing)) };

@@ -2,9 +2,13 @@
 
 import csv
 import io
+import re
 
 import pytest
 from playwright.async_api import expect
+
+from tests.page.desk import Desk
+from tests.page.visitor import PHONE
 
 pytestmark = pytest.mark.whole
 
@@ -126,3 +130,106 @@ async def test_a_file_that_is_no_list_is_refused_with_the_reason(desk, text, sai
     await desk.drop("else.csv", text)
     await expect(desk.page.get_by_text(said)).to_be_visible()
     await expect(desk.table).to_be_hidden()
+
+
+async def test_columns_whose_heads_do_not_match_are_assigned_by_hand(desk, models):
+    """Those that match are chosen already; the rest stay beside their rows."""
+    record = models.record(number=2)
+    rows = [{"case": "C1", **record}, {"case": "C2", **models.benign}]
+    text = csv_of(rows).replace("mean_area", "Flaeche", 1)
+    await desk.drop("ward.csv", text)
+    await expect(desk.page.get_by_text("The columns lack mean_area")).to_be_visible()
+    panel = desk.page.get_by_role("region", name="Which column is which value?")
+    await expect(panel.get_by_label("Mean radius")).to_have_value("1")
+    await expect(panel.get_by_label("Mean area")).to_be_focused()
+    await panel.get_by_label("Mean area").select_option("Flaeche")
+    await panel.get_by_role("button", name="Use these columns").press("Enter")
+    await expect(panel).to_be_hidden()
+    assert list(await desk.column("Prediction")) == ["malignant", "benign"]
+    assert list(await desk.column("case")) == ["C1", "C2"]
+
+
+async def test_heads_that_name_nothing_are_no_row_of_values(desk, models):
+    """As many columns as the model has, in its order: each is proposed where it stands."""
+    heads = ";".join(f"Spalte{place}" for place in range(30))
+    values = ";".join(str(value).replace(".", ",") for value in models.benign.values())
+    await desk.drop("ward.csv", f"{heads}\n{values}\n")
+    panel = desk.page.get_by_role("region", name="Which column is which value?")
+    await expect(panel.get_by_label("Worst fractal dimension")).to_have_value("29")
+    await panel.get_by_role("button", name="Use these columns").click()
+    await expect(desk.field("mean_radius")).to_have_value(str(models.benign["mean_radius"]))
+
+
+async def test_a_cell_is_mended_in_place(site, desk, patients):
+    """Its row is asked again, and no other."""
+    patients[2]["mean_radius"] = "n/a"
+    await desk.drop("ward.csv", csv_of(patients))
+    await expect(desk.table).to_contain_text("1 not answered")
+    field = desk.table.get_by_label("Mean radius of row 3")
+    async with desk.page.expect_request("**/predict/batch*") as asked:
+        await field.fill("17.5")
+        await field.press("Enter")
+    assert len((await asked.value).post_data_json["instances"]) == 1
+    await expect(desk.table).not_to_contain_text("not answered")
+    patients[2]["mean_radius"] = 17.5
+    expected = await answers(site, patients)
+    assert list(await desk.column("Prediction")) == [each["prediction"] for each in expected]
+    await expect(desk.button("Open row 3")).to_be_focused()
+    (row,) = [
+        each for each in csv.DictReader(io.StringIO(await desk.download())) if each["row"] == "3"
+    ]
+    assert row["mean_radius"] == "17.5"
+
+
+async def test_the_table_is_filtered_by_any_text_of_a_row(desk, patients):
+    await desk.drop("ward.csv", csv_of(patients))
+    search = desk.table.get_by_label("Filter")
+    await search.fill("malig")
+    await expect(desk.table.locator("tbody tr")).to_have_count(4)
+    await expect(desk.table).to_contain_text("4 of 8 rows")
+    await expect(search).to_be_focused()
+    await search.fill("p03")
+    await expect(desk.table.locator("tbody tr")).to_have_count(2)
+    assert len(list(csv.DictReader(io.StringIO(await desk.download())))) == len(patients)
+
+
+async def test_on_a_phone_the_probability_is_in_view(site, visit, patients):
+    desk = Desk(await visit(site.url, **PHONE))
+    await desk.is_in_state("ready")
+    await desk.drop("ward.csv", csv_of(patients))
+    below = desk.table.locator("tbody .below").first
+    await expect(below).to_have_text(re.compile(r"\d\s%"))
+    box = await below.bounding_box()
+    assert 0 <= box["x"] < box["x"] + box["width"] <= 390
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "windows-1252", "utf-16"])
+async def test_a_german_file_of_excel_is_read_and_written(site, visit, patients, encoding):
+    """Semicolons and decimal commas, units in the heads, and umlauts in whichever encoding."""
+    desk = Desk(await visit(site.url, locale="de-DE"))
+    await desk.is_in_state("ready")
+    patients[0]["patient"] = "M\u00fcller"
+    text = (
+        csv_of(patients, delimiter=";")
+        .replace(".", ",")
+        .replace("worst_texture", "Worst texture [gray levels]")
+    )
+    file = {"name": "ward.csv", "mimeType": "text/csv", "buffer": text.encode(encoding)}
+    await desk.page.locator("#file").set_input_files(file)
+    table = desk.page.locator("#predictions")
+    await expect(table.locator("tbody tr")).to_have_count(len(patients))
+    await expect(table).to_contain_text("M\u00fcller")
+    async with desk.page.expect_download() as download:
+        await table.get_by_role("button", name="CSV herunterladen").click()
+    written = (await (await download.value).path()).read_text(encoding="utf-8-sig")
+    found = list(csv.DictReader(io.StringIO(written), delimiter=";"))
+    for row, patient, answer in zip(found, patients, await answers(site, patients), strict=True):
+        assert float(row["mean_radius"].replace(",", ".")) == patient["mean_radius"]
+        assert (
+            float(row["worst_texture [gray levels]"].replace(",", ".")) == patient["worst_texture"]
+        )
+        for label, probability in answer["probabilities"].items():
+            assert float(row[f"probability_{label}"].replace(",", ".")) == pytest.approx(
+                probability
+            )
+    assert "." not in found[0]["mean_radius"]
