@@ -64,7 +64,7 @@ ASSETS = (
     "predictions.js", "purpose.js", "record.js", "reference.js", "report.js", "session.js", "sheet.js", "sse.js", "status.js", "steps.js", "turning.js",
     "watch.js", "whatif.js", "words.js", "worth.js",
 )  # fmt: skip
-DOCS_ASSETS = ("docs.js", "swagger-ui.css.gz", "swagger-ui-bundle.js.gz")
+DOCS_ASSETS = ("docs.js", "docs.css", "swagger-ui.css.gz", "swagger-ui-bundle.js.gz")
 OPS_ASSETS = (
     "ops.css", "ops.js", "commands.js", "exposition.js", "follow.js", "happened.js", "moments.js",
     "samples.js", "show.js", "spark.js", "texts.js", "verdict.js",

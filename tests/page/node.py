@@ -15,8 +15,9 @@ class Modules:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        for path in FOLDER.glob("*.js"):
-            shutil.copy(path, folder)
+        shutil.copytree(
+            FOLDER, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("docs", "*.html")
+        )
         (folder / "package.json").write_text('{"type": "module"}')
 
     def compute(self, module: str, *expressions: str, language: str = "en") -> list[Any]:

@@ -58,10 +58,12 @@ class Site:
         await self.live.reconciler.close()
         await self.live.client.aclose()
 
-    async def promote(self, number: int, model: bytes, when: datetime | None = None) -> None:
+    async def promote(
+        self, number: int, model: bytes, when: datetime | None = None, name: str = NAME
+    ) -> None:
         """A version serves, once it is loaded; one whose file is no model does not.
 
-        `when` is what its tag says, now unless told.
+        `when` is what its tag says, now unless told. `name` is that of the registered model.
         """
         self._graphs[str(number)] = (model, None)
         now = when or datetime.now(UTC)
@@ -69,7 +71,7 @@ class Site:
         tags = {f"hotswap.transition.{now:%Y%m%dT%H%M%S%fZ}": promoted}
         source = f"mlflow-artifacts:/{number}"
         await self._say(
-            ModelVersion(NAME, str(number), source, number, f"run{number}", number, tags)
+            ModelVersion(name, str(number), source, number, f"run{number}", number, tags)
         )
 
     async def demote(self) -> None:

@@ -37,6 +37,25 @@ def test_the_page_names_files_of_its_own_only():
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=", html)
 
 
+async def test_it_names_the_model_leads_back_and_is_dark_where_the_system_is(site, visit):
+    """Also while it is open; what else it shows is Swagger UI's own."""
+    tab = (await visit(f"{site.url}docs", color_scheme="dark")).page
+    await expect(tab.locator("header")).to_contain_text("breast-cancer version 7")
+    await expect(tab).to_have_title("breast-cancer, version 7 · API")
+    luminance = """() => [...document.querySelectorAll("html, header, .opblock, .swagger-ui .info")].map((each) => {
+      for (let at = each; at; at = at.parentElement) {
+        const [r, g, b, a = 1] = getComputedStyle(at).backgroundColor.match(/[\\d.]+/g).map(Number);
+        if (a > 0.5) return r + g + b;
+      }
+    }).every((light) => light < 3 * 80)"""
+    await expect(tab.locator(".opblock").first).to_be_visible()
+    assert await tab.evaluate(luminance)
+    await tab.emulate_media(color_scheme="light")
+    await expect(tab.locator("html")).not_to_have_class("dark-mode")
+    await tab.get_by_role("link", name="Page").click()
+    await expect(tab.locator("body")).to_have_attribute("data-state", "ready")
+
+
 async def test_a_browser_shows_every_operation_without_another_host(tmp_path, visit):
     """Under a policy that forbids what is inline; a key given to "Authorize" is sent."""
     keys = tmp_path / "keys"

@@ -9,6 +9,8 @@ from playwright.async_api import expect
 
 from tests.page.desk import Desk
 from tests.page.models import IMAGE, SCRIPT, hostile
+from tests.page.site import Site
+from tests.predictor.graphs import classifier
 
 pytestmark = pytest.mark.whole
 
@@ -70,6 +72,57 @@ async def test_in_the_names_and_classes_of_a_version(site, desk):
     await expect(desk.table.locator("tbody tr")).to_have_count(2)
     assert list(await desk.column("Prediction")) == [IMAGE, "benign"]
     await nothing_was_made_of_it(desk)
+
+
+NAMES = {
+    "a script": SCRIPT.replace("/", ""), "an image": IMAGE, "a property": "__proto__",
+    "right to left": "\u202egnorw", "a megabyte": "x" * 1_000_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NAMES)
+async def test_in_the_name_of_a_model_on_the_page_and_in_the_documentation(
+    tmp_path, models, visit, kind
+):
+    """Both show it as text, answer all the same, and are no wider than the window."""
+    site = Site(tmp_path, model_uri=f"models:/{NAMES[kind]}/Production")
+    await site.promote(7, models.logistic, name=NAMES[kind])
+    await site.start()
+    narrow = {"viewport": {"width": 360, "height": 800}}
+    desk = Desk(await visit(site.url, **narrow))
+    await desk.is_in_state("ready")
+    await desk.ask(models.benign)
+    await expect(desk.prediction).to_have_text("benign")
+    await nothing_was_made_of_it(desk)
+    assert await width_beyond(desk.page) == 0
+    docs = (await visit(f"{site.url}docs", **narrow)).page
+    await expect(docs.locator("#version")).to_have_text("version 7")
+    assert await docs.locator("header img, header script").count() == 0
+    await site.stop()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES.values() if len(name) < 1000])
+async def test_in_features_and_classes_of_any_kind(site, desk, name):
+    """They are keys of records, and so must never be properties of the page's own objects."""
+    await site.promote(
+        9,
+        classifier(
+            labels=(name, "benign"),
+            metadata={"feature_names": [name, "b"], "class_labels": [name, "benign"]},
+        ),
+    )
+    await expect(desk.page.locator("#model-version")).to_contain_text("9")
+    await expect(desk.field("b")).to_be_visible()
+    for each, value in zip(await desk.page.locator("#fields input").all(), "51", strict=True):
+        await each.fill(value)
+    await desk.predict()
+    await expect(desk.prediction).to_have_text(name)
+    await nothing_was_made_of_it(desk)
+
+
+async def width_beyond(page):
+    """By how many pixels the page is wider than the window."""
+    return await page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
 
 
 async def test_the_policy_would_stop_what_the_page_let_through(site, visit):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.page.desk import Desk
+from tests.page.ops_states import Board, ops_states
 from tests.page.states import states
 from tests.page.visitor import DESKTOP, PHONE
 
@@ -31,10 +32,22 @@ async def test_each_state_has_its_picture(site, visit, models, look):
     async for state in states(site, desk, models):
         if device == PHONE and state in {"answer", "moved", "swapped"}:
             await desk.answer.evaluate("answer => answer.scrollIntoView()")
-        taken = await desk.page.screenshot(full_page=device == DESKTOP, animations="disabled")
-        file = Path(FOLDER) / f"{state}-{look}.png"
-        few = (
-            Image.open(io.BytesIO(taken)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-        )
-        few.save(file, optimize=True)
-        assert file.stat().st_size < MAX_BYTES
+        await save(desk.page, f"{state}-{look}.png", whole=device == DESKTOP)
+
+
+@pytest.mark.skipif(not FOLDER, reason="writes files; `make screenshots` asks for it")
+@pytest.mark.parametrize("look", LOOKS)
+async def test_each_state_of_the_operators_page_has_its_picture(site, visit, models, look):
+    scheme, device = LOOKS[look]
+    visitor = await visit(f"{site.url}ops", color_scheme=scheme, reduced_motion="reduce", **device)
+    async for state in ops_states(site, Board(visitor.page), models):
+        await save(visitor.page, f"ops-{state}-{look}.png", whole=device == DESKTOP)
+
+
+async def save(page, name, *, whole):
+    """The page, or its part in the window, as a small file."""
+    taken = await page.screenshot(full_page=whole, animations="disabled")
+    image = Image.open(io.BytesIO(taken)).convert("RGB")
+    file = Path(FOLDER) / name
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+    assert file.stat().st_size < MAX_BYTES

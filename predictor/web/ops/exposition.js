@@ -11,10 +11,10 @@ export function readExposition(text, wanted) {
     const name = /^[\w:]+/.exec(line)?.[0];
     if (!wanted.has(name)) continue;
     const match = LINE.exec(line);
-    const value = match && numberOf(match[3]);
-    if (!match || Number.isNaN(value)) continue;
+    const [value, labels] = match ? [numberOf(match[3]), labelsOf(match[2] ?? "")] : [NaN, null];
+    if (Number.isNaN(value) || labels === null) continue;
     if (!found.has(name)) found.set(name, []);
-    found.get(name).push({ labels: labelsOf(match[2] ?? ""), value });
+    found.get(name).push({ labels, value });
   }
   return found;
 }
@@ -24,11 +24,13 @@ function numberOf(text) {
   return Number(text);
 }
 
-// Label names come from the text, so they are keys of a map and never properties of an object.
+// Label names come from the text, so they are keys of a map and never properties of an object. Null for a broken line.
 function labelsOf(text) {
   const labels = new Map();
   LABEL.lastIndex = 0;
-  for (let match = LABEL.exec(text); match; match = LABEL.exec(text)) {
+  while (LABEL.lastIndex < text.length) {
+    const match = LABEL.exec(text);
+    if (!match) return null;
     labels.set(match[1], match[2].replace(/\\(.)/g, (_, escaped) => ESCAPED[escaped] ?? escaped));
   }
   return labels;

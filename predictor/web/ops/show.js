@@ -84,7 +84,7 @@ export function showPictures(place, follow) {
       element("p", { class: "big" }, collecting ? "—" : write(now)),
       element("p", { class: "soft small" }, unit),
       collecting ? element("p", { class: "spark-none soft small" }, texts.collecting) : spark(points, { now: follow.now(), span, swaps, label, least }),
-      element("p", { class: "tile-foot soft small" }, element("span", {}, now === null && !collecting ? texts.noNumber : note), !collecting && element("span", {}, texts.most(write(most)))),
+      element("p", { class: "tile-foot soft small" }, element("span", {}, now === null && !collecting ? texts.noNumber : note), points.some(({ value }) => value !== null) && element("span", {}, texts.most(write(most)))),
     );
   };
   const half = samples.now(quantile("seconds", 0.5));
@@ -109,10 +109,12 @@ function table(label, heads, rows) {
       { class: "list" },
       element("caption", { class: "unseen" }, label),
       element("thead", {}, element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)))),
-      element("tbody", {}, ...rows.map(({ kind, cells }) => element("tr", { "data-kind": kind }, ...cells.map((cell, index) => element(index === 0 ? "th" : "td", { ...(index === 0 ? { scope: "row" } : {}), "data-head": heads[index] }, element("div", {}, ...[cell].flat().filter(Boolean))))))),
+      element("tbody", {}, ...rows.map(({ kind, cells }) => element("tr", { "data-kind": kind }, ...cells.map((cell, index) => element(index === 0 ? "th" : "td", { ...(index === 0 ? { scope: "row" } : {}), "data-head": heads[index], class: isEmpty(cell) && "is-empty" }, element("div", {}, ...[cell].flat().filter(Boolean))))))),
     ),
   );
 }
+
+const isEmpty = (cell) => cell === "—" || (Array.isArray(cell) && cell.length === 0);
 
 export function showWorkers(place, { workers }, now) {
   const head = texts.workers;

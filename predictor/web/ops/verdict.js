@@ -16,7 +16,8 @@ export function verdicts({ model, overview }, words) {
   found.push(...(overview ? processes(overview, desired) : []));
   if (model.cache.fault) found.push({ kind: "warning", title: texts.cacheFails, text: model.cache.fault });
   const differs = serving && desired && serving.model_version !== desired.model_version;
-  if (differs && !failure && !model.loading) {
+  const waits = found.some(({ waits: each }) => each);
+  if (differs && !failure && !model.loading && !waits) {
     found.push({ kind: "busy", title: texts.asksAnother(desired.model_version), text: keeps(serving) });
   }
   if (serving && !desired && registry.names_none_because) {
@@ -27,6 +28,8 @@ export function verdicts({ model, overview }, words) {
 }
 
 const keeps = (serving) => (serving ? texts.keeps(serving.model_version) : texts.noneMeanwhile);
+
+const sentence = (text) => (/[.!?]$/.test(text.trim()) ? text : `${text}.`);
 
 function gone({ serving, registry, loading }) {
   if (serving) return [];
@@ -40,7 +43,7 @@ function waiting({ approvals, serving }) {
   if (!desired || desired.sufficient) return [];
   const counted = texts.waits(desired.model_version, desired.approved_by, approvals.required);
   const text = [desired.missing.length > 0 && texts.canApprove(desired.missing), ...desired.rejected, keeps(serving)];
-  return [{ kind: "warning", title: counted, text: text.filter(Boolean).join(" ") }];
+  return [{ kind: "warning", title: counted, text: text.filter(Boolean).map(sentence).join(" "), waits: true }];
 }
 
 function failed({ last_failure: failure, serving }, words) {
@@ -48,7 +51,7 @@ function failed({ last_failure: failure, serving }, words) {
   const { model_version: number, reason, stage, attempts } = failure;
   if (stage === "inference") return [{ kind: "warning", title: texts.wasStopped(number, attempts), text: "" }];
   const next = failure.retry_seconds === null ? texts.noRetry : texts.nextTry(words.until(failure.failed_at, failure.retry_seconds));
-  return [{ kind: "warning", title: texts.cannotLoad(number), text: `${texts.failedAt(stage, attempts)} ${reason}. ${next} ${keeps(serving)}` }];
+  return [{ kind: "warning", title: texts.cannotLoad(number), text: `${texts.failedAt(stage, attempts)} ${sentence(reason)} ${next} ${keeps(serving)}` }];
 }
 
 function processes({ workers, replicas }, desired) {

@@ -1,0 +1,217 @@
+"""The pure modules of the operators' page: metrics, rates, what happened, and commands."""
+
+import json
+import shlex
+import subprocess
+
+import pytest
+import typer
+
+from predictor.operations.journal import _name_and_payload
+from tests.page.node import Modules
+from tests.predictor.live import Live
+from tests.predictor.parts import version
+from trainer.cli import app
+
+pytestmark = pytest.mark.whole
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory):
+    return Modules(tmp_path_factory.mktemp("modules"))
+
+
+async def test_a_sample_has_the_numbers_of_the_metrics(modules, tmp_path, models):
+    """Of the service's own text: requests for predictions only, by code."""
+    live = Live(tmp_path)
+    await live.serve(7, models.logistic)
+    for body in (models.benign, models.benign, {"wrong": 1}):
+        await live.client.post("/predict", json=body)
+    for path in ("/model", "/metrics", "/ops/overview", "/ready", "/nowhere", "/web/page.js"):
+        await live.client.get(path)
+    text = live.exposition.render().decode()
+    (sample,) = modules.compute("ops/exposition.js", f"m.sampleOf({json.dumps(text)}, 5)")
+    assert (sample["at"], sample["requests"], sample["refused"], sample["failed"]) == (5, 3, 1, 0)
+    assert sample["seconds"][-1][1] == 3
+    assert sample["began"] > 1e9
+    await live.close()
+
+
+def test_labels_may_have_any_characters(modules):
+    """Quotes, line ends and names of properties; lines that are not metrics are left out."""
+    text = '# HELP a b\na{x="1\\"2",__proto__="y\\n",z="}"} 3\na{x="} 4\na 5e3\na NaN\nb 1\n'
+    read = f'[...m.readExposition({json.dumps(text)}, new Set(["a"]))]'
+    (found,) = modules.compute(
+        "ops/exposition.js",
+        f"{read}.map(([name, all]) => [name, all.map((each) => [[...each.labels], each.value])])",
+    )
+    assert found == [
+        ["a", [[[["x", '1"2'], ["__proto__", "y\n"], ["z", "}"]], 3], [[], 5000]]]
+    ]  # fmt: skip
+
+
+def samples(*counters, began=(1, 1, 1, 1)):
+    """An expression: samples ten seconds apart with these numbers of requests."""
+    added = "".join(
+        f"s.add({{ at: {number * 10_000}, began: {began[number]}, requests: {count}, failed: {count} / 4,"
+        f" seconds: [[0.1, {count} / 2], [1, {count}], [Infinity, {count}]] }});"
+        for number, count in enumerate(counters)
+    )
+    return f"(() => {{ const s = new m.Samples(); {added} return s; }})()"
+
+
+def test_rates_shares_and_quantiles_are_those_between_samples(modules):
+    given = samples(0, 40, 80)
+    found = modules.compute(
+        "ops/samples.js",
+        f"{given}.now(m.perSecond)",
+        f'{given}.now(m.share("failed"))',
+        f'{given}.now(m.quantile("seconds", 0.5))',
+        f'{given}.now(m.quantile("seconds", 0.75))',
+        f"{given}.series(m.perSecond).map(({{ value }}) => value)",
+    )
+    assert found == [4, 0.25, 0.1, pytest.approx(0.55), [4, 4]]
+
+
+def test_without_requests_there_is_no_share_and_no_quantile(modules):
+    given = samples(5, 5)
+    assert modules.compute(
+        "ops/samples.js",
+        f"{given}.now(m.perSecond)",
+        f'{given}.now(m.share("failed"))',
+        f'{given}.now(m.quantile("seconds", 0.99))',
+        "new m.Samples().now(m.perSecond)",
+        "new m.Samples().series(m.perSecond)",
+    ) == [0, None, None, None, []]
+
+
+@pytest.mark.parametrize("given", [samples(90, 5, 15), samples(5, 90, 100, began=(1, 2, 2))])
+def test_nothing_is_measured_across_a_restart(modules, given):
+    """Whether the counters are lower, or higher and of another process."""
+    assert modules.compute(
+        "ops/samples.js", f"{given}.series(m.perSecond).map((each) => each.value)"
+    ) == [[1]]
+
+
+def test_samples_are_kept_for_a_quarter_of_an_hour(modules):
+    adds = "for (let i = 0; i < 5000; i += 1) s.add({ at: i * 5000, began: 1, requests: i });"
+    (found,) = modules.compute(
+        "ops/samples.js",
+        f"(() => {{ const s = new m.Samples(); {adds} return s.series(m.perSecond).length; }})()",
+    )
+    assert 170 < found < 190
+
+
+@pytest.mark.parametrize(
+    ("ago", "text"),
+    [(0, "just now"), (1, "just now"), (-3, "in 3 sec"), (90, "1 min ago"), (7300, "2 hr ago"), (900_000, "10 days ago")],
+)  # fmt: skip
+def test_moments_are_words(modules, ago, text):
+    now = 1_790_000_000_000
+    expression = f"m.relative(new Date({now - 1000 * ago}).toISOString(), {now})"
+    assert modules.compute("ops/moments.js", expression) == [text]
+
+
+async def test_events_of_the_service_become_lines(modules, tmp_path):
+    """Each kind has its words, the latest first; one that is sent again is one line, and so are those of workers."""
+    live = Live(tmp_path)
+    await live.serve(7, None)
+    live.source.broken["8"] = "no such file"
+    await live.say(version(8))
+    await live.say(None)
+    live.source.down = True
+    await live.say(None)
+    told = [_name_and_payload(event) for event in live.events]
+    adds = "".join(
+        f"h.add({json.dumps(name)}, {json.dumps({**payload, 'at': f'2026-11-29T10:00:0{second}Z', 'worker': worker})});"
+        for worker in (0, 1, 1)
+        for second, (name, payload) in enumerate(each for each in told if each)
+    )
+    (lines,) = modules.compute(
+        "ops/happened.js",
+        f"(() => {{ const h = new m.Happened(); h.add('state', {{}}); {adds} return h.lines(); }})()",
+    )
+    assert [each["text"] for each in lines] == [
+        "The registry does not answer",
+        "Version 7 stopped serving: withdrawn in the registry",
+        "The registry names no version",
+        "Version 8 could not be loaded (fetch)",
+        "The registry asks for version 8",
+        "Version 7 serves: promoted",
+        "The registry asks for version 7",
+    ]
+    assert all(sorted(each["workers"]) == [0, 1] for each in lines)
+    await live.close()
+
+
+URIS = {
+    "models:/m/Production": ("promote 8 --to Production --model=m", "demote 7 --model=m", "rollback --model=m"),
+    "models:/m/staging": ("promote 8 --to Staging --model=m", "demote 7 --model=m", None),
+    "models:/m@best": (
+        "promote 8 --to Production --model=m --pointer alias --alias=best",
+        "demote 7 --model=m --pointer alias --alias=best",
+        "rollback --model=m --pointer alias --alias=best",
+    ),
+    "models:/m@staging": (
+        "promote 8 --to Staging --model=m --pointer alias", "demote 7 --model=m --pointer alias", None,
+    ),
+    "models:/m/7": (None, None, None),
+    "models:/m/Archived": (None, None, None),
+}  # fmt: skip
+
+
+def command_of(modules, uri, **context):
+    """The command of each action."""
+    given = {"chosen": "8", "serving": "7", "workspace": None, **context}
+    (found,) = modules.compute("ops/commands.js", f"m.commands({uri!r}, {json.dumps(given)})")
+    return {each["action"]: each["command"] for each in found}
+
+
+@pytest.mark.parametrize("uri", URIS)
+def test_commands_are_right_for_the_stage_or_the_alias(modules, uri):
+    """And for a fixed version there are none."""
+    found = command_of(modules, uri)
+    expected = [each and f"mlflow-hotswap {each}" for each in URIS[uri]]
+    assert [found.get(action) for action in ("promote", "demote", "rollBack")] == expected
+    if found.get("preview"):
+        assert found["preview"] == f"{found['promote']} --dry-run"
+
+
+@pytest.mark.parametrize("uri", [uri for uri, each in URIS.items() if each[0]])
+def test_the_trainer_reads_each_command(modules, uri):
+    """With all its options; nothing is run."""
+    group = typer.main.get_command(app)
+    for command in command_of(modules, uri).values():
+        context = group.make_context("mlflow-hotswap", shlex.split(command)[1:])
+        name, found, rest = group.resolve_command(
+            context, [*context._protected_args, *context.args]
+        )
+        read = found.make_context(name, rest, parent=context).params
+        assert read["model"] == "m"
+        assert (read["pointer"], read["alias"]) == (
+            ("alias", "best" if "best" in uri else "production") if "@" in uri else ("stage", "production")
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "it's", "$(touch x)", "`id`", "-rf", 'say "hi"', "\u202egnorw", "a\nb", "zażółć", "\\"],
+)
+def test_a_name_is_one_word_of_the_shell(modules, name):
+    """What cannot be seen, or shows text in another order, is written so that it can be seen."""
+    found = command_of(modules, f"models:/{name}@best")["status"] if "\n" not in name else None
+    quoted = (
+        found
+        or "mlflow-hotswap status "
+        + modules.compute("ops/commands.js", f"m.quoted({json.dumps('--model=' + name)})")[0]
+    )
+    assert quoted.isprintable()
+    script = f'set -- {quoted.removeprefix("mlflow-hotswap status ")}; printf %s "$1"'
+    done = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        check=True,
+        timeout=20,
+        env={"LC_ALL": "C.UTF-8"},
+    )
+    assert done.stdout.decode() == f"--model={name}"
