@@ -1,7 +1,6 @@
 // The page for operators: shows what one service says of itself, and changes nothing.
 
-import { askForKey, onKey } from "../access.js";
-import { hasKey, Problem } from "../api.js";
+import { hasKey, Problem, useKey } from "../api.js";
 import { byId, element, fill, setText } from "../elements.js";
 import { readUri } from "./commands.js";
 import { Follow } from "./follow.js";
@@ -87,8 +86,22 @@ function showState(state) {
   draw("verdicts", found, showVerdicts);
 }
 
+// The next question tells whether the service accepts the key.
+function takeKey(event) {
+  event.preventDefault();
+  const field = byId("key");
+  if (field.value.trim() === "") return field.focus();
+  useKey(field.value.trim());
+  field.value = "";
+  byId("access").hidden = true;
+  follow.askNow();
+}
+
 function lock() {
-  if (byId("access").hidden) askForKey(hasKey() ? texts.wrongKey : texts.keyNeeded, { focus: hasKey() });
+  if (!byId("access").hidden) return;
+  setText(byId("access-reason"), hasKey() ? texts.wrongKey : texts.keyNeeded);
+  byId("access").hidden = false;
+  if (hasKey()) byId("key").focus();
 }
 
 // The versions that the commands may name: the newest that does not serve first.
@@ -111,7 +124,7 @@ function showCommandsFor(model) {
   draw("commands", [model.model_uri, model.workspace, model.serving?.model_version, byId("choice").value], (place) => showCommands(place, model, byId("choice").value || null));
 }
 
-onKey(() => follow.askNow());
+byId("access").addEventListener("submit", takeKey);
 byId("choice").addEventListener("change", () => showCommandsFor(follow.model));
 for (const name of ["online", "focus"]) addEventListener(name, () => follow.askNow());
 document.addEventListener("visibilitychange", () => document.hidden || follow.askNow());
