@@ -105,6 +105,10 @@ class Output:
     wide: bool = False
     as_json: bool = False
 
+    def __post_init__(self) -> None:
+        """Find out before a command does its work whether rich is missing: what only reads model files has none."""
+        import rich.console  # noqa: F401
+
     def show(self, table: Table, console: "Console | None" = None) -> None:
         """Print a table, or its rows as JSON.
 
@@ -114,7 +118,6 @@ class Output:
         if self.as_json:
             print_json(table.records())
             return
-        # Environments that only read model files have no rich.
         from rich.console import Console
         from rich.text import Text
 
