@@ -19,6 +19,7 @@ export class Consultation {
   moving = false; // values are changed to see what if: true, or "soon"
   base = null; // what was asked for and answered: {model, record, typed, answer}; a moved answer is compared with it
   explained = null; // {record, explanation} of the last answer that was explained
+  #shown = null; // what the answer was asked for: the base, or values that were moved
   #next = null; // the record to ask for next while values move
   #settled;
   #told;
@@ -78,7 +79,7 @@ export class Consultation {
   async repeat(model) {
     const { version: before } = this.#answer;
     if (before === null || this.base === null || this.sending || sameVersion(before, this.#watch.status.serving)) return;
-    await this.#ask({ ...this.base, model, before });
+    await this.#ask({ ...this.#shown, model, before, isMove: false });
   }
 
   async #ask(question) {
@@ -109,7 +110,9 @@ export class Consultation {
     }
   }
 
-  #show(answer, { model, record, before = null, isMove }) {
+  #show(answer, question) {
+    this.#shown = question;
+    const { model, record, before = null, isMove } = question;
     const { features, worth } = model;
     const labelOf = (name) => features.find((feature) => feature.name === name)?.full ?? name;
     const same = isMove && record === this.base.record;

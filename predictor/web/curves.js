@@ -60,6 +60,7 @@ function curve({ range }, values, answers, value, own, worth) {
   const { below, above } = turnOf(values, answers, value, own, worth);
   const { turning } = words;
   const what = place?.point ? turning[place.side === "positive" ? "above" : "below"] : String(own.prediction);
-  const text = turning.stays(what, below === null ? null : shown(below), above === null ? null : shown(above));
+  const [from, to] = [below, above].map((turn) => (turn === null ? null : shown(turn)));
+  const text = from === null && to === null ? turning.never : turning.stays(what, from, to);
   return [picture, typeof own.prediction === "number" && !place ? null : element("span", {}, text)];
 }

@@ -171,8 +171,8 @@ export const english = {
     failed: "No curves now; try again.",
     above: "above the threshold",
     below: "below the threshold",
-    stays: (what, from, to) =>
-      `Stays ${what} ${from === null && to === null ? "over the whole range" : from === null ? `until ${to}` : to === null ? `down to ${from}` : `from ${from} to ${to}`}`,
+    never: "Does not turn the answer alone",
+    stays: (what, from, to) => `Stays ${what} ${from === null ? `until ${to}` : to === null ? `down to ${from}` : `from ${from} to ${to}`}`,
   },
   drivers: {
     title: "What drove this answer",

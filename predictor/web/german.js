@@ -183,8 +183,8 @@ export const german = {
     failed: "Zurzeit keine Kurven; versuchen Sie es noch einmal.",
     above: "über der Schwelle",
     below: "unter der Schwelle",
-    stays: (what, from, to) =>
-      `Bleibt ${what} ${from === null && to === null ? "im ganzen Bereich" : from === null ? `bis ${to}` : to === null ? `hinab bis ${from}` : `von ${from} bis ${to}`}`,
+    never: "Wendet die Antwort nicht allein",
+    stays: (what, from, to) => `Bleibt ${what} ${from === null ? `bis ${to}` : to === null ? `hinab bis ${from}` : `von ${from} bis ${to}`}`,
   },
   drivers: {
     title: "Was diese Antwort bestimmt hat",

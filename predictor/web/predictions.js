@@ -8,7 +8,7 @@ import { percent, written } from "./numbers.js";
 import { identifierIn } from "./reference.js";
 import { sameVersion } from "./status.js";
 import { words } from "./words.js";
-import { changedSides } from "./worth.js";
+import { changedSides, placeOf } from "./worth.js";
 
 const ON_A_PAGE = 50;
 const MAX_REPEATED = 1_000; // rows that are asked again after a swap without a click
@@ -215,6 +215,8 @@ export class PredictionsTable {
     const { columns, rows, answers } = this.#list;
     const remarks = this.#list.remarks(i);
     const more = remarks.length - MAX_REMARKS;
+    const { side = "none" } = placeOf(this.#request.worth, answers[i]) ?? {};
+    const state = answers[i].faults ? "is-refused" : remarks.length > 0 ? "is-warned" : "";
     const chance = columns.find((column) => column.chance)?.of(i);
     const cells = columns.slice(1, -1).map((column) => cell(column, column.of(i), column.answer && chance));
     const { extras } = this.#request;
@@ -222,7 +224,7 @@ export class PredictionsTable {
     const open = () => this.#open(rows[i], id < 0 ? "" : extras.rows[i][id], i);
     const made = element(
       "tr",
-      { class: answers[i].faults ? "is-refused" : remarks.length > 0 ? "is-warned" : null, "data-row": String(i) },
+      { class: [state, `is-${side}`].join(" "), "data-row": String(i) },
       element("th", { scope: "row", class: "numeric" }, button(String(i + 1), open, { "aria-label": words.list.openRow(i + 1) })),
       ...cells,
       element(

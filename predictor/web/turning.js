@@ -1,6 +1,6 @@
 // Turning points: how far one value may change, the others as they are, until the answer changes sides. Pure.
 
-import { numberOf } from "./record.js";
+import { numberOf, typedAs } from "./record.js";
 import { changedSides, placeOf } from "./worth.js";
 
 const POINTS = 21;
@@ -16,7 +16,7 @@ export function sweepOf(features, typed) {
 }
 
 // The records of a sweep, as typed values.
-export const rowsOf = (sweep, typed) => sweep.flatMap(({ at, values }) => values.map((value) => typed.with(at, String(value))));
+export const rowsOf = (sweep, typed) => sweep.flatMap(({ at, values }) => values.map((value) => typed.with(at, typedAs(value))));
 
 // The nearest values below and above `value` where the answer is on another side than `own`, or null: between two
 // values of the sweep where the probability meets the cut, else the first value on the other side.

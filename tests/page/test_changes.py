@@ -72,6 +72,28 @@ async def test_a_table_is_asked_for_again_and_says_how_many_rows_changed_sides(
     await expect(desk.table).to_contain_text("These answers are from version 8.")
 
 
+async def test_rows_that_changed_sides_are_counted_and_say_what_was_before(
+    site, desk, models, stays
+):
+    """Of all held-out rows, by what the service says of each before and after."""
+    rows = [dict(row) for _, row in models.rows.iterrows()]
+
+    async def sides():
+        answer = await site.live.client.post("/predict/batch", json={"instances": rows})
+        return [each["operating_point"]["above"] for each in answer.json()["predictions"]]
+
+    before = await sides()
+    await desk.drop("all.csv", models.csv(len(rows)))
+    await expect(desk.table).to_contain_text(f"{len(rows)} rows, version 7")
+    await site.promote(8, models.forest)
+    await expect(desk.table).to_contain_text(f"{len(rows)} rows, version 8")
+    changed = sum(was != now for was, now in zip(before, await sides(), strict=True))
+    assert changed > 0
+    await expect(desk.table).to_contain_text(
+        f"{changed} of {len(rows)} rows changed sides since version 7."
+    )
+
+
 async def test_a_version_that_waits_for_approvals_is_named(site, desk, stays):
     """Who has approved it so far, and what serves meanwhile; until there are enough."""
     eight = ModelVersion(NAME, "8", "source", 8)

@@ -414,6 +414,8 @@ def test_a_sweep_goes_through_each_training_range_and_finds_where_the_answer_tur
     assert rows == [["10", "x", ""]]
     assert turn == {"below": None, "above": pytest.approx(5)}
     assert none == {"below": None, "above": None}
+    german = f"m.rowsOf({sweep}, ['3', 'x', ''])[1]"
+    assert modules.compute("turning.js", german, language="de") == [["0,5", "x", ""]]
 
 
 def test_what_was_overwritten_comes_back_to_a_form_of_the_same_fields_only(modules):

@@ -85,6 +85,22 @@ async def test_the_arrow_keys_move_the_answer_and_a_ghost_stays(site, desk, mode
     await expect(desk.answer.locator(".axis-ghost")).to_have_count(0)
 
 
+async def test_after_a_swap_the_moved_values_are_asked_for_again(site, desk, models):
+    """And compared with what the version before said of the same values."""
+    record = models.record(number=41)
+    await desk.ask(record)
+    for _ in range(20):
+        await desk.field("worst_texture").press("ArrowDown")
+    moved = {**record, "worst_texture": float(await desk.field("worst_texture").input_value())}
+    told = (await site.live.client.post("/predict", json=moved)).json()
+    chance = f"{100 * told['probabilities']['malignant']:.1f}"
+    await expect(desk.page.locator("#progress")).to_contain_text(chance)
+    await site.promote(8, models.forest)
+    said = re.compile(rf"Version 7 said {chance}\s% malignant, version 8 says ")
+    await expect(desk.answer).to_contain_text(said)
+    await expect(desk.answer).not_to_contain_text("changed since")
+
+
 async def test_a_slider_moves_the_answer_where_there_are_no_arrow_keys(site, visit, models):
     """It is below the field that has the focus."""
     desk = Desk(await visit(site.url, **PHONE))
