@@ -58,7 +58,7 @@ DOCS = FOLDER / "docs"
 OPS = FOLDER / "ops"
 PAGE = "index.html"
 ASSETS = (
-    "page.css", "parts.css", "icon.svg", "page.js", "access.js", "answer.js", "api.js", "assign.js", "axis.js", "batch.js",
+    "page.css", "parts.css", "icon.svg", "page.js", "access.js", "answer.js", "api.js", "assign.js", "axis.js", "batch.js", "card.js",
     "cells.js", "code.js", "consultation.js", "curves.js", "decimals.js", "drivers.js", "elements.js", "english.js", "features.js",
     "field.js", "form.js", "german.js", "handout.js", "head.js", "history.js", "intake.js", "list.js", "numbers.js", "picture.js",
     "predictions.js", "purpose.js", "record.js", "reference.js", "report.js", "session.js", "sheet.js", "sse.js", "status.js", "steps.js", "turning.js",

@@ -227,6 +227,15 @@ export const english = {
     more: (count) => `; and ${count} more`,
     file: "predictions",
   },
+  card: {
+    title: "What is this model?",
+    name: "Model",
+    since: "Since",
+    inputs: "Values of a record",
+    positive: "Class that the axis shows",
+    features: "Values of the model",
+    columns: ["Value", "Unit", "Training data", "Meaning"],
+  },
   assign: {
     title: "Which column is which value?",
     about: "The heads of the file do not say it. Columns that you do not choose stay beside their rows.",

@@ -239,6 +239,15 @@ export const german = {
     more: (count) => `; und ${count} weitere`,
     file: "vorhersagen",
   },
+  card: {
+    title: "Was ist das für ein Modell?",
+    name: "Modell",
+    since: "Seit",
+    inputs: "Werte je Eingabe",
+    positive: "Klasse, die die Achse zeigt",
+    features: "Werte des Modells",
+    columns: ["Wert", "Einheit", "Trainingsdaten", "Bedeutung"],
+  },
   assign: {
     title: "Welche Spalte ist welcher Wert?",
     about: "Die Kopfzeile der Datei sagt es nicht. Nicht gewählte Spalten bleiben neben ihren Zeilen.",

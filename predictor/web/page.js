@@ -3,6 +3,7 @@
 import { askForKey, onKey } from "./access.js";
 import { AnswerPanel } from "./answer.js";
 import { assignColumns } from "./assign.js";
+import { onCard } from "./card.js";
 import { Curves } from "./curves.js";
 import { get, hasKey, Problem, requestIdOf, Unreachable } from "./api.js";
 import { Consultation, sentence } from "./consultation.js";
@@ -69,7 +70,7 @@ function refresh() {
   showHead(state, status, dates);
   showNotices(status, offline);
   byId("waiting").hidden = hasForm;
-  byId("desk").hidden = !hasForm;
+  byId("desk").hidden = byId("model-card").hidden = !hasForm;
   if (!hasForm) showWaiting(state);
   if (!model && state !== "loading") showPurpose(purposeOf({}), false);
   byId("predict").disabled = consultation.sending || !canPredict();
@@ -241,6 +242,7 @@ onKey(() => {
   else if (!form.empty) send();
 });
 onIntake(take, hint);
+onCard(byId("model-card"), () => (model && watch.status.serving ? { model, version: watch.status.serving, dates: watch.dates } : null));
 byId("record").addEventListener("submit", (event) => {
   event.preventDefault();
   send();

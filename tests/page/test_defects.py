@@ -137,3 +137,16 @@ async def test_the_texts_of_a_model_are_in_the_language_of_the_page(site, visit)
     title = await desk.page.locator("#record-title").inner_text()
     assert title.startswith("<b>Rooms</b>")
     assert len(title) <= 400
+
+
+async def test_what_the_model_is_can_be_read(site, desk):
+    """Its version, digest, values and their training data; it is closed until it is asked for."""
+    await desk.page.get_by_text("What is this model?").click()
+    card = desk.page.locator("#model-card")
+    await expect(card).to_contain_text(site.live.reconciler.serving.artifact.onnx_sha256)
+    await expect(card).to_contain_text("breast-cancer, version 7")
+    await expect(card).to_contain_text("promoted")
+    await expect(card.locator("tbody tr")).to_have_count(30)
+    row = card.get_by_role("row", name=re.compile("^Worst texture"))
+    await expect(row).to_contain_text("gray levels")
+    await expect(row).to_contain_text("12.87 to 47.16")
