@@ -34,7 +34,8 @@ class Board:
         await self.page.route(f"**/{path}", self._altered)
 
     async def as_it_is(self) -> None:
-        await self.page.unroute_all()
+        await self.page.unroute_all(behavior="wait")
+        self._edits.clear()
 
     async def _altered(self, route: Route) -> None:
         response = await route.fetch()
