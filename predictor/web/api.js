@@ -5,7 +5,7 @@ import { words } from "./words.js";
 // A response other than 2xx, as a problem document (RFC 9457).
 export class Problem extends Error {
   constructor(status, document, retrySeconds = 1) {
-    super(document.detail || document.title || words.faults.answered(status));
+    super(document.detail || document.title ? words.service(String(document.detail || document.title)) : words.faults.answered(status));
     this.status = status;
     this.title = document.title || words.faults.status(status);
     this.faults = Array.isArray(document.errors) ? document.errors : [];

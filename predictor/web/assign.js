@@ -1,11 +1,11 @@
 // Columns that are assigned by hand, if the heads of a file do not say which is which.
 
-import { button, element, fill } from "./elements.js";
+import { button, byId, element, fill, setText } from "./elements.js";
 import { assigned } from "./sheet.js";
 import { words } from "./words.js";
 
 // Asks which column of `{rows, columns, separator}` is which feature. `done(sheet)` gets the rows in the order of the
-// features, or a fault.
+// features.
 export function assignColumns(place, features, { rows, columns, separator }, done) {
   const [names] = rows;
   const selects = features.map(({ full, required }, i) => {
@@ -21,10 +21,16 @@ export function assignColumns(place, features, { rows, columns, separator }, don
     place.hidden = true;
     fill(place);
   };
+  const cancel = () => {
+    close();
+    byId("file").focus();
+  };
+  const fault = element("p", { class: "fault", role: "status" });
   const use = () => {
     const chosen = selects.map((label) => Number(label.lastChild.value));
     const found = assigned(rows, names.map((_, at) => chosen.indexOf(at)), features, separator);
-    if (!found.fault) close();
+    if (found.fault) return setText(fault, found.fault);
+    close();
     done(found);
   };
   fill(
@@ -32,7 +38,8 @@ export function assignColumns(place, features, { rows, columns, separator }, don
     element("h2", { id: "assign-title" }, words.assign.title),
     element("p", { class: "soft small" }, words.assign.about),
     element("div", { class: "assignments" }, ...selects),
-    element("div", { class: "tools" }, button(words.assign.use, use, { class: "primary" }), button(words.list.cancel, close, { class: "quiet" })),
+    fault,
+    element("div", { class: "tools" }, button(words.assign.use, use, { class: "primary" }), button(words.list.cancel, cancel, { class: "quiet" })),
   );
   place.hidden = false;
   place.scrollIntoView({ block: "start" });

@@ -235,6 +235,9 @@ export const english = {
     positive: "Class that the axis shows",
     features: "Values of the model",
     columns: ["Value", "Unit", "Training data", "Meaning"],
+    versions: "Versions",
+    versionColumns: ["Version", "Registered", "Stage and aliases", "Last change"],
+    moved: (to, date, who) => `${to}, ${date}, by ${who}`,
   },
   assign: {
     title: "Which column is which value?",

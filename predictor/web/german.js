@@ -3,7 +3,7 @@
 const values = (count) => (count === 1 ? "1 Wert" : `${count} Werte`);
 const rows = (count) => (count === 1 ? "1 Zeile" : `${count} Zeilen`);
 
-// What the service says about a value, by how its message begins.
+// What the service says, by how its message begins, as a pattern.
 const MESSAGES = [
   ["missing", "fehlt"],
   ["given twice", "doppelt angegeben"],
@@ -14,13 +14,20 @@ const MESSAGES = [
   ["expected a boolean", "weder true noch false"],
   ["not a finite number", "keine endliche Zahl"],
   ["does not fit", "zu groß oder zu klein für dieses Modell"],
+  ["the registry names no version", "die Registry nennt keine Version, die aktiv sein darf"],
+  ["the registry has not", "die Registry hat noch nicht gesagt, welche Version aktiv sein darf"],
+  ["too few approvals", "zu wenige Freigaben der Version, die aktiv war, gelten noch"],
+  ["\\d+ .* wait already", "zu viele Anfragen warten schon; versuchen Sie es später noch einmal"],
+  ["the model did not finish", "das Modell hat zu lange gerechnet und wurde angehalten"],
+  ["the prediction could not be recorded", "die Vorhersage ließ sich nicht aufzeichnen, und ohne Aufzeichnung gibt es keine; versuchen Sie es später noch einmal"],
+  ["a fault of the service", "ein Fehler des Dienstes; sein Protokoll sagt mehr"],
 ];
 
 export const german = {
   locale: "de-DE",
   decimalMark: ",",
   span: (from, to) => `${from} bis ${to}`,
-  service: (message) => MESSAGES.find(([start]) => message.startsWith(start))?.[1] ?? message,
+  service: (message) => MESSAGES.find(([start]) => message.search(`^${start}`) === 0)?.[1] ?? message,
   version: (number) => `Version ${number}`,
   page: {
     skip: "Direkt zum Formular",
@@ -247,6 +254,9 @@ export const german = {
     positive: "Klasse, die die Achse zeigt",
     features: "Werte des Modells",
     columns: ["Wert", "Einheit", "Trainingsdaten", "Bedeutung"],
+    versions: "Versionen",
+    versionColumns: ["Version", "Registriert", "Stufe und Aliase", "Letzte Änderung"],
+    moved: (to, date, who) => `${to}, ${date}, von ${who}`,
   },
   assign: {
     title: "Welche Spalte ist welcher Wert?",

@@ -5,7 +5,7 @@ import { capital } from "./features.js";
 import { sameVersion, waiting } from "./status.js";
 import { words } from "./words.js";
 
-const DATE = new Intl.DateTimeFormat(words.locale, { dateStyle: "medium", timeStyle: "short" });
+export const DATE = new Intl.DateTimeFormat(words.locale, { dateStyle: "medium", timeStyle: "short" });
 const TIME = new Intl.DateTimeFormat(words.locale, { timeStyle: "medium" });
 
 const SERVICE = "mlflow-hotswap"; // until a model is known
@@ -53,7 +53,7 @@ export function showNotices(status, offline) {
   if (offline !== null) {
     found.push(["fault", words.notices.offline(offline)]);
   } else if (serving === null) {
-    found.push(["warning", words.notices.none(why)]);
+    found.push(["warning", words.notices.none(words.service(why))]);
   }
   if (serving && offline === null) {
     const goes = words.notices.goesOn(serving.model_version);

@@ -63,6 +63,7 @@ export class History {
       element(
         "tbody",
         {},
+        chosen.some(({ reference }) => reference) && row(words.reference.label, chosen.map(({ reference }) => reference || "\u2013")),
         row(list.prediction, chosen.map(outcome)),
         row(session.version, chosen.map(({ answer }) => answer.model_version)),
         ...differing.map(({ feature, values }) => row(feature.full, values.map((value) => value || "\u2013"))),

@@ -29,7 +29,7 @@ export function onIntake(take, refuse) {
 
   document.addEventListener("paste", (event) => {
     const { target } = event;
-    const elsewhere = target.closest?.("textarea, #access, #reference");
+    const elsewhere = target.closest?.("textarea, #access, #reference, .filter, .mend");
     if (!elsewhere && take(event.clipboardData?.getData("text") ?? "", "")) event.preventDefault();
   });
 
@@ -58,12 +58,16 @@ export function onIntake(take, refuse) {
   const show = (open) => {
     byId("paste").hidden = !open;
     opener.setAttribute("aria-expanded", String(open));
-    (open ? byId("pasted") : opener).focus();
+    if (open) byId("pasted").focus();
   };
   opener.addEventListener("click", () => show(byId("paste").hidden));
   byId("paste-use").addEventListener("click", () => {
     const field = byId("pasted");
-    if (!take(field.value, "")) return refuse(words.intake.noRows);
+    opener.focus(); // unless what takes the rows has a better place for the focus
+    if (!take(field.value, "")) {
+      field.focus();
+      return refuse(words.intake.noRows);
+    }
     field.value = "";
     show(false);
   });

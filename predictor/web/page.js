@@ -39,7 +39,7 @@ const form = new RecordForm(byId("fields"), refresh);
 const answer = new AnswerPanel(byId("answer"), send);
 const consultation = new Consultation(form, answer, watch, { locked: lock, changed: refresh, told });
 const session = new Session();
-const history = new History(byId("history"), session, openAnswer);
+const history = new History(byId("history"), session, (told) => openRow(told));
 const undo = new Undo();
 const curves = new Curves(form);
 const table = new PredictionsTable(byId("predictions"), openRow, listFailed);
@@ -73,7 +73,7 @@ function refresh() {
   byId("desk").hidden = byId("model-card").hidden = !hasForm;
   if (!hasForm) showWaiting(state);
   if (!model && state !== "loading") showPurpose(purposeOf({}), false);
-  byId("predict").disabled = consultation.sending || !canPredict();
+  byId("predict").disabled = !canPredict(); // not while it asks: that would take the focus away
   byId("clear").disabled = form.empty;
   answer.mended(form.refused);
   byId("undo").disabled = !undo.has(form.features);
@@ -132,10 +132,12 @@ async function loadModel(version) {
     return;
   }
   if (model.guarded && !hasKey()) lock(words.access.required, { focus: false });
+  if (JSON.stringify(form.features) !== JSON.stringify(model.features)) byId("assign").hidden = true; // it asks for other features
   form.show(model.features);
   showPurpose(model.purpose, model.recorded);
   showExamples();
   refresh();
+  showCard();
   consultation.repeat(model);
   table.repeat(version, model);
 }
@@ -209,15 +211,12 @@ async function showCurves(shown) {
   }
 }
 
-function openAnswer({ features, typed, reference: text }) {
-  openRow(model.features.map(({ name }) => typed[features.findIndex((feature) => feature.name === name)] ?? ""), text);
-}
-
-function openRow(typed, text, row = null) {
-  overwrite(typed, text);
+// `features` are those of the values: the version that serves may have others.
+function openRow({ features, typed, reference: text }, row = null) {
+  overwrite(model.features.map(({ name }) => typed[features.findIndex((feature) => feature.name === name)] ?? ""), text);
   table.mark(row);
   byId("record").scrollIntoView({ block: "start" });
-  byId("predict").focus({ preventScroll: true });
+  byId("answer-card").focus({ preventScroll: true }); // which comes into view with the answer
   send();
 }
 
@@ -242,7 +241,7 @@ onKey(() => {
   else if (!form.empty) send();
 });
 onIntake(take, hint);
-onCard(byId("model-card"), () => (model && watch.status.serving ? { model, version: watch.status.serving, dates: watch.dates } : null));
+const showCard = onCard(byId("model-card"), () => (model && watch.status.serving ? { model, version: watch.status.serving, dates: watch.dates } : null));
 byId("record").addEventListener("submit", (event) => {
   event.preventDefault();
   send();
@@ -258,10 +257,11 @@ byId("curves").addEventListener("click", ({ currentTarget }) => showCurves(curre
 byId("undo").addEventListener("click", () => {
   form.fill(undo.take());
   hint(words.session.undone);
+  if (byId("undo").disabled) byId("predict").focus(); // a disabled button would lose the focus
   if (consultation.base !== null && canPredict()) consultation.move(model);
 });
 addEventListener("beforeunload", (event) => {
-  if (!form.empty || session.answers.length > 0) event.preventDefault();
+  if (!form.empty || session.answers.length > 0 || !byId("predictions").hidden) event.preventDefault();
 });
 byId("clear").addEventListener("click", () => {
   undo.keep(form.features, form.typed);

@@ -1,7 +1,7 @@
 // The table with the predictions of a list: sorted by any column, in pages, and as a file.
 
 import { predictAll, VersionUnstable } from "./batch.js";
-import { button, element, fill, setProperty, setText } from "./elements.js";
+import { button, byId, element, fill, setProperty, setText } from "./elements.js";
 import { download } from "./handout.js";
 import { AnsweredList } from "./list.js";
 import { percent, written } from "./numbers.js";
@@ -33,7 +33,7 @@ export class PredictionsTable {
   #title = element("h2", { id: "predictions-title" }, words.list.title);
   #tools = element("div", { class: "tools end" });
 
-  // `open(typed, reference, row)` moves a row to the form, `failed(error)` is called if a list gets no predictions.
+  // `open({features, typed, reference}, row)` moves a row to the form, `failed(error)` is called if a list gets no predictions.
   constructor(place, open, failed) {
     [this.#place, this.#open, this.#failed] = [place, open, failed];
     this.#filter.addEventListener("input", () => this.#showPage(0));
@@ -68,7 +68,7 @@ export class PredictionsTable {
     this.#showProgress(0);
     if (!quiet) {
       fill(this.#note);
-      fill(this.#tools, button(words.list.cancel, () => this.close()));
+      fill(this.#tools, button(words.list.cancel, () => this.#leave()));
     }
     this.failed = false;
     try {
@@ -91,7 +91,7 @@ export class PredictionsTable {
       fill(this.#body);
       this.#showNote(words.list.failed(error.message));
       setText(this.#progress, words.list.unanswered(rows.length));
-      fill(this.#tools, button(words.list.close, () => this.close(), { class: "quiet" }));
+      fill(this.#tools, button(words.list.close, () => this.#leave(), { class: "quiet" }));
     } finally {
       if (this.#stop === stop) this.#place.removeAttribute("aria-busy");
     }
@@ -116,6 +116,12 @@ export class PredictionsTable {
   mark(row) {
     this.#opened = row;
     for (const each of this.#body.querySelectorAll("tr[data-row]")) markRow(each, row);
+  }
+
+  // The focus goes where a list comes from.
+  #leave() {
+    this.close();
+    byId("file").focus();
   }
 
   close() {
@@ -148,7 +154,17 @@ export class PredictionsTable {
     setText(this.#progress, done < length ? words.list.asking(length, done) : "");
   }
 
+  // The element that has the focus is made anew; the one with the same name gets it back.
   #show() {
+    const focused = this.#place.contains(document.activeElement) && nameOf(document.activeElement);
+    this.#showAll();
+    if (focused && !this.#place.contains(document.activeElement)) {
+      const same = [...this.#place.querySelectorAll("button, input, [tabindex='0']")].find((each) => nameOf(each) === focused);
+      (same ?? this.#place).focus({ preventScroll: true });
+    }
+  }
+
+  #showAll() {
     const { rows, counts, refused, warned } = this.#list.summary;
     fill(this.#note);
     this.#place.classList.remove("old");
@@ -159,7 +175,7 @@ export class PredictionsTable {
       refused > 0 && words.list.refused(refused),
     ];
     setText(this.#progress, parts.filter(Boolean).join(" · "));
-    fill(this.#tools, button(words.list.download, () => this.#download()), button(words.list.close, () => this.close(), { class: "quiet" }));
+    fill(this.#tools, button(words.list.download, () => this.#download()), button(words.list.close, () => this.#leave(), { class: "quiet" }));
     this.#tools.prepend(this.#filter);
     this.#showPage(this.#page);
   }
@@ -219,9 +235,9 @@ export class PredictionsTable {
     const state = answers[i].faults ? "is-refused" : remarks.length > 0 ? "is-warned" : "";
     const chance = columns.find((column) => column.chance)?.of(i);
     const cells = columns.slice(1, -1).map((column) => cell(column, column.of(i), column.answer && chance));
-    const { extras } = this.#request;
+    const { features, extras } = this.#request;
     const id = identifierIn(extras);
-    const open = () => this.#open(rows[i], id < 0 ? "" : extras.rows[i][id], i);
+    const open = () => this.#open({ features, typed: rows[i], reference: id < 0 ? "" : extras.rows[i][id] }, i);
     const made = element(
       "tr",
       { class: [state, `is-${side}`].join(" "), "data-row": String(i) },
@@ -275,6 +291,8 @@ export class PredictionsTable {
     download(`${name}-${words.list.file}.csv`, `\uFEFF${this.#list.csv}`, "text/csv");
   }
 }
+
+const nameOf = (place) => place.ariaLabel ?? place.textContent;
 
 function markRow(place, row) {
   if (place.dataset.row === String(row)) place.setAttribute("aria-current", "true");

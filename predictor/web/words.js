@@ -1,12 +1,13 @@
 // The language of the page: the first that the browser asks for and the page has. All texts are in english.js and
-// german.js, which have the same keys; a text with parameters is a function. Only one of them is fetched.
+// german.js, which have the same keys; a text with parameters is a function. Only one of them is fetched. A page that is
+// in one language alone says so in `data-language`.
 
 const LANGUAGES = { en: () => import("./english.js"), de: () => import("./german.js") };
 
 export const languageOf = (wishes) =>
   wishes.map((wish) => wish.toLowerCase().split("-")[0]).find((each) => Object.hasOwn(LANGUAGES, each)) ?? "en";
 
-export const language = languageOf(globalThis.navigator?.languages ?? []);
+export const language = globalThis.document?.documentElement.dataset.language ?? languageOf(globalThis.navigator?.languages ?? []);
 export const [words] = Object.values(await LANGUAGES[language]());
 
 // Writes the texts that the HTML names: `data-words` is an element's text, `data-label` its accessible name.

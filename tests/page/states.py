@@ -17,9 +17,7 @@ async def states(site: Site, desk: Desk, models: Models) -> AsyncIterator[str]:
     await desk.is_in_state("ready")
     yield "form"
     # Not a sure one, and one measurement that training never saw.
-    await desk.type({**models.record(number=41), "texture_error": 5.1})
-    await desk.predict()
-    await expect(desk.prediction).to_be_visible()
+    await desk.ask({**models.record(number=41), "texture_error": 5.1})
     await expect(desk.page.locator(".working")).to_have_count(0)
     yield "answer"
     await desk.ask({**models.record(number=41), "texture_error": 5.1, "worst_texture": 28})
@@ -31,7 +29,8 @@ async def states(site: Site, desk: Desk, models: Models) -> AsyncIterator[str]:
     for number in (1, 2):
         await desk.page.get_by_label(f"Compare answer {number}").check()
     yield "moved"
-    await desk.button("Undo").click()
+    async for state in _details(desk):
+        yield state
     await desk.ask({**models.record(number=41), "texture_error": 5.1})
     await expect(desk.page.locator(".working")).to_have_count(0)
     await site.promote(8, models.forest)
@@ -48,6 +47,10 @@ async def states(site: Site, desk: Desk, models: Models) -> AsyncIterator[str]:
     await expect(desk.table.locator("tbody tr")).to_have_count(12)
     yield "table"
     await desk.table.get_by_role("button", name="Close").click()
+    await desk.drop("other.csv", models.csv(3).replace("mean_area", "size"))
+    await expect(desk.page.locator("#assign")).to_be_visible()
+    yield "assign"
+    await desk.page.locator("#assign").get_by_role("button", name="Cancel").click()
     await desk.button("Clear").click()
     nine = ModelVersion(NAME, "9", "source", 9)
     waits = Standing(2, ("alice",), ("bob: withdrawn at 2026-11-29 08:15 UTC",))
@@ -63,3 +66,24 @@ async def states(site: Site, desk: Desk, models: Models) -> AsyncIterator[str]:
     await desk.is_in_state("offline")
     yield "offline"
     await site.start()
+
+
+async def _details(desk: Desk) -> AsyncIterator[str]:
+    """What the page has beside an answer: code, the model's card, four answers compared, and its report."""
+    await desk.page.get_by_text("Use from code").click()
+    await desk.page.get_by_text("What is this model?").click()
+    await expect(desk.page.locator("#code pre")).to_have_count(3)
+    await expect(desk.page.locator("#model-card tbody tr").first).to_be_visible()
+    for number in (3, 4):
+        await desk.ask({"mean_radius": 12 + number})
+        await desk.page.get_by_label(f"Compare answer {number}").check()
+    await expect(desk.page.locator(".working")).to_have_count(0)
+    yield "details"
+    await desk.page.emulate_media(media="print")
+    await desk.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    await expect(desk.page.locator("#paper")).to_be_visible()
+    yield "report"
+    await desk.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    await desk.page.emulate_media(media="screen")
+    for summary in ("Use from code", "What is this model?"):
+        await desk.page.get_by_text(summary).click()

@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.page.desk import Desk
+from tests.page.ops_states import versions
 from tests.page.site import NAME
 from tests.predictor.graphs import classifier, regressor
 
@@ -139,14 +140,35 @@ async def test_the_texts_of_a_model_are_in_the_language_of_the_page(site, visit)
     assert len(title) <= 400
 
 
-async def test_what_the_model_is_can_be_read(site, desk):
-    """Its version, digest, values and their training data; it is closed until it is asked for."""
+async def test_what_the_model_is_can_be_read(site, desk, models):
+    """Its version, digest, values and their training data; other versions; it follows a swap."""
+    site.live.source.lists = versions(12, 7)
     await desk.page.get_by_text("What is this model?").click()
     card = desk.page.locator("#model-card")
     await expect(card).to_contain_text(site.live.reconciler.serving.artifact.onnx_sha256)
     await expect(card).to_contain_text("breast-cancer, version 7")
     await expect(card).to_contain_text("promoted")
-    await expect(card.locator("tbody tr")).to_have_count(30)
+    await expect(card.locator("tbody tr")).to_have_count(30 + 8)
     row = card.get_by_role("row", name=re.compile("^Worst texture"))
     await expect(row).to_contain_text("gray levels")
     await expect(row).to_contain_text("12.87 to 47.16")
+    seven = card.get_by_role("row", name=re.compile("^7 "))
+    await expect(seven).to_contain_text("by alice@ward: better calibrated on the newer rows")
+    await site.promote(8, models.forest)
+    await expect(card).to_contain_text("breast-cancer, version 8")
+
+
+async def test_a_row_is_opened_by_the_names_of_its_values(site, desk, models):
+    """The version that serves by then has others, in another order."""
+    await desk.drop("ward.csv", models.csv(2))
+    await expect(desk.table.locator("tbody tr")).to_have_count(2)
+    await desk.drop("other.csv", models.csv(2).replace("mean_area", "size"))
+    assign = desk.page.locator("#assign")
+    await expect(assign).to_be_visible()
+    await site.promote(9, classifier(metadata={"feature_names": ["mean_area", "mean_radius"]}))
+    await expect(desk.page.locator("#fields input")).to_have_count(2)
+    await expect(assign).to_be_hidden()
+    await desk.table.get_by_role("button", name="Open row 1").click()
+    first = models.rows.iloc[0]
+    for name in ("mean_area", "mean_radius"):
+        await expect(desk.field(name)).to_have_value(str(first[name]))

@@ -58,6 +58,38 @@ async def test_rows_are_pasted_into_the_text_area_by_keys(desk, models):
     await expect(desk.field("mean_radius")).to_have_value(str(models.benign["mean_radius"]))
 
 
+async def test_the_focus_stays_where_a_key_was_pressed(site, desk, models):
+    """On Predict while it asks, in the list when another version answers; it is never on nothing."""
+    await desk.type(models.benign)
+    await desk.button("Predict").press("Enter")
+    await expect(desk.prediction).to_be_visible()
+    await expect(desk.button("Predict")).to_be_focused()
+    await desk.field("mean_radius").press("ArrowUp")
+    await desk.button("Undo").press("Enter")
+    await expect(desk.button("Undo")).to_be_disabled()
+    await expect(desk.button("Predict")).to_be_focused()
+    await desk.drop("ward.csv", models.csv(3))
+    await desk.table.get_by_label("Filter").press("b")
+    await site.promote(8, models.forest)
+    await expect(desk.table).to_contain_text("version 8")
+    await expect(desk.table.get_by_label("Filter")).to_be_focused()
+    await desk.button("Paste rows").press("Enter")
+    await desk.page.keyboard.insert_text(models.csv(2).replace("mean_area", "size"))
+    await desk.button("Use these rows").press("Enter")
+    await expect(desk.page.get_by_role("combobox", name="Mean area")).to_be_focused()
+    await desk.page.locator("#assign").get_by_role("button", name="Cancel").press("Enter")
+    await expect(desk.page.get_by_label("Open a CSV file")).to_be_focused()
+    row = desk.table.get_by_role("button", name="Open row").first
+    await row.focus()
+    await site.promote(9, models.logistic)
+    await expect(desk.table).to_contain_text("version 9")
+    await expect(row).to_be_focused()
+    await row.press("Enter")
+    await expect(desk.page.locator("#answer-card")).to_be_focused()
+    await desk.table.get_by_role("button", name="Close").press("Enter")
+    await expect(desk.page.get_by_label("Open a CSV file")).to_be_focused()
+
+
 async def test_what_happens_is_said_to_whoever_listens(desk):
     """News politely, in a status; the answer in a live region; faults with their fields."""
     for place in (desk.news, desk.page.locator("#progress")):

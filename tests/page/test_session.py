@@ -17,6 +17,7 @@ async def test_answers_are_kept_and_up_to_four_compared(desk, models):
     history = desk.page.get_by_role("region", name="This session")
     await expect(history).to_be_hidden()
     record = dict(models.benign)
+    await desk.page.get_by_label("Reference").fill("P-1")
     for step in range(5):
         await desk.ask({**record, "mean_radius": 12 + step})
         await expect(history.locator("li")).to_have_count(step + 1)
@@ -25,6 +26,8 @@ async def test_answers_are_kept_and_up_to_four_compared(desk, models):
     await expect(history.get_by_label("Compare answer 4")).to_be_disabled()
     table = history.get_by_role("table")
     await expect(table.locator("thead th")).to_have_text([f"Answer {n}" for n in (1, 2, 3, 5)])
+    whose = table.locator("tbody tr", has_text="Reference")
+    await expect(whose.locator("td")).to_have_text(["P-1"] * 4)
     row = table.locator("tbody tr", has_text="Mean radius")
     await expect(row.locator("td")).to_have_text(["12", "13", "14", "16"])
     await expect(history).to_contain_text("29 values are equal.")
@@ -138,13 +141,20 @@ async def test_turning_points_are_where_the_service_changes_its_answer(site, des
 
 
 async def test_leaving_is_asked_about_only_where_something_would_be_lost(site, visit, models):
-    """Not with an empty form; with values or answers the browser asks."""
+    """Not with an empty form; with a list, values or answers the browser asks."""
     visitor = await visit(site.url)
     desk = Desk(visitor)
     await desk.is_in_state("ready")
     await desk.page.reload()
     await desk.is_in_state("ready")
     assert visitor.witness.complaints == []
+    await desk.drop("ward.csv", models.csv(2))
+    await expect(desk.table.locator("tbody tr")).to_have_count(2)
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(desk.page.reload(), 3)
+    assert visitor.witness.complaints == ["a dialog: "]
+    visitor.witness.complaints.clear()
+    await desk.table.get_by_role("button", name="Close").click()
     await desk.ask(models.benign)
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(desk.page.reload(), 3)
