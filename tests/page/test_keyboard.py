@@ -69,7 +69,7 @@ async def test_the_focus_stays_where_a_key_was_pressed(site, desk, models):
     await expect(desk.button("Undo")).to_be_disabled()
     await expect(desk.button("Predict")).to_be_focused()
     await desk.drop("ward.csv", models.csv(3))
-    await desk.table.get_by_label("Filter").press("b")
+    await desk.table.get_by_label("Filter").press("m")
     await site.promote(8, models.forest)
     await expect(desk.table).to_contain_text("version 8")
     await expect(desk.table.get_by_label("Filter")).to_be_focused()
