@@ -267,6 +267,7 @@ export const english = {
     threshold: "Threshold",
     above: "reached",
     below: "not reached",
+    grey: "not reached, in the grey zone",
     warnings: "Outside the training data",
     scale: { log_odds: "in log-odds of", probability: "in percentage points of", value: "in the units of the value" },
   },

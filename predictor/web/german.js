@@ -286,6 +286,7 @@ export const german = {
     threshold: "Schwelle",
     above: "erreicht",
     below: "nicht erreicht",
+    grey: "nicht erreicht, in der Grauzone",
     warnings: "Außerhalb der Trainingsdaten",
     scale: { log_odds: "in Log-Odds von", probability: "in Prozentpunkten von", value: "in der Einheit des Werts" },
   },

@@ -2,6 +2,7 @@
 
 import { localised, percent, shown, span, written } from "./numbers.js";
 import { words } from "./words.js";
+import { placeOf } from "./worth.js";
 
 const TIME = new Intl.DateTimeFormat(words.locale, { dateStyle: "long", timeStyle: "long" });
 const MAX_DRIVERS = 8;
@@ -14,9 +15,10 @@ export function reportOf(told) {
   const say = words.report;
   const labelOf = (name) => features.find((feature) => feature.name === name)?.full ?? name;
   const { prediction, probability, probabilities = {}, warnings = [], operating_point: point } = answer;
+  const place = placeOf(model.worth, answer); // the same axis as on the page
   const chances = Object.entries(probabilities).map(([label, chance]) => `${label} ${percent(chance)}`);
   return {
-    title: written(prediction) + (probability === undefined ? "" : ` \u00b7 ${percent(probability)}`),
+    title: written(prediction) + (probability === undefined ? "" : ` \u00b7 ${percent(place?.chance ?? probability)}${place ? ` ${place.positive}` : ""}`),
     facts: [
       [say.reference, reference || "\u2013"],
       [say.time, TIME.format(when)],
@@ -24,7 +26,7 @@ export function reportOf(told) {
       [say.digest, digestOf(told) || "\u2013"],
       [say.request, requestId || "\u2013"],
       chances.length > 0 && [words.list.probability, chances.join(", ")],
-      point && [say.threshold, `${point.class} ${percent(point.threshold)}: ${point.above ? say.above : say.below}`],
+      point && [say.threshold, `${point.class} ${percent(point.threshold)}: ${say[point.above ? "above" : place?.side === "grey" ? "grey" : "below"]}`],
     ].filter(Boolean),
     sections: [
       { title: say.warnings, lines: warnings.map((each) => [labelOf(each.feature), words.list.remark("", shown(each.value), span(each)).trim()]) },

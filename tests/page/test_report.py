@@ -45,6 +45,8 @@ async def test_the_text_has_everything(site, desk, models):
     ):  # fmt: skip
         assert expected.replace("Breast", "breast-cancer") in text, expected
     assert re.search(r"Time: .* (UTC|GMT)", text)
+    head = text.splitlines()[0]
+    assert re.fullmatch(rf"{answer['prediction']} · .*%\smalignant", head), head
     for name, value in record.items():
         label = name.replace("_", " ").capitalize()
         assert f"{label}: {value}" in text
