@@ -211,6 +211,7 @@ def _print_next_steps(mlflow: Child, predictor: Child, keys: Path | None) -> Non
 [bold green]Serving.[/] Ctrl-C stops everything.
 
   web page         {predictor.url}/
+  for operators    {predictor.url}/ops
   API docs         {predictor.url}/docs
   model            {predictor.url}/model
   metrics          {predictor.url}/metrics

@@ -319,7 +319,7 @@ class Lifecycle:
             command = self._suggested(f"promote {earlier} --to Production")
             promote = f"{command} brings back version {earlier}, which was there before"
         return (
-            f"version {champion} is the only one in Production, so a rollback would leave none; "
+            f"there is no version to go back to from version {champion}, so a rollback would leave none; "
             f"{promote}, and {self._suggested(f'demote {champion}')} stops serving"
         )
 

@@ -14,7 +14,6 @@ from trainer.pointer import STAGING_ALIAS, RegistryState
 from trainer.promotion import DEFAULT_TASK
 from trainer.registry import RegisteredModel, Version
 from trainer.terminal import (
-    UNKNOWN,
     Column,
     Table,
     decimals,
@@ -176,10 +175,10 @@ def last_change(state: RegistryState) -> str | None:
     last = _last_change(state)
     if last is None:
         return None
+    reason = f": {printable(last.why)}" if last.why else ""
     return (
         f"last recorded change: {moment(last.when)} "
-        f"{move(last.version, last.origin, last.target, last.pointer)}, by {printable(last.who)}: "
-        f"{printable(last.why) or UNKNOWN}"
+        f"{move(last.version, last.origin, last.target, last.pointer)}, by {printable(last.who)}{reason}"
     )
 
 

@@ -111,6 +111,7 @@ def train(
         check_model_name(model)
     output = Output(wide, as_json)
     console = Console(highlight=False, stderr=as_json)
+    console.soft_wrap = not console.is_terminal  # a file has no width
     choices = None if target is None else Choices(target, task, positive, identifier, dropped or ())
     if choices is None and (task or positive or identifier or dropped):
         raise TrainerError(

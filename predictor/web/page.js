@@ -75,6 +75,7 @@ function refresh() {
   if (!model && state !== "loading") showPurpose(purposeOf({}), false);
   byId("predict").disabled = !canPredict(); // not while it asks: that would take the focus away
   byId("clear").disabled = form.empty;
+  followSlider();
   answer.mended(form.refused);
   byId("undo").disabled = !undo.has(form.features);
   const { base, moving } = consultation;
@@ -246,7 +247,7 @@ byId("record").addEventListener("submit", (event) => {
   event.preventDefault();
   send();
 });
-onWhatIf(byId("fields"), form, () => canPredict() && consultation.base !== null, (field, typed) => {
+const followSlider = onWhatIf(byId("fields"), form, () => canPredict() && consultation.base !== null, (field, typed) => {
   if (form.text === consultation.base.record) undo.keep(form.features, form.typed);
   consultation.moving ||= "soon"; // no note about changed values until it is asked for
   form.move(field, typed);

@@ -22,7 +22,8 @@ export function moved(feature, value, steps) {
   return Number(next.toPrecision(10));
 }
 
-// `move(field, typed)` is called for each change; `active()` says whether there is an answer that can move.
+// `move(field, typed)` is called for each change; `active()` says whether there is an answer that can move. Returns a
+// function to call after every change of a value, so that the slider stays where its field's value is.
 export function onWhatIf(place, form, active, move) {
   const slider = element("input", { type: "range", class: "what-if" });
   const ready = (field) => field?.feature.range && active() && numberOf(field.feature, field.value) !== null;
@@ -35,10 +36,7 @@ export function onWhatIf(place, form, active, move) {
     slider.value = numberOf(feature, field.value);
     if (slider.parentElement !== field.row) field.row.append(slider);
   };
-  const change = (field, value) => {
-    move(field, typedAs(value));
-    if (shown === field) slider.value = value;
-  };
+  const change = (field, value) => move(field, typedAs(value));
 
   place.addEventListener("focusin", ({ target }) => {
     const field = form.fieldOf(target);
@@ -56,4 +54,10 @@ export function onWhatIf(place, form, active, move) {
     event.stopPropagation();
     change(shown, moved(shown.feature, Number(slider.value), 0));
   });
+
+  return () => {
+    const value = shown && numberOf(shown.feature, shown.value);
+    if (value === null) slider.remove();
+    else slider.value = value;
+  };
 }

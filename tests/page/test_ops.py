@@ -54,7 +54,7 @@ async def test_a_swap_is_shown_with_its_reason_and_without_a_reload(site, visit,
     happened = board.page.get_by_role("region", name="What happened")
     await expect(happened).to_contain_text("Version 8 serves in place of 7: promoted")
     await site.promote(7, models.logistic)
-    await expect(happened).to_contain_text("Version 7 serves in place of 8: rolled back to")
+    await expect(happened).to_contain_text("Version 7 serves in place of 8: rolled back")
     await expect(board.verdicts).to_have_text("Version 7 serves, as the registry asks")
     await expect(board.page.locator(".pane").first).to_contain_text("Promoted")
     assert await board.page.locator(".happened li").count() == 6

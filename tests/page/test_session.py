@@ -118,6 +118,21 @@ async def test_a_slider_moves_the_answer_where_there_are_no_arrow_keys(site, vis
     await expect(desk.answer).to_contain_text("What if: ")
 
 
+async def test_the_slider_stands_where_the_value_is(desk, models):
+    """Also if the value was typed, or came from an example; an empty field has no slider."""
+    await desk.ask(models.benign)
+    field, slider = desk.field("worst_area"), desk.page.get_by_label("What if: Worst area")
+    await field.focus()
+    await slider.fill("2000")
+    await field.fill("1500")
+    await expect(slider).to_have_value("1500")
+    await desk.button("Example: benign").click()
+    await expect(field).not_to_have_value("1500")
+    await expect(slider).to_have_value(await field.input_value())
+    await field.fill("")
+    await expect(slider).to_have_count(0)
+
+
 async def test_turning_points_are_where_the_service_changes_its_answer(site, desk, models):
     """A curve beside each field; just inside the point the answer is still the same, just beyond no longer."""
     record = models.record(number=41)

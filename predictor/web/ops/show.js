@@ -60,7 +60,7 @@ const pane = (title, number, rest, kind) =>
 
 function word(moved, now) {
   if (!moved) return element("p", { class: "soft" }, texts.noWord);
-  return element("p", {}, `${texts.movedThere[moved.to] ?? moved.to} `, moment(moved.when, now), moved.who && ` ${texts.onTheWordOf(moved.who)}`, moved.why && element("q", { class: "why" }, moved.why));
+  return element("p", {}, `${texts.movedThere[moved.to] ?? moved.to} `, moment(moved.when, now), moved.who && ` ${texts.by(moved.who)}`, moved.why && element("q", { class: "why" }, moved.why));
 }
 
 const facts = (pairs) =>

@@ -38,7 +38,7 @@ export const texts = {
   odd: "The service answered with an error",
 
   swapped: (to, from, reason) => {
-    const how = { promoted: "promoted", rolled_back: "rolled back to", restored: "restored from the cache" }[reason] ?? reason;
+    const how = { promoted: "promoted", rolled_back: "rolled back", restored: "restored from the cache" }[reason] ?? reason;
     return from ? `Version ${to} serves in place of ${from}: ${how}` : `Version ${to} serves: ${how}`;
   },
   took: (seconds) => (seconds > 0 ? `ready after ${seconds < 10 ? seconds.toFixed(2) : seconds.toFixed(0)} s` : ""),
@@ -63,7 +63,7 @@ export const texts = {
   asksFor: "The registry asks for",
   same: "The same version.",
   nothing: "nothing",
-  onTheWordOf: (who) => `on the word of ${who}`,
+  by: (who) => `by ${who}`,
   noWord: "No tag of the trainer says who promoted it.",
   loadedIn: (seconds) => `ready after ${seconds.toFixed(2)} s`,
   never: "No answer yet.",
@@ -104,7 +104,7 @@ export const texts = {
   movedTo: { Production: "to Production", Staging: "to Staging", Archived: "archived", None: "demoted" },
   gates: (found) => `A promotion is decided by ${found.map(([name, tolerance]) => `${name} (${tolerance})`).join(", ")}.`,
 
-  actions: { preview: "Try a promotion, change nothing", promote: "Promote", demote: "Demote", rollBack: "Roll back", status: "Look" },
+  actions: { preview: "Try a promotion, change nothing", promote: "Promote", demote: "Demote", rollBack: "Roll back", status: "Show what serves" },
   copy: "Copy",
   copied: "Copied",
   pressCopy: "Selected: press Ctrl+C",
