@@ -1,9 +1,9 @@
 """What a terminal, a log rotation or an orchestrator sends: the end is graceful, and the rest harms nobody."""
 
+import contextlib
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -71,12 +71,15 @@ class Client:
             self.fault = repr(error)
 
 
-def of_group(leader: int) -> list[int]:
-    """The processes of a session that its leader started, with the leader."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "-s", str(leader)], capture_output=True, text=True, check=False
-    )
-    return [int(pid) for pid in listed.stdout.split()]
+def of_service(child: Child) -> list[int]:
+    """All processes of a service: those with its port in their environment."""
+    port = f"PREDICTOR_PORT={child.url.rpartition(':')[2]}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if port in (process / "environ").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+    return sorted(found)
 
 
 def catches(pid: int, number: int) -> bool:
@@ -100,7 +103,7 @@ def test_the_end_is_graceful(
     child = start(workers)
     clients = [Client(child) for _ in range(CLIENTS)]
     wait_until(lambda: all(each.answered > 5 or each.fault for each in clients), "all are served")
-    pids = of_group(child.process.pid)
+    pids = of_service(child)
     assert len(pids) == (1 if workers == 1 else 1 + workers)
     for pid in pids if everybody else [child.process.pid]:
         os.kill(pid, number)
@@ -108,7 +111,7 @@ def test_the_end_is_graceful(
     for each in clients:
         each.thread.join(SECONDS)
     assert [each.fault for each in clients if each.fault] == []
-    assert of_group(child.process.pid) == []
+    assert of_service(child) == []
 
 
 @pytest.mark.parametrize(
@@ -125,31 +128,31 @@ def test_an_end_in_the_first_moments(start: Start, number: signal.Signals, worke
     wait_until(lambda: catches(pid, signal.SIGQUIT), "it handles signals", seconds=SECONDS)
     child.process.send_signal(number)
     assert child.process.wait(SECONDS) == 0
-    wait_until(lambda: of_group(child.process.pid) == [], "nobody is left", seconds=SECONDS)
+    wait_until(lambda: of_service(child) == [], "nobody is left", seconds=SECONDS)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_signals_of_a_log_rotation_are_ignored(start: Start, workers: int) -> None:
     """SIGUSR1 and SIGUSR2, to every process: the same ones go on answering."""
     child = start(workers)
-    pids = of_group(child.process.pid)
+    pids = of_service(child)
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
         for pid in pids:
             os.kill(pid, number)
     time.sleep(0.5)
     child.wait_until_answers("/health")
-    assert of_group(child.process.pid) == pids
+    assert of_service(child) == pids
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_under_nohup_a_closed_terminal_is_ignored(start: Start, workers: int) -> None:
     """What was ignored when it started stays ignored, by its workers too; SIGTERM ends it."""
     child = start(workers, nohup=True)
-    pids = of_group(child.process.pid)
+    pids = of_service(child)
     for pid in pids:
         os.kill(pid, signal.SIGHUP)
     time.sleep(0.5)
     child.wait_until_answers("/health")
-    assert of_group(child.process.pid) == pids
+    assert of_service(child) == pids
     child.process.terminate()
     assert child.process.wait(SECONDS) == 0
