@@ -200,7 +200,7 @@ def test_the_trainers_commands(url, name, pointer):
     assert f"serving: version 2 of {name}; a rollback brings version 1 back" in trainer("status")
     assert f"serving: version 1 of {name}" in trainer("rollback")
     trainer("gates", "test_roc_auc:0.01")
-    assert "test_roc_auc" in trainer("leaderboard")
+    assert "ROC-AUC" in trainer("leaderboard")
     trainer("promote", "2", "--to", "Staging")
     trainer("demote", "2")
     moves, gates = trainer("history").split("changes of the gates that decide a promotion:\n")
