@@ -46,7 +46,7 @@ function show(place, { model, version, dates }, metrics, versions) {
 function versionRow({ model_version: number, created_at: created, stage, aliases, moved }) {
   const date = (moment) => moment && DATE.format(new Date(moment));
   const last = moved && [words.card.moved(moved.to, date(moved.when), moved.who), moved.why].filter(Boolean).join(": ");
-  return [number, date(created), [stage !== "None" && stage, ...aliases.map((alias) => `@${alias}`)].filter(Boolean).join(", "), last];
+  return [number, date(created), [stage, ...aliases.map((alias) => `@${alias}`)].filter(Boolean).join(", "), last];
 }
 
 // A heading and a table of texts, whose first column names the rows.

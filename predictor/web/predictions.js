@@ -159,7 +159,7 @@ export class PredictionsTable {
     const focused = this.#place.contains(document.activeElement) && nameOf(document.activeElement);
     this.#showAll();
     if (focused && !this.#place.contains(document.activeElement)) {
-      const same = [...this.#place.querySelectorAll("button, input, [tabindex='0']")].find((each) => nameOf(each) === focused);
+      const same = [...this.#place.querySelectorAll("button,input,[tabindex='0']")].find((each) => nameOf(each) === focused);
       (same ?? this.#place).focus({ preventScroll: true });
     }
   }

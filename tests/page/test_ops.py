@@ -12,7 +12,7 @@ from predictor.model_version import Listed, Listing, ModelVersion
 from tests.page.models import IMAGE, SCRIPT
 from tests.page.ops_states import Board, ops_states, versions
 from tests.page.site import NAME, Site
-from tests.page.test_accessibility import OF_WCAG, serious
+from tests.page.test_accessibility import OF_WCAG, faults
 
 pytestmark = pytest.mark.whole
 
@@ -37,8 +37,8 @@ async def test_every_state_fits_every_width_and_axe_finds_nothing(site, visit, m
     async for state in ops_states(site, board, models):
         for width in WIDTHS:
             await board.page.set_viewport_size({"width": width, "height": 900})
-            if faults := await serious(board.page, OF_WCAG):
-                found[state, width] = faults
+            if said := await faults(board.page, "ops", OF_WCAG):
+                found[state, width] = said
             if pixels := await overflow(board.page):
                 wide[state, width] = pixels
             if SHOTS:
@@ -126,7 +126,7 @@ async def test_it_asks_for_an_operations_key_and_keeps_it_nowhere(tmp_path, mode
     await board.is_in_state("locked")
     await expect(access).to_contain_text("needs an operations key")
     await expect(board.page.locator("#parts")).to_be_hidden()
-    assert await serious(board.page, OF_WCAG) == []
+    assert await faults(board.page, "ops", OF_WCAG) == []
     asked = len(site.asked)
     field = board.page.get_by_role("textbox", name="Operations key")
     await field.fill("k3y")

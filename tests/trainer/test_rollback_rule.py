@@ -343,7 +343,9 @@ def test_refused_rollback_names_the_version_that_was_there_before(shelf):
     shelf.add(), shelf.add()
     shelf.lifecycle().promote("1", Policy())
     shelf.set_stage("2", "Production", archive=True)
-    with pytest.raises(TransitionError, match="promote 1 --to Production --model .* brings back version 1"):
+    with pytest.raises(
+        TransitionError, match="promote 1 --to Production --model .* brings back version 1"
+    ):
         shelf.lifecycle().roll_back()
 
 
