@@ -344,7 +344,7 @@ def test_refused_rollback_names_the_version_that_was_there_before(shelf):
     shelf.lifecycle().promote("1", Policy())
     shelf.set_stage("2", "Production", archive=True)
     with pytest.raises(
-        TransitionError, match="promote 1 --to Production --model .* brings back version 1"
+        TransitionError, match=r"promote 1 --to Production --model .* brings back version 1"
     ):
         shelf.lifecycle().roll_back()
 
