@@ -50,7 +50,7 @@ class Counts:
         return cls(
             Proportion(int((above & positive).sum()), int(positive.sum())),
             Proportion(int((above & ~positive).sum()), int((~positive).sum())),
-            float(served[positive].min()) if positive.any() else None,
+            float(np.min(served[positive])) if positive.any() else None,
         )
 
     def __str__(self) -> str:
@@ -255,6 +255,6 @@ def threshold(
     needed = max(1, math.ceil(sensitivity * len(cases) - 1e-9))
     lowest = cases[needed - 1]
     below = scores[scores < lowest]
-    under = float(below.max()) if below.size else 0.0
+    under = float(np.max(below)) if below.size else 0.0
     middle = np.float32((under + float(lowest)) / 2)
     return float(middle if middle > under else lowest)
