@@ -483,6 +483,7 @@ class HeldLoader:
         return load(version, fetched, interrupt)
 
 
+@pytest.mark.whole  # each waits for seconds until its thread ends
 class TestSlowRestore:
     """Nothing serves, and the last known good version takes long to load."""
 

@@ -36,6 +36,7 @@ async def test_versions_with_stages_aliases_and_tags(mlflow_server, registered):
     registered.delete_model(name)
 
 
+@pytest.mark.whole  # it registers many
 async def test_of_many_versions_the_newest_and_those_that_something_names(
     mlflow_server, registered
 ):
