@@ -7,8 +7,8 @@ export const english = {
   locale: "en-GB",
   decimalMark: ".",
   span: (from, to) => `${from} to ${to}`,
-  // A message of the service, which writes English.
-  service: (message) => message,
+  // A message of the service, which writes English; the page says "no version" in its own words.
+  service: (message) => message.replace("names no version that may serve; promote one", "asks for none; promote a version"),
   version: (number) => `Version ${number}`,
   page: {
     skip: "Skip to the form",
