@@ -100,7 +100,7 @@ def read_table(rows: Any, known: list[Any] | None = None) -> Table:
         twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
         raise ExportError(f"X has the columns {', '.join(twice)} more than once; rename them.")
     if not len(frame):
-        raise ExportError("X has no rows; give rows like those that the model was fitted on.")
+        raise ExportError("X has no rows; give rows like the model's training rows.")
     read = [_read(str(name), frame.iloc[:, index]) for index, name in enumerate(frame.columns)]
     columns = tuple(column for column, _ in read)
     values = dict(enumerate(values for _, values in read))

@@ -109,7 +109,7 @@ def test_every_make_target_exists(page):
 
 
 def test_every_file_that_a_page_names_exists():
-    """Whoever wants to change something finds the file where the page says."""
+    """Each file is where the page says."""
     for page in WRITTEN:
         for path in re.findall(
             r"`((?:approvals|predictor|trainer|exporters|tests|docs)/[a-z0-9_./-]*)`",

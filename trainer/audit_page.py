@@ -28,7 +28,7 @@ _MISSING = "-"
 _LIMITS = (
     "<p>A service with a file of approvers did not load a version while its approvals were not enough, whatever the "
     "registry named; what served before went on, if its own approvals were enough. An approval or a withdrawal that was "
-    "deleted from the registry is not shown. The times are those that the trainer recorded. Moves in MLflow's own page "
+    "deleted from the registry is not shown. The times are the trainer's. Moves in MLflow's own page "
     "are not recorded. The newest entries of the history can be cut off without a trace: compare the hash above with "
     "one that was noted before.</p>"
 )

@@ -43,7 +43,7 @@ def convert(
         Path | None,
         typer.Option(
             "--data",
-            help="CSV or Parquet: rows like those that it was fitted on.  [default: its input example]",
+            help="CSV or Parquet: rows like its training rows.  [default: its input example]",
         ),
     ] = None,
     target: Annotated[
@@ -182,7 +182,7 @@ def _rows(model: object, files: ModelFiles, table: Table | None, target: str | N
     rows = from_example(files.description, files.folder)
     if rows is None:
         raise TrainerError(
-            "the model has no input example: give rows like those that it was fitted on with --data FILE "
+            "the model has no input example: give rows like its training rows with --data FILE "
             "(CSV or Parquet)"
         )
     typer.echo(

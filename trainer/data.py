@@ -173,7 +173,7 @@ def _require_columns(table: Table, choices: Choices) -> None:
 
 
 def _features(table: Table, choices: Choices) -> tuple[tuple[Column, ...], pd.DataFrame]:
-    """Each column, and the values of those that a model uses."""
+    """Each column, and the values of the columns that a model uses."""
     left_out = dict.fromkeys(choices.dropped, "--drop")
     if choices.identifier:
         left_out[choices.identifier] = "--id"

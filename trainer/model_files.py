@@ -1,6 +1,6 @@
 """The folder of an MLflow model: its library, whether loading it can run code, and the loaded model.
 
-Whoever made the version wrote these files, MLmodel too. So MLmodel decides which loader is used, and the
+The version's author wrote these files, MLmodel too. So MLmodel decides which loader is used, and the
 loader's own format decides what is safe; what MLmodel says of trust counts for nothing.
 """
 

@@ -63,7 +63,7 @@ def log(
 
 
 def metrics(group: Group) -> dict[str, float]:
-    """The metrics of a run, without those that are unknown."""
+    """The metrics of a run, without unknown ones."""
     values = {
         "predictions": float(group.predictions),
         "outcomes": float(group.outcomes),

@@ -301,7 +301,7 @@ def _joined(version: Version, found: Mapping[str, Any], type_: str) -> Joined:
         return Joined(version, period, predicted, actual, None, days)
     labels = [str(each) for each in found["prediction"]]
     if not version.classes:
-        # A graph without a list of its classes: those that it answered, and those that turned out to be true.
+        # A graph without a list of its classes: the classes that it answered, and the true ones.
         version = replace(version, classes=tuple(sorted({*labels, *filter(None, reported)})))
     places = {name: number for number, name in enumerate(version.classes)}
     predicted = np.array([places.get(each, OTHER) for each in labels], np.int64)

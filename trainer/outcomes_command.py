@@ -42,7 +42,7 @@ def import_(
     """Append the outcomes of a CSV file to the record, whole or not at all; the same file only once.
 
     The first line names the columns: id, outcome and, if known, at (the time, in UTC unless it has a zone).
-    Others are ignored. Run it as the service's user, whom the record belongs to.
+    Others are ignored. Run it as the service's user, who owns the record.
     """
     from trainer.outcome_import import import_file
 
@@ -115,7 +115,7 @@ def serve(
 ) -> None:
     """Serve the report of each version at http://HOST:PORT/metrics until it is stopped.
 
-    --since is counted back from each computation. The metrics have no values of patients; whoever reaches the port can
+    --since is counted back from each computation. The metrics have no values of patients; any client of the port can
     read them.
     """
     from trainer import outcome_exporter

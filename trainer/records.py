@@ -27,7 +27,7 @@ _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 @dataclass(frozen=True)
 class Choice:
-    """Which predictions: those that fit all that is given. `id` is that of a prediction or of its request."""
+    """Which predictions: only the ones that fit all given conditions. `id` is that of a prediction or of its request."""
 
     id: str | None = None
     model: str | None = None

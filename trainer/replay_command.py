@@ -21,7 +21,7 @@ MAX_SHOWN = 20
 def replay(
     file_or_id: str, records: str | None, version: str, model_name: str | None, output: Output
 ) -> None:
-    """Print how many predictions are equal, and those that differ; exit code 1 if any differs. Raises TrainerError."""
+    """Print how many predictions are equal, and the different ones; exit code 1 if any differs. Raises TrainerError."""
     found = [*_recorded(file_or_id, records)]
     model = model_name or _only_model(found)
     client = connect()

@@ -103,7 +103,7 @@ class KeyFolder:
         path = Path(key) if "/" in key or key.endswith(".pem") else self.path / f"{key}.pem"
         if not path.exists():
             raise SigningKeyError(
-                f"there is no key {path}; `python -m trainer keys list` shows those that exist, "
+                f"there is no key {path}; `python -m trainer keys list` lists the keys, "
                 "`python -m trainer keys new NAME` makes one"
             )
         return path

@@ -207,7 +207,7 @@ def train_all(
     console: Console,
     output: Output | None = None,
 ) -> Results:
-    """Run all candidates, register those that pass the parity check, and print a leaderboard.
+    """Run all candidates, register each that passes the parity check, and print a leaderboard.
 
     Raises TrainerError at the end if some did not.
     """

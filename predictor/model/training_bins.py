@@ -40,7 +40,7 @@ class Bins(msgspec.Struct, frozen=True):
 class ScoreBins(msgspec.Struct, frozen=True):
     """The bins of the answers: the probability of class `of`, the largest probability, the value, or the label.
 
-    `rows` are those that were scored. Scores of `fitted` rows are no reference for those of others.
+    `rows` says which rows were scored. Scores of `fitted` rows are no reference for those of others.
     """
 
     kind: Literal["probability", "largest_probability", "value", "label"]

@@ -45,7 +45,7 @@ class Failure:
 
     @property
     def retries_in_silence(self) -> bool:
-        """Whether the files were fetched and are not those that people approved: retries are not news."""
+        """Whether the fetched files differ from the approved ones: retries are not news."""
         return self.stage == APPROVAL and self.retry_at > 0
 
     def repeated_by(self, version: ModelVersion, error: LoadError) -> bool:

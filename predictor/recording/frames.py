@@ -26,7 +26,7 @@ class RecordedFeature(msgspec.Struct, array_like=True, frozen=True):
 class VersionFrame(msgspec.Struct, array_like=True, frozen=True, tag="version"):
     """The version that computed the rows of later frames. The first of a file has the number 0.
 
-    `features` are those that are recorded. `packed` says that rows are float32, else they are values.
+    `features` are the recorded ones. `packed` says that rows are float32, else they are values.
     `positive_class` is that of the graph, and `threshold` its operating point, if the graph has them.
     """
 

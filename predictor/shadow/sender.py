@@ -215,7 +215,7 @@ class Sender:
         return len(self._unanswered) >= _MAX_MESSAGES
 
     def _part(self, servable: Servable, computed: Computed) -> _Part:
-        """The rows that are sent: without those that have no answer, and no more than a message may have."""
+        """The rows to send: only answered ones, and no more than a message may have."""
         count = len(computed.rows)
         features = max(1, len(servable.signature.features))
         most = max(1, min(_MAX_ROWS, _MAX_VALUES // features))

@@ -4,7 +4,7 @@ import { get, useKey } from "./api.js";
 import { byId, setText } from "./elements.js";
 import { words } from "./words.js";
 
-const CHECKED_BY = "v2"; // needs a key of those that predict, and computes nothing
+const CHECKED_BY = "v2"; // needs a key for predictions, and computes nothing
 
 // `taken` is called when a key was entered that the service accepts, or could not be asked about.
 export function onKey(taken) {

@@ -1,4 +1,4 @@
-"""The supervisor: starts the workers of one service, replaces those that end, and stops them."""
+"""The supervisor: starts the workers of one service, replaces ended ones, and stops them."""
 
 import asyncio
 import contextlib

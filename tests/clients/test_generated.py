@@ -144,7 +144,7 @@ async def test_a_client_can_be_generated_for_any_version(model, clients_python, 
 
 
 def test_the_lock_file_says_no_address():
-    """Whoever installs chooses where from."""
+    """The installing user chooses the package index."""
     lock = (TYPESCRIPT / "package-lock.json").read_text()
     assert "http" not in lock
     assert '"integrity": "sha512-' in lock

@@ -199,7 +199,7 @@ def test_stock_clients(terminal: Terminal) -> None:
 
 
 def test_keys(terminal: Terminal) -> None:
-    """A service with the keys that the commands make answers those who have them."""
+    """A service with the keys that the commands make answers requests that carry one of them."""
     with terminal.service("docs/security.md", "umask"):
         printed = terminal.paste("docs/security.md", "curl -s http://127.0.0.1:8001/predict")
     assert printed.startswith('{"prediction":"benign"')

@@ -1,4 +1,4 @@
-"""The predictor as a process: what it needs, whom it talks to, how it starts and how it ends."""
+"""The predictor as a process: what it needs, which servers it talks to, how it starts and ends."""
 
 import json
 import os

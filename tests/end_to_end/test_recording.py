@@ -37,7 +37,7 @@ def recorded(folder: Path) -> list[str]:
 class Clients:
     """Threads that send requests without pause, each with an id of its own, until the `with` block ends.
 
-    `accepted` are the ids of those that got a 2xx.
+    `accepted` are the ids of requests that got a 2xx.
     """
 
     def __init__(self, url: str, send: Callable[[httpx.Client, str], httpx.Response]) -> None:

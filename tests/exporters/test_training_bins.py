@@ -130,7 +130,7 @@ def test_the_bins_are_in_the_graph(fitted, rows):
 
 
 @pytest.mark.parametrize(("held_out", "rows_are"), [(True, "held_out"), (False, "fitted")])
-def test_whoever_exports_says_whether_the_rows_were_fitted_on(fitted, rows, held_out, rows_are):
+def test_the_exporter_says_whether_the_rows_were_fitted_on(fitted, rows, held_out, rows_are):
     """`log_model` takes rows with `y` for held-out ones, as its measurements do."""
     settings = Settings(positive_class="malignant", held_out=held_out)
     exported = export(fitted("logistic_regression"), rows.train.features, settings)

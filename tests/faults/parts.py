@@ -179,7 +179,7 @@ async def huge(exchange: Exchange) -> None:
 
 
 class Elsewhere:
-    """A place that a redirect names, and that notices whoever follows it."""
+    """The target of a redirect, which notices every request."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))

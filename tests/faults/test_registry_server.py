@@ -17,7 +17,7 @@ pytestmark = pytest.mark.whole
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Child]]:
-    """A server, and those that took its place on the same port and the same files."""
+    """A server, and its successors on the same port and the same files."""
     folder: Path = tmp_path_factory.mktemp("own")
     started = [start_mlflow(folder)]
     with running(started[0]):

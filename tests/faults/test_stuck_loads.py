@@ -41,7 +41,7 @@ def status(world: World, key: str) -> int:
 
 @pytest.mark.whole
 def test_a_key_is_taken_out_while_loads_hang(world: World, keys: Path, tmp_path: Path) -> None:
-    """Each of many versions has a file that whoever opens it waits for; a good one still loads."""
+    """Each of many versions has a file whose opening blocks; a good version still loads."""
     good = world.promote(world.version({"MLmodel": mlmodel(), "model.onnx": linear()}))
     world.service.until_serving(good)
     os.mkfifo(tmp_path / "MLmodel")

@@ -128,7 +128,7 @@ def test_reset_connections_leave_no_memory(overloaded: Callable[..., Target]) ->
 
 
 def test_more_clients_than_connections(overloaded: Callable[..., Target]) -> None:
-    """Nobody gets a wrong answer or none, those who are let in get theirs soon, and it passes."""
+    """Every request gets a right answer or a refusal, accepted ones soon, and the overload passes."""
     target = overloaded(PREDICTOR_MAX_CONNECTIONS="12")
     target.service.http.close()
     answers = Answers(target)

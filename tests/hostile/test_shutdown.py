@@ -111,7 +111,7 @@ def test_requests_ahead_are_answered_before_the_end(target: Target) -> None:
 
 
 def test_idle_connections_do_not_put_off_the_end(target: Target) -> None:
-    """Neither those that asked before, nor those that never did."""
+    """Neither connections with earlier requests, nor idle ones."""
     idle = [socket.create_connection(target.address, timeout=20) for _ in range(20)]
     for client in idle[:10]:
         client.sendall(request())
@@ -178,7 +178,7 @@ def hanging_service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
     """A predictor that is in the midst of a load that never ends."""
     source = "mlflow-artifacts:/1/a"
     if request.param == "a file that is never read":
-        # Whoever opens a pipe waits for its writer: a thread that nothing can interrupt.
+        # Opening a pipe waits for its writer, in a thread that nothing can interrupt.
         (tmp_path / "model").mkdir()
         os.mkfifo(tmp_path / "model" / "MLmodel")
         source = str(tmp_path / "model")

@@ -1,4 +1,4 @@
-"""The page as whoever sits before it knows it: by the names of its fields, buttons and regions."""
+"""The page as its user knows it: by the names of its fields, buttons and regions."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The page's modules in Node: those that are pure are asked without a browser."""
+"""The page's pure modules, called in Node without a browser."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The service at one address, as whoever runs it sees it: versions come and go, and so may the service."""
+"""The service at one address, as its operator sees it: versions come and go, and so may the service."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""The main states of the page, one after the other, as whoever sits before it brings them about."""
+"""The main states of the page, one after the other, brought about as a user does."""
 
 from collections.abc import AsyncIterator
 

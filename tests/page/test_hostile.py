@@ -58,7 +58,7 @@ async def test_in_names_of_a_file_that_is_refused(desk):
 
 
 async def test_in_the_names_and_classes_of_a_version(site, desk):
-    """Whoever may promote a version may not run anything in a clinician's browser."""
+    """Permission to promote a version is no permission to run code in a clinician's browser."""
     await site.promote(9, hostile())
     await expect(desk.page.locator("#model-version")).to_contain_text("9")
     await expect(desk.field("b")).to_be_visible()

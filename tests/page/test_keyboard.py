@@ -1,4 +1,4 @@
-"""Without a mouse, and for whoever listens: every step by keys, and the focus where the news is."""
+"""Without a mouse, and with a screen reader: every step by keys, and the focus where the news is."""
 
 import pytest
 from playwright.async_api import expect
@@ -46,7 +46,7 @@ async def test_everything_is_reached_in_its_order_and_the_focus_is_seen(desk, mo
 
 
 async def test_rows_are_pasted_into_the_text_area_by_keys(desk, models):
-    """For whoever has no clipboard at hand but a text: it is opened, filled, used."""
+    """For a text that is typed instead of pasted: the box is opened, filled, used."""
     opener = desk.button("Paste rows")
     await opener.focus()
     await desk.page.keyboard.press("Enter")
@@ -90,7 +90,7 @@ async def test_the_focus_stays_where_a_key_was_pressed(site, desk, models):
     await expect(desk.page.get_by_label("Open a CSV file")).to_be_focused()
 
 
-async def test_what_happens_is_said_to_whoever_listens(desk):
+async def test_what_happens_is_said_to_a_screen_reader(desk):
     """News politely, in a status; the answer in a live region; faults with their fields."""
     for place in (desk.news, desk.page.locator("#progress")):
         await expect(place).to_have_attribute("role", "status")
@@ -101,7 +101,7 @@ async def test_what_happens_is_said_to_whoever_listens(desk):
         await expect(desk.page.locator(f"#{each}")).to_be_attached()
 
 
-async def test_motion_is_reduced_for_whoever_asks_for_it(site, visit):
+async def test_motion_is_reduced_if_the_system_asks_for_it(site, visit):
     """No transition and no animation runs."""
     page = (await visit(site.url, reduced_motion="reduce")).page
     await expect(page.locator("body")).to_have_attribute("data-state", "ready")

@@ -165,7 +165,7 @@ async def test_leaving_is_asked_about_only_where_something_would_be_lost(site, v
     assert visitor.witness.complaints == []
     await desk.drop("ward.csv", models.csv(2))
     await expect(desk.table.locator("tbody tr")).to_have_count(2)
-    await desk.table.get_by_label("Filter").click()  # browsers ask only whoever touched the page
+    await desk.table.get_by_label("Filter").click()  # browsers ask only after the page was used
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(desk.page.reload(), 3)
     assert visitor.witness.complaints == ["a dialog: "]

@@ -11,7 +11,7 @@ from predictor.keys import line_of
 from tests.end_to_end.parts import wait_until
 
 CONNECTIONS = 8  # so many that each worker has some
-NOTHING_SERVES = 503  # what is answered to whoever was let in
+NOTHING_SERVES = 503  # the answer to an accepted key
 
 
 @pytest.mark.whole

@@ -191,7 +191,7 @@ def test_skops_needs_no_trust_and_the_next_version_has_everything(log, numbers):
 
 
 def test_a_skops_file_with_other_types_needs_trust_whatever_mlmodel_trusts(log, numbers):
-    """MLmodel's own list is written by whoever made the version."""
+    """MLmodel's own list is written by the version's author."""
     model = make_pipeline(FunctionTransformer(), LinearRegression()).fit(NUMBERS, NUMBERS.width)
     model.steps[0][1].func = os.path.abspath
     logged = log(
@@ -310,7 +310,7 @@ def test_without_rows_it_says_what_to_give(log):
     logged = log(pipeline(), serialization_format="skops")
     result = logged.convert()
     assert result.exit_code == 1
-    assert "give rows like those that it was fitted on with --data FILE" in result.stderr
+    assert "give rows like its training rows with --data FILE" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,7 @@ def serving(shelf, version, expected):
 @pytest.mark.whole
 @pytest.mark.parametrize("alias", [None, "production"], ids=["stage", "alias"])
 def test_no_moment_in_which_nothing_is_in_production(shelf, alias):
-    """Whoever asks during promotions up and down and rollbacks always gets a version."""
+    """During promotions up and down and rollbacks, every request gets a version."""
     for _ in range(3):
         shelf.add()
     lifecycle = shelf.lifecycle(alias)

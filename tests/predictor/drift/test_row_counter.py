@@ -127,7 +127,7 @@ async def test_many_rows_are_counted_before_a_second_has_passed(servable):
 
 
 async def test_what_waits_is_bounded(servable):
-    """If more rows come while many wait, those that wait are counted at once."""
+    """If more rows come while many wait, the waiting ones are counted at once."""
     counts = Counts.alone()
     counter = RowCounter(counts, [], 200, seconds=3600, max_values=30)
     counter.serve(servable)

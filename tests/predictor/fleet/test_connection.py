@@ -86,7 +86,7 @@ async def test_one_replicas_news_reach_all_others_of_the_model(server):
 
 
 async def test_many_messages_are_few_polls(server):
-    """Whoever can send messages causes five polls a second at most, and what they contain is not read."""
+    """A sender of messages can cause five polls a second at most, and their content is not read."""
     import nats
 
     replica = Replica(server.url)

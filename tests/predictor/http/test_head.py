@@ -52,7 +52,7 @@ async def head_of(client, path, *headers):
 
 
 async def test_head_is_get_without_a_body(address):
-    """Of every route, also those that are not there, or say 503; and the connection goes on."""
+    """Of every route, also unknown ones and ones that say 503; and the connection goes on."""
     client = await address.connect()
     paths = [path for path in await documented(client) if path != "/events"]
     assert {"/health", "/ready", "/ping", "/version", "/metrics", "/model", "/v2"} <= set(paths)

@@ -72,13 +72,13 @@ def test_what_is_no_id_is_replaced(lines):
 
 
 def test_a_request_keeps_its_id():
-    """Whoever asks, and how often."""
+    """For every client, and however often it asks."""
     asked = scope()
     assert request_id.of_scope(asked) == request_id.of_scope(asked) == asked["state"]["request_id"]
 
 
 def test_ids_are_unique():
-    """Also beyond those that share their random start."""
+    """Also after the ids that share a random start are used up."""
     made = [*itertools.islice(iter(request_id.new_id, None), 10_000)]
     assert len(set(made)) == 10_000
     assert all(MADE.fullmatch(each.decode()) for each in made)

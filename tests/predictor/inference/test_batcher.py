@@ -239,7 +239,7 @@ async def test_work_on_many_rows_is_computed_in_calls_that_are_counted(batcher, 
 
 
 async def test_a_record_has_its_warnings_beside_other_protocols(tmp_path, observer):
-    """Whoever shares its tick."""
+    """Whichever requests share its tick."""
     profiles = [{"name": "a", "minimum": 0, "maximum": 5}, {"name": "b"}]
     model = with_metadata(regressor(), feature_names=["a", "b"], feature_profiles=profiles)
     servable = servable_of(tmp_path, model)

@@ -81,7 +81,7 @@ async def test_a_build_that_is_given_up_ends_its_thread(builder_of):
 
 
 async def test_a_servable_is_not_interrupted_after_its_build(builder_of):
-    """The options that end a build are not those that answer requests."""
+    """The options that end a build are not the options that answer requests."""
     servable, fetched = await builder_of(60).build(version(1))
     interrupt = Interrupt()
     again = load(version(1), fetched, interrupt)
@@ -100,7 +100,7 @@ def test_an_interrupt_before_registration_runs_the_action():
 
 
 async def test_builds_that_cannot_be_ended_do_not_hold_up_the_next(files, tmp_path):
-    """Up to a few; the threads of those that hang do not pile up."""
+    """Up to a few; the threads of builds that hang do not pile up."""
     ends = threading.Event()
 
     async def bring(version):

@@ -101,7 +101,7 @@ class TestBooleans:
             }
 
     async def test_it_is_a_boolean_in_the_documents(self, live):
-        """For whoever generates a client."""
+        """For generated clients."""
         await live.serve(1, regressor(2), self.SIGNATURE)
         document = (await live.client.get("/openapi.json")).json()
         record = document["components"]["schemas"]["Record"]

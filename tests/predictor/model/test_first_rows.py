@@ -170,7 +170,7 @@ class TestLoading:
         assert isinstance(unknown, InvalidRecord)
 
     def test_the_input_example_proves_it(self, tmp_path):
-        """A row of whoever logged the version; one that the graph refuses is no reason against it."""
+        """A row from the version's author; one that the graph refuses is no reason to refuse the version."""
         for example, unverified in (([[10.0, 1.0]], False), ([[0.0, 0.0]], True), ({"a": 1}, True)):
             content = json.dumps(example).encode()
             fetched = write_artifact(tmp_path, self.refusing(), **{INPUT_EXAMPLE: content})

@@ -136,7 +136,7 @@ def test_labels_in_a_constant_are_read_in_every_encoding(element, raw):
 
 
 def test_external_files_are_named_once_and_sorted():
-    """Whoever fetches the version knows every file that it needs."""
+    """All files that the version needs are known, so that they can be fetched."""
     assert read_graph(external("b/w.bin")).external_files == ("b/w.bin",)
     assert read_graph(classifier()).external_files == ()
 

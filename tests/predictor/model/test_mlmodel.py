@@ -1,4 +1,4 @@
-"""MLmodel: read as it is written, and within bounds whoever wrote it."""
+"""MLmodel: read as it is written, and within bounds."""
 
 import time
 

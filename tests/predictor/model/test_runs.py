@@ -127,7 +127,7 @@ async def test_a_batch_with_such_a_record_is_refused(servable):
 
 
 async def test_a_stuck_call_is_reported(servable_of):
-    """On the event loop: then whoever watches ends the process."""
+    """On the event loop: then the process's watcher ends it."""
     stuck = threading.Event()
     servable = servable_of(one_long_node(), WatchedRuns(1, stuck.set, 0.5))
     with pytest.raises(InferenceTimeout):
@@ -165,7 +165,7 @@ asyncio.run(main())
 
 @pytest.mark.whole
 def test_a_loop_that_stands_still_ends_the_process(tmp_path):
-    """Whoever watches it starts it again: it answers nobody, and would not for a minute."""
+    """Its supervisor starts it again: it would answer nobody for a minute."""
     ended = subprocess.run(
         [sys.executable, "-c", STUCK, tmp_path], cwd=ROOT, capture_output=True, timeout=45,
         check=False,

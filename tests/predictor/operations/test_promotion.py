@@ -64,7 +64,7 @@ def test_a_moment_without_a_zone_is_in_utc():
 
 
 def test_a_signed_tag_counts():
-    """Whoever signed it: the time is shown, and decides nothing."""
+    """By any author: the time is shown, and decides nothing."""
     signer = FileSigner("ann", Ed25519PrivateKey.generate())
     made = Transition("7", Place.NONE, Place.PRODUCTION, NOON, "ann", "", "stage", model="m")
     assert promoted({made.tag_key: made.tag_value(signer)}) == NOON.timestamp()

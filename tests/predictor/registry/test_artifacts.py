@@ -252,7 +252,7 @@ async def test_a_listing_without_end():
 
 
 async def test_a_store_that_hangs_does_not_hold_up_the_polls():
-    """Whoever waits for its listing is told after a bound."""
+    """A caller that waits for its listing gets an error after a bound."""
     let_go = threading.Event()
 
     class Hung(StoredFiles):

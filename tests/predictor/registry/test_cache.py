@@ -178,7 +178,7 @@ def test_withdrawals_are_kept_apart(cache, tmp_path):
 
 
 def test_old_artifacts_are_pruned(cache, tmp_path, files, place):
-    """Eight beside those that serve somewhere; never one that another predictor's pointer names."""
+    """Eight beside the serving ones; never one that another predictor's pointer names."""
     other = Cache(tmp_path / "cache", "other")
     theirs = files(100)
     other.remember(version(100), theirs)

@@ -318,7 +318,7 @@ def test_a_machine_that_became_busy_ends_it(tmp_path):
 
 
 def test_a_plan_does_not_keep_its_servable(tmp_path):
-    """A version that was swapped out leaves memory, whoever explained its answers."""
+    """A version that was swapped out leaves memory, also after its answers were explained."""
     servable = servable_of(tmp_path, with_metadata(regressor(), background=BACKGROUND))
     explainer = Explainer()
     explained(servable, {"feature_0": 1.0, "feature_1": 0.5}, explainer)

@@ -134,7 +134,7 @@ async def called(
 
 
 def grpc_server(service: Service, **replaced: Any) -> GrpcServer:
-    """The server of these parts, but for those that are replaced."""
+    """The server of these parts, except for the replaced ones."""
     parts = {
         name: getattr(service, name) for name in ("batcher", "reconciler", "access", "metrics")
     }

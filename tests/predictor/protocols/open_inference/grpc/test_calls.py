@@ -162,7 +162,7 @@ async def test_a_message_that_does_not_come_is_not_waited_for(tmp_path):
 
 
 async def test_more_connections_than_allowed_are_refused(tmp_path):
-    """By closing them: those that there are go on."""
+    """By closing new ones: the existing ones go on."""
     async with called(tmp_path, max_connections=2) as service:
         assert (await service.client.ask(infer(ROW))).code is OK
         async with Client(service.port) as second, Client(service.port) as third:

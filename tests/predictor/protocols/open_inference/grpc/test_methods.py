@@ -145,7 +145,7 @@ async def test_what_does_not_serve_is_not_found(service, request_):
 
 
 async def test_single_rows_go_through_the_batcher_of_predict(service):
-    """Which computes those that come together in one call, and counts them."""
+    """It computes requests that arrive together in one call, and counts them."""
     answers = await asyncio.gather(*(service.client.ask(infer(ROW)) for _ in range(40)))
     assert {answer.code for answer in answers} == {OK}
     samples = service.live.samples()
