@@ -317,6 +317,7 @@ def create_api(service: Service) -> FastAPI:
     )
     for route in service.inference:
         add_route(api, route, batcher, settings.max_body_bytes)
+    api.include_router(predict.what_if_routes(batcher, settings))
     api.include_router(explain.routes(batcher, settings))
     api.include_router(open_inference.routes(reconciler, settings))
     api.include_router(mlflow_scoring.routes(reconciler))

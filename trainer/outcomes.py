@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import RecordsError
-from trainer.records import Choice, Records
+from trainer.records import NOT_TRIED_OUT, Choice, Records
 
 NONE, OTHER = -1, -2
 """Numbers of classes: no outcome, and an outcome that is not a class of the version."""
@@ -176,11 +176,11 @@ class Outcomes:
     def _read_ids(self) -> None:
         paths = self._records.paths
         self._query(
-            """
+            f"""
             create temp table seen as
-            select id, time, model_name, model_version, run_id, filename
-            from read_parquet($paths, union_by_name=true, filename=true)
-            """,
+            select id, time, protocol, model_name, model_version, run_id, filename
+            from read_parquet($paths, union_by_name=true, filename=true) where {NOT_TRIED_OUT}
+            """,  # noqa: S608  the condition is a constant
             paths=paths,
         )
         features = [
@@ -196,7 +196,7 @@ class Outcomes:
                 f"""
                 insert into ambiguous select id from (
                   select id, hash({same}) as content from read_parquet($paths, union_by_name=true)
-                  where id in (select id from twice)
+                  where id in (select id from twice) and {NOT_TRIED_OUT}
                 ) group by id having count(distinct content) > 1
                 """,  # noqa: S608  the columns are quoted
                 paths=paths,

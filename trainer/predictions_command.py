@@ -38,6 +38,13 @@ Since = Annotated[
     typer.Option("--since", metavar="7d|DATE", help="Days (7d), hours, minutes, or a date in UTC."),
 ]
 
+WhatIf = Annotated[
+    bool,
+    typer.Option(
+        "--what-if", help="Also values that somebody tried out; with --id they are shown anyway."
+    ),
+]
+
 
 @app.command(short_help="The last predictions, or all of one id.")
 def show(
@@ -47,6 +54,7 @@ def show(
     model: Model = None,
     version: Version = None,
     since: Since = None,
+    what_if: WhatIf = False,
     last: Annotated[int, typer.Option("--last", min=1, help="How many.")] = 20,
     wide: Wide = False,
     as_json: AsJson = False,
@@ -54,7 +62,7 @@ def show(
     """Show the last predictions, the newest below; with --id every value of a prediction."""
     from trainer import predictions
 
-    records = _records(folder, id_, model, version, since)
+    records = _records(folder, id_, model, version, since, what_if=what_if)
     print_ = predictions.show_whole if id_ else predictions.show
     if not print_(records, last, Output(wide, as_json)):
         typer.echo(_NONE, err=as_json)
@@ -71,13 +79,14 @@ def count(
     model: Model = None,
     version: Version = None,
     since: Since = None,
+    what_if: WhatIf = False,
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """Count the predictions and their requests, with the times of the first and the last."""
     from trainer import predictions
 
-    records = _records(folder, id_, model, version, since)
+    records = _records(folder, id_, model, version, since, what_if=what_if)
     if not predictions.count(records, by, Output(wide, as_json)):
         typer.echo(_NONE, err=as_json)
 
@@ -91,9 +100,10 @@ def export(
     model: Model = None,
     version: Version = None,
     since: Since = None,
+    what_if: WhatIf = False,
 ) -> None:
     """Write the chosen predictions, in order of time, to one file that only you can read."""
-    records = _records(folder, id_, model, version, since)
+    records = _records(folder, id_, model, version, since, what_if=what_if)
     if not records or not records.read("id", after="limit 1"):
         typer.echo(_NONE)
         raise typer.Exit(1)
@@ -134,9 +144,15 @@ def replay(
 
 
 def _records(
-    folder: str, id_: str | None, model: str | None, version: str | None, since: str | None
+    folder: str,
+    id_: str | None,
+    model: str | None,
+    version: str | None,
+    since: str | None,
+    *,
+    what_if: bool,
 ) -> "Records":
     from trainer.records import Choice, Records, parse_since
 
     start = parse_since(since, datetime.now(UTC)) if since else None
-    return Records(folder, Choice(id_, model, version, start))
+    return Records(folder, Choice(id_, model, version, start, what_if))

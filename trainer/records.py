@@ -21,18 +21,24 @@ from trainer.errors import RecordsError
 
 OUTCOMES = "_outcomes"
 """The folder of the outcomes, beside the folders of the models."""
+NOT_TRIED_OUT = "protocol <> 'what_if'"
+"""In SQL: the row is a prediction. Rows of `what_if` are values that somebody tried out."""
 _LAYOUT = 3  # folders below the root
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which predictions: only the ones that fit all given conditions. `id` is that of a prediction or of its request."""
+    """Which predictions: only the ones that fit all given conditions. `id` is that of a prediction or of its request.
+
+    Rows that somebody tried out are chosen by their id, or `tried_out` says that they are among the others.
+    """
 
     id: str | None = None
     model: str | None = None
     version: str | None = None
     since: datetime | None = None
+    tried_out: bool = False
 
     @property
     def condition(self) -> str:
@@ -43,7 +49,10 @@ class Choice:
             "version": "model_version = $version",
             "since": "epoch_us(time) >= $since",
         }
-        return " and ".join(conditions[name] for name in self.parameters) or "true"
+        chosen = [conditions[name] for name in self.parameters]
+        if not self.tried_out and self.id is None:
+            chosen.append(NOT_TRIED_OUT)
+        return " and ".join(chosen) or "true"
 
     @property
     def parameters(self) -> dict[str, Any]:

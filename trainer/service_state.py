@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from trainer.errors import ServiceError
 
 _SECONDS = 10
-_PREDICTIONS = ("/predict", "/predict/batch", "/predict/explain", "/v2/", "/invocations")
+_PREDICTIONS = ("/predict", "/v2/", "/invocations")
+_TRIED_OUT = "/predict/what-if"
 _REQUESTS = "predictor_requests_total"
 _SECONDS_BUCKET = "predictor_request_duration_seconds_bucket"
 _ANSWERED = "predictor_predictions_total"
@@ -44,10 +45,10 @@ class Counts:
                 if name in rows:
                     of = rows[name]
                     of[labels["model_version"]] = of.get(labels["model_version"], 0.0) + value
-                elif name == _REQUESTS and labels["endpoint"].startswith(_PREDICTIONS):
+                elif name == _REQUESTS and _is_prediction(labels["endpoint"]):
                     requests += value
                     errors += value if labels["code"].startswith("5") else 0.0
-                elif name == _SECONDS_BUCKET and labels["endpoint"].startswith(_PREDICTIONS):
+                elif name == _SECONDS_BUCKET and _is_prediction(labels["endpoint"]):
                     bound = float(labels["le"])
                     buckets[bound] = buckets.get(bound, 0.0) + value
         return cls(requests, errors, rows[_ANSWERED], rows[_UNANSWERED], buckets)
@@ -81,6 +82,10 @@ class Counts:
         if not total:
             return math.nan
         return min(bound for bound, count in self.buckets.items() if count >= share * total)
+
+
+def _is_prediction(endpoint: str) -> bool:
+    return endpoint.startswith(_PREDICTIONS) and endpoint != _TRIED_OUT
 
 
 def _difference(now: Mapping[Any, float], before: Mapping[Any, float]) -> dict[Any, float]:

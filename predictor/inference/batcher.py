@@ -185,10 +185,13 @@ class Batcher:
         self.submit(protocol, body, partial(_settle, future), trace=None)
         return await future
 
-    async def compute(self, work: Work, *, low_priority: bool = False) -> Result:
+    async def compute(
+        self, work: Work, *, low_priority: bool = False, hypothetical: bool = False
+    ) -> Result:
         """Call `work` in a thread with the serving servable; return the result.
 
         Work of low priority takes at most half of the places, and leaves the others to other work.
+        Hypothetical rows are kept as such; neither the observer nor the watchers are told of them.
         Raises what `work` raises, NothingServing or Overloaded.
         """
         with self._tracer.span("predict", server=True) as span:
@@ -196,7 +199,9 @@ class Batcher:
             span.set_version(servable.model_version)
             try:
                 caller = Caller.of_context()
-                return await self._in_thread(servable, work, caller, low_priority=low_priority)
+                return await self._in_thread(
+                    servable, work, caller, low_priority=low_priority, hypothetical=hypothetical
+                )
             except InferenceTimeout:
                 self._timed_out(servable)
                 raise
@@ -257,7 +262,13 @@ class Batcher:
             future.add_done_callback(ended)
 
     def _in_thread(
-        self, servable: Servable, work: Work, caller: Caller | None, *, low_priority: bool = False
+        self,
+        servable: Servable,
+        work: Work,
+        caller: Caller | None,
+        *,
+        low_priority: bool = False,
+        hypothetical: bool = False,
     ) -> "asyncio.Future[Result]":
         """Start work in a thread: a thousand rows must not delay single rows. Raises Overloaded."""
         threads = self._batch_threads
@@ -266,12 +277,15 @@ class Batcher:
         on_loop = asyncio.get_running_loop().call_soon_threadsafe
 
         def count(answers: Answers, seconds: float) -> None:
-            on_loop(self._observer.ran, servable, answers, seconds)
+            if not hypothetical:
+                on_loop(self._observer.ran, servable, answers, seconds)
 
         def compute() -> Result:
             computed = work(servable, partial(run_in_calls, servable, count))
+            if hypothetical:
+                computed = computed.as_hypothetical()
             (result,) = self._kept(servable, [caller], computed)
-            if self._watchers:
+            if self._watchers and not hypothetical:
                 on_loop(self._tell, servable, computed)
             if isinstance(result, Exception):
                 raise result

@@ -4,11 +4,11 @@ The requests of one event-loop tick become one call; the many rows of a large re
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
-from predictor.inference.protocol import InferenceProtocol, NamedProtocol, Read, Result
+from predictor.inference.protocol import WHAT_IF, InferenceProtocol, NamedProtocol, Read, Result
 from predictor.model.answers import Answers
 from predictor.model.servable import Servable
 from predictor.model.signature import Row
@@ -40,6 +40,10 @@ class Computed:
     ) -> "Computed":
         """One request that was computed alone."""
         return cls([result], [(range(1), protocol, read)], read.rows, answers)
+
+    def as_hypothetical(self) -> "Computed":
+        """The same, by the name of rows that are nobody's predictions."""
+        return replace(self, groups=[(places, WHAT_IF, read) for places, _, read in self.groups])
 
 
 Work = Callable[[Servable, Run], Computed]

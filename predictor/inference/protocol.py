@@ -62,6 +62,17 @@ class NamedProtocol(Protocol):
         """In lower case, with underscores."""
 
 
+@dataclass(frozen=True)
+class Named:
+    """A name alone."""
+
+    name: str
+
+
+WHAT_IF = Named("what_if")
+"""What records call rows that somebody tried out. They are nobody's predictions: who counts leaves them out."""
+
+
 class InferenceProtocol(NamedProtocol, Protocol):
     """Reads and writes one kind of request. It keeps nothing of a request, so one object serves all.
 

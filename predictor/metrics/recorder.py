@@ -19,7 +19,7 @@ from predictor.registry.webhooks import REFUSALS
 
 _FEW = 16  # rows; for more, it is faster to count by class first
 _MAX_LABELS = 50  # classes with their own series; further ones are counted as "other"
-_ENDPOINTS = ("/predict", "/predict/batch", "/predict/explain")
+_ENDPOINTS = ("/predict", "/predict/batch", "/predict/what-if", "/predict/explain")
 _CODES = (200, 422, 500, 503)
 _ENDPOINT = families.REQUEST_SECONDS.buckets
 _ROWS = families.BATCH_ROWS.buckets

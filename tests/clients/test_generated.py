@@ -114,7 +114,15 @@ def test_a_typescript_client_calls_the_service(service, expected, tmp_path):
     told = run(node, "out/main.js", url, json.dumps(service.example()), folder=tmp_path)
     assert is_it(json.loads(told), expected)
     functions = (tmp_path / "client/sdk.gen.ts").read_text()
-    for name in ("predict", "predictBatch", "explain", "getModel", "getReadiness", "streamEvents"):
+    for name in (
+        "predict",
+        "predictBatch",
+        "whatIf",
+        "explain",
+        "getModel",
+        "getReadiness",
+        "streamEvents",
+    ):
         assert f"export const {name} =" in functions
     types = (tmp_path / "client/types.gen.ts").read_text()
     assert "In the training data: minimum" in types

@@ -102,6 +102,7 @@ SENT = [
     *(post(body, *HEAD[:4]) for body in BODIES.values()),  # by the fast lane, where they are small
     *(post(body, *HEAD, path=f"/predict?{TEXT}") for body in BODIES.values()),
     *(post(body, path="/predict/explain") for body in BODIES.values()),
+    *(post(b'{"instances": [%b]}' % body, path="/predict/what-if") for body in BODIES.values()),
     *(post(b'{"instances": [%b]}' % body, path="/predict/batch") for body in BODIES.values()),
     post(f'{{"{TEXT}": [{NUMBER}]}}'.encode(), path="/predict/batch"),
     *(post(body, *HEAD, path=INFER) for body in (*BODIES.values(), *INFERENCES)),

@@ -31,7 +31,14 @@ OPEN = (
     "/nowhere",
 )
 WITH_KEY = ("/v2", "/v2/models/m", "/v2/models/m/ready", "/v2/models/m/versions/1")
-POSTED = ("/predict", "/predict/batch", "/predict/explain", "/invocations", "/v2/models/m/infer")
+POSTED = (
+    "/predict",
+    "/predict/batch",
+    "/predict/what-if",
+    "/predict/explain",
+    "/invocations",
+    "/v2/models/m/infer",
+)
 OPERATIONS = ("/model", "/metrics")
 
 WRONG = {

@@ -119,6 +119,61 @@ def test_every_row_is_compared(
     assert told["shadow_seconds"]["p99"] > 0
 
 
+def test_values_that_are_tried_out_count_nowhere(
+    registry: Registry,
+    serve: Callable[..., Service],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not as predictions, not for drift, not by the shadow, by any worker; the record has them as what they are."""
+    monkeypatch.setenv("SERVICE_PYTHON", sys.executable)  # it has pyarrow
+    registry.stage("1", "Production")
+    registry.stage("2", "Staging")
+    records = tmp_path / "records"
+    service = serve(
+        registry,
+        **following(registry, "/Staging"),
+        PREDICTOR_RECORD_URI=str(records),
+        PREDICTOR_RECORD_SECONDS="0.2",
+        PREDICTOR_DRIFT_FEATURES="200",
+    )
+    service.until_serving("1")
+    until_shadow(service, state="comparing", model_version="2")
+    real, *tried = between(31)
+    service.predict(real)
+    until_shadow(service, rows=1)
+    counted = (
+        "predictor_predictions_total",
+        "predictor_feature_rows_total",
+        "predictor_batch_rows_count",
+    )
+
+    def counts() -> dict[str, float]:
+        lines = service.http.get("/metrics").text.splitlines()
+        found = (line.rsplit(" ", 1) for line in lines if line.startswith(counted))
+        return {name: float(value) for name, value in found}
+
+    wait_until(lambda: sum(counts().values()) > 2, "the prediction is counted", FAR)
+    before = counts()
+    answered = service.http.post("/predict/what-if", json={"instances": tried})
+    assert len(answered.json()["predictions"]) == len(tried)
+    explained = service.http.post("/predict/explain?what_if=true", json=tried[0])
+    assert explained.status_code == 200, explained.text
+
+    def rows() -> dict[str, int]:
+        found = [pd.read_parquet(each) for each in records.rglob("*.parquet")]
+        protocols = [name for table in found for name in table["protocol"]]
+        return dict(Counter(protocols))
+
+    wait_until(lambda: sum(rows().values()) == 1 + len(tried) + 1, "all rows are recorded", FAR)
+    assert rows() == {"predict": 1, "what_if": len(tried) + 1}
+    assert counts() == before
+    assert shadow(service)["rows"] == 1
+    service.predict(real)
+    assert until_shadow(service, rows=2)["rows"] == 2
+    assert counts() != before
+
+
 def regressors(url: str, shadow_graph: bytes) -> Registry:
     """Version 1 in Production adds two features; version 2 in Staging is this graph, of the same features."""
     name = f"sum-{uuid.uuid4().hex[:8]}"

@@ -36,7 +36,7 @@ def test_every_operation_keeps_its_word(target: Target) -> None:
     # Its answer has no end; `tests/predictor/operations/test_events.py` reads it.
     operations = [each for each in operations if each.path != "/events"]
     assert {operation.path for operation in operations} >= {
-        "/predict", "/predict/batch", "/model", "/invocations",
+        "/predict", "/predict/batch", "/predict/what-if", "/model", "/invocations",
     }  # fmt: skip
     serving = {
         "model": httpx.get(f"{target.service.child.url}/ready").json()["model_name"],

@@ -103,7 +103,9 @@ def odd_bodies(draw: st.DrawFn, record: dict[str, float]) -> bytes:
     if draw(st.booleans()):
         changed.pop(draw(st.sampled_from(sorted(record))))
     body = draw(st.sampled_from([changed, {"instances": [record, changed]}, [changed]]) | ANY_JSON)
-    path = draw(st.sampled_from(["/predict", "/predict/batch", "/predict/explain"]))
+    path = draw(
+        st.sampled_from(["/predict", "/predict/batch", "/predict/what-if", "/predict/explain"])
+    )
     return post(json.dumps(body).encode(), path=path)
 
 

@@ -57,9 +57,14 @@ def plain(key):
 
 async def test_each_key_is_authorised_for_its_own_routes(guarded):
     """In either header. The other kind of key, a wrong one and no key get 401 with advice."""
-    asked = [("POST", "/predict", API), ("POST", "/predict/batch", API)]
+    asked = [
+        ("POST", "/predict", API),
+        ("POST", "/predict/batch", API),
+        ("POST", "/predict/what-if", API),
+    ]
     asked += [("GET", path, OPERATIONS) for path in ("/metrics", "/model", "/ops/overview")]
-    bodies = {"/predict": GOOD, "/predict/batch": {"instances": [GOOD]}}
+    several = {"instances": [GOOD]}
+    bodies = {"/predict": GOOD, "/predict/batch": several, "/predict/what-if": several}
     for method, path, key in asked:
         body = json.dumps(bodies.get(path, {}))
         for headers in (bearer(key), {"X-API-Key": key}, {"authorization": f"bearer  {key} "}):
@@ -131,7 +136,15 @@ async def test_every_route_is_guarded(tmp_path, files):
         for method in route.methods if needs(route.path) else ():
             answer = await live.client.request(method, route.path.replace("{name}", "x"))
             assert answer.status_code == 401, (method, route.path)
-    assert {"/predict", "/predict/batch", "/metrics", "/model", "/docs", "/added/{name}"} <= seen
+    assert {
+        "/predict",
+        "/predict/batch",
+        "/predict/what-if",
+        "/metrics",
+        "/model",
+        "/docs",
+        "/added/{name}",
+    } <= seen
 
 
 async def test_a_part_of_a_path_does_not_match_a_route(tmp_path, files):

@@ -36,6 +36,7 @@ class Record:
         at: datetime = NOON,
         values: Sequence[float] | None = None,
         run_id: str | None = None,
+        protocol: str = "predict",
         **described: Any,
     ) -> None:
         """Rows of one version with one feature, answered at one time."""
@@ -52,7 +53,7 @@ class Record:
         )
         rows = [[value] for value in values or range(len(ids))]
         answered = RowsFrame(
-            0, at.timestamp(), [*ids], [None] * len(ids), ["predict"] * len(ids), [1] * len(ids),
+            0, at.timestamp(), [*ids], [None] * len(ids), [protocol] * len(ids), [1] * len(ids),
             rows, [*predictions], scores,
         )  # fmt: skip
         for described_version, day, table in tables([frame, answered]):

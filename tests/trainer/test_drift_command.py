@@ -20,7 +20,7 @@ ROWS = 400
 RANDOM = np.random.default_rng(3)
 
 
-def predictions(days_ago, *, area, north, model="m"):
+def predictions(days_ago, *, area, north, model="m", protocol="predict"):
     """What a service records, a minute between two rows."""
     start = datetime.now(UTC) - timedelta(days=days_ago)
     risk = RANDOM.permutation(np.linspace(0, 1, ROWS))
@@ -29,7 +29,7 @@ def predictions(days_ago, *, area, north, model="m"):
             "id": [f"{model}-{days_ago}-{row}" for row in range(ROWS)],
             "time": pd.to_datetime([start + timedelta(minutes=row) for row in range(ROWS)]),
             "request_id": [f"{model}-{days_ago}-{row}" for row in range(ROWS)],
-            "model_name": model, "model_version": "1",
+            "protocol": protocol, "model_name": model, "model_version": "1",
             "feature_mean_area": RANDOM.lognormal(6.4, 0.5, ROWS).astype(np.float32) * area,
             "feature_age": RANDOM.normal(56, 13, ROWS).astype(np.float32),
             "feature_ward": RANDOM.choice(["north", "south"], ROWS, p=[north, 1 - north]),
@@ -54,6 +54,7 @@ def records(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
     keep(folder, predictions(40, area=1, north=0.5))
     keep(folder, predictions(10, area=1.4, north=0.9))
+    keep(folder, predictions(10, area=99, north=0.1, protocol="what_if"))  # which nobody was
     return folder
 
 

@@ -169,6 +169,19 @@ def test_a_prediction_that_was_asked_again_is_one(record):
     assert group["days"]["p50"] == 3
 
 
+def test_values_that_were_tried_out_are_no_predictions(record):
+    """Nor do they make the id of a prediction ambiguous; an outcome of theirs is unknown."""
+    answer(record, {"a": M})
+    for id_, values in (("a", [7]), ("b", [8])):
+        record.predictions([id_], [B], [SCORES[B]], values=values, protocol="what_if")
+    record.outcomes(("a", M), ("b", B))
+    made = report(record)
+    assert (made["outcomes"]["ambiguous_ids"], made["outcomes"]["unknown"]) == (0, 1)
+    (group,) = made["groups"]
+    assert (group["predictions"], group["outcomes"]) == (1, 1)
+    assert numbers(group)["sensitivity"] == 1
+
+
 def test_an_outcome_that_is_no_class_does_not_count(record):
     """It is told."""
     answer(record, {"a": M, "b": M})

@@ -35,6 +35,7 @@ REQUESTS = [
         {"x-request-id": "two"},
     ),
     ("/invocations", {"dataframe_records": [GOOD]}, {"x-request-id": "three", **KEY}),
+    ("/predict/what-if", {"instances": [GOOD] * 9}, {"x-request-id": "tried"}),
 ]
 
 
@@ -115,6 +116,9 @@ def test_every_value_of_one_prediction(records):
          [["mlflow_scoring", "1", "1"], ["predict", "1", "1"], ["predict_batch", "2", "1"]]),
         (["--id", "1-two"], [["2", "1"]]),
         (["--since", "1h", "--model", "m"], [["8", "6"]]),
+        (["--what-if", "--by", "protocol", "--version", "2"],
+         [["mlflow_scoring", "1", "1"], ["predict", "1", "1"], ["predict_batch", "2", "1"], ["what_if", "9", "1"]]),
+        (["--id", "1-tried"], [["9", "1"]]),
     ],
 )  # fmt: skip
 def test_predictions_are_counted(records, options, expected):
@@ -164,6 +168,7 @@ def test_export(records, tmp_path, ending):
     table = pd.read_csv(file) if ending == "csv" else pd.read_parquet(file)
     assert list(table["id"]) == ["1-one", "1-two#0", "1-two#1", "1-three"]
     original = pd.read_parquet(next((records / "m" / "1").rglob("*.parquet")))
+    original = original[original["protocol"] != "what_if"]
     assert list(table.columns) == list(original.columns)
     assert list(table["probability"]) == list(original["probability"])
     times = pd.to_datetime(table["time"])

@@ -119,6 +119,7 @@ def answer(service: Service, rows: pd.DataFrame) -> None:
         thread.join()
     post("/predict/batch", {"instances": records[:7]}, "batch")
     post("/predict/batch", {"instances": records}, "all")
+    post("/predict/what-if", {"instances": records[:5]}, "tried")
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -156,7 +157,7 @@ CLASSIFIER = pytest.mark.parametrize("answered", ["classifier"], indirect=True)
 def test_every_answer_is_the_same(answered):
     """To the last bit: rows that were computed alone, with others' rows, and in batches."""
     total = sum(len(pq.read_table(file)) for file in answered.records.rglob("*.parquet"))
-    assert total == 20 + 20 + 7 + 200
+    assert total == 20 + 20 + 7 + 200 + 5
     files = sorted(answered.records.rglob("*.parquet"))
     for file in files:
         count = len(pq.read_table(file))
@@ -166,7 +167,8 @@ def test_every_answer_is_the_same(answered):
 
 
 @pytest.mark.parametrize(
-    ("id_", "count"), [("one-3", 1), ("many-7", 1), ("batch#2", 1), ("batch", 7), ("all", 200)]
+    ("id_", "count"),
+    [("one-3", 1), ("many-7", 1), ("batch#2", 1), ("batch", 7), ("all", 200), ("tried", 5)],
 )
 def test_an_id_of_a_prediction_or_of_a_request(answered, id_, count):
     said = answered.replay(id_)

@@ -13,6 +13,7 @@ predictor_requests_total{endpoint="/predict",code="200"} 90
 predictor_requests_total{endpoint="/predict",code="503"} 6
 predictor_requests_total{endpoint="/predict/batch",code="500"} 4
 predictor_requests_total{endpoint="/metrics",code="500"} 1000
+predictor_requests_total{endpoint="/predict/what-if",code="503"} 1000
 # TYPE predictor_predictions_total counter
 predictor_predictions_total{model_version="7",prediction="benign"} 50
 predictor_predictions_total{model_version="7",prediction="malignant"} 30
@@ -20,6 +21,7 @@ predictor_predictions_total{model_version="6",prediction="benign"} 10
 # TYPE predictor_unanswered_rows_total counter
 predictor_unanswered_rows_total{model_version="7"} 2
 # TYPE predictor_request_duration_seconds histogram
+predictor_request_duration_seconds_bucket{endpoint="/predict/what-if",le="+Inf"} 1000
 predictor_request_duration_seconds_bucket{endpoint="/predict",le="0.001"} 80
 predictor_request_duration_seconds_bucket{endpoint="/predict",le="0.1"} 90
 predictor_request_duration_seconds_bucket{endpoint="/predict",le="+Inf"} 90

@@ -15,7 +15,15 @@ from predictor.openapi.schemas import Part, Versioned, components, ref
 from predictor.protocols.explain.explainer import Explainer, Explanation
 from predictor.protocols.explain.sampling import MAX_SECONDS, NoBackground, NotInTime
 from predictor.protocols.predict.openapi import prediction_schema
+from predictor.protocols.predict.routes import flag
 from predictor.settings import Settings
+
+_WHAT_IF = {
+    "name": "what_if",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "Whether the record is only tried out, as by `/predict/what-if`: its prediction is not counted.",
+}
 
 
 def routes(batcher: Batcher, settings: Settings) -> APIRouter:
@@ -28,7 +36,7 @@ def routes(batcher: Batcher, settings: Settings) -> APIRouter:
         "/predict/explain",
         operation_id="explain",
         summary="Predict one record, and say why",
-        openapi_extra=describe_request("Record"),
+        openapi_extra={**describe_request("Record"), "parameters": [_WHAT_IF]},
         responses=describe_responses(
             "Explained",
             400,
@@ -49,8 +57,10 @@ def routes(batcher: Batcher, settings: Settings) -> APIRouter:
         The contributions add up to the answer minus the baseline, which is the mean answer to the
         background: training rows in the version's artifact. They describe the model, not causes.
         """
+        what_if = flag(request.query_params, "what_if")
         body = await read_json_body(request, max_bytes)
-        explained = await batcher.compute(partial(explainer.explain, body), low_priority=True)
+        work = partial(explainer.explain, body)
+        explained = await batcher.compute(work, low_priority=True, hypothetical=what_if)
         return Response(explained, headers=NO_STORE, media_type="application/json")
 
     return router

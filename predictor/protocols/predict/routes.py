@@ -1,8 +1,16 @@
-"""`POST /predict` and `POST /predict/batch`: records in, predictions out."""
+"""`POST /predict`, `/predict/batch` and `/predict/what-if`: records in, predictions out."""
+
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import QueryParams
 
 from predictor.errors import BodyTooLarge, FieldError, InferenceTimeout, InvalidRecord, Overloaded
-from predictor.http.body import check_json
+from predictor.http.body import check_json, read_json_body
+from predictor.http.conditional import NO_STORE
 from predictor.http.inference_routes import InferenceRoute, RequestHead
+from predictor.inference.batcher import Batcher
+from predictor.inference.compute import compute_one
 from predictor.openapi.responses import NOTHING_SERVING, describe_request, describe_responses
 from predictor.protocols.predict.records import OneRecord, Records
 from predictor.settings import Settings
@@ -72,6 +80,51 @@ def inference_routes(settings: Settings) -> list[InferenceRoute]:
     ]
 
 
+def what_if_routes(batcher: Batcher, settings: Settings) -> APIRouter:
+    """`/predict/what-if`. It is no inference route: those may be computed on the event loop, and are counted."""
+    router = APIRouter(tags=["predictions"])
+
+    @router.post(
+        "/predict/what-if",
+        operation_id="what_if",
+        summary="Try out several records",
+        openapi_extra=describe_request("Records"),
+        responses=describe_responses(
+            "Predictions",
+            400,
+            BodyTooLarge(settings.max_body_bytes),
+            415,
+            422,
+            NOTHING_SERVING,
+            Overloaded(settings.max_queued_batches, "large requests"),
+            InferenceTimeout(settings.inference_seconds),
+            description="The predictions, one for each record, in their order.",
+        ),
+    )
+    async def what_if(request: Request) -> Response:
+        """What the model would say of values that are nobody's, with warnings.
+
+        As `/predict/batch`, but these predictions are not counted: not in the metrics, nor in drift, nor by the
+        shadow. If predictions are recorded, these are, with the protocol `what_if`.
+        """
+        body = await read_json_body(request, settings.max_body_bytes)
+        work = partial(compute_one, _MANY_WITH_WARNINGS, body)
+        answered = await batcher.compute(work, low_priority=True, hypothetical=True)
+        return Response(answered, headers=NO_STORE, media_type="application/json")
+
+    return router
+
+
+def flag(query: QueryParams, name: str) -> bool:
+    """Whether the query has `NAME=true`; without it, no. Raises InvalidRecord for any other value but `false`."""
+    given = query.getlist(name)
+    if len(given) > 1:
+        raise InvalidRecord([FieldError(name, "given twice in the query")])
+    if given and given[0] not in {"true", "false"}:
+        raise InvalidRecord([FieldError(name, "expected true or false in the query")])
+    return given == ["true"]
+
+
 def _choose_one(head: RequestHead) -> OneRecord:
     check_json(head.field("content-type"), head.field("content-encoding"))
     return _ONE
@@ -79,10 +132,6 @@ def _choose_one(head: RequestHead) -> OneRecord:
 
 def _choose_many(head: RequestHead) -> Records:
     """Raises InvalidRecord for a query that is neither `warnings=true` nor `warnings=false`."""
-    given = head.query.getlist("warnings")
-    if len(given) > 1:
-        raise InvalidRecord([FieldError("warnings", "given twice in the query")])
-    if given and given[0] not in {"true", "false"}:
-        raise InvalidRecord([FieldError("warnings", "expected true or false in the query")])
+    warn = flag(head.query, "warnings")
     check_json(head.field("content-type"), head.field("content-encoding"))
-    return _MANY_WITH_WARNINGS if given == ["true"] else _MANY
+    return _MANY_WITH_WARNINGS if warn else _MANY

@@ -161,6 +161,7 @@ async def test_a_plain_request_does_not_pass_through_asgi(lane):
         + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY),
         post(BODY, "Content-Type: text/plain").replace(b"Content-Type: application/json\r\n", b""),
         post(BODY).replace(b"/predict ", b"/predict/explain "),
+        post(b'{"instances": [%b]}' % BODY, path="/predict/what-if"),
         post(BODY, path="/predict/batch?warnings=yes"),
         post(BODY, path="/v2/models/other/infer"),
         post(BODY, "Content-Type: text/plain", path="/invocations").replace(b"Content-Type: application/json\r\n", b""),

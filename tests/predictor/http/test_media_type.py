@@ -34,7 +34,7 @@ MALFORMED = [
 # What the e-mail parser of the standard library cannot read: it raises.
 CRASHES = ["application/json; charset*0=a; charset*=b", "application/json; charset*0*=%00''x"]
 DOORS = [
-    "/predict", "/predict/batch", "/predict/explain", "/v2/models/m/infer", "/invocations",
+    "/predict", "/predict/batch", "/predict/what-if", "/predict/explain", "/v2/models/m/infer", "/invocations",
     "/webhooks/mlflow",
 ]  # fmt: skip
 BODY = json.dumps(GOOD).encode()

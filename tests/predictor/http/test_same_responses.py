@@ -59,7 +59,13 @@ def requests():
         batch = {"instances": [GOOD, record]}
         for path in ("/predict/batch", "/predict/batch?warnings=true"):
             yield "POST", path, JSON, json.dumps(batch).encode()
-    for path in ("/predict", "/predict/batch", "/predict/explain", "/invocations"):
+    for path in (
+        "/predict",
+        "/predict/batch",
+        "/predict/what-if",
+        "/predict/explain",
+        "/invocations",
+    ):
         for body in NOT_JSON:
             yield "POST", path, JSON, body
     yield "POST", "/predict", JSON, rb'{"\ud800": 1}'

@@ -12,9 +12,10 @@ from predictor.errors import (
     MalformedBody,
     NotFinite,
     NothingServing,
+    NotRecorded,
 )
 from predictor.inference.batcher import Batcher
-from predictor.inference.compute import Computed
+from predictor.inference.compute import Computed, compute_one
 from predictor.inference.protocol import read_each, write_each
 from predictor.model.answers import Answer
 from predictor.protocols.predict.records import OneRecord, Records
@@ -74,6 +75,35 @@ async def test_watchers_are_told_of_every_computation(tmp_path, observer):
     await asyncio.sleep(0)
     assert sorted(len(computed.rows) for _, computed in told) == [1, 2000]
     assert {each for each, _ in told} == {servable}
+
+
+async def test_rows_that_are_tried_out_are_kept_and_no_more(tmp_path, observer):
+    """As such, whatever protocol they came by; the observer and the watchers are not told of them."""
+    servable, kept, told = servable_of(tmp_path, regressor(op="Log")), [], []
+
+    def keep(servable, callers, computed):
+        kept.extend((protocol.name, len(read.rows)) for _, protocol, read in computed.groups)
+        return computed.results
+
+    batcher = Batcher(
+        lambda: servable, observer, keep=keep, watchers=[lambda *seen: told.append(seen)]
+    )
+    work = partial(compute_one, MANY, b'{"instances": [%b, %b]}' % (body(1, 0), body(2, 0)))
+    tried = await batcher.compute(work, hypothetical=True)
+    assert await batcher.compute(work) == tried
+    await asyncio.sleep(0)
+    assert kept == [("what_if", 2), ("predict_batch", 2)]
+    assert observer.calls == [2]
+    assert [len(computed.rows) for _, computed in told] == [2]
+
+
+async def test_what_is_tried_out_is_refused_if_it_cannot_be_kept(tmp_path, observer):
+    """No prediction leaves without a record where that is asked for."""
+    servable = servable_of(tmp_path, regressor(op="Log"))
+    batcher = Batcher(lambda: servable, observer, keep=lambda *_: [NotRecorded()])
+    work = partial(compute_one, MANY, b'{"instances": [%b]}' % body(1, 0))
+    with pytest.raises(NotRecorded):
+        await batcher.compute(work, hypothetical=True)
 
 
 async def test_one_bad_request_does_not_hurt_the_others(batcher, observer):

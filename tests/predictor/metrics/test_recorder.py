@@ -93,7 +93,7 @@ def test_monitored_series_start_at_zero(live):
     assert samples[("predictor_counts_full",)] == 0
     for stage in LOAD_STAGES:
         assert samples["predictor_load_failures_total", stage] == 0
-    for endpoint in ("/predict", "/predict/batch", "/predict/explain"):
+    for endpoint in ("/predict", "/predict/batch", "/predict/what-if", "/predict/explain"):
         assert samples["predictor_requests_total", "503", endpoint] == 0
         assert samples["predictor_request_duration_seconds_count", endpoint] == 0
     for outcome in ("answered", "unreachable", "refused", "invalid_response"):

@@ -170,7 +170,7 @@ async def test_the_document_is_whole(live, model):
 async def test_every_route_of_the_contract_is_documented(live):
     """The response has the documented members."""
     assert set((await document(live))["paths"]) >= {
-        "/predict", "/predict/batch", "/predict/explain", "/health", "/ready", "/model", "/metrics",
+        "/predict", "/predict/batch", "/predict/what-if", "/predict/explain", "/health", "/ready", "/model", "/metrics",
         "/ops/overview",
     }  # fmt: skip
 

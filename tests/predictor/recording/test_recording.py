@@ -72,17 +72,31 @@ async def test_each_protocol_is_recorded(tmp_path, fast_lane):
         await send(live, "/v2/models/m/infer", V2, "three")
         await send(live, "/invocations", {"dataframe_records": [GOOD]}, "four")
         await send(live, "/predict/explain", GOOD, "five")
+        await send(live, "/predict/what-if", {"instances": [GOOD]}, "six")
+        await send(live, "/predict/explain?what_if=true", GOOD, "seven")
         refused = await live.client.post("/predict", json={"mean_radius": 1})
         assert refused.status_code == 422
-        await until(lambda: len(recorded(tmp_path)) >= 6)
+        await until(lambda: len(recorded(tmp_path)) >= 8)
     table = (
-        recorded(tmp_path).set_index("id").loc[["one", "two#0", "two#1", "three", "four", "five"]]
+        recorded(tmp_path)
+        .set_index("id")
+        .loc[["one", "two#0", "two#1", "three", "four", "five", "six", "seven"]]
     )
     assert list(table["protocol"]) == [
         "predict", "predict_batch", "predict_batch", "open_inference", "mlflow_scoring", "explain",
+        "what_if", "what_if",
     ]  # fmt: skip
-    assert list(table["request_id"]) == ["one", "two", "two", "three", "four", "five"]
-    assert list(table["feature_mean_texture"]) == [0, 0, 2.5, 0, 0, 0]
+    assert list(table["request_id"]) == [
+        "one",
+        "two",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+    ]
+    assert list(table["feature_mean_texture"]) == [0, 0, 2.5, 0, 0, 0, 0, 0]
     assert table["feature_mean_radius"].dtype == "float32"
     assert set(table["prediction"]) <= {"malignant", "benign"}
     one = table.loc["one"]
@@ -102,7 +116,7 @@ async def test_each_protocol_is_recorded(tmp_path, fast_lane):
         "mean_texture is 2.5, outside the range of the training data, 0 to 2"
     ]
     samples = live.samples()
-    assert samples["predictor_recorded_rows_total", "recorded"] == 6
+    assert samples["predictor_recorded_rows_total", "recorded"] == 8
     assert samples["predictor_recorded_rows_total", "dropped"] == 0
 
 
