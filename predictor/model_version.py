@@ -57,8 +57,8 @@ class Listed:
 class Listing:
     """The versions of the model as the registry has them, the highest number first.
 
-    Of thousands, the newest are listed, and those that a stage, an alias or this service names. `more` is
-    whether there are others. `tags` are those of the registered model.
+    Of thousands, the newest are listed, and older ones that have a stage or an alias, serve, or should serve.
+    `more` is whether there are others. `tags` are those of the registered model.
     """
 
     versions: Sequence[Listed]

@@ -84,6 +84,10 @@ class Transition:
         """The tag's key."""
         return tag_names.TRANSITION + self.when.astimezone(UTC).strftime(TAG_TIME)
 
+    def stage_mark(self, changed_ms: int) -> str:
+        """The value of `tag_names.STAGE_CHANGED` after this transition, which MLflow made at `changed_ms`."""
+        return f"{self.when.astimezone(UTC):{TAG_TIME}} {changed_ms}"
+
     def tag_value(self, signer: Signer | None = None, source: str = "") -> str:
         """The tag's value: JSON, or its signed envelope. `source` is where MLflow has the version's files."""
         record = self._record()

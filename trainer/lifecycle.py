@@ -297,8 +297,11 @@ class Lifecycle:
         """Move, record in a tag, and read the new state; if a step fails, `undo` and raise."""
         try:
             value = record.tag_value(self._signer, source)
-            self._pointer.move(record.version, record.target, state)
-            # After the move: MLflow sends a webhook for a tag, but not for a stage, and the service
+            changed_ms = self._pointer.move(record.version, record.target, state)
+            if changed_ms is not None:
+                mark = record.stage_mark(changed_ms)
+                self._registry.set_tag(record.version, tag_names.STAGE_CHANGED, mark)
+            # The transition last: MLflow sends a webhook for a tag, but not for a stage, and the service
             # polls when it gets one.
             self._registry.set_tag(record.version, record.tag_key, value)
             after = self._pointer.state()

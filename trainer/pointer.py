@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from trainer import tag_names
 from trainer.errors import TransitionError
 from trainer.history import Place, Transition, in_time_order, recorded, succession
 from trainer.registry import RegisteredModel, Version
@@ -52,6 +53,23 @@ class RegistryState:
             for transition in recorded(number, version.tags)
         ]
 
+    def last_move(self, version: str) -> Transition | None:
+        """The transition that brought a version to its place; None if it was moved outside the trainer since.
+
+        MLflow keeps no time of an alias: that it was moved away and back, nobody can see.
+        """
+        own = in_time_order(self.own_transitions)
+        last = next((each for each in reversed(own) if each.version == version), None)
+        if last is None or last.target is not self.places[version]:
+            return None
+        if self.pointer.startswith("@"):
+            # The alias was at another version after this one.
+            replaced = version == self.champion and succession(own, self.pointer)[-1:] != (version,)
+            return None if replaced else last
+        found = self.versions[version]
+        is_last = found.tags.get(tag_names.STAGE_CHANGED) == last.stage_mark(found.updated_ms)
+        return last if is_last else None
+
     def champion_has_files_of(self, version: str) -> bool:
         """Whether the champion has the files of `version`: it is that version or a copy."""
         champion, other = self.versions.get(self.champion or ""), self.versions[version]
@@ -88,8 +106,11 @@ class Pointer(Protocol):
     def outranked(self, version: str, state: RegistryState) -> bool:
         """Whether the champion would still serve if `version` entered Production."""
 
-    def move(self, version: str, target: Place, state: RegistryState) -> None:
-        """Move `version`; the serving version changes in one atomic step. Raises TrainerError."""
+    def move(self, version: str, target: Place, state: RegistryState) -> int | None:
+        """Move `version`; the serving version changes in one atomic step. Raises TrainerError.
+
+        Returns when, in milliseconds of MLflow's clock; None if MLflow keeps no time of it.
+        """
 
     def restore(self, version: str, state: RegistryState) -> None:
         """Undo a move of `version`: restore `state`."""
@@ -117,9 +138,9 @@ class StagePointer:
         """Whether a higher number is in Production."""
         return state.champion is not None and int(version) < int(state.champion)
 
-    def move(self, version: str, target: Place, state: RegistryState) -> None:  # noqa: ARG002
+    def move(self, version: str, target: Place, state: RegistryState) -> int | None:  # noqa: ARG002
         """One stage transition; nothing else is archived."""
-        self._registry.set_stage(version, target)
+        return self._registry.set_stage(version, target)
 
     def restore(self, version: str, state: RegistryState) -> None:
         """Restore the version's stage."""
@@ -158,7 +179,7 @@ class AliasPointer:
         """Never: an alias can name any number."""
         return False
 
-    def move(self, version: str, target: Place, state: RegistryState) -> None:
+    def move(self, version: str, target: Place, state: RegistryState) -> int | None:
         """Set the Production alias last, when everything else has succeeded."""
         if target is Place.ARCHIVED:
             raise TransitionError(
@@ -172,6 +193,7 @@ class AliasPointer:
             self._registry.set_alias(self._alias, version)
         elif version == state.champion:
             self._registry.set_alias(self._alias, state.rollback_target)
+        return None
 
     def restore(self, version: str, state: RegistryState) -> None:  # noqa: ARG002
         """Restore both aliases."""

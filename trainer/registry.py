@@ -158,14 +158,15 @@ class RegisteredModel:
                 if key not in wanted:
                     self.client.delete_registered_model_tag(self.model_name, key)
 
-    def set_stage(self, version: str, stage: str) -> None:
-        """Move one version to a stage, and no other."""
+    def set_stage(self, version: str, stage: str) -> int:
+        """Move one version to a stage, and no other. Returns when, in milliseconds of MLflow's clock."""
         action = f"move version {version} to {stage}"
         with mlflow_border(self.client, action), warnings.catch_warnings():
             # MLflow prefers aliases, but says not when stages go. They are the default here because
             # demoting in MLflow's own page brings the previous version back.
             warnings.simplefilter("ignore", FutureWarning)
-            self.client.transition_model_version_stage(self.model_name, version, stage)
+            moved = self.client.transition_model_version_stage(self.model_name, version, stage)
+        return int(moved.last_updated_timestamp or 0)
 
     def set_alias(self, alias: str, version: str | None) -> None:
         """Set an alias to a version, or delete it."""

@@ -150,8 +150,9 @@ def status(state: RegistryState, approvals: Mapping[str, str], *, with_stages: b
         number("version"),
         word("role", rank=1),
         *([number("approvals", rank=2)] if approvals else []),
-        time("since", rank=3),
-        prose("by", rank=4),
+        # MLflow keeps no time of an alias: it may have been moved away and back since.
+        time("moved_at", "since" if with_stages else "last known move", rank=3),
+        prose("moved_by", "by", rank=4),
         prose("why", rank=5, least=16),
     ]
     return Table(columns, rows)
@@ -306,9 +307,8 @@ def _since(
     version: Version, state: RegistryState, *, with_stages: bool
 ) -> tuple[datetime | None, str, str | None]:
     """The time, user and reason of a version's last move; if it is not recorded, OUTSIDE and what MLflow knows."""
-    own = [each for each in state.own_transitions if each.version == version.number]
-    last = max(own, key=lambda each: each.when, default=None)
-    if last is not None and last.target is state.places[version.number]:
+    last = state.last_move(version.number)
+    if last is not None:
         return last.when, last.who, last.why or None
     if with_stages:
         # MLflow keeps no time for a stage: this one can also be that of a new description.

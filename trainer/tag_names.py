@@ -15,11 +15,13 @@ SEED = DETAIL + "seed"
 REGISTRATION = DETAIL + "registration"
 COPIED_FROM = DETAIL + "copied_from"
 TRANSITION = DETAIL + "transition."
+# When MLflow says that it moved a version to a stage: the time of the transition as in its key, and milliseconds.
+STAGE_CHANGED = DETAIL + "stage_changed"
 # Registries have transitions with the older name, too.
 TRANSITIONS = (TRANSITION, "transition.")
 
 # Tags that are about the version that has them, and about no copy of it.
-ABOUT_ONE_VERSION = (*TRANSITIONS, APPROVAL_TAG)
+ABOUT_ONE_VERSION = (*TRANSITIONS, STAGE_CHANGED, APPROVAL_TAG)
 
 # Tags of the registered model: one for each metric that decides a promotion.
 GATE = "gate."

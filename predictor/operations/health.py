@@ -29,7 +29,13 @@ class Readiness(Versioned, frozen=True):
     status: Literal["ok"]
     serving_since: Annotated[DateTime, doc("When it started to serve, in this process.")]
     promoted_at: (
-        Annotated[DateTime, doc("When it was promoted, if a tag of the version says so.")]
+        Annotated[
+            DateTime,
+            doc(
+                "When the trainer promoted it, by a tag of the version. Absent if MLflow has changed its stage or "
+                "description since; whether an alias was moved since, MLflow does not say."
+            ),
+        ]
         | UnsetType
     ) = UNSET
 
@@ -80,10 +86,8 @@ def routes(reconciler: Reconciler, exposition: Exposition, uri: ModelUri) -> API
 def _readiness(reconciler: Reconciler, uri: ModelUri) -> Readiness:
     """The version that serves. Raises NothingServing."""
     servable = reconciler.require_serving()
-    version, aspired = servable.model_version, reconciler.registry_status.aspired
-    # The tag is written after the promotion: the version may have been loaded without it.
-    tags = aspired.tags if aspired == version and aspired else version.tags
-    promoted = promoted_at(tags, uri)
+    version = reconciler.as_registered(servable.model_version)
+    promoted = promoted_at(version, uri)
     return Readiness(
         version.name,
         version.version,

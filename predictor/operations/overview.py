@@ -20,24 +20,31 @@ from predictor.model_version import Listed, Listing, ModelUri, ModelVersion
 from predictor.openapi.responses import describe_responses
 from predictor.openapi.schemas import DateTime, doc
 from predictor.operations.journal import iso
-from predictor.operations.transitions import last_transition, pointer_of
+from predictor.operations.transitions import is_changed_since, last_transition, pointer_of
 from predictor.reconcile.reconciler import Reconciler
 
 KEEP_SECONDS = 5.0
 """How long a response of the registry or of NATS is used again: ten open pages cost no more than one."""
-_MAX_TEXT = 500  # characters of a text that anybody may write
+_MAX_TEXT = 500  # characters of a tag or an alias; everybody who may edit the model can write one
 _MAX_CHECKS = 20
 T = TypeVar("T")
 
 
 class Move(msgspec.Struct, frozen=True):
-    """The last transition of a version, by a tag of the trainer. Its signature is not checked here."""
+    """The trainer's last transition of a version, by a tag. Its signature is not checked here."""
 
     to: Annotated[str, doc("`Production`, `Staging`, `Archived` or `None`.")]
     when: DateTime
     who: str
     why: str
     checks: Annotated[list[str], doc("The findings of the gates.")]
+    changed_at: Annotated[
+        DateTime | None,
+        doc(
+            "When MLflow changed the stage or the description of the version, if that was after this transition. "
+            "Null for an alias: MLflow keeps no time of its moves."
+        ),
+    ]
 
 
 class OverviewVersion(msgspec.Struct, frozen=True):
@@ -59,7 +66,7 @@ class OverviewVersion(msgspec.Struct, frozen=True):
 
 
 class OverviewVersions(msgspec.Struct, frozen=True):
-    """The newest versions of the model, and those that a stage, an alias or the service names."""
+    """The newest versions of the model, and older ones that have a stage or an alias, serve, or should serve."""
 
     read_at: Annotated[DateTime | None, doc("When the registry listed them; null for never.")]
     fault: Annotated[str | None, doc("Why they could not be read again since.")]
@@ -110,7 +117,7 @@ class Overview(msgspec.Struct, frozen=True):
     worker: Annotated[int, doc("The number of the worker that answers.")]
     at: Annotated[DateTime, doc("The service's clock.")]
     serving: Annotated[
-        Move | None, doc("On whose word the serving version serves, as far as the service knows.")
+        Move | None, doc("The last transition of the serving version, as far as the service knows.")
     ]
     desired: Annotated[Move | None, doc("The same of the version that the registry names.")]
     workers: list[OverviewWorker]
@@ -210,9 +217,7 @@ def _overview(
 ) -> Overview:
     pointer = pointer_of(parts.uri)
     serving, desired = parts.reconciler.serving, parts.reconciler.registry_status.aspired
-    version = serving.model_version if serving else None
-    # The tag is written after the promotion: the version may have been loaded without it.
-    newest = desired if desired == version else version
+    newest = parts.reconciler.as_registered(serving.model_version) if serving else None
     return Overview(
         worker=parts.worker,
         at=iso(time.time()),
@@ -228,12 +233,14 @@ def _overview(
 
 
 def _moved(version: ModelVersion | None, pointer: str) -> Move | None:
-    last = last_transition(version.tags, pointer) if version else None
-    if last is None:
+    last = last_transition(version, pointer) if version else None
+    if version is None or last is None:
         return None
     checks = [_short(each) for each in last.checks[:_MAX_CHECKS]]
     when = last.when.isoformat(timespec="milliseconds")
-    return Move(_short(last.to), when, _short(last.who), _short(last.why), checks)
+    changed = is_changed_since(version, last) and version.updated_ms
+    changed_at = iso(version.updated_ms / 1000) if changed else None
+    return Move(_short(last.to), when, _short(last.who), _short(last.why), checks, changed_at)
 
 
 def _worker(number: int, block: Counts, *, own: bool) -> OverviewWorker:

@@ -94,6 +94,11 @@ class Reconciler:
         """Why the last known good version could not be saved, or None."""
         return self._last_known_good.fault
 
+    def as_registered(self, version: ModelVersion) -> ModelVersion:
+        """The version as the registry last described it: its tags may have changed after it was loaded."""
+        aspired = self.registry_status.aspired
+        return aspired if aspired is not None and aspired == version else version
+
     def require_serving(self) -> Servable:
         """The serving servable. Raises NothingServing, with the reason."""
         if self._serving is None:

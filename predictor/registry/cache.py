@@ -154,6 +154,7 @@ class _Pointer(msgspec.Struct, frozen=True):
     run_id: str
     tags: dict[str, str]
     digest: str
+    updated_ms: int = 0
 
 
 class Cache:
@@ -194,7 +195,7 @@ class Cache:
         digest = fetched.artifact.digest
         pointer = _Pointer(
             version.name, version.version, version.source, version.created_ms, version.run_id,
-            dict(version.tags), digest,
+            dict(version.tags), digest, version.updated_ms,
         )  # fmt: skip
         with self._writing:
             try:
@@ -214,7 +215,9 @@ class Cache:
             self._check()
             pointer = _read(self._verified_file, _Pointer)
             if pointer is not None and _version(pointer) == version:
-                pointer = msgspec.structs.replace(pointer, tags=dict(version.tags))
+                pointer = msgspec.structs.replace(
+                    pointer, tags=dict(version.tags), updated_ms=version.updated_ms
+                )
                 write_file(self._verified_file, msgspec.json.encode(pointer))
 
     @property
@@ -308,7 +311,7 @@ class Cache:
 def _version(pointer: _Pointer) -> ModelVersion:
     return ModelVersion(
         pointer.name, pointer.version, pointer.source, pointer.created_ms, pointer.run_id,
-        tags=pointer.tags,
+        pointer.updated_ms, pointer.tags,
     )  # fmt: skip
 
 

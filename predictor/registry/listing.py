@@ -39,7 +39,7 @@ class _OneModel(msgspec.Struct):
 async def list_versions(
     registry: RegistryClient, named: Sequence[str], *, seconds: float = _SECONDS
 ) -> Listing:
-    """The newest versions, and those that a stage, an alias or `named` names. Raises RegistryError.
+    """The newest versions, and older ones that have a stage or an alias or are `named`. Raises RegistryError.
 
     Empty if there is no such model. It sends at most 13 requests, one after the other.
     """

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from demo.processes import free_port, predictor_settings, running, spawn, start_mlflow
 from predictor.model_version import ModelUri
+from predictor.operations.transitions import promoted_at
 from predictor.registry.artifacts import ArtifactStores
 from predictor.registry.cache import Cache
 from predictor.registry.source import RegistrySource
@@ -205,6 +206,42 @@ def test_the_trainers_commands(url, name, pointer):
     trainer("demote", "2")
     moves, gates = trainer("history").split("changes of the gates that decide a promotion:\n")
     assert (len(moves.splitlines()), len(gates.splitlines())) == (6, 2)  # each with its heading
+
+
+@pytest.mark.parametrize("pointer", ["stage", "alias"])
+async def test_a_version_that_was_moved_away_and_back_in_mlflow(url, name, pointer):
+    """By stage, nothing names the trainer's promotion any more; by alias, MLflow keeps nothing that could tell."""
+    shelf, client = Shelf(url), MlflowClient(url)
+    shelf.model(name)
+    for _ in range(2):
+        run_id, uri = shelf.run()
+        shelf.version(name, uri, run_id)
+
+    def serve_in_mlflow(number):
+        if pointer == "alias":
+            client.set_registered_model_alias(name, "production", number)
+        else:
+            client.transition_model_version_stage(
+                name, number, "Production", archive_existing_versions=True
+            )
+
+    options = ["--model", name, "--pointer", pointer, "--who", "ann"]
+    forced = ["--to", "Production", "--force", "--reason", "a test"]
+    CliRunner().invoke(app, ["promote", "1", *forced, *options], env={"MLFLOW_TRACKING_URI": url})
+    uri = ModelUri.parse(f"models:/{name}{'@production' if pointer == 'alias' else '/Production'}")
+    async with a_client(url) as tracking:
+        registry = RegistryClient(tracking, uri)
+        assert promoted_at(await registry.aspired(), uri)
+        client.set_model_version_tag(name, "1", "note", "seen")
+        assert promoted_at(await registry.aspired(), uri)
+        serve_in_mlflow("2")
+        assert not promoted_at(await registry.aspired(), uri)
+        serve_in_mlflow("1")
+        assert bool(promoted_at(await registry.aspired(), uri)) == (pointer == "alias")
+    found = (
+        CliRunner().invoke(app, ["status", *options[:4]], env={"MLFLOW_TRACKING_URI": url}).stdout
+    )
+    assert ("outside the trainer" in found) == (pointer == "stage")
 
 
 async def test_artifact_roots_without_the_proxy(store, tmp_path):

@@ -50,9 +50,10 @@ class Timed(StagePointer):
 
     moved = 0.0
 
-    def move(self, version: str, target: Place, state: RegistryState) -> None:
-        super().move(version, target, state)
+    def move(self, version: str, target: Place, state: RegistryState) -> int | None:
+        changed_ms = super().move(version, target, state)
         self.moved = time.perf_counter()
+        return changed_ms
 
 
 class FirstAnswers:

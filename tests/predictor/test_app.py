@@ -287,12 +287,24 @@ class TestOperations:
     async def test_ready_has_the_time_of_the_promotion_if_a_tag_has_it(self, live):
         """Also if the tag was written after the swap."""
         when = "2026-11-23T12:01:02.123456+00:00"
-        tag = {
-            "hotswap.transition.20261123T120102123456Z": f'{{"to": "Production", "when": "{when}"}}'
+        tags = {
+            "hotswap.transition.20261123T120102123456Z": f'{{"to": "Production", "when": "{when}"}}',
+            "hotswap.stage_changed": "20261123T120102123456Z 1795000000000",
         }
-        await live.say(version(7, **tag))
+        await live.say(version(7, updated=1_795_000_000_000, **tags))
         found = (await live.client.get("/ready")).json()
         assert found["promoted_at"] == "2026-11-23T12:01:02.123+00:00"
+
+    async def test_ready_has_no_time_of_a_promotion_after_which_the_stage_was_changed(self, live):
+        """Somebody has moved the version away and back in MLflow: tags and version are the same."""
+        tags = {
+            "hotswap.transition.1": '{"to": "Production", "when": "2026-11-23T12:00:00Z"}',
+            "hotswap.stage_changed": "20261123T120000000000Z 1795000000000",
+        }
+        await live.say(version(7, updated=1_795_000_000_000, **tags))
+        assert "promoted_at" in (await live.client.get("/ready")).json()
+        await live.say(version(7, updated=1_795_000_000_001, **tags))
+        assert "promoted_at" not in (await live.client.get("/ready")).json()
 
     async def test_model_describes_everything(self, live):
         """The serving and the desired version, the last failure, and the age of the last response."""

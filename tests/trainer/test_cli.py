@@ -377,10 +377,50 @@ def test_no_other_change_dates_a_stage(shelf, run):
     shelf.client.update_model_version(shelf.name, "1", description="another")
     run("promote", "1", "--to", "Production", "--pointer", "alias", "--who", "ann")
     (row,) = json.loads(run("status", "--json").stdout)["versions"]
-    assert (row["since"], row["by"]) == (None, "outside the trainer")
+    assert (row["moved_at"], row["moved_by"]) == (None, "outside the trainer")
     assert row["why"].startswith("MLflow changed the version at 20")
     (row,) = json.loads(run("status", "--json", "--pointer", "alias").stdout)["versions"]
-    assert (row["place"], row["by"], row["since"][:2]) == ("@production", "ann", "20")
+    assert (row["place"], row["moved_by"], row["moved_at"][:2]) == ("@production", "ann", "20")
+
+
+def people(shelf, run, *options):
+    """Who moved each version to its place, as `status` says."""
+    assert shelf  # the model of the commands
+    found = json.loads(run("status", "--json", *options).stdout)["versions"]
+    return {row["version"]: row["moved_by"] for row in found}
+
+
+def test_status_names_nobody_for_a_stage_that_was_left_and_entered_again_in_mlflow(shelf, run):
+    """Nor after a new description, because MLflow keeps one time for both. The others in Production stay theirs."""
+    outside = "outside the trainer"
+    for _ in range(2):
+        shelf.add()
+    for version in ("1", "2"):
+        run("promote", version, "--to", "Production", "--who", "ann")
+    assert people(shelf, run) == {"2": "ann", "1": "ann"}
+    shelf.set_stage("2", "Archived")
+    assert people(shelf, run) == {"1": "ann"}
+    shelf.set_stage("2", "Production")
+    assert people(shelf, run) == {"2": outside, "1": "ann"}
+    shelf.client.update_model_version(shelf.name, "1", description="another")
+    assert people(shelf, run) == {"2": outside, "1": outside}
+    run("demote", "2"), run("promote", "2", "--to", "Production", "--who", "bob")
+    assert people(shelf, run) == {"2": "bob", "1": outside}
+
+
+def test_status_by_alias_names_nobody_for_a_move_that_its_tags_rule_out(shelf, run):
+    """MLflow keeps no time of an alias: moved away and back, it says what the trainer did last."""
+    options = ["--pointer", "alias"]
+    for _ in range(2):
+        shelf.add()
+    run("promote", "1", "--to", "Production", "--who", "ann", *options)
+    for version in ("2", "1"):
+        shelf.client.set_registered_model_alias(shelf.name, "production", version)
+    assert people(shelf, run, *options) == {"1": "ann"}
+    assert "last known move" in run("status", *options).stdout
+    run("promote", "2", "--to", "Production", "--who", "bob", *options)
+    shelf.client.set_registered_model_alias(shelf.name, "production", "1")
+    assert people(shelf, run, *options) == {"1": "outside the trainer"}
 
 
 def test_the_history_says_of_each_move_what_its_own_pointer_named(shelf, run):

@@ -329,6 +329,7 @@ def test_a_copy_keeps_what_the_version_says_about_itself(shelf):
     old, copy = (shelf.registry.version(number) for number in ("1", "3"))
     assert (copy.source, copy.run_id, copy.description) == (old.source, old.run_id, old.description)
     tags = {key: tag for key, tag in copy.tags.items() if not key.startswith("hotswap.transition.")}
+    assert tags.pop("hotswap.stage_changed") != old.tags["hotswap.stage_changed"]
     assert tags.pop("hotswap.registration") != old.tags["hotswap.registration"]
     assert tags == {
         "parity": "passed",

@@ -29,7 +29,8 @@ async def live(tmp_path):
 def promoted(who="alice", pointer="stage", **more):
     when = datetime(2026, 11, 23, 12, tzinfo=UTC)
     record = {"to": "Production", "when": when.isoformat(), "who": who, "why": "better"}
-    return {"hotswap.transition.1": json.dumps({**record, "pointer": pointer, **more})}
+    mark = {"hotswap.stage_changed": "20261123T120000000000Z 1795000000000"}
+    return {"hotswap.transition.1": json.dumps({**record, "pointer": pointer, **more}), **mark}
 
 
 async def overview(live):
@@ -43,7 +44,8 @@ async def test_versions_have_what_people_decide_by(live):
     """Stage, aliases, parity, findings of the gates, statements of approvers, and who promoted it."""
     tags = {"parity": "passed", "candidate": "forest", "hotswap.approval.1": "{}"}
     tags |= promoted(checks=["test_roc_auc 0.99, not worse than 0.98"])
-    eight, seven = version(8, created=1_700_000_000_000, **tags), version(7)
+    eight = version(8, created=1_700_000_000_000, updated=1_795_000_000_000, **tags)
+    seven = version(7)
     live.source.lists = Listing(
         [Listed(eight, "Production"), Listed(seven, "None")],
         {"champion": "8", "best": "8"},
@@ -62,6 +64,7 @@ async def test_versions_have_what_people_decide_by(live):
         "moved": {
             "to": "Production", "when": "2026-11-23T12:00:00.000+00:00", "who": "alice",
             "why": "better", "checks": ["test_roc_auc 0.99, not worse than 0.98"],
+            "changed_at": None,
         },
     }  # fmt: skip
     assert (second["stage"], second["parity"], second["moved"]) == (None, None, None)
@@ -75,6 +78,17 @@ async def test_it_says_on_whose_word_a_version_serves_without_asking_the_registr
     assert found["serving"]["who"] == found["desired"]["who"] == "alice"
     assert "connection refused" in found["registered"]["fault"]
     assert found["registered"]["versions"] == []
+
+
+async def test_it_says_when_the_version_was_changed_after_the_trainer_moved_it(live):
+    """As it was when the serving version was loaded does not matter, but what the registry said last."""
+    live.source.graphs["7"] = (OURS, None)
+    await live.say(version(7, updated=1_795_000_000_000, **promoted()))
+    assert (await overview(live))["serving"]["changed_at"] is None
+    await live.say(version(7, updated=1_795_000_060_000, **promoted()))
+    found = await overview(live)
+    assert found["serving"]["changed_at"] == "2026-11-18T11:07:40.000+00:00"
+    assert found["serving"]["who"] == "alice"
 
 
 async def test_what_happened_to_a_stage_says_nothing_about_an_alias(tmp_path):
