@@ -13,7 +13,10 @@ _TYPES = {
     ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
 }  # fmt: skip
 # Comments and indentation: a sixth of the bytes. Lines keep their numbers; no text of ours has several lines.
-_NOT_SENT = re.compile(rb"(?m)^[ \t]*//.*$|^[ \t]+")
+_NOT_SENT = {
+    ".js": re.compile(rb"(?m)(?:^|[ \t])[ \t]*//(?: .*)?$|^[ \t]+"),
+    ".css": re.compile(rb"(?m)/\*.*?\*/|^[ \t]+"),
+}
 _HSTS_SECONDS = 86_400  # short, because browsers apply it to every port of the host
 # In addition to the headers of every response.
 HEADERS = {
@@ -38,8 +41,8 @@ class File:
     def read(cls, path: Path, policy: str, *, https: bool) -> "File":
         """Read a file of a page with this Content-Security-Policy. `name.gz` is sent compressed, as `name`."""
         content = path.read_bytes()
-        if path.suffix in {".js", ".css"}:
-            content = _NOT_SENT.sub(b"", content)
+        if path.suffix in _NOT_SENT:
+            content = _NOT_SENT[path.suffix].sub(b"", content)
         headers = {**HEADERS, "Content-Security-Policy": policy}
         if https:
             headers["Strict-Transport-Security"] = f"max-age={_HSTS_SECONDS}"

@@ -169,8 +169,11 @@ def test_the_page_is_small(other):
 
 @pytest.mark.parametrize("name", [each for each in [*FILES, *OPS_FILES] if each.endswith(".js")])
 def test_no_text_of_a_module_has_several_lines(name):
-    """Their indentation would not be sent."""
-    assert not [line for line in source(name).splitlines() if line.count("`") % 2]
+    """Nor does one look like a comment: neither indentation nor comments are sent."""
+    for line in source(name).splitlines():
+        assert not line.count("`") % 2, line
+        code, *comment = re.split(r"(?:^|\s)//(?=\s|$)", line, maxsplit=1)
+        assert not comment or not code.count('"') % 2, line
     sent = page.File.read(page.FOLDER / name, "", https=False).content.decode()
     assert len(sent.splitlines()) == len(source(name).splitlines())
 
