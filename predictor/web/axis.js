@@ -45,9 +45,9 @@ export function meaningOf({ positive, other, stated, point, side }, prediction) 
   if (counted) {
     const [low, high] = counted.sensitivity_interval_95.map((bound) => localised(share(bound)));
     sentences.push(axis.counted({ ...counted, label: positive, low, high }));
-    if (Number.isFinite(counted.lowest_positive)) sentences.push(axis.lowest(positive, percent(counted.lowest_positive)));
+    if (Number.isFinite(counted.lowest_positive)) sentences.push(axis.lowest(percent(counted.lowest_positive)));
   }
-  if (zone) sentences.push(axis.zone({ ...zone, label: positive, from: percent(zone.low), to: percent(zone.high) }));
+  if (zone) sentences.push(axis.zone({ ...zone, from: percent(zone.low), to: percent(zone.high) }));
   return element(
     "div",
     { class: "meaning" },

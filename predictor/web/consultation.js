@@ -191,7 +191,7 @@ function said(before, now, worth, isMove) {
     ? [one, other].map(({ chance, positive }) => `${percent(chance)} ${positive}`)
     : [before, now].map(({ prediction }) => written(prediction));
   const text = isMove ? words.whatIf.said(first, second) : words.answer.said(before.model_version, first, now.model_version, second);
-  return changedSides(before, now) ? `${text} ${words.answer.otherSide}` : text;
+  return comparable && changedSides(before, now) ? `${text} ${words.answer.otherSide}` : text;
 }
 
 // The answer comes into view when it is whole: on a phone it is below the form, on a desktop beside its top.

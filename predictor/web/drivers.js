@@ -5,8 +5,6 @@ import { localised, percent, shown } from "./numbers.js";
 import { stepsOf } from "./steps.js";
 import { words } from "./words.js";
 
-const MAX_SHOWN = 8;
-
 export function working(place) {
   fill(place, element("p", { class: "soft working" }, words.drivers.working));
 }
@@ -20,7 +18,7 @@ export function showDrivers(place, explanation, labelOf, where) {
   const { baseline, value, scale, output } = explanation;
   const { drivers } = words;
   const positive = where?.positive ?? output;
-  const { from, to, steps, rest } = stepsOf(explanation, positive, MAX_SHOWN);
+  const { from, to, steps, rest } = stepsOf(explanation, positive);
   const isClass = scale !== "value";
   const end = (label, at, amount) => row("edge", label, null, track(at, at), isClass ? percent(at) : shown(amount));
   const line = (label, measured, { contribution, from: start, to: stop }) =>

@@ -2,7 +2,7 @@
 
 import { codeOf } from "./code.js";
 import { button, element, fill, setText } from "./elements.js";
-import { reportJson, reportOf, reportText } from "./report.js";
+import { fileName, reportJson, reportOf, reportText } from "./report.js";
 import { words } from "./words.js";
 
 export class Handout {
@@ -16,7 +16,7 @@ export class Handout {
   constructor({ tools, paper, code }, told, mayPrint) {
     [this.#tools, this.#paper, this.#code, this.#told] = [tools, paper, code, told];
     const { print, copy, json } = words.report;
-    const save = () => download("report.json", reportJson(told()), "application/json");
+    const save = () => download(`${fileName(told())}.json`, reportJson(told()), "application/json");
     fill(tools, button(print, () => window.print()), button(copy, () => this.#copy(reportText(reportOf(told())))), button(json, save), this.#said);
     code.addEventListener("toggle", () => code.open && this.#showCode());
     addEventListener("beforeprint", () => this.#told() && mayPrint() && this.#layOut());
@@ -54,12 +54,12 @@ export class Handout {
 
   #layOut() {
     const { title, facts, sections, caution } = reportOf(this.#told());
-    const table = (lines) => element("dl", {}, ...lines.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+    const table = (lines) => element("dl", { class: lines.length > 12 && "many" }, ...lines.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
     fill(
       this.#paper,
       element("h1", {}, title),
       table(facts),
-      ...sections.flatMap((section) => [element("h2", {}, section.title), table(section.lines)]),
+      ...sections.flatMap((section) => [element("h2", {}, section.title), section.about && element("p", {}, section.about), table(section.lines)]),
       element("p", {}, caution),
     );
     document.body.dataset.print = "report";

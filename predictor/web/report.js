@@ -1,14 +1,14 @@
 // Report of one answer: as text, as JSON, and as lines for a page to print. Pure.
 
 import { localised, percent, shown, span, written } from "./numbers.js";
+import { stepsOf } from "./steps.js";
 import { words } from "./words.js";
 import { placeOf } from "./worth.js";
 
 const TIME = new Intl.DateTimeFormat(words.locale, { dateStyle: "long", timeStyle: "long" });
-const MAX_DRIVERS = 8;
 
 // `told` is `{reference, when, model, typed, answer, requestId, explanation}`. Returns `{title, facts, sections, caution}`,
-// where `facts` and the lines of a section are pairs of texts.
+// where `facts` and the lines of a section are pairs of texts; a section may have an `about`.
 export function reportOf(told) {
   const { model, answer, reference, when, requestId, explanation, typed } = told;
   const { features, purpose } = model;
@@ -16,6 +16,8 @@ export function reportOf(told) {
   const labelOf = (name) => features.find((feature) => feature.name === name)?.full ?? name;
   const { prediction, probability, probabilities = {}, warnings = [], operating_point: point } = answer;
   const place = placeOf(model.worth, answer); // the same axis as on the page
+  const outside = new Set(warnings.map(({ feature }) => feature));
+  const valueOf = ({ name, unit }, text) => [text, unit, outside.has(name) && `(${say.outside})`].filter(Boolean).join(" ");
   const chances = Object.entries(probabilities).map(([label, chance]) => `${label} ${percent(chance)}`);
   return {
     title: written(prediction) + (probability === undefined ? "" : ` \u00b7 ${percent(place?.chance ?? probability)}${place ? ` ${place.positive}` : ""}`),
@@ -30,21 +32,35 @@ export function reportOf(told) {
     ].filter(Boolean),
     sections: [
       { title: say.warnings, lines: warnings.map((each) => [labelOf(each.feature), words.list.remark("", shown(each.value), span(each)).trim()]) },
-      { title: purpose.values, lines: features.map(({ full, unit }, i) => [full, typed[i].trim() ? `${typed[i].trim()}${unit ? ` ${unit}` : ""}` : "\u2013"]) },
-      { title: words.drivers.title, lines: driversOf(explanation, labelOf) },
-    ].filter(({ lines }) => lines.length > 0),
+      { title: purpose.values, lines: features.map((feature, i) => [feature.full, typed[i].trim() ? valueOf(feature, typed[i].trim()) : "\u2013"]) },
+      explanation && { title: words.drivers.title, ...driversOf(explanation, place?.positive ?? explanation.output, labelOf) },
+    ].filter((section) => section?.lines.length > 0),
     caution: purpose.caution,
   };
 }
 
-function driversOf(explanation, labelOf) {
-  if (!explanation) return [];
-  const { contributions, scale, output } = explanation;
-  const amount = (value) => (scale === "probability" ? localised((100 * Math.abs(value)).toFixed(1)) : shown(Math.abs(value)));
-  return [
-    ...contributions.slice(0, MAX_DRIVERS).map(({ feature, contribution }) => [labelOf(feature), `${contribution < 0 ? "\u2212" : "+"}${amount(contribution)}`]),
-    [words.report.scale[scale] ?? scale, scale === "value" ? "" : String(output)],
-  ];
+// All lines have the same decimals, so that a reader can add them up.
+function driversOf(explanation, positive, labelOf) {
+  const { baseline, scale } = explanation;
+  const { from, to, steps, rest, ends } = stepsOf(explanation, positive);
+  const { drivers, report } = words;
+  const factor = scale === "probability" ? 100 : 1;
+  const all = [...ends, ...steps.map(({ contribution }) => contribution), rest?.contribution ?? 0];
+  const digits = factor > 1 ? 1 : Math.min(20, Math.max(0, 3 - Math.floor(Math.log10(Math.max(...all.map(Math.abs)) || 1))));
+  const amount = (value, plus = "+") => {
+    const text = localised((factor * Math.abs(value)).toFixed(digits));
+    return `${!/[1-9]/.test(text) ? "" : value < 0 ? "\u2212" : plus}${text}`;
+  };
+  const end = (value, at) => ({ value: amount(value, ""), probability: percent(at) })[scale] ?? `${amount(value)} (${percent(at)})`;
+  return {
+    about: (report.scale[scale] ?? report.scale.value)(positive),
+    lines: [
+      [drivers.baseline(baseline.rows), end(ends[0], from)],
+      ...steps.map(({ feature, contribution }) => [labelOf(feature), amount(contribution)]),
+      ...(rest ? [[drivers.others(rest.count), amount(rest.contribution)]] : []),
+      [report.sum, end(ends[1], to)],
+    ],
+  };
 }
 
 // The digest is that of the version in the API document.
@@ -54,7 +70,7 @@ export const reportText = ({ title, facts, sections, caution }) =>
   [
     title,
     ...facts.map((fact) => fact.join(": ")),
-    ...sections.flatMap((section) => ["", section.title, ...section.lines.map((line) => line.join(": "))]),
+    ...sections.flatMap(({ title: head, about, lines }) => ["", head, ...(about ? [about] : []), ...lines.map((line) => line.join(": "))]),
     "",
     caution,
     "",
@@ -72,4 +88,13 @@ export function reportJson(told) {
     null,
     2,
   );
+}
+
+// A name for the file of an answer: "house-prices-7-2026-11-30T0815-bed-3", with the local time, safe on every file system.
+export function fileName({ answer, reference, when }) {
+  const two = (number) => String(number).padStart(2, "0");
+  const day = [when.getFullYear(), two(when.getMonth() + 1), two(when.getDate())].join("-");
+  const time = `${day}T${two(when.getHours())}${two(when.getMinutes())}`;
+  const safe = (text) => [...text.normalize("NFC").replaceAll(/[^\p{L}\p{M}\p{N}]+/gu, "-")].slice(0, 40).join("").replace(/^-|-$/g, "");
+  return [safe(answer.model_name), answer.model_version, time, safe(reference ?? "")].filter(Boolean).join("-");
 }

@@ -1,10 +1,13 @@
 // Contributions as steps from the baseline to the answer, on the axis of the answer. Pure.
 
+const MAX_SHOWN = 8;
+
 // `explanation` is that of `/predict/explain`. On the axis 0 is 0 % of the class `positive` and 1 is 100 %; if a value
 // is explained, they are the least and the greatest of all sums. Log-odds become probabilities after each step: how
 // far it goes depends on those before, its contribution does not.
-// Returns `{from, to, steps: [{feature, value, contribution, from, to}], rest}`; `rest` are all after the first `most`.
-export function stepsOf({ contributions, baseline, value, scale, output }, positive, most) {
+// Returns `{from, to, steps: [{feature, value, contribution, from, to}], rest, ends}`; `rest` are all after the first `most`,
+// and `ends` are the baseline and the sum of all, for the class `positive`.
+export function stepsOf({ contributions, baseline, value, scale, output }, positive, most = MAX_SHOWN) {
   const others = contributions.slice(most);
   const total = others.reduce((all, { contribution }) => all + contribution, 0);
   const listed = [...contributions.slice(0, most), ...(others.length > 0 ? [{ count: others.length, contribution: total }] : [])];
@@ -20,5 +23,6 @@ export function stepsOf({ contributions, baseline, value, scale, output }, posit
   };
   const steps = listed.map((each, i) => ({ ...each, contribution: sign * each.contribution, from: at(sums[i]), to: at(sums[i + 1]) }));
   const rest = others.length > 0 ? steps.pop() : null;
-  return { from: at(baseline.value), to: at(value), steps, rest };
+  const ends = [baseline.value, value].map((sum) => (sign > 0 ? sum : scale === "log_odds" ? -sum : 1 - sum));
+  return { from: at(baseline.value), to: at(value), steps, rest, ends };
 }

@@ -55,7 +55,7 @@ async def states(site: Site, desk: Desk, models: Models) -> AsyncIterator[str]:
     nine = ModelVersion(NAME, "9", "source", 9)
     waits = Standing(2, ("alice",), ("bob: withdrawn at 2026-11-29 08:15 UTC",))
     site.live.journal.observe(ApprovalsChanged((nine, waits), None, 2))
-    await expect(desk.notices).to_contain_text("Version 9 is asked for")
+    await expect(desk.notices).to_contain_text("Version 9 waits for approvals")
     yield "waits"
     site.live.journal.observe(ApprovalsChanged((nine, Standing(2, ("alice", "bob"))), None, 2))
     await expect(desk.notices).not_to_contain_text("approvals")

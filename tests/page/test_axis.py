@@ -67,9 +67,9 @@ async def test_the_threshold_is_said_in_counts_with_the_grey_zone(site, desk, mo
     point = schemas["OperatingPoint"]["x-operating-point"]
     held_out, zone = point["held_out"], point["grey_zone"]
     for text in (
-        f"{held_out['found']} of {held_out['positives']} malignant in the test were found (95 % interval",
-        f"The lowest malignant in the test had {100 * held_out['lowest_positive']:.1f}",
-        f"{zone['positives']} of {zone['of_positives']} malignant and {zone['negatives']} of ",
+        f"found {held_out['found']} of {held_out['positives']} cases (malignant; 95 % interval",
+        f"The lowest probability of a case was {100 * held_out['lowest_positive']:.1f}",
+        f"{zone['positives']} of {zone['of_positives']} cases and {zone['negatives']} of ",
     ):
         await expect(desk.answer).to_contain_text(text)
 
@@ -77,8 +77,8 @@ async def test_the_threshold_is_said_in_counts_with_the_grey_zone(site, desk, mo
 async def test_a_version_without_a_threshold_says_that_the_cut_is_its_own(site, desk):
     """And which class the axis shows, where none is named as the positive one."""
     for number, named, text in (
-        (8, {}, "It names no positive class either; the axis shows benign"),
-        (9, {"positive_class": "malignant"}, "50 % is the model's own cut"),
+        (8, {}, "It names no positive class either, so the axis shows its last one, benign"),
+        (9, {"positive_class": "malignant"}, "50 % is the model's own cut-off"),
     ):
         labels = {"class_labels": ["malignant", "benign"], **named}
         await site.promote(number, classifier(metadata=labels))

@@ -100,7 +100,7 @@ async def test_a_version_that_waits_for_approvals_is_named(site, desk, stays):
     waits = ApprovalsChanged((eight, Standing(2, ("alice",), ("bob: withdrawn",))), None, 2)
     site.live.journal.observe(waits)
     await expect(desk.notices).to_contain_text(
-        "Version 8 is asked for, 1 of 2 approvals (alice); bob: withdrawn. Version 7 keeps serving."
+        "Version 8 waits for approvals: 1 of 2 (alice); bob: withdrawn. Version 7 keeps serving."
     )
     enough = ApprovalsChanged((eight, Standing(2, ("alice", "carol"))), None, 2)
     site.live.journal.observe(enough)

@@ -121,9 +121,9 @@ async def test_a_long_list_is_shown_in_pages_and_downloaded_whole(desk, models):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a,b\n1,2\n", "A row has 30 values"),
-        ("mean_radius\n1\n", "The columns lack"),
-        ("", "holds no row"),
+        ("a,b\n1,2\n", "A row needs 30 values"),
+        ("mean_radius\n1\n", "Missing columns: "),
+        ("", "has no row"),
     ],
 )
 async def test_a_file_that_is_no_list_is_refused_with_the_reason(desk, text, said):
@@ -138,7 +138,7 @@ async def test_columns_whose_heads_do_not_match_are_assigned_by_hand(desk, model
     rows = [{"case": "C1", **record}, {"case": "C2", **models.benign}]
     text = csv_of(rows).replace("mean_area", "Flaeche", 1)
     await desk.drop("ward.csv", text)
-    await expect(desk.page.get_by_text("The columns lack mean_area")).to_be_visible()
+    await expect(desk.page.get_by_text("Missing columns: mean_area")).to_be_visible()
     panel = desk.page.get_by_role("region", name="Which column is which value?")
     await expect(panel.get_by_label("Mean radius")).to_have_value("1")
     await expect(panel.get_by_label("Mean area")).to_be_focused()

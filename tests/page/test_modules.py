@@ -102,7 +102,7 @@ WRONG = ["1,2,3,4", "1\t2\t3\t4", "1 2 3 4", "{a", '{"d": 1}', "a\tb\tc", "a\tb\
 
 def test_rows_that_do_not_fit_fill_nothing_and_the_page_says_why(modules):
     for text, found in zip(WRONG, modules.compute("sheet.js", *map(read, WRONG)), strict=True):
-        assert found["fault"].endswith("Nothing was filled."), text
+        assert found["fault"].endswith("Nothing was filled in."), text
 
 
 def test_one_value_is_pasted_as_ever(modules):
@@ -190,7 +190,7 @@ def test_a_version_that_waits_for_approvals_is_told(modules):
         for each in payloads
     ]
     assert modules.compute("status.js", "m.waiting(m.UNKNOWN)", *calls) == [
-        None, "Version 8 is asked for, 1 of 2 approvals (alice); bob: withdrawn", None, None
+        None, "Version 8 waits for approvals: 1 of 2 (alice); bob: withdrawn", None, None
     ]  # fmt: skip
 
 
@@ -209,7 +209,7 @@ def test_another_version_is_news_and_the_same_is_none(modules):
     assert modules.compute("status.js", *calls) == [
         None, None,
         "Version 8 of m was promoted and serves now, in place of version 7.",
-        "Version 7 of m is back after a rollback and serves now, in place of version 8.",
+        "Version 7 of m serves again after a rollback, in place of version 8.",
         "Version 7 of m no longer serves. No version serves now.",
         "Version 7 of m serves now.",
     ]  # fmt: skip
@@ -257,7 +257,7 @@ def test_a_list_is_sorted_by_any_column_with_what_has_no_value_last(modules):
     table = list(csv.DictReader(io.StringIO(text)))
     assert [row["id"] for row in table] == ["x10", "x9", "'=x1"]
     assert [row["probability_malignant"] for row in table] == ["0.1", "", "0.8"]
-    assert [row["remarks"] for row in table] == ["", "b: missing", "a 9, seen 1 to 2"]
+    assert [row["remarks"] for row in table] == ["", "b: missing", "a 9 (training data: 1 to 2)"]
     assert {row["model_version"] for row in table} == {"7"}
 
 

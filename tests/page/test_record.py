@@ -85,7 +85,7 @@ async def test_an_answer_without_an_explanation_says_so(site, desk):
         await each.fill("1")
     await desk.predict()
     await expect(desk.prediction).to_be_visible()
-    await expect(desk.answer).to_contain_text("comes without the data to tell")
+    await expect(desk.answer).to_contain_text("has no data to compute it")
 
 
 async def test_what_is_missing_or_no_number_is_said_beside_its_field(desk, models):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 import subprocess
 import sys
@@ -40,7 +41,7 @@ async def test_the_text_has_everything(site, desk, models):
     answer = await response.json()
     for expected in (
         "Reference: P-4711", "Model: Breast", "version 7", servable.artifact.onnx_sha256,
-        (await response.all_headers())["x-request-id"], "Outside the training data\nTexture error: 5.1, seen",
+        (await response.all_headers())["x-request-id"], "Outside the training data\nTexture error: 5.1 (training data: ",
         "What drove this answer", "Decision support, not a diagnosis.", "gray levels", answer["prediction"],
     ):  # fmt: skip
         assert expected.replace("Breast", "breast-cancer") in text, expected
@@ -50,12 +51,16 @@ async def test_the_text_has_everything(site, desk, models):
     for name, value in record.items():
         label = name.replace("_", " ").capitalize()
         assert f"{label}: {value}" in text
+    assert re.search(r"^Texture error: 5\.1\b.* \(outside\)$", text, re.MULTILINE)
+    assert text.count("(outside)") == 1
 
 
 async def test_the_file_has_the_service_s_own_numbers(site, desk, models):
     record, response = await answered(desk, models)
     async with desk.page.expect_download() as download:
         await desk.button("Save as JSON").click()
+    name = (await download.value).suggested_filename
+    assert re.fullmatch(r"breast-cancer-7-\d{4}-\d\d-\d\dT\d{4}-P-4711\.json", name), name
     found = json.loads((await (await download.value).path()).read_text())
     assert found["record"] == record
     assert found["answer"] == await response.json()
@@ -138,3 +143,99 @@ def test_code_quotes_what_a_record_may_contain(tmp_path):
     done = subprocess.run(["bash", "-c", f"printf %s {shell}"], capture_output=True, check=True)
     assert done.stdout.decode() == record
     assert all("YOUR_KEY" in text for text in found.values())
+
+
+RECORD = {
+    "model": {
+        "features": [{"name": f"x{i}", "full": f"X {i}", "unit": "cm"} for i in range(10)],
+        "purpose": {"values": "Values", "caution": "Take care."},
+        "worth": {"positive": "yes", "stated": True, "point": None},
+    },
+    "typed": ["1"] * 10,
+}
+NUMBER = re.compile(r"[+\u2212]?\d[\d.]*")
+
+
+def told(answer, explanation, **more):
+    """What the page keeps of an answer, as JavaScript."""
+    explanation = {
+        "baseline": {"rows": 50, "value": explanation.pop("baseline")},
+        "contributions": [
+            {"feature": f"x{i}", "value": 1, "contribution": each}
+            for i, each in enumerate(explanation.pop("contributions"))
+        ],
+        **explanation,
+    }
+    kept = {**RECORD, "answer": answer, "explanation": explanation, **more}
+    return f'{{...{json.dumps(kept)}, when: new Date("2026-11-30T08:15:00")}}'
+
+
+def amounts(lines):
+    """The number of each line; a true minus is a minus."""
+    return [float(NUMBER.search(value)[0].replace("\u2212", "-")) for _, value in lines]
+
+
+@pytest.mark.parametrize(
+    ("scale", "output", "prediction"),
+    [
+        ("log_odds", "yes", "yes"),
+        ("log_odds", "no", "no"),
+        ("probability", "yes", "yes"),
+        ("probability", "no", "no"),
+        ("value", "prediction", 1234.5),
+    ],
+)
+def test_the_drivers_add_up_to_the_answer(tmp_path, scale, output, prediction):
+    """Whatever the scale, and whichever class is explained: the baseline, eight, the others, their sum."""
+    contributions = [0.3, -0.2, 0.1, 0.05, -0.04, 0.03, 0.02, 0.01, 0.009, -0.004]
+    baseline = 0.4
+    if scale == "value":
+        contributions, baseline = [1000 * each for each in contributions], 400.0
+    value = baseline + sum(contributions)
+    shown = value if output != "no" else -value if scale == "log_odds" else 1 - value
+    answer = {"prediction": prediction, "model_name": "m", "model_version": "7"}
+    if scale != "value":
+        yes = 1 / (1 + math.exp(-shown)) if scale == "log_odds" else shown
+        answer |= {"probability": max(yes, 1 - yes), "probabilities": {"no": 1 - yes, "yes": yes}}
+    explanation = {
+        "scale": scale,
+        "output": output,
+        "value": value,
+        "baseline": baseline,
+        "contributions": contributions,
+    }
+    (report,) = Modules(tmp_path).compute("report.js", f"m.reportOf({told(answer, explanation)})")
+    section = report["sections"][-1]
+    lines = section["lines"]
+    assert [name for name, _ in lines] == [
+        "Baseline: mean of 50 training rows", *(f"X {i}" for i in range(8)), "The other 2 together", "Sum: this answer",
+    ]  # fmt: skip
+    assert section["about"].startswith("The lines add up to the answer, in ")
+    assert ("yes" in section["about"]) == (scale != "value")
+    found = amounts(lines)
+    last = 100 if scale == "probability" else 1
+    assert found[-1] == pytest.approx(last * shown, rel=1e-3)
+    decimals = {NUMBER.search(value)[0].partition(".")[2] for _, value in lines}
+    assert len({len(each) for each in decimals}) == 1, "as many decimals in each line"
+    assert sum(found[:-1]) == pytest.approx(
+        found[-1], abs=len(lines) * 0.5 * 10 ** -len(decimals.pop())
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "reference", "expected"),
+    [
+        ("breast-cancer", "bed 3", "breast-cancer-7-2026-11-30T0815-bed-3"),
+        ("breast-cancer", "", "breast-cancer-7-2026-11-30T0815"),
+        ("main.wards.sepsis", "../../etc/passwd", "main-wards-sepsis-7-2026-11-30T0815-etc-passwd"),
+        ("m", 'a<b>:"/\\|?*\n c.', "m-7-2026-11-30T0815-a-b-c"),
+        ("m", "Fräulein Müller", "m-7-2026-11-30T0815-Fräulein-Müller"),
+        ("m", "…", "m-7-2026-11-30T0815"),
+        ("m", "9" * 300, f"m-7-2026-11-30T0815-{'9' * 40}"),
+    ],
+)
+def test_a_file_is_named_after_its_answer(tmp_path, name, reference, expected):
+    """Safe on every file system, whatever a model or a patient is called."""
+    answer = {"model_name": name, "model_version": "7"}
+    kept = told(answer, {"baseline": 0, "contributions": []}, reference=reference)
+    assert Modules(tmp_path).compute("report.js", f"m.fileName({kept})") == [expected]
