@@ -68,7 +68,8 @@ class Site:
         self._graphs[str(number)] = (model, None)
         now = when or datetime.now(UTC)
         promoted = json.dumps({"to": "Production", "when": now.isoformat()})
-        tags = {f"hotswap.transition.{now:%Y%m%dT%H%M%S%fZ}": promoted}
+        time = f"{now.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
+        tags = {f"hotswap.transition.{time}": promoted, "hotswap.stage_changed": f"{time} {number}"}
         source = f"mlflow-artifacts:/{number}"
         await self._say(
             ModelVersion(name, str(number), source, number, f"run{number}", number, tags)
