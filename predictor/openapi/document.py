@@ -93,7 +93,7 @@ def _skeleton(app: FastAPI, servable: Servable | None) -> dict[str, Any]:
     written = get_openapi(
         title=app.title, version=app.version, summary=_SUMMARY, routes=app.routes,
         description=_DESCRIPTION.format(serving=serving),
-        servers=[{"url": ".", "description": "The service that wrote this."}],
+        servers=[{"url": ".", "description": "This service"}],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )  # fmt: skip
     return {**written, "info": written["info"] | info}

@@ -49,6 +49,7 @@ async def test_it_names_the_model_leads_back_and_is_dark_where_the_system_is(sit
       }
     }).every((light) => light < 3 * 80)"""
     await expect(tab.locator(".opblock").first).to_be_visible()
+    await expect(tab.locator(".scheme-container")).to_be_hidden()
     assert await tab.evaluate(luminance)
     await tab.emulate_media(color_scheme="light")
     await expect(tab.locator("html")).not_to_have_class("dark-mode")

@@ -82,7 +82,7 @@ def _add_server(router: APIRouter, reconciler: Reconciler) -> None:
     @router.get(
         "/v2",
         operation_id="v2_server_metadata",
-        summary="What the server is",
+        summary="Server metadata",
         responses=describe_responses(V2Server),
     )
     async def server(request: Request) -> Response:
@@ -126,7 +126,7 @@ def _add_model(
     @router.get(
         path,
         operation_id=f"v2_model{suffix}_metadata",
-        summary="What the model takes and gives",
+        summary="Model metadata: inputs and outputs",
         responses=describe_responses(V2Model, _UNKNOWN, NOTHING_SERVING, error_format=ERROR_FORMAT),
     )
     async def model(target: Annotated[Target, Depends(target_of)]) -> Response:
@@ -212,7 +212,7 @@ def inference_routes(settings: Settings) -> list[InferenceRoute]:
         description = {
             "tags": ["open inference"],
             "operation_id": f"v2_infer{suffix}",
-            "summary": "Infer, from tensors",
+            "summary": "Predict from tensors",
             "description": _DESCRIPTION,
             "openapi_extra": {**describe_request(V2Request), "parameters": [*parameters]},
             "responses": responses,
