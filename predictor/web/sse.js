@@ -1,5 +1,19 @@
-// Reads server-sent events from chunks of text, as a browser's EventSource does. Pure.
+// Reads server-sent events, as a browser's EventSource does.
 // HTML standard, section 9.2.6, Interpreting an event stream.
+
+const SILENCE_MS = 40_000; // the service sends something every 15 seconds
+
+// The chunks of a body as text, until it ends. If nothing comes for too long, `stop`, which ends its request, is aborted.
+export async function* readTexts(body, stop) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const quiet = setTimeout(() => stop.abort(), SILENCE_MS);
+    const part = await reader.read().catch(() => ({ done: true })); // disconnected, or silent for too long
+    clearTimeout(quiet);
+    if (part.done) return;
+    yield part.value;
+  }
+}
 
 export class EventReader {
   lastId = "";

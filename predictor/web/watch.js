@@ -1,13 +1,12 @@
 // Watch: follows the serving version, by events if the page may read them, else by polls.
 
 import { get, open, Problem, Unreachable } from "./api.js";
-import { EventReader } from "./sse.js";
+import { EventReader, readTexts } from "./sse.js";
 import { UNKNOWN, afterEvent, fromReady } from "./status.js";
 
 const POLL_MS = 3_000;
 const FIRST_MS = 1_000; // until the next try after a failure; doubled up to the longest
 const LONGEST_MS = 15_000;
-const SILENCE_MS = 40_000; // the service sends something every 15 seconds
 const BUSY_MS = 60_000; // until the next try for a stream, after "too many clients"
 
 export class Watch {
@@ -87,21 +86,10 @@ export class Watch {
       this.#streamsFrom = error.status === 503 ? Date.now() + BUSY_MS : Infinity;
       return;
     }
-    for await (const text of this.#texts(body)) {
+    for await (const text of readTexts(body, this.#stop)) {
       for (const { name, payload } of this.#reader.take(text)) this.#update(afterEvent(this.status, name, payload), payload.reason);
       // Also after a comment: the tag with the date is written after the promotion.
       if (this.status.serving) await this.#updateDates();
-    }
-  }
-
-  async *#texts(body) {
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    for (;;) {
-      const quiet = setTimeout(() => this.#stop.abort(), SILENCE_MS);
-      const part = await reader.read().catch(() => ({ done: true })); // disconnected, or silent for too long
-      clearTimeout(quiet);
-      if (part.done) return;
-      yield part.value;
     }
   }
 

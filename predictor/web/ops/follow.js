@@ -1,14 +1,13 @@
 // Follow: asks the service every few seconds, and at once when an event says that something changed.
 
 import { get, open, Problem, Unreachable } from "../api.js";
-import { EventReader } from "../sse.js";
+import { EventReader, readTexts } from "../sse.js";
 import { sampleOf } from "./exposition.js";
 import { Happened } from "./happened.js";
 import { Samples } from "./samples.js";
 
 const PERIOD_MS = 5_000;
 const SOON_MS = 250; // several events at once are one question
-const SILENCE_MS = 40_000; // the service sends something every 15 seconds
 const BUSY_MS = 60_000; // until the next try for a stream, after "too many clients"
 
 export class Follow {
@@ -83,7 +82,7 @@ export class Follow {
     const last = this.#reader.lastId && { "Last-Event-ID": this.#reader.lastId };
     try {
       const body = await open("events?history=true", { Accept: "text/event-stream", ...last }, this.#stop.signal);
-      for await (const text of this.#texts(body)) this.#take(text);
+      for await (const text of readTexts(body, this.#stop)) this.#take(text);
     } catch (error) {
       if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
       if (error.status === 503) this.#streamsFrom = Date.now() + BUSY_MS;
@@ -100,16 +99,5 @@ export class Follow {
     clearTimeout(this.#soon);
     this.#soon = setTimeout(() => this.askNow(), SOON_MS);
     this.#changed();
-  }
-
-  async *#texts(body) {
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    for (;;) {
-      const quiet = setTimeout(() => this.#stop.abort(), SILENCE_MS);
-      const part = await reader.read().catch(() => ({ done: true })); // disconnected, or silent for too long
-      clearTimeout(quiet);
-      if (part.done) return;
-      yield part.value;
-    }
   }
 }
