@@ -57,6 +57,9 @@ class OverviewVersion(msgspec.Struct, frozen=True):
     aliases: list[str]
     candidate: Annotated[str | None, doc("The tag `candidate`: the kind of model.")]
     parity: Annotated[str | None, doc("The tag `parity`: `passed`, or null if it was not proven.")]
+    dataset_digest: Annotated[
+        str | None, doc("The tag `dataset_digest`: the data on which its metrics were measured.")
+    ]
     statements: Annotated[
         int, doc("Approvals and withdrawals in its tags. Whether they count, `GET /model` says.")
     ]
@@ -304,6 +307,7 @@ def _version(listed: Listed, aliases: list[str], pointer: str) -> OverviewVersio
         aliases=aliases,
         candidate=_tag(tags, "candidate"),
         parity=_tag(tags, "parity"),
+        dataset_digest=_tag(tags, "dataset_digest"),
         statements=sum(key.startswith(APPROVAL_TAG) for key in tags),
         moved=_moved(version, pointer),
     )

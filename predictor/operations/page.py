@@ -69,8 +69,8 @@ ASSETS = (
 )  # fmt: skip
 DOCS_ASSETS = ("docs.js", "docs.css", "swagger-ui.css.gz", "swagger-ui-bundle.js.gz")
 OPS_ASSETS = (
-    "ops.css", "ops.js", "commands.js", "exposition.js", "follow.js", "happened.js", "moments.js",
-    "samples.js", "show.js", "spark.js", "texts.js", "verdict.js",
+    "ops.css", "ops.js", "choices.js", "commands.js", "english.js", "exposition.js", "follow.js", "german.js", "happened.js",
+    "moments.js", "samples.js", "show.js", "spark.js", "verdict.js", "words.js",
 )  # fmt: skip
 
 _OWN = (

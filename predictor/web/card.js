@@ -39,7 +39,7 @@ function show(place, { model, version, dates }, metrics, versions) {
     place,
     element("dl", { class: "facts" }, ...pairs.filter(([, text]) => text).map(([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text)))),
     ...titled(card.features, card.columns, features.map(({ full, unit, range, description }) => [full, unit, range && span(range), description])),
-    ...(versions.length > 0 ? titled(card.versions, card.versionColumns, versions.slice(0, MAX_VERSIONS).map(versionRow)) : []),
+    ...(versions.length > 0 ? [...titled(card.versions, card.versionColumns, versions.slice(0, MAX_VERSIONS).map(versionRow)), element("p", {}, element("a", { href: "ops" }, card.operators))] : []),
   );
 }
 

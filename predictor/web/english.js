@@ -238,6 +238,7 @@ export const english = {
     features: "Values of the model",
     columns: ["Value", "Unit", "Training data", "Meaning"],
     versions: "Versions",
+    operators: "The page for operators",
     versionColumns: ["Version", "Registered", "Stage and aliases", "Last change"],
     moved: (to, date, who) => `${to}, ${date}, by ${who}`,
   },

@@ -257,6 +257,7 @@ export const german = {
     features: "Werte des Modells",
     columns: ["Wert", "Einheit", "Trainingsdaten", "Bedeutung"],
     versions: "Versionen",
+    operators: "Die Seite für den Betrieb",
     versionColumns: ["Version", "Registriert", "Stufe und Aliase", "Letzte Änderung"],
     moved: (to, date, who) => `${to}, ${date}, von ${who}`,
   },

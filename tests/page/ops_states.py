@@ -47,7 +47,10 @@ class Board:
 
 
 def versions(newest: int, champion: int) -> Listing:
-    """The versions of a registry: the champion in Production, the newest one a challenger."""
+    """The versions of a registry: the champion, and below it in Production one that was moved again in MLflow.
+
+    The newest one has no proof of its ONNX.
+    """
     when = datetime.now(UTC) - timedelta(hours=3)
     promoted = {
         "to": "Production", "when": when.isoformat(), "who": "alice@ward", "pointer": "stage",
@@ -56,14 +59,17 @@ def versions(newest: int, champion: int) -> Listing:
     }  # fmt: skip
 
     def version(number: int) -> Listed:
-        tags = {"parity": "passed"}
-        if number in (champion, champion - 2):
-            tags["hotswap.transition.1"] = json.dumps(promoted)
+        tags = {"dataset_digest": "d1"} | ({"parity": "passed"} if number < newest else {})
         days = timedelta(days=newest - number + 1)
         made = int((datetime.now(UTC) - days).timestamp() * 1000)
-        stage = "Production" if number == champion else "None"
+        if number in (champion, champion - 2):
+            tags["hotswap.transition.1"] = json.dumps(promoted)
+        if number == champion:
+            tags["hotswap.stage_changed"] = f"{when:%Y%m%dT%H%M%S%fZ} {made}"
+        changed = made + 7 * 86_400_000 if number == champion - 2 else made
+        stage = "Production" if number in (champion, champion - 2) else "None"
         return Listed(
-            ModelVersion(NAME, str(number), "source", made, f"run{number}", made, tags), stage
+            ModelVersion(NAME, str(number), "source", made, f"run{number}", changed, tags), stage
         )
 
     return Listing(

@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from predictor.keys import line_of
 from predictor.model_version import Listed, Listing, ModelVersion
 from tests.page.models import IMAGE, SCRIPT
-from tests.page.ops_states import Board, ops_states, versions
+from tests.page.ops_states import Board, four_workers, ops_states, versions, waiting
 from tests.page.site import NAME, Site
 from tests.page.test_accessibility import OF_WCAG, faults
 
@@ -67,18 +67,102 @@ async def test_commands_can_be_copied_and_nothing_else_is_done(site, visit):
     await visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
     methods = []
     visitor.page.on("request", lambda request: methods.append(request.method))
-    choice = visitor.page.get_by_label("Version", exact=True)
-    await expect(choice).to_have_value("12")
+    choice = visitor.page.get_by_label("Version to promote")
+    await expect(choice).to_have_value("11")
     await choice.focus()
     await visitor.page.keyboard.press("ArrowDown")
-    await visitor.page.get_by_role("button", name="Copy the command: Promote").press("Enter")
-    await expect(visitor.page.get_by_role("button", name="Promote")).to_have_text("Copied")
+    promote = visitor.page.get_by_role("button", name="Copy the command: Promote version 10")
+    await promote.press("Enter")
+    await expect(promote).to_have_text("Copied")
     copied = await visitor.page.evaluate("() => navigator.clipboard.readText()")
-    assert copied == f"mlflow-hotswap promote 11 --to Production --model={NAME}"
-    await visitor.page.get_by_role("button", name="Copy the command: Roll back").click()
+    assert copied == f"mlflow-hotswap promote 10 --to Production --model={NAME}"
+    await visitor.page.get_by_label("Reason, for the history").fill("it's worse")
+    await visitor.page.get_by_role(
+        "button", name="Copy the command: Roll back to version 5"
+    ).click()
     copied = await visitor.page.evaluate("() => navigator.clipboard.readText()")
-    assert copied == f"mlflow-hotswap rollback --model={NAME}"
+    assert copied == rf"mlflow-hotswap rollback --model={NAME} '--reason=it'\''s worse'"
     assert set(methods) <= {"GET"}
+
+
+async def test_a_version_that_will_be_refused_is_not_chosen_and_says_why(site, visit):
+    """It can be chosen all the same. What somebody has chosen stays chosen."""
+    site.live.source.lists = versions(12, 7)
+    board = await board_of(visit, site)
+    choice, note = (
+        board.page.get_by_label("Version to promote"),
+        board.page.locator("#choice-note"),
+    )
+    await expect(choice).to_have_value("11")
+    await expect(note).to_contain_text("Nothing in the tags of version 11 speaks against it.")
+    await choice.select_option("12")
+    await expect(note).to_have_text("Against version 12: no proof that ONNX predicts the same.")
+    await site.demote()
+    await board.is_in_state("none")
+    await expect(choice).to_have_value("12")
+    await expect(board.region("Commands to copy")).not_to_contain_text("Roll back to")
+
+
+async def test_on_a_phone_the_commands_come_before_the_events(site, visit):
+    board = await board_of(visit, site, viewport={"width": 360, "height": 800})
+    await board.is_in_state("ready")
+    names = ("Commands to copy", "What happened", "Versions in the registry")
+    tops = [(await board.region(name).bounding_box())["y"] for name in names]
+    assert tops == sorted(tops)
+
+
+async def test_a_german_browser_gets_german(site, visit):
+    site.live.source.lists = versions(12, 7)
+    board = await board_of(visit, site, locale="de-DE")
+    await board.is_in_state("ready")
+    await expect(board.page.locator("html")).to_have_attribute("lang", "de")
+    await expect(board.verdicts).to_have_text("Version 7 läuft, wie die Registry es verlangt")
+    await expect(board.region("Was geschah")).to_contain_text("Version 7 läuft: hochgestuft")
+    await expect(board.region("Befehle zum Kopieren")).to_contain_text("Auf Version 5 zurücksetzen")
+    text = await board.page.locator("body").inner_text()
+    assert not re.search(r"\b(serves|ago|answered|version \d)\b", text), text
+    assert not [each for each in site.asked if "english" in each]
+    await site.demote()
+    await expect(board.verdicts).to_contain_text("Keine Version läuft")
+
+
+async def test_what_somebody_moved_in_mlflow_is_not_said_to_be_the_trainers(site, visit):
+    """By a stage, MLflow has the time of a later change; by an alias, it has none, and the page says so."""
+    site.live.source.lists = versions(12, 7)
+    board = await board_of(visit, site)
+    row = board.region("Versions").get_by_role("row")
+    await expect(row.filter(has_text="serves")).not_to_contain_text("changed in MLflow")
+    await expect(row.nth(8)).to_contain_text("changed in MLflow")
+
+
+async def test_approvals_are_stated_as_the_service_counts_them(site, visit, models):
+    """One of two, by whom, who can still approve, and what was withdrawn."""
+    site.live.source.lists = versions(12, 7)
+    board = await board_of(visit, site)
+    await board.alter("model", waiting)
+    await expect(board.verdicts).to_contain_text("Version 8 waits for approvals: 1 of 2 (alice)")
+    await expect(board.verdicts).to_contain_text("Can still approve: bob, carol.")
+    await expect(board.verdicts).to_contain_text("bob: withdrawn at 2026-11-29 08:15 UTC.")
+    await expect(board.verdicts).to_contain_text("Version 7 keeps serving.")
+    eight = board.region("Versions").get_by_role("row").filter(has_text="asked for")
+    await expect(eight).to_contain_text("1 of 2alice")
+
+
+async def test_workers_and_replicas_are_stated_as_they_are(site, visit):
+    """One line each: what it serves, what it could not load, and which of them differ."""
+    board = await board_of(visit, site)
+    await board.alter("ops/overview", four_workers)
+    workers = board.region("Workers").get_by_role("row")
+    await expect(workers.nth(1)).to_have_attribute("data-kind", "plain")
+    await expect(workers.nth(2)).to_contain_text("could not load 8")
+    await expect(workers.nth(2)).to_have_attribute("data-kind", "warning")
+    await expect(workers.nth(3)).to_contain_text("accepts no requests")
+    replicas = board.region("Replicas").get_by_role("row")
+    await expect(replicas.nth(1)).to_contain_text("ward-7d9f:8000/077")
+    await expect(replicas.nth(1)).to_have_attribute("data-kind", "plain")
+    await expect(replicas.nth(2)).to_contain_text("ward-8c1a:8000/057version 7, fetch: HTTP 503")
+    await expect(board.verdicts).to_contain_text("1 of 4 workers accepts no requests")
+    await expect(board.verdicts).to_contain_text("1 of 2 replicas serves another version")
 
 
 async def test_of_thousands_of_versions_few_are_shown_until_all_are_wanted(site, visit):

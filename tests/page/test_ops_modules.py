@@ -177,17 +177,72 @@ def test_commands_are_right_for_the_stage_or_the_alias(modules, uri):
         assert found["preview"] == f"{found['promote']} --dry-run"
 
 
+def listed(number, stage=None, **more):
+    return {
+        "model_version": str(number), "stage": stage, "aliases": [], "parity": "passed", "dataset_digest": "d1",
+        "moved": None, **more,
+    }  # fmt: skip
+
+
+SERVING = listed(7, "Production")
+DEMOTED = {"to": "Archived", "when": "2026-11-29T10:00:00Z"}
+LISTS = {
+    "the newest": ([listed(9), listed(8), SERVING], "9", []),
+    "unproven ones are passed over": ([listed(9, parity=None), listed(8), SERVING], "8", ["no proof that ONNX predicts the same"]),
+    "other data": ([listed(9, dataset_digest="d2"), listed(8), SERVING], "8", ["measured on other data than version 7"]),
+    "demoted": ([listed(9, moved=DEMOTED), listed(8), SERVING], "8", ["was demoted"]),
+    "what failed here": ([listed(10), listed(6), SERVING], "6", ["could not be loaded"]),
+    "none is good": ([listed(9, parity="failed"), SERVING], "9", ["no proof that ONNX predicts the same"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LISTS)
+def test_the_version_that_a_person_would_promote_is_chosen(modules, case):
+    """The newest that nothing in its tags speaks against."""
+    found, chosen, against = LISTS[case]
+    (first, *_), got, target = choices(modules, found)
+    assert (first["against"], got, target) == (against, chosen, None)
+
+
+def choices(modules, versions, uri="models:/m/Production", *, more=False):
+    failure = {"model_version": "10", "stage": "session"}
+    model = {
+        "model_uri": uri,
+        "serving": {"model_version": "7"},
+        "desired": None,
+        "last_failure": failure,
+    }
+    told = {"model": model, "overview": {"registered": {"versions": versions, "more": more}}}
+    (found,) = modules.compute("ops/choices.js", f"m.choices({json.dumps(told)})")
+    return found["candidates"], found["chosen"], found.get("target", "unknown")
+
+
+def test_a_rollback_goes_to_the_next_version_in_production(modules):
+    """By an alias, and if the registry has more versions than it listed, it is not known."""
+    found = [listed(9), SERVING, listed(6), listed(5, "Production"), listed(3, "Production")]
+    candidates, chosen, target = choices(modules, found)
+    assert (chosen, target) == ("9", "5")
+    assert [each["number"] for each in candidates if each["against"]] == ["5"]
+    assert choices(modules, found[:3])[2] is None
+    assert choices(modules, found[:3], more=True)[2] == "unknown"
+    assert choices(modules, found, "models:/m@production")[2] == "unknown"
+
+
 @pytest.mark.parametrize("uri", [uri for uri, each in URIS.items() if each[0]])
 def test_the_trainer_reads_each_command(modules, uri):
-    """With all its options; nothing is run."""
+    """With all its options and the reason; nothing is run."""
     group = typer.main.get_command(app)
-    for command in command_of(modules, uri).values():
+    reason = "it's worse --who eve"
+    for action, command in command_of(modules, uri, reason=reason).items():
         context = group.make_context("mlflow-hotswap", shlex.split(command)[1:])
         name, found, rest = group.resolve_command(
             context, [*context._protected_args, *context.args]
         )
         read = found.make_context(name, rest, parent=context).params
         assert read["model"] == "m"
+        assert read.get("reason") == (
+            reason if action in {"rollBack", "demote", "promote"} else None
+        )
         assert (read["pointer"], read["alias"]) == (
             ("alias", "best" if "best" in uri else "production") if "@" in uri else ("stage", "production")
         )  # fmt: skip

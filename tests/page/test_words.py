@@ -1,4 +1,4 @@
-"""The texts of the page: one table in two languages, by the browser's wish; no text is anywhere else."""
+"""The texts of the pages: a table in two languages for each, by the browser's wish; no text is anywhere else."""
 
 import json
 import re
@@ -21,9 +21,11 @@ LITERAL = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)
 SENTENCE = re.compile(r"[^\W\d_]{2,}[,.:;]? [^\W\d_]{2,}|^\W*[A-Z][a-z]{2,}\b", re.MULTILINE)
 # Words that are no text of the page: headers, events, and names of the platform.
 NAMES = re.compile(
-    r"^(Authorization|Bearer .*|Accept|Content-Type|Last-Event-ID|Retry-After|Files|[A-Z]\w+Error)$"
+    r"^(Authorization|Bearer .*|Accept|Content-Type|Last-Event-ID|Retry-After|Files|[A-Z]\w+Error"
+    r"|Production|Staging|Archived|None|Highlight)$"
 )
 TABLE = {"english.js", "german.js"}
+OPS = [f"ops/{name}" for name in page.OPS_ASSETS]
 CODE = {"code.js"}  # its texts are programs
 
 
@@ -32,16 +34,17 @@ def modules(tmp_path_factory):
     return Modules(tmp_path_factory.mktemp("page"))
 
 
-def test_both_languages_have_the_same_texts(modules):
+@pytest.mark.parametrize("folder", ["", "ops/"], ids=["page", "operators"])
+def test_both_languages_have_the_same_texts(modules, folder):
     """With the same number of parameters, and each has one."""
     (english,), (german,) = (
-        modules.compute(f"{each}.js", SHAPE.replace("LANGUAGE", each))
+        modules.compute(f"{folder}{each}.js", SHAPE.replace("LANGUAGE", each))
         for each in ("english", "german")
     )
     assert english == german
     for each in ("english", "german"):
         empty = f'[...JSON.stringify(m.{each}).matchAll(/:""/g)].length'
-        assert modules.compute(f"{each}.js", empty) == [0]
+        assert modules.compute(f"{folder}{each}.js", empty) == [0]
 
 
 def test_the_first_language_counts_that_the_page_has(modules):
@@ -60,31 +63,41 @@ def test_the_first_language_counts_that_the_page_has(modules):
 def sentences(source: str) -> list[str]:
     """The literals of a module that read like text for people."""
     code = re.sub(r"^\s*//.*$| // .*$", "", source, flags=re.MULTILINE)
-    styles = "".join((page.FOLDER / name).read_text() for name in page.ASSETS if "css" in name)
-    classes = {"th", "button", *re.findall(r"\.([a-z][\w-]*)", styles)}
+    styles = "".join(
+        (page.FOLDER / name).read_text() for name in (*page.ASSETS, *OPS) if "css" in name
+    )
+    classes = {
+        "th",
+        "button",
+        "[tabindex]",
+        "summary",
+        "select",
+        *re.findall(r"\.([a-z][\w-]*)", styles),
+    }
     found = []
     for literal in LITERAL.findall(code):
         text = re.sub(r"\$\{[^}]*\}", "", literal[1:-1])
         if (
             SENTENCE.search(text)
             and not NAMES.match(text)
-            and not set(text.replace(".", "").split()) <= classes
+            and not set(text.replace(".", "").replace(",", "").split()) <= classes
         ):
             found.append(literal)
     return found
 
 
 @pytest.mark.parametrize(
-    "name", [each for each in page.ASSETS if each.endswith(".js") and each not in CODE]
+    "name", [each for each in (*page.ASSETS, *OPS) if each.endswith(".js") and each not in CODE]
 )
 def test_no_text_is_outside_the_table(name):
     found = sentences((page.FOLDER / name).read_text())
-    assert bool(found) == (name in TABLE), found
+    assert bool(found) == (name.removeprefix("ops/") in TABLE), found
 
 
-def test_the_html_has_no_text_of_its_own():
+@pytest.mark.parametrize("folder", [page.FOLDER, page.OPS], ids=["page", "operators"])
+def test_the_html_has_no_text_of_its_own(folder):
     """Except for a browser without JavaScript, which gets a sentence in each language."""
-    html = (page.FOLDER / page.PAGE).read_text()
+    html = (folder / page.PAGE).read_text()
     body = re.sub(r"(?s)<(noscript|title)>.*?</\1>|<!doctype html>", "", html)
     assert re.sub(r"<[^>]*>|\s", "", body) == ""
     assert not re.search(r'(aria-label|placeholder|title|alt)="', body)

@@ -29,8 +29,9 @@ export function quoted(text) {
   return `$'${escaped.join("")}'`;
 }
 
-// [{action, command}] for the version `chosen`, where `serving` serves; both are numbers as text, or null.
-export function commands(uri, { chosen, serving, workspace }) {
+// [{action, command}] for the version `chosen`, where `serving` serves; both are numbers as text, or null. `reason` is for
+// the history, empty for none.
+export function commands(uri, { chosen, serving, workspace, reason = "" }) {
   const where = readUri(uri);
   if (!where) return [];
   const options = [quoted(`--model=${where.name}`)];
@@ -38,16 +39,17 @@ export function commands(uri, { chosen, serving, workspace }) {
   const to = staging ? "Staging" : "Production";
   if (where.kind === "version" || (where.kind === "stage" && !["Production", "Staging"].includes(where.pointer))) return [];
   if (where.kind === "alias") {
-    options.push("--pointer alias");
+    options.push("--pointer", "alias");
     if (!staging) options.push(quoted(`--alias=${where.pointer}`));
   }
   const line = (...parts) => [...(workspace ? [`MLFLOW_WORKSPACE=${quoted(workspace)}`] : []), "mlflow-hotswap", ...parts, ...options].join(" ");
+  const why = (command) => (reason ? `${command} ${quoted(`--reason=${reason}`)}` : command);
   const promote = chosen && line("promote", chosen, `--to ${to}`);
   return [
-    promote && !staging && { action: "preview", command: `${promote} --dry-run` },
-    promote && { action: "promote", command: promote },
-    serving && { action: "demote", command: line("demote", serving) },
-    !staging && { action: "rollBack", command: line("rollback") },
     { action: "status", command: line("status") },
+    !staging && { action: "rollBack", command: why(line("rollback")) },
+    serving && { action: "demote", command: why(line("demote", serving)) },
+    promote && !staging && { action: "preview", command: `${promote} --dry-run` },
+    promote && { action: "promote", command: why(promote) },
   ].filter(Boolean);
 }

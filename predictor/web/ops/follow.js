@@ -2,6 +2,7 @@
 
 import { get, open, Problem, Unreachable } from "../api.js";
 import { EventReader, readTexts } from "../sse.js";
+import { words } from "../words.js";
 import { sampleOf } from "./exposition.js";
 import { Happened } from "./happened.js";
 import { Samples } from "./samples.js";
@@ -71,7 +72,7 @@ export class Follow {
     try {
       return await new Response(body).text();
     } catch {
-      throw new Unreachable("the connection was lost");
+      throw new Unreachable(words.faults.lost);
     }
   }
 

@@ -1,6 +1,6 @@
 // What happened: events of `/events` as lines for people, the latest first. Pure.
 
-import { texts } from "./texts.js";
+import { texts } from "./words.js";
 
 const KEPT = 300;
 

@@ -2,14 +2,19 @@
 
 import { hasKey, Problem, useKey } from "../api.js";
 import { byId, element, fill, setText } from "../elements.js";
-import { readUri } from "./commands.js";
+import { writePage } from "../words.js";
+import { choices } from "./choices.js";
+import { commands, readUri } from "./commands.js";
 import { Follow } from "./follow.js";
 import { wordsAt } from "./moments.js";
 import { showCommands, showHappened, showPictures, showRegistered, showReplicas, showVerdicts, showVersions, showWorkers, tick } from "./show.js";
-import { texts } from "./texts.js";
+import { texts } from "./words.js";
 import { verdicts } from "./verdict.js";
 
+writePage(document, texts);
+
 const follow = new Follow(refresh);
+let picked = null; // the version that a person has chosen for the commands
 const drawn = new Map(); // what each part last showed, so that nothing is drawn again under a reader's cursor
 
 let all = false; // whether all listed versions are shown
@@ -40,7 +45,7 @@ function refresh() {
   if (overview.replicas) draw("replicas", overview.replicas, (place) => showReplicas(place, overview, now));
   draw("happened", follow.happened.lines(), (place, lines) => showHappened(place, lines, now));
   draw("registered", [steady(model), overview.registered, all], (place) => showRegistered(place, follow, now, all, toggleAll));
-  showChoice(model, overview);
+  showChoice();
   tick(now);
 }
 
@@ -104,28 +109,28 @@ function lock() {
   if (hasKey()) byId("key").focus();
 }
 
-// The versions that the commands may name: the newest that does not serve first.
-function showChoice(model, overview) {
-  const serving = model.serving?.model_version;
-  const numbers = overview.registered.versions.map((each) => each.model_version).filter((each) => each !== serving);
-  const known = numbers.length > 0 ? numbers : [model.desired?.model_version].filter((each) => each && each !== serving);
+// What a person has chosen stays chosen.
+function showChoice() {
+  const { candidates, chosen, target } = choices(follow);
   const choice = byId("choice");
-  if (drawn.get("choice") !== JSON.stringify(known)) {
-    drawn.set("choice", JSON.stringify(known));
-    const before = choice.value;
-    fill(choice, ...known.map((each) => element("option", { value: each }, each)));
-    if (known.includes(before)) choice.value = before;
-  }
-  byId("choice-line").hidden = known.length === 0 || readUri(model.model_uri)?.kind === "version";
-  showCommandsFor(model);
-}
-
-function showCommandsFor(model) {
-  draw("commands", [model.model_uri, model.workspace, model.serving?.model_version, byId("choice").value], (place) => showCommands(place, model, byId("choice").value || null));
+  draw("choice", candidates, (place) => fill(place, ...candidates.map(({ number, against }) => element("option", { value: number }, [number, ...against].join(" · ")))));
+  const wanted = candidates.some(({ number }) => number === picked) ? picked : chosen;
+  if (choice.value !== wanted) choice.value = wanted;
+  const { model } = follow;
+  const changing = commands(model.model_uri, { chosen, serving: null, workspace: null }).length > 1;
+  byId("choice-line").hidden = !changing || candidates.length === 0;
+  byId("reason-line").hidden = byId("terminal").hidden = !changing;
+  const found = candidates.find(({ number }) => number === wanted) ?? null;
+  const reason = byId("reason").value.trim();
+  draw("commands", [model.model_uri, model.workspace, model.serving?.model_version, found, target, reason], () => showCommands(model, found, target, reason));
 }
 
 byId("access").addEventListener("submit", takeKey);
-byId("choice").addEventListener("change", () => showCommandsFor(follow.model));
+byId("choice").addEventListener("change", ({ target }) => {
+  picked = target.value;
+  showChoice();
+});
+byId("reason").addEventListener("input", showChoice);
 for (const name of ["online", "focus"]) addEventListener(name, () => follow.askNow());
 document.addEventListener("visibilitychange", () => document.hidden || follow.askNow());
 setInterval(() => {

@@ -1,11 +1,12 @@
 // Draws what the service said: each part of the page from plain values, as text.
 
-import { button, element, fill } from "../elements.js";
-import { commands } from "./commands.js";
+import { button, byId, element, fill, setText } from "../elements.js";
+import { words } from "../words.js";
+import { commands, readUri } from "./commands.js";
 import { duration, exact, percent, plain, relative } from "./moments.js";
 import { perSecond, quantile, share } from "./samples.js";
 import { spark } from "./spark.js";
-import { texts } from "./texts.js";
+import { texts } from "./words.js";
 
 const LINES = 10; // of what happened, before "earlier"
 const FEW = 8; // versions
@@ -37,18 +38,19 @@ export function showVerdicts(place, found) {
 export function showVersions(place, { model, overview }, now) {
   const { serving, desired, registry } = model;
   const same = serving && desired && serving.model_version === desired.model_version;
-  const heard = registry.last_answer_at ? moment(registry.last_answer_at, now, "The registry answered ") : texts.never;
+  const alias = readUri(model.model_uri)?.kind === "alias";
+  const heard = registry.last_answer_at ? moment(registry.last_answer_at, now, texts.answered) : texts.never;
   fill(
     place,
     pane(texts.serving, serving?.model_version ?? null, [
-      serving && word(overview?.serving, now),
-      serving && element("p", { class: "soft small" }, moment(serving.loaded_at, now, "Loaded by this process "), `, ${texts.loadedIn(serving.load_seconds)}`),
+      serving && word(overview.serving, now, alias),
+      serving && element("p", { class: "soft small" }, moment(serving.loaded_at, now, texts.loaded), `, ${texts.loadedIn(serving.load_seconds)}`),
       serving && facts([[texts.facts.run, serving.run_id], [texts.facts.digest, serving.digest]]),
     ], serving ? "good" : "fault"),
     pane(texts.asksFor, desired?.model_version ?? null, [
       same && element("p", {}, texts.same),
-      desired && !same && word(overview?.desired, now),
-      !desired && registry.names_none_because && element("p", {}, registry.names_none_because),
+      desired && !same && word(overview.desired, now, alias),
+      !desired && registry.names_none_because && element("p", {}, words.service(registry.names_none_because)),
       element("p", { class: "soft small" }, heard),
       facts([[texts.facts.uri, model.model_uri], ...(model.workspace ? [[texts.facts.workspace, model.workspace]] : [])]),
     ], same ? "same" : "other"),
@@ -58,9 +60,16 @@ export function showVersions(place, { model, overview }, now) {
 const pane = (title, number, rest, kind) =>
   element("div", { class: "pane", "data-kind": kind }, element("h3", {}, title), element("p", { class: "big" }, number ?? texts.nothing), ...rest);
 
-function word(moved, now) {
+// Who moved a version when, and whether that may not be the last word.
+function word(moved, now, alias) {
   if (!moved) return element("p", { class: "soft" }, texts.noWord);
-  return element("p", {}, `${texts.movedThere[moved.to] ?? moved.to} `, moment(moved.when, now), moved.who && ` ${texts.by(moved.who)}`, moved.why && element("q", { class: "why" }, moved.why));
+  const limit = moved.changed_at ? [texts.changedSince, moment(moved.changed_at, now), "."] : alias ? [texts.byTag] : [];
+  return element(
+    "div",
+    {},
+    element("p", {}, `${texts.movedThere[moved.to] ?? moved.to} `, moment(moved.when, now), moved.who && ` ${texts.by(moved.who)}`, moved.why && element("q", { class: "why" }, moved.why)),
+    limit.length > 0 && element("p", { class: "soft small" }, ...limit),
+  );
 }
 
 const facts = (pairs) =>
@@ -129,7 +138,7 @@ export function showWorkers(place, { workers }, now) {
       String(each.starts),
     ],
   }));
-  fill(place, table("Workers", [head.number, head.serves, head.since, head.heard, head.process, head.starts], rows));
+  fill(place, table(texts.tables.workers, [head.number, head.serves, head.since, head.heard, head.process, head.starts], rows));
 }
 
 export function showReplicas(place, { replicas }, now) {
@@ -138,7 +147,7 @@ export function showReplicas(place, { replicas }, now) {
     kind: each.fault || each.serves !== each.desired ? "warning" : "plain",
     cells: [each.replica, each.serves ?? texts.nothing, each.desired ?? texts.nothing, each.fault ?? "—", Number.isNaN(Date.parse(each.written_at)) ? "—" : moment(each.written_at, now)],
   }));
-  fill(place, table("Replicas", [head.name, head.serves, head.asked, head.fault, head.said], rows), replicas.more && element("p", { class: "soft small" }, texts.more));
+  fill(place, table(texts.tables.replicas, [head.name, head.serves, head.asked, head.fault, head.said], rows), replicas.more && element("p", { class: "soft small" }, texts.more));
 }
 
 export function showHappened(place, lines, now) {
@@ -150,7 +159,7 @@ export function showHappened(place, lines, now) {
   fill(
     place,
     element("ol", { class: "happened" }, ...lines.slice(0, LINES).map(item)),
-    earlier.length > 0 && element("details", { open: opened === true }, element("summary", {}, `${earlier.length} earlier`), element("ol", { class: "happened" }, ...earlier.map(item))),
+    earlier.length > 0 && element("details", { open: opened === true }, element("summary", {}, texts.earlier(earlier.length)), element("ol", { class: "happened" }, ...earlier.map(item))),
   );
 }
 
@@ -164,12 +173,12 @@ export function showRegistered(place, { model, overview }, now, all, toggle) {
   const approves = approvals !== null || versions.some(({ statements }) => statements > 0);
   const heads = [head.number, head.where, head.parity, head.moved, head.gates, ...(approves ? [head.approvals] : []), head.made];
   const rows = shown.map((each) => ({ kind: each.model_version === model.serving?.model_version ? "serves" : "plain", cells: cells(each, model, approves, now) }));
-  const listed = registered.read_at && moment(registered.read_at, now, "listed ");
+  const listed = registered.read_at && moment(registered.read_at, now, texts.listed);
   fill(
     place,
     registered.fault && element("p", { class: "notice", "data-kind": "warning" }, texts.versionsAway(registered.read_at && relative(registered.read_at, now)), ` ${registered.fault}`),
     registered.read_at && versions.length === 0 && element("p", { class: "soft" }, texts.noVersions),
-    versions.length > 0 && table("Versions", heads, rows),
+    versions.length > 0 && table(texts.tables.versions, heads, rows),
     (all || shown.length < versions.length) && button(all ? texts.showFewer : texts.showAll(versions.length), toggle, { class: "quiet" }),
     element("p", { class: "soft small under" }, listed, registered.more && ` · ${texts.moreVersions}`, Object.keys(registered.gates).length > 0 && ` · ${texts.gates(Object.entries(registered.gates))}`),
   );
@@ -185,7 +194,7 @@ function cells(each, model, approves, now) {
     [`${each.model_version} `, ...marks(each.model_version, model)],
     [each.stage, ...each.aliases.map((alias) => `@${alias}`)].filter(Boolean).map((text) => element("span", { class: "mark" }, element("bdi", {}, text))),
     each.parity === null ? element("span", { class: "soft" }, texts.notProven) : each.parity,
-    moved ? [`${texts.movedTo[moved.to] ?? moved.to} `, moment(moved.when, now), element("span", { class: "by" }, element("bdi", {}, moved.who)), moved.why && element("q", { class: "why" }, moved.why)] : "—",
+    moved ? [`${texts.movedTo[moved.to] ?? moved.to} `, moment(moved.when, now), element("span", { class: "by" }, element("bdi", {}, moved.who)), moved.why && element("q", { class: "why" }, moved.why), moved.changed_at && element("span", { class: "by" }, texts.changed, moment(moved.changed_at, now))] : "—",
     checks.length > 0 ? element("details", {}, element("summary", {}, texts.gateCount(checks.length)), element("ul", {}, ...checks.map((text) => element("li", {}, text)))) : "—",
     ...(approves ? [approved(each, model.approvals)] : []),
     each.created_at ? moment(each.created_at, now) : "—",
@@ -208,19 +217,25 @@ function marks(number, { serving, desired, loading, last_failure: failure }) {
   return found.filter(([version]) => version && version.model_version === number).map(([, kind, text]) => element("span", { class: "mark", "data-kind": kind }, text));
 }
 
-export function showCommands(place, model, chosen) {
-  const found = commands(model.model_uri, { chosen, serving: model.serving?.model_version ?? null, workspace: model.workspace });
-  if (found.length === 0) {
-    const pinned = /\/\d+$/.test(model.model_uri);
-    return fill(place, element("p", { class: "soft" }, pinned ? texts.noCommands : texts.noCommandsStage));
-  }
-  fill(place, ...found.map(({ action, command }) => commandLine(texts.actions[action], command)));
+// `chosen` is {number, against} or null, `target` what a rollback brings back: null for none, undefined if not known.
+export function showCommands(model, chosen, target, reason) {
+  const serving = model.serving?.model_version ?? null;
+  const found = commands(model.model_uri, { chosen: chosen?.number ?? null, serving, workspace: model.workspace, reason });
+  const names = { status: "", rollBack: "", demote: serving, preview: chosen?.number, promote: chosen?.number };
+  const line = ({ action, command }) => commandLine(texts.actions[action](names[action], target), command, action === "rollBack" && target === null && texts.noTarget);
+  const forChosen = ({ action }) => ["preview", "promote"].includes(action);
+  fill(byId("commands"), ...found.filter((each) => !forChosen(each)).map(line));
+  fill(byId("chosen-commands"), ...found.filter(forChosen).map(line));
+  const pinned = readUri(model.model_uri)?.kind === "version";
+  const note = chosen && (chosen.against.length > 0 ? texts.speaksAgainst(chosen.number, chosen.against) : texts.nothingAgainst(chosen.number));
+  setText(byId("choice-note"), found.length > 0 ? note ?? "" : pinned ? texts.noCommands : texts.noCommandsStage);
+  byId("choice-note").dataset.kind = chosen?.against.length > 0 ? "warning" : "plain";
 }
 
-function commandLine(action, command) {
-  // A line ends between words only, unless a word is longer than a line.
-  const words = command.split(" ").flatMap((each) => [element("span", { class: "word" }, each), " "]);
-  const code = element("code", { dir: "ltr", tabindex: "0" }, ...words.slice(0, -1));
+function commandLine(action, command, note) {
+  // A line ends before an option only, unless an option is longer than a line.
+  const parts = command.split(/ (?=--)/).flatMap((each) => [element("span", { class: "word" }, each), " "]);
+  const code = element("code", { dir: "ltr", tabindex: "0" }, ...parts.slice(0, -1));
   const said = element("span", { class: "unseen", role: "status" });
   const copy = button(texts.copy, async () => {
     let done = true;
@@ -233,5 +248,5 @@ function commandLine(action, command) {
     said.textContent = copy.textContent = done ? texts.copied : texts.pressCopy;
     setTimeout(() => (copy.textContent = texts.copy), 3_000);
   }, { "aria-label": texts.copyLabel(action) });
-  return element("li", { class: "command" }, element("p", { class: "small" }, action), element("div", { class: "command-line" }, code, copy), said);
+  return element("li", { class: "command" }, element("p", { class: "small" }, action), element("div", { class: "command-line" }, code, copy), note && element("p", { class: "soft small" }, note), said);
 }

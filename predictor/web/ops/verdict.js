@@ -1,6 +1,7 @@
 // What an operator must know first: the state of the service in sentences, the gravest first. Pure.
 
-import { texts } from "./texts.js";
+import { words as page } from "../words.js";
+import { texts } from "./words.js";
 
 const GRAVITY = ["fault", "warning", "busy", "good"];
 
@@ -21,11 +22,13 @@ export function verdicts({ model, overview }, words) {
     found.push({ kind: "busy", title: texts.asksAnother(desired.model_version), text: keeps(serving) });
   }
   if (serving && !desired && registry.names_none_because) {
-    found.push({ kind: "warning", title: texts.asksNone(serving.model_version), text: registry.names_none_because });
+    found.push({ kind: "warning", title: texts.asksNone(serving.model_version), text: whyNone(registry) });
   }
   if (found.length === 0) found.push({ kind: "good", title: texts.allIsWell(serving.model_version), text: "" });
   return found.sort((a, b) => GRAVITY.indexOf(a.kind) - GRAVITY.indexOf(b.kind));
 }
+
+const whyNone = ({ names_none_because: reason }) => (reason ? page.service(reason) : null);
 
 const keeps = (serving) => (serving ? texts.keeps(serving.model_version) : texts.noneMeanwhile);
 
@@ -35,7 +38,7 @@ function gone({ serving, registry, loading }) {
   if (serving) return [];
   const first = !registry.last_answer_at && !registry.fault;
   if (first) return [{ kind: "busy", title: texts.starts, text: texts.startsText }];
-  return [{ kind: "fault", title: texts.noneServes, text: registry.names_none_because ?? (loading ? "" : registry.fault ?? "") }];
+  return [{ kind: "fault", title: texts.noneServes, text: whyNone(registry) ?? (loading ? "" : registry.fault ?? "") }];
 }
 
 function waiting({ approvals, serving }) {

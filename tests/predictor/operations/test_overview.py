@@ -42,7 +42,12 @@ async def overview(live):
 
 async def test_versions_have_what_people_decide_by(live):
     """Stage, aliases, parity, findings of the gates, statements of approvers, and who promoted it."""
-    tags = {"parity": "passed", "candidate": "forest", "hotswap.approval.1": "{}"}
+    tags = {
+        "parity": "passed",
+        "dataset_digest": "d1",
+        "candidate": "forest",
+        "hotswap.approval.1": "{}",
+    }
     tags |= promoted(checks=["test_roc_auc 0.99, not worse than 0.98"])
     eight = version(8, created=1_700_000_000_000, updated=1_795_000_000_000, **tags)
     seven = version(7)
@@ -60,7 +65,7 @@ async def test_versions_have_what_people_decide_by(live):
     assert first == {
         "model_version": "8", "run_id": "run8", "created_at": "2023-11-14T22:13:20.000+00:00",
         "stage": "Production", "aliases": ["best", "champion"], "candidate": "forest",
-        "parity": "passed", "statements": 1,
+        "parity": "passed", "dataset_digest": "d1", "statements": 1,
         "moved": {
             "to": "Production", "when": "2026-11-23T12:00:00.000+00:00", "who": "alice",
             "why": "better", "checks": ["test_roc_auc 0.99, not worse than 0.98"],

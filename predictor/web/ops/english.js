@@ -1,9 +1,32 @@
-// All sentences of the page.
+// Every text of the page for operators in English.
 
 const names = (people) => people.join(", ");
 const many = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;
 
-export const texts = {
+export const english = {
+  locale: "en-GB",
+  page: {
+    skip: "Skip to the state of the service",
+    service: "The service",
+    form: "Page",
+    api: "API",
+    access: "An operations key is needed",
+    key: "Operations key",
+    use: "Use it",
+    kept: "It is kept in this page's memory only, and gone when you leave.",
+    waiting: "Asking the service",
+    versions: "What serves, and what should",
+    pictures: "The last 15 minutes, as this page saw them",
+    commands: "Commands to copy",
+    terminal: "For a terminal with mlflow-hotswap[trainer] and MLFLOW_TRACKING_URI. In a checkout: .venv/bin/python -m mlflow_hotswap instead of mlflow-hotswap.",
+    reason: "Reason, for the history",
+    version: "Version to promote",
+    happened: "What happened",
+    registered: "Versions in the registry",
+    workers: "Workers of this service",
+    replicas: "Replicas of the fleet",
+    foot: "Read-only: nothing on this page changes the service or the registry. The pictures are from samples in this page's memory, taken since it was opened.",
+  },
   title: (model, version) => `${version} · ${model} · operations`,
   serves: (number) => `Version ${number} serves`,
   noneBadge: "no version serves",
@@ -65,6 +88,15 @@ export const texts = {
   nothing: "nothing",
   by: (who) => `by ${who}`,
   noWord: "No tag of the trainer says who promoted it.",
+  changedSince: "It may have been moved since: MLflow changed its stage or description ",
+  changed: "changed in MLflow ",
+  byTag: "This is the trainer's last move of it. MLflow keeps no time of an alias.",
+  answered: "The registry answered ",
+  loaded: "Loaded by this process ",
+  justNow: "just now",
+  now: "now",
+  earlier: (count) => `${count} earlier`,
+  listed: "listed ",
   loadedIn: (seconds) => `ready after ${seconds.toFixed(2)} s`,
   never: "No answer yet.",
   facts: { run: "run", digest: "digest", uri: "follows", workspace: "workspace" },
@@ -84,6 +116,7 @@ export const texts = {
   perSecond: (text) => `${text}/s`,
 
   workers: { number: "Worker", serves: "Serves", since: "Since", heard: "Registry answered", process: "Process", starts: "Starts" },
+  tables: { workers: "Workers", replicas: "Replicas", versions: "Versions" },
   replicas: { name: "Replica", serves: "Serves", asked: "Should serve", fault: "Fault", said: "Said" },
   acceptsNone: "accepts no requests",
   failedHere: (number) => `could not load ${number}`,
@@ -104,7 +137,23 @@ export const texts = {
   movedTo: { Production: "to Production", Staging: "to Staging", Archived: "archived", None: "demoted" },
   gates: (found) => `A promotion is decided by ${found.map(([name, tolerance]) => `${name} (${tolerance})`).join(", ")}.`,
 
-  actions: { preview: "Try a promotion, change nothing", promote: "Promote", demote: "Demote", rollBack: "Roll back", status: "Show what serves" },
+  actions: {
+    status: () => "Show what serves, and who promoted it",
+    rollBack: (_, target) => (target ? `Roll back to version ${target}` : "Roll back"),
+    demote: (serving) => `Demote version ${serving}`,
+    preview: (chosen) => `Try a promotion of version ${chosen}, change nothing`,
+    promote: (chosen) => `Promote version ${chosen}`,
+  },
+  noTarget: "No version in Production is below the one that serves: a rollback would be refused.",
+  against: {
+    unproven: "no proof that ONNX predicts the same",
+    otherData: (serving) => `measured on other data than version ${serving}`,
+    failed: "could not be loaded",
+    demoted: "was demoted",
+    target: "serves after a rollback",
+  },
+  nothingAgainst: (chosen) => `Nothing in the tags of version ${chosen} speaks against it. Try a promotion to compare its metrics.`,
+  speaksAgainst: (chosen, reasons) => `Against version ${chosen}: ${reasons.join(", ")}.`,
   copy: "Copy",
   copied: "Copied",
   pressCopy: "Selected: press Ctrl+C",
