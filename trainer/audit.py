@@ -1,4 +1,4 @@
-"""The audit of a registered model: what served when, on whose word, and with which evidence, for a span of time."""
+"""The audit of a registered model: what served when, who decided it, and with which evidence, for a span of time."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -120,7 +120,7 @@ def _served(audit: Mapping[str, Any]) -> str:
         "pointer",
         "from",
         "to",
-        "on whose word, why, and the gates",
+        "who decided it, why, and the gates",
         "approvals at the start, and when they were enough",
     )
     return _table(headings, rows, "No version was promoted.") + note

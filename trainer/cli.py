@@ -407,7 +407,7 @@ def history(
         commands.history(version)
 
 
-@app.command(short_help="What served when, on whose word.")
+@app.command(short_help="What served when, and who decided it.")
 def audit(
     *,
     out: Annotated[
@@ -425,7 +425,7 @@ def audit(
     pointer: Kind = "stage",
     alias: Alias = ALIAS,
 ) -> None:
-    """Write for a reviewer what served when on whose word, with the evidence, as JSON and as a page that prints.
+    """Write for a reviewer what served when and who decided it, with the evidence, as JSON and as a page that prints.
 
     The evidence: every transition with the check of its signature and of the chain, the findings of the gates, the
     metrics, parity, the SHA-256 of the files as they are now, and all approvals and withdrawals.

@@ -272,7 +272,7 @@ class RegistryCommands:
             typer.echo(f"the last entry {head.entry} has the hash {head.sha256}")
 
     def audit(self, span: Span, out: Path) -> None:
-        """Write what served when on whose word, as JSON and as a page."""
+        """Write what served when and who decided it, as JSON and as a page."""
         keys = self._approvers.keys if self._approvers else own_keys()
         auditor = Auditor(self._registry, keys, self._approvers)
         found = auditor.audit(span, self._pointer.name, self._pointer.state().champion)

@@ -1,4 +1,4 @@
-"""The audit: what served when on whose word, as JSON and as a page for a reviewer."""
+"""The audit: what served when and who decided it, as JSON and as a page for a reviewer."""
 
 import json
 from datetime import UTC, datetime, timedelta
