@@ -295,6 +295,8 @@ class RegistryCommands:
         counts = self._approval_counts(state)
         stages = self._with_stages
         self._output.show(reports.leaderboard(self._registry, state, counts, with_stages=stages))
+        if not self._output.as_json:
+            typer.echo(terminal.printable(reports.leaderboard_note(self._registry, state)))
 
     def importance(self, version: str | None, top: int) -> None:
         """Print the features' importance."""

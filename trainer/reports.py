@@ -133,6 +133,17 @@ def leaderboard(
     return Table(columns, rows)
 
 
+def leaderboard_note(registry: RegisteredModel, state: RegistryState) -> str:
+    """Sentences on what a leaderboard is sorted by, and what a promotion compares. Raises TrainerError."""
+    _, shown = gates_in_force(registry.gates(), state)
+    if not shown:
+        return "no gates are in force: promote needs --gate"
+    first = shown[0]
+    better = {True: "lower is better", False: "higher is better", None: "unknown direction"}
+    compared = ", ".join(f"{each.metric} ({each.limit})" for each in shown)
+    return f"sorted by {first.metric} ({better[first.lower_is_better]}); promote compares with the champion: {compared}"
+
+
 def status(state: RegistryState, approvals: Mapping[str, str], *, with_stages: bool) -> Table:
     """The versions in Production, the serving one first, then those in Staging; `approvals` as above."""
     rows = [
@@ -172,11 +183,12 @@ def status_document(
 
 
 def last_change(state: RegistryState) -> str | None:
-    """A sentence about the last recorded change of Production, or None."""
+    """A sentence about the last recorded change of Production, or None. The table of `status` may have its reason."""
     last = _last_change(state)
     if last is None:
         return None
-    reason = f": {printable(last.why)}" if last.why else ""
+    shown = last.version in (*state.stack, *state.staging) and state.last_move(last.version) == last
+    reason = f": {printable(last.why)}" if last.why and not shown else ""
     return (
         f"last recorded change: {moment(last.when)} "
         f"{move(last.version, last.origin, last.target, last.pointer)}, by {printable(last.who)}{reason}"

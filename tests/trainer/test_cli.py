@@ -383,6 +383,19 @@ def test_no_other_change_dates_a_stage(shelf, run):
     assert (row["place"], row["moved_by"], row["moved_at"][:2]) == ("@production", "ann", "20")
 
 
+def test_status_says_once_why_a_version_was_forced(shelf, run):
+    """In its row; a demotion that no row shows, in the last line."""
+    for tags in (PROVEN, {}):
+        shelf.add(tags=tags)
+    run("promote", "1", "--to", "Production")
+    run("promote", "2", "--to", "Production", "--force", "--reason", "an emergency")
+    status = run("status").stdout
+    assert status.count("an emergency") == status.count("no parity report") == 1
+    assert "version 2 went from None to Production, by " in status.splitlines()[-1]
+    run("rollback", "--reason", "it was none")
+    assert run("status").stdout.splitlines()[-1].endswith(": it was none")
+
+
 def people(shelf, run, *options):
     """Who moved each version to its place, as `status` says."""
     assert shelf  # the model of the commands
@@ -453,7 +466,12 @@ def test_the_leaderboard_has_the_best_first_and_who_promoted(shelf, run):
     shelf.add({}, {})
     shelf.client.set_registered_model_alias(shelf.name, "demo", "1")
     run("promote", "2", "--to", "Production", "--who", "ann")
-    headings, *rows = [line.split() for line in run("leaderboard").stdout.splitlines()]
+    lines = run("leaderboard").stdout.splitlines()
+    headings, *rows = [line.split() for line in lines[:-1]]
+    assert lines[-1] == (
+        "sorted by test_roc_auc (higher is better); promote compares with the champion: "
+        "test_roc_auc (0.005), test_sensitivity (0.01)"
+    )
     assert headings == [
         *["version", "candidate", "stage", "role", "aliases", "ROC-AUC", "sens.", "parity"],
         *["promoted", "by", "promoted"],
@@ -470,7 +488,9 @@ def test_the_leaderboard_has_the_best_first_and_who_promoted(shelf, run):
 def test_the_leaderboard_of_a_regression_has_its_errors_and_the_lowest_first(shelf, run):
     for number in (3.0, 1e-6, 2.0):
         shelf.add({"test_rmse": number, "test_mae": number / 2}, PROVEN | {"task": "regression"})
-    headings, *rows = [line.split() for line in run("leaderboard").stdout.splitlines()]
+    lines = run("leaderboard").stdout.splitlines()
+    headings, *rows = [line.split() for line in lines[:-1]]
+    assert lines[-1].startswith("sorted by test_rmse (lower is better); promote compares")
     assert headings[5:7] == ["RMSE", "MAE"]
     assert [[row[0], *row[5:7]] for row in rows] == [
         ["2", "1e-06", "5e-07"],
