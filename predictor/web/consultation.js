@@ -5,7 +5,7 @@ import { noDrivers, showDrivers, working } from "./drivers.js";
 import { byId, element, fill, setText } from "./elements.js";
 import { capital } from "./features.js";
 import { since } from "./head.js";
-import { percent, written } from "./numbers.js";
+import { chanceOf, written } from "./numbers.js";
 import { sameVersion } from "./status.js";
 import { words } from "./words.js";
 import { changedSides, placeOf } from "./worth.js";
@@ -46,7 +46,8 @@ export class Consultation {
 
   // `model` is the serving version's part of the API document. Returns true if there is a prediction.
   async predict(model) {
-    if (this.sending) return false;
+    if (this.sending && this.moving !== true) return false;
+    this.#next = null; // the values are asked for as they are, moved or not
     this.#clearDetails();
     return this.#ask({ model, record: this.#form.text, typed: this.#form.typed });
   }
@@ -63,7 +64,8 @@ export class Consultation {
     }
     this.moving = false;
     clearTimeout(this.#settled);
-    this.#settled = setTimeout(() => this.#settle(last, this.#requests), SETTLE_MS);
+    const number = this.#requests;
+    this.#settled = setTimeout(() => this.#settle(last, number), SETTLE_MS);
     this.#changed();
   }
 
@@ -177,7 +179,7 @@ export class Consultation {
   #busy(now, isMove) {
     this.sending = now;
     if (isMove) return;
-    byId("record").setAttribute("aria-busy", String(now));
+    byId("fields").setAttribute("aria-busy", String(now));
     setText(byId("progress"), now ? words.form.asking : "");
     this.#changed();
   }
@@ -188,8 +190,9 @@ function said(before, now, worth, isMove) {
   const [one, other] = [before, now].map((answer) => placeOf(worth, answer));
   const comparable = one && other && one.positive === other.positive;
   const [first, second] = comparable
-    ? [one, other].map(({ chance, positive }) => `${percent(chance)} ${positive}`)
-    : [before, now].map(({ prediction }) => written(prediction));
+    ? [one, other].map(({ chance, positive }) => chanceOf(chance, positive))
+    : [before, now].map(({ prediction, probability }) => (probability === undefined ? written(prediction) : chanceOf(probability, prediction)));
+  if (isMove && first === second) return "";
   const text = isMove ? words.whatIf.said(first, second) : words.answer.said(before.model_version, first, now.model_version, second);
   return comparable && changedSides(before, now) ? `${text} ${words.answer.otherSide}` : text;
 }

@@ -1,6 +1,7 @@
 """A session: answers kept and compared, values moved to see what if, what was overwritten, and leaving."""
 
 import asyncio
+import json
 import re
 
 import pytest
@@ -177,3 +178,19 @@ async def test_leaving_is_asked_about_only_where_something_would_be_lost(site, v
     assert visitor.witness.complaints == ["a dialog: "]
     visitor.witness.complaints.clear()
     await expect(desk.prediction).to_have_text("benign")
+
+
+async def test_a_record_that_is_asked_for_right_after_a_move_is_the_one_of_the_report(desk, models):
+    """A moved answer is explained a moment later; by then, another record may have been asked for."""
+    await desk.ask(models.benign)
+    await desk.field("mean_radius").press("ArrowUp")
+    await desk.type(models.record(number=2))
+    await desk.page.locator("#predict").click()
+    await expect(desk.prediction).to_have_text("malignant")
+    await expect(desk.page.get_by_label("Compare answer 2")).to_be_visible()
+    await desk.page.wait_for_timeout(600)
+    async with desk.page.expect_download() as download:
+        await desk.button("Save as JSON").click()
+    found = json.loads((await (await download.value).path()).read_text())
+    assert found["record"] == models.record(number=2)
+    assert found["answer"]["prediction"] == "malignant"
