@@ -2,7 +2,7 @@
 
 import { drawAxis, meaningOf } from "./axis.js";
 import { button, element, fill, setText } from "./elements.js";
-import { percent, shown, span, written } from "./numbers.js";
+import { className, percent, shown, span, written } from "./numbers.js";
 import { bars } from "./picture.js";
 import { sameVersion } from "./status.js";
 import { words } from "./words.js";
@@ -56,7 +56,7 @@ export class AnswerPanel {
         element("strong", { class: "prediction" }, written(prediction)),
         " ",
         probability !== undefined &&
-          element("span", { class: "probability" }, element("b", {}, percent(place?.chance ?? probability)), place ? ` ${place.positive}` : words.answer.probability),
+          element("span", { class: "probability" }, element("b", {}, percent(place?.chance ?? probability)), place ? ` ${className(place.positive)}` : words.answer.probability),
       ),
       change && element("p", { class: "change" }, change),
       place ? drawAxis(place, before?.positive === place.positive ? before.chance : null) : probabilities && bars(prediction, probabilities),
@@ -125,7 +125,7 @@ export class AnswerPanel {
 // Further outputs of the graph: numbers, or lists of numbers, by name.
 function outputList(outputs) {
   const items = Object.entries(outputs).map(([name, value]) =>
-    element("li", {}, `${name}: ${typeof value === "object" ? JSON.stringify(value) : written(value)}`),
+    element("li", {}, `${name}: ${written(value)}`),
   );
   return element("ul", { class: "small" }, ...items);
 }

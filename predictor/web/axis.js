@@ -1,7 +1,7 @@
 // The axis: 0 to 100 % of one class, with an answer's place, the cut, the grey zone, and the place of an earlier answer.
 
 import { element, setProperty } from "./elements.js";
-import { localised, percent } from "./numbers.js";
+import { className, localised, percent } from "./numbers.js";
 import { share } from "./worth.js";
 import { words } from "./words.js";
 
@@ -25,7 +25,7 @@ export function drawAxis({ positive, other, chance, point, side }, ghost = null)
   return element(
     "div",
     { class: ["axis", `is-${side}`].join(" ") },
-    element("p", { class: "axis-ends", "aria-hidden": "true" }, element("span", {}, other), " ", element("b", {}, positive)),
+    element("p", { class: "axis-ends", "aria-hidden": "true" }, element("span", {}, className(other)), " ", element("b", {}, className(positive))),
     track,
     element("p", { class: "axis-marks", "aria-hidden": "true" }, ...["0 %", "50 %", "100 %"].map((text) => element("span", {}, text))),
     at(element("p", { class: cut > 0.6 ? "axis-label is-right" : "axis-label", "aria-hidden": "true" }, point ? words.axis.threshold(percent(cut)) : words.axis.own), "--at", cut),
@@ -33,12 +33,13 @@ export function drawAxis({ positive, other, chance, point, side }, ghost = null)
 }
 
 // What the place means: a sentence about this answer, and sentences about the threshold.
-export function meaningOf({ positive, other, stated, point, side }, prediction) {
+export function meaningOf({ positive: label, other: against, stated, point, side }, prediction) {
   const { axis } = words;
+  const [positive, other] = [label, against].map(className);
   if (point === null) {
     return element("p", { class: "small soft" }, axis.noThreshold, !stated && ` ${axis.guessed(positive)}`);
   }
-  const less = side === "positive" && String(prediction) !== positive;
+  const less = side === "positive" && String(prediction) !== label;
   const verdict = axis[less ? "less" : side](percent(point.threshold), positive, other);
   const { held_out: counted, grey_zone: zone } = point;
   const sentences = [];

@@ -1,7 +1,7 @@
 // What drove a prediction: the largest contributions, as steps from the baseline to the answer, on the answer's axis.
 
 import { element, fill, setProperty } from "./elements.js";
-import { localised, percent, shown } from "./numbers.js";
+import { className, localised, percent, shown } from "./numbers.js";
 import { stepsOf } from "./steps.js";
 import { words } from "./words.js";
 
@@ -26,7 +26,7 @@ export function showDrivers(place, explanation, labelOf, where) {
   fill(
     place,
     element("h3", {}, drivers.title),
-    element("p", { class: "soft small" }, isClass ? drivers.forClass(positive) : drivers.forValue, drivers.scale[scale] ?? drivers.scale.value),
+    element("p", { class: "soft small" }, isClass ? drivers.forClass(className(positive)) : drivers.forValue, drivers.scale[scale] ?? drivers.scale.value),
     element(
       "table",
       { class: "driver-list" },

@@ -15,12 +15,15 @@ export function element(tag, attributes = {}, ...children) {
 
 // Replaces the children. Children that are null or false are ignored.
 export function fill(place, ...children) {
-  place.replaceChildren(...children.filter((child) => child != null && child !== false));
+  place.replaceChildren(...children.filter((child) => child != null && child !== false).map(plain));
 }
+
+// Marks that turn the direction of a text would turn that of the sentence after it, too, and so are shown as marks.
+const plain = (child) => (typeof child === "string" ? child.replace(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd") : child);
 
 // Sets the text only if it differs, so that a screen reader does not repeat it.
 export function setText(place, text) {
-  if (place.textContent !== text) place.textContent = text;
+  if (place.textContent !== plain(text)) place.textContent = plain(text);
 }
 
 export function button(text, pressed, attributes = {}) {

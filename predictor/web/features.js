@@ -1,5 +1,6 @@
 // Reads features, examples and classes of the serving version from the OpenAPI document. Pure.
 
+import { named } from "./numbers.js";
 import { purposeOf } from "./purpose.js";
 import { readWorth } from "./worth.js";
 
@@ -10,8 +11,8 @@ const MIN_GROUP = 3; // features that share a word form a group
 export function readDocument(document) {
   const { schemas } = document.components;
   const { post } = document.paths["/predict"];
-  const described = Object.entries(schemas.Record?.properties ?? {}).filter(([, schema]) => !schema["x-ignored"]);
-  const required = schemas.Record?.required ?? described.map(([name]) => name);
+  const { properties = {}, "x-order": order = Object.keys(properties), required = order } = schemas.Record ?? {};
+  const described = order.map((name) => [name, properties[name]]).filter(([, schema]) => !schema["x-ignored"]);
   const groups = groupsOf(described);
   const features = described.map(([name, schema], i) => ({
     name,
@@ -69,13 +70,12 @@ function nameThem(features) {
     const kept = [...all];
     while (kept.length > 1 && said.includes(kept[0].toLowerCase())) kept.shift();
     while (kept.length > 1 && said.includes(kept.at(-1).toLowerCase())) kept.pop();
-    feature.label = capital(kept.join(" ")) || feature.name;
-    feature.full = capital(all.join(" ")) || feature.name;
+    feature.full = capital(all.join(" ")) || named(feature.name);
+    feature.label = capital(kept.join(" ")) || feature.full;
   }
-  for (const feature of features) {
-    const same = ({ group, label }) => group === feature.group && label === feature.label;
-    if (features.filter(same).length > 1) feature.label = feature.full;
-  }
+  const shared = (...keys) => features.filter((one) => features.some((other) => one !== other && keys.every((key) => one[key] === other[key])));
+  for (const feature of shared("full")) feature.full = named(feature.name);
+  for (const feature of shared("group", "label")) feature.label = feature.full;
 }
 
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -83,7 +83,7 @@ export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 // `[{label, record}]`: one for each class, if the document has them.
 function examplesOf(post, schemas, features) {
   const media = post.requestBody?.content?.["application/json"] ?? {};
-  const found = Object.entries(media.examples ?? {}).map(([name, { value }]) => ({ label: name, record: value }));
+  const found = Object.entries(media.examples ?? {}).map(([name, { value }]) => ({ label: schemas.ClassLabel ? name : null, record: value }));
   const single = media.example ?? schemas.Record?.example;
   if (found.length === 0 && single) {
     const answered = schemas.Prediction?.example?.prediction;

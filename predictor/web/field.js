@@ -66,9 +66,12 @@ export class Field {
     return this.input.value;
   }
 
+  // A select cannot show any other text than its options: what it loses is refused.
   set value(typed) {
-    this.input.value = typed;
-    this.refuse("");
+    const text = this.feature.type === "boolean" ? typed.trim().toLowerCase() : typed;
+    this.input.value = text;
+    const [fault] = this.input.value === text ? [] : faultsOf([this.feature], [typed]);
+    this.refuse(fault ? capital(fault.message) : "");
   }
 
   // Moves the mark to the value, and shows a warning outside of the training range.

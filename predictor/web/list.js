@@ -1,7 +1,7 @@
 // List: rows with their predictions, as sortable columns and as CSV. Pure.
 
 import { csvText } from "./cells.js";
-import { localised, span, shown } from "./numbers.js";
+import { className, localised, span, shown } from "./numbers.js";
 import { words } from "./words.js";
 
 // `extras` are `{names, rows}` of columns that are not features; `answers` are from `predictAll`. `positive` is the class
@@ -14,7 +14,7 @@ export class AnsweredList {
     this.columns = [
       { title: words.list.row, of: (i) => i + 1, number: true },
       ...extras.names.map((name, at) => ({ title: name || words.list.column(at + 1), of: (i) => extras.rows[i][at] })),
-      { title: words.list.prediction, of: (i) => answers[i].prediction ?? null, answer: true },
+      { title: words.list.prediction, of: (i) => answers[i].prediction ?? null, answer: true, number: answers.some(({ prediction }) => typeof prediction === "number") },
       ...this.#chances(),
       { title: words.list.remarks, of: (i) => this.remarks(i).length || null },
     ];
@@ -27,7 +27,7 @@ export class AnsweredList {
     if (this.labels.length === 0) return [];
     if (this.labels.length === 2) {
       const label = this.labels.includes(this.positive) ? this.positive : this.labels.at(-1);
-      return [{ title: words.list.probabilityOf(label), of: (i) => this.answers[i].probabilities?.[label] ?? null, number: true, chance: true }];
+      return [{ title: words.list.probabilityOf(className(label)), of: (i) => this.answers[i].probabilities?.[label] ?? null, number: true, chance: true }];
     }
     return [{ title: words.list.probability, of: (i) => this.answers[i].probability ?? null, number: true, chance: true }];
   }
@@ -76,13 +76,16 @@ export class AnsweredList {
     return this.features.find((feature) => feature.name === name)?.full ?? name;
   }
 
+  // In full, unlike on the page, and as numbers are written in the language.
+  #predicted = (i) => [this.answers[i].prediction ?? ""].flat().map((value) => (typeof value === "number" ? localised(String(value)) : value)).join("; ");
+
   // The number of rows for each prediction, of refused rows, and of rows with warnings.
   get summary() {
     const counts = new Map();
     let [refused, warned] = [0, 0];
-    for (const { prediction, faults, warnings } of this.answers) {
+    for (const { prediction, probability, faults, warnings } of this.answers) {
       if (faults) refused++;
-      else if (typeof prediction === "string") counts.set(prediction, (counts.get(prediction) ?? 0) + 1);
+      else if (typeof prediction === "string" || probability !== undefined) counts.set(prediction, (counts.get(prediction) ?? 0) + 1);
       if (warnings) warned++;
     }
     return { rows: this.rows.length, counts: [...counts].sort(([, a], [, b]) => b - a), refused, warned };
@@ -96,7 +99,7 @@ export class AnsweredList {
       ...this.labels.map((label) => `probability_${label}`), "remarks", "model_name", "model_version",
     ];
     const line = (i) => [
-      i + 1, ...this.extras.rows[i], ...this.rows[i], this.answers[i].prediction ?? "",
+      i + 1, ...this.extras.rows[i], ...this.rows[i], this.#predicted(i),
       ...this.labels.map((label) => localised(String(this.answers[i].probabilities?.[label] ?? ""))),
       this.remarks(i).join("; "), name ?? "", version ?? "",
     ];

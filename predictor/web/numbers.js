@@ -17,9 +17,17 @@ export function percent(value) {
   return localised(`${(100 * value).toFixed(1)}\u00a0%`);
 }
 
+// A text of the model; a blank one in quotes.
+export const named = (text) => (/\S/.test(text) ? text : `"${text}"`);
+
+// A class as text: a number says that it is one.
+export const className = (label) => (/^-?[\d.]+$/.test(label) ? words.answer.classOf(label) : named(String(label)));
+
+export const chanceOf = (chance, label) => `${percent(chance)} ${className(label)}`;
+
 // A prediction as text: a label, a number, or several.
 export function written(value) {
   if (Array.isArray(value)) return value.map(written).join(words.decimalMark === "," ? "; " : ", ");
-  if (typeof value !== "number" || Number.isInteger(value)) return String(value);
+  if (typeof value !== "number" || Number.isInteger(value)) return named(String(value));
   return localised(String(Number(value.toPrecision(7))));
 }

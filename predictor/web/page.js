@@ -14,6 +14,7 @@ import { Handout } from "./handout.js";
 import { announce, showHead, showNotices } from "./head.js";
 import { History } from "./history.js";
 import { onIntake } from "./intake.js";
+import { named } from "./numbers.js";
 import { PredictionsTable } from "./predictions.js";
 import { purposeOf, showPurpose } from "./purpose.js";
 import { typedAs } from "./record.js";
@@ -79,7 +80,7 @@ function refresh() {
   answer.mended(form.refused);
   byId("undo").disabled = !undo.has(form.features);
   const { base, moving } = consultation;
-  byId("explore").hidden = base === null || !model.features.some(({ range }) => range);
+  byId("explore").hidden = base === null || answer.version === null || !model.features.some(({ range }) => range);
   if (!moving) {
     form.showGhosts(base?.typed);
     if (answer.record !== form.text) showCurves(false);
@@ -152,7 +153,7 @@ function showExamples() {
   fill(
     byId("examples"),
     ...model.examples.map(({ label, record }) =>
-      button(label === null ? words.form.example : words.form.exampleOf(label), () => {
+      button(label === null ? words.form.example : words.form.exampleOf(named(label)), () => {
         overwrite(model.features.map(({ name }) => typedAs(record[name])));
         hint("");
       }),
@@ -216,7 +217,7 @@ async function showCurves(shown) {
 function openRow({ features, typed, reference: text }, row = null) {
   overwrite(model.features.map(({ name }) => typed[features.findIndex((feature) => feature.name === name)] ?? ""), text);
   table.mark(row);
-  byId("record").scrollIntoView({ block: "start" });
+  byId("desk").scrollIntoView({ block: "start" }); // not the form, of which a field may have the name of this method
   byId("answer-card").focus({ preventScroll: true }); // which comes into view with the answer
   send();
 }

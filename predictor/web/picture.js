@@ -1,7 +1,7 @@
 // Draws the probabilities of more than two classes. Readable without colour: by length and words.
 
 import { element, setProperty } from "./elements.js";
-import { percent } from "./numbers.js";
+import { className, percent } from "./numbers.js";
 import { words } from "./words.js";
 
 const MAX_SHOWN = 8;
@@ -17,7 +17,7 @@ export function bars(prediction, probabilities) {
       element(
         "li",
         { class: label === predicted ? "bar is-likely" : "bar" },
-        element("span", { class: "bar-label" }, label),
+        element("span", { class: "bar-label" }, className(label)),
         element("span", { class: "bar-value" }, percent(value)),
         setProperty(element("span", { class: "bar-track", "aria-hidden": "true" }, element("i")), "--part", `${100 * value}%`),
       ),

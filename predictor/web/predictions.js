@@ -99,12 +99,12 @@ export class PredictionsTable {
 
   // Notes the rows that are on another side than in the list of another version before, and says how many.
   #compareWith(before) {
-    const { version, answers } = this.#list;
+    const [{ version, answers }, { worth }] = [this.#list, this.#request];
     const comparable = before !== null && before.version !== null && !sameVersion(before.version, version);
     if (!comparable) return this.#noteChanges(new Map(), "");
     const changed = answers.flatMap((now, i) => (changedSides(before.answers[i], now) ? [[i, before.answers[i].prediction ?? "\u2013"]] : []));
     const said = ([i, prediction]) => [i, words.list.before(before.version.model_version, written(prediction))];
-    this.#noteChanges(new Map(changed.map(said)), words.list.changed(changed.length, answers.length, before.version.model_version));
+    this.#noteChanges(new Map(changed.map(said)), words.list[worth ? "changed" : "differ"](changed.length, answers.length, before.version.model_version));
   }
 
   #noteChanges(changed, text) {
@@ -170,7 +170,7 @@ export class PredictionsTable {
     this.#place.classList.remove("old");
     const parts = [
       words.list.rows(rows, this.#list.version?.model_version ?? null),
-      ...counts.map(([label, count]) => `${count} ${label}`),
+      ...counts.map(([label, count]) => `${count} \u00d7 ${written(label)}`),
       warned > 0 && words.list.outside(warned),
       refused > 0 && words.list.refused(refused),
     ];

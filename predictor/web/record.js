@@ -8,10 +8,10 @@ import { words } from "./words.js";
 const JSON_NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 const OTHER_NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 
-// A typed value as JSON, or null for an empty one. An invalid value is sent unchanged: the service says what is
-// wrong with it.
+// A typed value as JSON, or null for an empty one, which is a missing value. An invalid value is sent unchanged: the
+// service says what is wrong with it.
 export function literal(type, typed) {
-  if (type === "string") return JSON.stringify(typed);
+  if (type === "string") return typed === "" ? null : JSON.stringify(typed);
   const text = type === "boolean" ? typed.trim().toLowerCase() : withPoint(typed);
   if (text === "") return null;
   if (type === "boolean") return /^(true|false)$/.test(text) ? text : JSON.stringify(text);

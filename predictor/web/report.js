@@ -1,6 +1,6 @@
 // Report of one answer: as text, as JSON, and as lines for a page to print. Pure.
 
-import { localised, percent, shown, span, written } from "./numbers.js";
+import { className, localised, percent, shown, span, written } from "./numbers.js";
 import { stepsOf } from "./steps.js";
 import { words } from "./words.js";
 import { placeOf } from "./worth.js";
@@ -18,9 +18,9 @@ export function reportOf(told) {
   const place = placeOf(model.worth, answer); // the same axis as on the page
   const outside = new Set(warnings.map(({ feature }) => feature));
   const valueOf = ({ name, unit }, text) => [text, unit, outside.has(name) && `(${say.outside})`].filter(Boolean).join(" ");
-  const chances = Object.entries(probabilities).map(([label, chance]) => `${label} ${percent(chance)}`);
+  const chances = Object.entries(probabilities).map(([label, chance]) => `${className(label)} ${percent(chance)}`);
   return {
-    title: written(prediction) + (probability === undefined ? "" : ` \u00b7 ${percent(place?.chance ?? probability)}${place ? ` ${place.positive}` : ""}`),
+    title: written(prediction) + (probability === undefined ? "" : ` \u00b7 ${percent(place?.chance ?? probability)}${place ? ` ${className(place.positive)}` : ""}`),
     facts: [
       [say.reference, reference || "\u2013"],
       [say.time, TIME.format(when)],
@@ -53,7 +53,7 @@ function driversOf(explanation, positive, labelOf) {
   };
   const end = (value, at) => ({ value: amount(value, ""), probability: percent(at) })[scale] ?? `${amount(value)} (${percent(at)})`;
   return {
-    about: (report.scale[scale] ?? report.scale.value)(positive),
+    about: (report.scale[scale] ?? report.scale.value)(className(positive)),
     lines: [
       [drivers.baseline(baseline.rows), end(ends[0], from)],
       ...steps.map(({ feature, contribution }) => [labelOf(feature), amount(contribution)]),

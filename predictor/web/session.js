@@ -1,5 +1,7 @@
 // Session: the answers of this page, in memory only, some of them side by side; and the values that were overwritten. Pure.
 
+import { numberOf } from "./record.js";
+
 const MAX_ANSWERS = 100;
 const MAX_CHOSEN = 4;
 const MAX_UNDO = 50;
@@ -35,7 +37,7 @@ export function differences(answers) {
   const features = new Map(answers.flatMap(({ features }) => features.map((feature) => [feature.name, feature])));
   const valueIn = ({ features, typed }, name) => (typed[features.findIndex((feature) => feature.name === name)] ?? "").trim();
   const all = [...features.values()].map((feature) => ({ feature, values: answers.map((told) => valueIn(told, feature.name)) }));
-  const differing = all.filter(({ values }) => new Set(values).size > 1);
+  const differing = all.filter(({ feature, values }) => new Set(values.map((value) => numberOf(feature, value) ?? value)).size > 1);
   return { differing, equal: all.length - differing.length };
 }
 

@@ -2,7 +2,7 @@
 
 import { cellsOf } from "./cells.js";
 import { signsIn, withPoint } from "./decimals.js";
-import { localised } from "./numbers.js";
+import { localised, named } from "./numbers.js";
 import { typedAs } from "./record.js";
 import { words } from "./words.js";
 
@@ -63,10 +63,10 @@ const sorted = (name) => parts(name).sort().join(" ");
 // The rows below a row of heads; `columns` has the index of each column's feature, -1 for none.
 export function assigned(rows, columns, features, separator) {
   const [names, ...body] = rows;
-  const missing = features.filter(({ required }, i) => required !== false && !columns.includes(i)).map(({ name }) => name);
+  const missing = features.filter(({ required }, i) => required !== false && !columns.includes(i)).map(({ name }) => named(name));
   if (missing.length > 0) return { fault: words.sheet.lacks(...listed(missing)) };
   const twice = columns.find((i, at) => i >= 0 && columns.indexOf(i) !== at);
-  if (twice !== undefined) return { fault: words.sheet.twice(features[twice].name) };
+  if (twice !== undefined) return { fault: words.sheet.twice(named(features[twice].name)) };
   if (body.length === 0) return { fault: words.sheet.empty };
   const wrong = body.findIndex((row) => row.length !== names.length);
   if (wrong >= 0) return { fault: words.sheet.ragged(names.length, wrong + 1, body[wrong].length) };

@@ -3,8 +3,8 @@
 // `{positive, stated, point}` of a version with two classes, from the schemas of its API document; else null.
 // `positive` is the class of the axis: that of the operating point, else the version's positive class, else the last.
 export function readWorth(schemas) {
-  const { properties, "x-positive-class": named = null } = schemas.Probabilities ?? {};
-  const labels = Object.keys(properties ?? {});
+  // In the order of the model, unlike its properties: JavaScript puts numbers first.
+  const { required: labels = [], "x-positive-class": named = null } = schemas.Probabilities ?? {};
   if (labels.length !== 2) return null;
   const point = schemas.OperatingPoint?.["x-operating-point"] ?? null;
   const stated = point?.class ?? named;

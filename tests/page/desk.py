@@ -32,7 +32,7 @@ class Desk:
         return self.page.get_by_role("button", name=name)
 
     def field(self, feature: str) -> Locator:
-        return self.page.locator(f'[name="{feature}"]')
+        return self.page.locator(f'[name="{css(feature)}"]')
 
     async def is_in_state(self, state: str) -> None:
         await expect(self.page.locator("body")).to_have_attribute("data-state", state)
@@ -44,7 +44,7 @@ class Desk:
     async def predict(self) -> None:
         """Ask, and wait for the answer."""
         async with self.page.expect_response("**/predict"):
-            await self.button("Predict").click()
+            await self.page.locator("#predict").click()
 
     async def ask(self, record: Mapping[str, object]) -> None:
         """Type a record, and have it answered."""
@@ -83,3 +83,8 @@ class Desk:
         titles = await self.table.locator("thead th").all_inner_texts()
         place = [each.strip() for each in titles].index(title) + 1
         return await self.table.locator(f"tbody tr > :nth-child({place})").all_inner_texts()
+
+
+def css(text: str) -> str:
+    """The text as CSS has it in quotes."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\a ")

@@ -294,6 +294,41 @@ def test_what_may_be_missing_is_left_out_and_no_fault(modules):
     assert found["rows"] == [["1", ""]]
 
 
+def test_features_and_classes_stay_in_the_model_s_order(modules):
+    """Also where they are of digits, which an object of JavaScript puts first; a row without names is in this order."""
+    described = document({name: {"type": "number"} for name in ("b", "2019", "2018")})
+    schemas = described["components"]["schemas"]
+    schemas["Record"]["x-order"] = ["b", "2019", "2018"]
+    schemas["Probabilities"] = {"properties": {"-1": {}, "1": {}}, "required": ["-1", "1"]}
+    (found,) = modules.compute("features.js", f"m.readDocument({json.dumps(described)})")
+    assert [each["name"] for each in found["features"]] == ["b", "2019", "2018"]
+    assert found["worth"]["positive"] == "1"
+
+
+def test_each_feature_has_a_name_that_no_other_has(modules):
+    """Names that differ in signs alone are shown as they are, and a blank one in quotes."""
+    described = document({name: {"type": "number"} for name in ("a_b", "a-b", " ", "c_d")})
+    (found,) = modules.compute("features.js", f"m.readDocument({json.dumps(described)}).features")
+    assert [each["full"] for each in found] == ["a_b", "a-b", '" "', "C d"]
+
+
+def test_a_text_may_be_missing_too(modules):
+    """Nothing typed is no value; a text of blanks is one."""
+    given = json.dumps([{"name": "a", "type": "string", "required": False}])
+    for typed, text in (("", "{}"), (" ", '{"a": " "}')):
+        sent, faults = modules.compute(
+            "record.js", f"m.recordText({given}, ['{typed}'])", f"m.faultsOf({given}, ['{typed}'])"
+        )
+        assert (sent, faults) == (text, [])
+
+
+def test_classes_of_numbers_and_of_blanks_can_be_read(modules):
+    found = modules.compute(
+        "numbers.js", "m.chanceOf(0.2, 1)", "m.chanceOf(0.2, 'yes')", "m.className(' ')", "m.written('')"
+    )  # fmt: skip
+    assert found == ["20.0\N{NO-BREAK SPACE}% class 1", "20.0\N{NO-BREAK SPACE}% yes", '" "', '""']
+
+
 def read(text: str) -> str:
     return f"m.readSheet({json.dumps(text)}, {FEATURES})"
 

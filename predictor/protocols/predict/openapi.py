@@ -76,7 +76,8 @@ def _record(servable: Servable | None) -> Schema:
     """A record of the serving version: every feature, in the model's order.
 
     The range of the training data is shown, and is not a bound. OpenAPI has no groups of properties:
-    `x-groups` lists them in order, and `x-group` is the group of a feature.
+    `x-groups` lists them in order, and `x-group` is the group of a feature. `x-order` has the order where programs
+    that put names of digits first would lose it, as JavaScript does.
     """
     if servable is None:
         return {"type": "object", "description": "No version serves now, so no feature is known."}
@@ -96,6 +97,8 @@ def _record(servable: Servable | None) -> Schema:
         optional=[*optional, *signature.ignored],
         additionalProperties=servable.decoder.fields.ignore_unknown,
     )
+    if any(map(str.isdigit, properties)):
+        described["x-order"] = [*properties]
     if groups:
         described["x-groups"] = [{"name": g, "features": names} for g, names in groups.items()]
     return described

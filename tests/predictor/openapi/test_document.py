@@ -222,6 +222,13 @@ PROFILES = [
 ]  # fmt: skip
 
 
+async def test_the_order_of_features_is_told_where_javascript_would_lose_it(live):
+    await live.serve(1, classifier(metadata={"feature_names": ["b", "2018"]}))
+    assert (await document(live))["components"]["schemas"]["Record"]["x-order"] == ["b", "2018"]
+    await live.serve(2, classifier(metadata={"feature_names": ["b", "a"]}))
+    assert "x-order" not in (await document(live))["components"]["schemas"]["Record"]
+
+
 async def test_features_are_described(live):
     """Groups in order, descriptions, units, and training ranges, which are not limits."""
     metadata = {"feature_names": NAMES, "feature_profiles": PROFILES}
