@@ -1,11 +1,16 @@
-"""The options that several commands of `python -m trainer` share."""
+"""The options that several commands of `python -m trainer` share, and the commands on the model that they name."""
 
 import os
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from trainer.terminal import Output
+
+if TYPE_CHECKING:
+    from trainer.registry_commands import RegistryCommands
 
 MODEL = "breast-cancer"
 ALIAS = "production"
@@ -99,3 +104,23 @@ def default_keys_folder() -> Path:
         return Path(own)
     base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(base).expanduser() / "mlflow-hotswap" / "keys"
+
+
+def commands_on(
+    model: str,
+    pointer: PointerKind,
+    alias: str,
+    signing: tuple[str | None, Path | None] = (None, None),
+    approvers: Path | None = None,
+    *,
+    output: Output | None = None,
+) -> "RegistryCommands":
+    """The commands on a model. `signing` are a key and the file of its passphrase; no key signs nothing."""
+    from trainer.approval import read_approvers
+    from trainer.registry_commands import RegistryCommands
+    from trainer.signing_keys import open_key
+
+    people = read_approvers(approvers) if approvers else None
+    key, passphrase_file = signing
+    signer = open_key(key, passphrase_file) if key else None
+    return RegistryCommands(model, alias if pointer == "alias" else None, signer, people, output)

@@ -1,4 +1,4 @@
-"""The registry commands: call the lifecycle and print the result. `trainer.cli` has their options."""
+"""The registry commands: call the lifecycle and print the result. `transition_commands` and `view_commands` have their options."""
 
 import getpass
 import json
