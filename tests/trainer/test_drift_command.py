@@ -1,5 +1,6 @@
 """`trainer drift`: Evidently's report about what the service recorded, in an environment with Evidently."""
 
+import json
 import os
 import re
 import stat
@@ -91,6 +92,17 @@ def test_a_month_is_compared_with_the_month_before(records, tmp_path):
     assert "feature_mean_area" in page
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?:", page)
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.whole
+def test_json_is_all_that_stdout_has(records, tmp_path):
+    """An object for each column, with the keys of docs/training.md; the largest distance first."""
+    found = json.loads(drift(records, "--json", "--output", tmp_path / "report.html"))
+    assert all(each.keys() == {"column", "method", "distance", "drift"} for each in found)
+    distances = [each["distance"] for each in found]
+    assert distances == sorted(distances, reverse=True)
+    changed = {each["column"] for each in found if each["drift"]}
+    assert changed == {"feature_mean_area", "feature_ward"}
 
 
 @pytest.mark.whole

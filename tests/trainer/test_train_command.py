@@ -1,9 +1,15 @@
 """`trainer train`: what is wrong with the options or the table is one line, before MLflow is needed."""
 
+import json
+import os
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from demo.processes import ROOT
 from trainer.cli import app
 
 
@@ -112,3 +118,31 @@ def test_the_slowest_candidate_is_left_out_of_large_tables(tmp_path):
     named = run(*options, "--candidates", "support_vector_machine")
     assert "left out" not in named.stdout
     assert "needs --storage" in named.stderr
+
+
+def test_json_is_all_that_stdout_has(table, mlflow_server):
+    """Of a training, and of the importance that it logged; progress is on stderr. The keys are those of docs/training.md."""
+    model = f"json-{os.getpid()}"
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": mlflow_server.url}
+
+    def found(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "trainer", *arguments, "--json"],
+            capture_output=True, text=True, check=False, cwd=ROOT, env=environment,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.isascii()
+        return json.loads(done.stdout), done.stderr
+
+    options = "--target stayed --drop since --candidates logistic_regression,random_forest --quick"
+    registered, progress = found("train", "--data", table, "--model-name", model, *options.split())
+    assert "held out" in progress
+    assert {each["candidate"] for each in registered} == {"logistic_regression", "random_forest"}
+    assert {each["version"] for each in registered} == {"1", "2"}
+    assert all({"cv_roc_auc_mean", "test_roc_auc"} <= each["metrics"].keys() for each in registered)
+    shares, _ = found("importance", "--model", model)
+    assert {each["feature"] for each in shares} == {"weight", "colour"}
+    for each in shares:
+        assert each.keys() == {"feature", "mean", "versions"}
+        assert each["versions"].keys() == {"1", "2"}
+    assert sum(each["mean"] for each in shares) == pytest.approx(1)
