@@ -66,7 +66,8 @@ def versions(newest: int, champion: int) -> Listing:
             tags["hotswap.transition.1"] = json.dumps(promoted)
         if number == champion:
             tags["hotswap.stage_changed"] = f"{when:%Y%m%dT%H%M%S%fZ} {made}"
-        changed = made + 7 * 86_400_000 if number == champion - 2 else made
+        later = int((when + timedelta(hours=1)).timestamp() * 1000)
+        changed = later if number == champion - 2 else made
         stage = "Production" if number in (champion, champion - 2) else "None"
         return Listed(
             ModelVersion(NAME, str(number), "source", made, f"run{number}", changed, tags), stage

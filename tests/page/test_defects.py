@@ -156,6 +156,10 @@ async def test_what_the_model_is_can_be_read(site, desk, models):
     await expect(seven).to_contain_text("by alice@ward: better calibrated on the newer rows")
     await site.promote(8, models.forest)
     await expect(card).to_contain_text("breast-cancer, version 8")
+    await card.get_by_role("link", name="The page for operators").click()
+    await expect(desk.page.locator("#verdicts")).to_contain_text("Version 8 serves")
+    await desk.page.get_by_role("link", name="Page").click()
+    await desk.is_in_state("ready")
 
 
 async def test_a_row_is_opened_by_the_names_of_its_values(site, desk, models):

@@ -51,5 +51,8 @@ async def test_the_page_asks_for_a_key_and_keeps_it_nowhere(tmp_path, visit):
         assert await tab.evaluate(STORED) == before
         assert not [asked for asked in visitor.witness.asked if "k3y" in asked]
         assert address.asked.count("/events") < 4  # not again and again with a key that may not
+        await tab.get_by_text("What is this model?").click()
+        await expect(tab.locator("#model-card")).to_contain_text("m, version 7")
+        await expect(tab.get_by_role("link", name="The page for operators")).to_have_count(0)
         live.journal.close()
     await live.reconciler.close()

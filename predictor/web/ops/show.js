@@ -234,7 +234,7 @@ export function showCommands(model, chosen, target, reason) {
 
 function commandLine(action, command, note) {
   // A line ends before an option only, unless an option is longer than a line.
-  const parts = command.split(/ (?=--)/).flatMap((each) => [element("span", { class: "word" }, each), " "]);
+  const parts = command.split(/ (?='?--)/).flatMap((each) => [element("span", { class: "word" }, each), " "]);
   const code = element("code", { dir: "ltr", tabindex: "0" }, ...parts.slice(0, -1));
   const said = element("span", { class: "unseen", role: "status" });
   const copy = button(texts.copy, async () => {
