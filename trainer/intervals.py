@@ -1,4 +1,4 @@
-"""Confidence intervals of proportions and of the area under a ROC curve, and numbers that are not rounded to certainty."""
+"""Confidence intervals of proportions and of the area under a ROC curve, and numbers as texts that are not rounded to certainty."""
 
 import math
 from dataclasses import dataclass
@@ -79,3 +79,14 @@ def decimal(value: float, digits: int = 3, most: float = 1) -> str:
 def percent(share: float, digits: int = 0) -> str:
     """A share as percent, without the sign, as `decimal`: 88, 99.6, 0.02 and 100."""
     return decimal(share * 100, digits, 100)
+
+
+def significant(value: float, digits: int = 4) -> str:
+    """A number with so many significant digits at most, such as 24,030 and 0.0512; with an exponent if it is very large or small."""
+    short = f"{value:.{digits}g}"
+    size = abs(float(short))
+    if not 1e-4 <= size < 1e9:  # noqa: PLR2004
+        return short
+    places = max(0, digits - 1 - math.floor(math.log10(size)))
+    text = f"{float(short):,.{places}f}"
+    return text.rstrip("0").rstrip(".") if places else text

@@ -16,10 +16,10 @@ from mlflow.tracking import MlflowClient
 
 from exporters.metrics import Evaluation, class_names
 from trainer import outcome_report, plots
+from trainer.drawing import BLUE, PALE, STYLE, VERMILION, save, tick, titled
 from trainer.mlflow_server import connect, mlflow_border
 from trainer.outcome_report import LATE_DAYS, Group
 from trainer.outcomes import Joined, Outcomes
-from trainer.plots import BLUE, PALE, VERMILION
 from trainer.records import Choice
 from trainer.tracking import Run
 
@@ -31,6 +31,7 @@ _OVER_TIME = {
     "multiclass": ("accuracy",),
     "regression": ("mae",),
 }
+_NAMES = {"mae": "mean absolute error"}
 _ROWS = "rows with an outcome"
 _MAX_PERIODS = 60  # in a picture
 
@@ -99,7 +100,7 @@ def _draw(folder: Path, joined: Joined, parts: Sequence[Group]) -> None:
     if evaluation := _evaluation(joined.only(joined.is_usable)):
         plots.draw(folder, title, evaluation, rows=_ROWS)
     if names := _OVER_TIME.get(parts[0].task):
-        plots.save(_over_time(title, parts, names), folder / "over_time.png")
+        save(over_time(title, parts, names), folder / "over_time.png")
 
 
 def _evaluation(rows: Joined) -> Evaluation | None:
@@ -130,11 +131,11 @@ def _evaluation(rows: Joined) -> Evaluation | None:
     return Evaluation("binary", classes, version.positive, actual, predicted, scores)
 
 
-def _over_time(title: str, parts: Sequence[Group], names: Sequence[str]) -> Figure:
+def over_time(title: str, parts: Sequence[Group], names: Sequence[str]) -> Figure:
     """The metrics of each period with their intervals, above the numbers of predictions and outcomes."""
     parts = parts[-_MAX_PERIODS:]
     places = np.arange(len(parts))
-    with mpl.rc_context(plots.STYLE):  # type: ignore[arg-type]
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(max(6.4, 0.35 * len(parts) + 3), 6), layout="constrained")
         axes, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
         for number, name in enumerate(names):
@@ -145,15 +146,27 @@ def _over_time(title: str, parts: Sequence[Group], names: Sequence[str]) -> Figu
             axes.errorbar(
                 places + 0.12 * number, value, yerr=np.clip([value - low, high - value], 0, None),
                 color=(BLUE, VERMILION)[number], marker="os"[number], linewidth=1.5, capsize=3, clip_on=False,
-                label=f"{name}, with 95 % interval",
+                label=f"{_NAMES.get(name, name)}, with 95 % interval",
             )  # fmt: skip
-        if parts[0].task != "regression":
+        is_error = parts[0].task == "regression"
+        if is_error:
+            axes.set_ylim(bottom=0)
+        else:
             axes.set_ylim(0, 1)
+        axes.set_ylabel("error, in the unit of the value" if is_error else "share")
+        axes.yaxis.set_major_formatter(tick)
         axes.legend(loc="lower left", fontsize=9)
         axes.grid(color=PALE)
+        axes.set_axisbelow(True)
+        below.set_ylabel("rows")
         below.bar(places, [each.predictions for each in parts], color=PALE, label="predictions")
         below.bar(places, [each.outcomes for each in parts], color=BLUE, label="with an outcome")
         below.legend(loc="best", fontsize=8)
         below.set_xticks(places, [each.period for each in parts], rotation=45, ha="right")
         below.set_xlabel("when it was predicted, UTC")
-        return plots.titled(figure, title, f"Over time: {' and '.join(names)}")
+        better = "lower is better" if is_error else "higher is better"
+        return titled(
+            figure,
+            title,
+            f"Over time: {' and '.join(_NAMES.get(name, name) for name in names)}\n{better}",
+        )

@@ -1,6 +1,5 @@
 """Pictures of an evaluation, for MLflow's pages: readable as a thumbnail, and with any colour vision."""
 
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,30 +7,37 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn import metrics
 
 from exporters.metrics import Evaluation
+from trainer.drawing import (
+    BLUE,
+    GREY,
+    NAME_WIDTH,
+    PALE,
+    STYLE,
+    TITLE_WIDTH,
+    VERMILION,
+    few_ticks,
+    new_axes,
+    save,
+    tick,
+    titled,
+    wrap,
+)  # fmt: skip
 from trainer.evaluation import confusion, error_by_decile
-from trainer.intervals import Proportion, area_interval, decimal, percent
+from trainer.intervals import Proportion, area_interval, decimal, percent, significant
 from trainer.operating_point import Counts, OperatingPoint
 
 HELD_OUT = "held-out rows"
 MAX_BARS, MAX_CURVES, BINS = 15, 8, 10
-# M. Okabe and K. Ito, "Color Universal Design", 2008.
-BLUE, VERMILION, GREY, PALE = "#0072B2", "#D55E00", "#767676", "#DDDDDD"
 _CURVES = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B2A400")
 _STYLES = ("-", "--", "-.", ":")
 _MANY_CLASSES = 6  # with more, names are turned, and cells have no rates
-_DPI = 110
 _MANY_ROWS = 1000  # with more, points are small and pale
-_NAME_WIDTH, _LABEL_WIDTH, _TITLE_WIDTH = 36, 42, 72  # characters of a line
-# Names may have dollar signs, which would be formulas.
-STYLE = {
-    "axes.spines.right": False, "axes.spines.top": False, "font.size": 11, "text.parse_math": False,
-}  # fmt: skip
+_LABEL_WIDTH = 42  # characters of a line
 
 
 def draw(
@@ -50,13 +56,6 @@ def draw_importance(folder: Path, title: str, importance: pd.DataFrame, measure:
     """Save the figure of the features' importance as `permutation_importance.png`."""
     figure = importance_figure(title, importance, measure)
     save(figure, folder / "permutation_importance.png")
-
-
-def save(figure: Figure, file: Path) -> None:
-    """Save a figure as a PNG file."""
-    # `Figure.savefig` would draw twice: once to place everything, and once to paint.
-    figure.dpi = _DPI
-    FigureCanvasAgg(figure).print_png(file)  # type: ignore[no-untyped-call]
 
 
 def figures(
@@ -171,7 +170,7 @@ def _confusion_matrix(evaluation: Evaluation) -> _Picture:
             ha="center", va="center", fontsize=9 if many else 13, color=_on_blue(share),
         )  # fmt: skip
     ticks = range(len(names))
-    wrapped = [_wrap(name, _NAME_WIDTH if many else 16) for name in names]
+    wrapped = [wrap(name, NAME_WIDTH if many else 16) for name in names]
     turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if many else {}
     axes.set_xticks(ticks, wrapped, **turned)
     sized = [f"{name}\n({of:,})" for name, of in zip(wrapped, of_actual, strict=True)]
@@ -216,7 +215,7 @@ def _roc_curves(evaluation: Evaluation) -> _Picture:
         axes.plot(
             false_positive, true_positive, linewidth=2, color=_CURVES[number],
             linestyle=_STYLES[number % len(_STYLES)],
-            label=f"class {_wrap(name)}: {_area(actual, probability)}",
+            label=f"class {wrap(name)}: {_area(actual, probability)}",
         )  # fmt: skip
     axes.legend(loc="lower right", fontsize=8)
     many = len(curves) > MAX_CURVES
@@ -266,7 +265,7 @@ def _calibration_curve(binary: _Binary) -> _Picture:
         linewidth=1.5, capsize=3, clip_on=False, label="this model, with 95 % interval",
     )  # fmt: skip
     axes.set(
-        xlim=(0, 1), ylim=(0, 1), ylabel=_wrap(f"share that is {binary.positive}", _LABEL_WIDTH)
+        xlim=(0, 1), ylim=(0, 1), ylabel=wrap(f"share that is {binary.positive}", _LABEL_WIDTH)
     )
     axes.legend(loc="upper left", fontsize=9)
     axes.grid(color=PALE)
@@ -274,7 +273,7 @@ def _calibration_curve(binary: _Binary) -> _Picture:
     below.bar_label(bars, [f"{count:,}" for count in counts], fontsize=9)
     below.margins(y=0.3)
     below.set(
-        xlabel=_wrap(f"predicted probability of {binary.positive}", _TITLE_WIDTH), ylabel="rows"
+        xlabel=wrap(f"predicted probability of {binary.positive}", TITLE_WIDTH), ylabel="rows"
     )
     brier = decimal(float(metrics.brier_score_loss(binary.actual, binary.probability)))
     return (
@@ -291,6 +290,7 @@ def _predicted_and_actual(evaluation: Evaluation) -> _Picture:
     axes.plot(ends, ends, color=GREY, linestyle="--", label="predicted = actual", zorder=3)
     _scatter(axes, actual, predicted)
     axes.set(xlabel="actual value", ylabel="predicted value")
+    few_ticks(axes)
     # The same scale on both axes: the distance from the line is the error.
     space = 0.03 * (ends[1] - ends[0]) or 1.0
     axes.set(xlim=(ends[0] - space, ends[1] + space), ylim=(ends[0] - space, ends[1] + space))
@@ -298,7 +298,7 @@ def _predicted_and_actual(evaluation: Evaluation) -> _Picture:
     error = metrics.root_mean_squared_error(actual, predicted)
     determination = metrics.r2_score(actual, predicted)
     rows = f"{len(actual):,} {HELD_OUT}"
-    measured = f"R² {determination:.3f}, RMSE {error:.4g}"
+    measured = f"R² {determination:.3f}, RMSE {significant(error)}"
     better = "a higher R² and a lower RMSE are better"
     return f"Predicted and actual: {rows}, {measured}\n{better}", figure
 
@@ -309,15 +309,16 @@ def _residuals(evaluation: Evaluation) -> _Picture:
     axes, beside = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     _scatter(axes, evaluation.predicted, residual)
     axes.set(xlabel="predicted value", ylabel="residual: predicted minus actual")
+    few_ticks(axes)
     # Almost equal residuals have no room for 30 bins.
     ends = residual.min(), residual.max() + 1e-6 * max(np.abs(residual).max(), 1e-30)
     beside.hist(residual, bins=30, range=ends, orientation="horizontal", color=BLUE)
     beside.set_xlabel("rows")
     for each in (axes, beside):
         each.axhline(0, color="black", linewidth=0.8)
-    rows, mean, deviation = len(residual), float(residual.mean()), float(residual.std())
-    subtitle = f"Residuals: {rows:,} {HELD_OUT}, mean {mean:.3g}, standard deviation"
-    return f"{subtitle} {deviation:.4g}\nnearer to 0 is better", figure
+    mean, deviation = significant(residual.mean(), 3), significant(residual.std())
+    subtitle = f"Residuals: {len(residual):,} {HELD_OUT}, mean {mean}, deviation {deviation}"
+    return f"{subtitle}\nnearer to 0 is better", figure
 
 
 def _error_by_decile(evaluation: Evaluation) -> _Picture:
@@ -333,8 +334,9 @@ def _error_by_decile(evaluation: Evaluation) -> _Picture:
     )  # fmt: skip
     axes.axhline(0, color="black", linewidth=0.8)
     ranges = zip(table["lowest"], table["highest"], strict=True)
-    labels = [f"{low:.3g}\nto {high:.3g}" for low, high in ranges]
-    axes.set_xticks(table["decile"], labels, fontsize=9)
+    labels = [f"{significant(low, 3)}\nto {significant(high, 3)}" for low, high in ranges]
+    axes.set_xticks(table["decile"], labels, fontsize=8)
+    axes.yaxis.set_major_formatter(tick)
     axes.margins(y=0.15)
     axes.set(xlabel="actual value, in tenths of the rows", ylabel="error: predicted minus actual")
     axes.legend(loc="best", fontsize=9)
@@ -344,7 +346,7 @@ def _error_by_decile(evaluation: Evaluation) -> _Picture:
 
 def _importance(importance: pd.DataFrame, measure: str) -> _Picture:
     top = importance.head(MAX_BARS).iloc[::-1]
-    names = [_wrap(str(name)) for name in top["feature"]]
+    names = [wrap(str(name)) for name in top["feature"]]
     lines = sum(name.count("\n") + 1 for name in names)
     figure, axes = new_axes((6.4, 1.9 + 0.24 * max(lines, 4)))
     # Positions, because two equal names would share a bar.
@@ -365,18 +367,11 @@ def _importance(importance: pd.DataFrame, measure: str) -> _Picture:
     return f"Importance of features: {shown}\nthe model relies most on the first", figure
 
 
-def new_axes(size: tuple[float, float] = (6.4, 5.2)) -> tuple[Figure, Any]:
-    """A figure with axes; sizes in inches."""
-    # A figure of its own: pyplot would look for a screen, and keep the figure.
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots()
-
-
 def _unit_square(xlabel: str, ylabel: str) -> tuple[Figure, Any]:
     figure, axes = new_axes()
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axes.set_xlabel(_wrap(xlabel, _TITLE_WIDTH))
-    axes.set_ylabel(_wrap(ylabel, _LABEL_WIDTH))
+    axes.set_xlabel(wrap(xlabel, TITLE_WIDTH))
+    axes.set_ylabel(wrap(ylabel, _LABEL_WIDTH))
     axes.grid(color=PALE)
     return figure, axes
 
@@ -391,16 +386,3 @@ def _scatter(axes: Any, across: NDArray[np.float64], up: NDArray[np.float64]) ->
     axes.scatter(across, up, s=size, alpha=alpha, color=BLUE, edgecolors="none")
     axes.grid(color=PALE)
     axes.set_axisbelow(True)
-
-
-def _wrap(text: str, width: int = _NAME_WIDTH) -> str:
-    """The text in lines of at most `width` characters, which end at spaces or underscores if possible."""
-    words = text.replace("_", "_\0 ")
-    return textwrap.fill(words, width).replace("\0 ", "").replace("\0", "")
-
-
-def titled(figure: Figure, title: str, subtitle: str) -> Figure:
-    """The figure with its title; the subtitle may have several lines."""
-    lines = [title, *subtitle.split("\n")]
-    figure.suptitle("\n".join(_wrap(each, _TITLE_WIDTH) for each in lines), fontsize=11)
-    return figure

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from trainer.intervals import Proportion, area_interval, decimal, percent
+from trainer.intervals import Proportion, area_interval, decimal, percent, significant
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,13 @@ def test_percent(share, text):
 def test_percent_is_never_rounded_to_certainty(share):
     """Nor to impossibility."""
     assert 0 < float(percent(share)) < 100
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(24030.4, "24,030"), (250_000.0, "250,000"), (-2440.6, "-2,441"), (0.05123, "0.05123"), (12.5, "12.5"), (0, "0"),
+     (99_996.0, "100,000"), (2.5e12, "2.5e+12"), (3e-7, "3e-07"), (math.nan, "nan")],
+)  # fmt: skip
+def test_significant(value, text):
+    """A price is a whole number with separators, not 2.5e+05."""
+    assert significant(value) == text

@@ -9,6 +9,9 @@ from typer.testing import CliRunner
 
 from tests.trainer.outcome_record import NOON, Record
 from trainer.cli import app
+from trainer.outcome_log import over_time
+from trainer.outcome_report import Group
+from trainer.realised import Estimate
 
 pytest.importorskip("duckdb", reason="duckdb is not installed; `make environments` installs it")
 pytest.importorskip("pyarrow", reason="as duckdb")
@@ -173,3 +176,25 @@ def test_without_a_server(record):
     result = CliRunner().invoke(app, asked, env={"MLFLOW_TRACKING_URI": ""})
     assert result.exit_code == 1
     assert "MLFLOW_TRACKING_URI is not set" in result.output
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "expected"),
+    [
+        ("binary", "sensitivity", ("sensitivity", "share", "higher is better")),
+        ("regression", "mae", ("mean absolute error", "in the unit of the value", "lower is better")),
+    ],
+)  # fmt: skip
+def test_the_picture_over_time_says_which_direction_is_better(task, name, expected):
+    """In its title; and what its axes count."""
+    metrics = {name: Estimate(0.9, 0.8, 0.95)}
+    parts = [
+        Group("m", "1", "", day, task, None, 20, 10, 0, 0, (1.0, 2.0), metrics, {})
+        for day in ("2026-11-01", "2026-11-02")
+    ]
+    figure = over_time("m version 1", parts, [name])
+    labels = [each.get_ylabel() for each in figure.axes]
+    shown = "\n".join([figure.get_suptitle(), *labels])
+    assert all(each in shown for each in expected)
+    assert labels[1] == "rows"
+    assert "UTC" in figure.axes[1].get_xlabel()

@@ -104,6 +104,15 @@ class TestTasks:
                 first, second = figure.get_suptitle().split("\n")[:2]
                 assert first == "churn 7: Random forest"
                 assert f"{len(evaluation.actual)} held-out rows" in second
+                assert "better" in figure.get_suptitle().split("\n")[-1]
+
+    def test_prices_are_written_as_numbers(self):
+        """With separators of thousands, and room for them: not as 2.5e+05."""
+        for figure in figures("m", regression(scale=1e5)).values():
+            figure.draw_without_rendering()
+            shown = words(figure)
+            assert ",000" in shown
+            assert "e+0" not in shown
 
     @pytest.mark.parametrize(
         ("evaluation", "point"),
