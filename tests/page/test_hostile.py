@@ -53,7 +53,7 @@ async def test_in_the_cells_the_names_and_the_name_of_a_file(desk, models):
 
 async def test_in_names_of_a_file_that_is_refused(desk):
     await desk.drop("names.csv", f"mean_radius,{CELL}\n1,2\n")
-    await expect(desk.page.get_by_text("The columns lack")).to_be_visible()
+    await expect(desk.page.get_by_text("Missing columns: ")).to_be_visible()
     await nothing_was_made_of_it(desk)
 
 
