@@ -36,8 +36,9 @@ export class AnswerPanel {
   }
 
   // `record` is the text that was sent, `labelOf` gives the readable name of a feature, `worth` is the version's.
-  // `ghost` is an earlier answer, whose place is shown as well, or null; `change` says how this one differs.
-  show(answer, record, labelOf, worth, { ghost = null, change = "" } = {}) {
+  // `ghost` is an earlier answer, whose place is shown as well, or null; `change` says how this one differs, `mark` that its
+  // values were only tried out.
+  show(answer, record, labelOf, worth, { ghost = null, change = "", mark = null } = {}) {
     this.#version = answer;
     this.#record = record;
     const place = placeOf(worth, answer);
@@ -59,6 +60,7 @@ export class AnswerPanel {
           element("span", { class: "probability" }, element("b", {}, percent(place?.chance ?? probability)), place ? ` ${className(place.positive)}` : words.answer.probability),
       ),
       change && element("p", { class: "change" }, change),
+      mark && element("p", { class: "mark" }, mark),
       place ? drawAxis(place, before?.positive === place.positive ? before.chance : null) : probabilities && bars(prediction, probabilities),
       place && meaningOf(place, prediction),
       Object.keys(outputs).length > 0 && outputList(outputs),

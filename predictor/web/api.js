@@ -34,6 +34,15 @@ export const get = (path) => request(path, { cache: "no-cache" }, 10_000);
 export const post = (path, body, signal) =>
   request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body, signal }, 60_000);
 
+// The answer to a record that is only tried out: it counts as nobody's prediction.
+export async function tryOut(record) {
+  const told = await post("predict/what-if", `{"instances": [${record}]}`);
+  const { predictions: [prediction], ...version } = told;
+  const answer = { ...prediction, ...version };
+  requests.set(answer, requestIdOf(told));
+  return answer;
+}
+
 // The body of a stream, when its head has arrived.
 export async function open(path, headers, signal) {
   const response = await send(path, { headers, signal, cache: "no-store" });

@@ -14,8 +14,9 @@ export class VersionUnstable extends Error {}
 
 // Returns `{version, answers}`: for each row its prediction, or `{faults: [{field, message}]}`.
 // `progress(done)` is called with the number of finished rows. Throws Problem, Unreachable, VersionUnstable or AbortError.
-export async function predictAll(features, rows, progress, signal) {
-  const list = new List(features, rows, progress, signal);
+// `path` is where the rows are sent.
+export async function predictAll(features, rows, progress, signal, path = "predict/batch?warnings=true") {
+  const list = new List(features, rows, progress, signal, path);
   for (let start = 0; start < MAX_STARTS; start++) {
     if (await list.predict()) return { version: list.version, answers: list.answers };
   }
@@ -27,10 +28,11 @@ class List {
   #signal;
   #records;
   #faults;
+  #path;
   #bytes = FIRST_BYTES;
 
-  constructor(features, rows, progress, signal) {
-    [this.#progress, this.#signal] = [progress, signal];
+  constructor(features, rows, progress, signal, path) {
+    [this.#progress, this.#signal, this.#path] = [progress, signal, path];
     this.#records = rows.map((typed) => recordText(features, typed));
     this.#faults = rows.map((typed) => faultsOf(features, typed));
   }
@@ -81,7 +83,7 @@ class List {
     const body = `{"instances": [${pending.map((i) => this.#records[i]).join(",")}]}`;
     for (let waits = 0; ; waits++) {
       try {
-        return await post("predict/batch?warnings=true", body, this.#signal);
+        return await post(this.#path, body, this.#signal);
       } catch (error) {
         if (error.status !== 503 || waits === MAX_WAITS) throw error;
         await new Promise((wake) => setTimeout(wake, 1000 * Math.min(error.retrySeconds, 5)));

@@ -1,11 +1,12 @@
 // Consultation: sends one record, shows its prediction, and then what drove it.
 
-import { post, Problem, Unreachable } from "./api.js";
+import { post, Problem, tryOut, Unreachable } from "./api.js";
 import { noDrivers, showDrivers, working } from "./drivers.js";
 import { byId, element, fill, setText } from "./elements.js";
 import { capital } from "./features.js";
 import { since } from "./head.js";
 import { chanceOf, written } from "./numbers.js";
+import { tried, triedText } from "./session.js";
 import { sameVersion } from "./status.js";
 import { words } from "./words.js";
 import { changedSides, placeOf } from "./worth.js";
@@ -17,7 +18,7 @@ export const sentence = (text) => `${capital(text).replace(/\.$/, "")}.`;
 export class Consultation {
   sending = false;
   moving = false; // values are changed to see what if: true, or "soon"
-  base = null; // what was asked for and answered: {model, record, typed, answer}; a moved answer is compared with it
+  base = null; // what was asked for and answered: {model, record, typed, answer, explanation}; a moved answer is compared with it
   explained = null; // {record, explanation} of the last answer that was explained
   #shown = null; // what the answer was asked for: the base, or values that were moved
   #next = null; // the record to ask for next while values move
@@ -52,19 +53,21 @@ export class Consultation {
     return this.#ask({ model, record: this.#form.text, typed: this.#form.typed });
   }
 
-  // Asks for the values as they are now, and again if they change meanwhile; the answer to the base stays as a ghost.
+  // Tries out the values as they are now, and again if they change meanwhile; the answer to the base stays as a ghost.
   async move(model) {
-    this.#next = { model, record: this.#form.text, typed: this.#form.typed, before: this.base.answer, isMove: true };
+    const [record, typed] = [this.#form.text, this.#form.typed];
+    this.#next = { model, record, typed, before: this.base.answer, isMove: true, of: record === this.base.record ? null : this.base };
     if (this.moving === true) return;
     this.moving = true;
-    let last = null;
+    let [last, number] = [null, 0];
     while (this.#next !== null && this.base !== null) {
       [last, this.#next] = [this.#next, null];
-      if (!(await this.#ask(last))) break;
+      const asked = this.#ask(last);
+      number = this.#requests; // Predict may be pressed meanwhile, and is another request
+      if (!(await asked)) break;
     }
     this.moving = false;
     clearTimeout(this.#settled);
-    const number = this.#requests;
     this.#settled = setTimeout(() => this.#settle(last, number), SETTLE_MS);
     this.#changed();
   }
@@ -72,31 +75,36 @@ export class Consultation {
   #settle(question, number) {
     if (number !== this.#requests || this.#answer.version === null) return;
     setText(byId("progress"), byId("answer").querySelector(".verdict :last-child").textContent);
-    if (question.model.explains) this.#explain(question, number);
+    if (question.of === null && this.base.explanation) this.#drive(question, this.base.explanation);
+    else if (question.model.explains) this.#explain(question, number);
     this.#told({ ...question, answer: this.#answer.version }, { isMove: true });
   }
 
-  // Asks another version for the record of the answer, and shows how the answers differ. If it has no answer, the
-  // earlier one stays, and is marked as such.
+  // Asks another version for the record of the answer, and shows how the answers differ; after a move, for the base too.
+  // If it has no answer, the earlier one stays, and is marked as such.
   async repeat(model) {
     const { version: before } = this.#answer;
     if (before === null || this.base === null || this.sending || sameVersion(before, this.#watch.status.serving)) return;
-    await this.#ask({ ...this.#shown, model, before, isMove: false });
+    const question = this.#shown;
+    const number = this.#requests + 1;
+    const real = question.of ? { ...this.base, before: this.base.answer } : { ...question, before };
+    const done = await this.#ask({ ...real, model, isMove: false, of: null });
+    if (done && question.of && number === this.#requests) await this.#ask({ ...question, model, before, isMove: false, of: this.base });
   }
 
   async #ask(question) {
-    const { model, record, before = null, isMove = false } = question;
+    const { model, record, before = null, isMove = false, of = null } = question;
     const number = ++this.#requests;
     this.#busy(true, isMove);
     try {
-      const answer = await post("predict", record);
+      const answer = of ? await tryOut(record) : isMove ? this.base.answer : await post("predict", record);
       if (number !== this.#requests) return true; // the form was cleared meanwhile
       if (before !== null && !isMove && sameVersion(answer, before)) return true; // by a worker that has not swapped yet
       byId("answer").setAttribute("aria-live", isMove ? "off" : "polite");
       this.#show(answer, question);
       if (isMove) return true;
-      this.base = { ...question, answer };
-      this.#told(this.base);
+      if (of) this.#told({ ...question, answer }, { isMove: true });
+      else this.#told((this.base = { ...question, answer, explanation: null }));
       if (before === null) {
         this.#form.refuse([]);
         reveal();
@@ -114,12 +122,12 @@ export class Consultation {
 
   #show(answer, question) {
     this.#shown = question;
-    const { model, record, before = null, isMove } = question;
-    const { features, worth } = model;
-    const labelOf = (name) => features.find((feature) => feature.name === name)?.full ?? name;
-    const same = isMove && record === this.base.record;
+    const { model, record, before = null, isMove, of = null } = question;
+    const { worth } = model;
+    const same = isMove && of === null;
     const change = before && !same && said(before, answer, worth, isMove);
-    this.#answer.show(answer, record, labelOf, worth, { ghost: same ? null : before, change });
+    const mark = of && words.whatIf.mark(triedText(tried(question)));
+    this.#answer.show(answer, record, labelIn(model), worth, { ghost: same ? null : before, change, mark });
     const when = since(answer, this.#watch.dates);
     const version = element("strong", {}, words.answer.version(answer.model_version));
     fill(byId("provenance"), words.answer.computedBy, version, words.answer.of(answer.model_name, when));
@@ -129,23 +137,27 @@ export class Consultation {
 
   async #explain(question, number) {
     const place = byId("drivers");
-    const { features, worth } = question.model;
-    const labelOf = (name) => features.find((feature) => feature.name === name)?.full ?? name;
     working(place);
     try {
-      const explained = await post("predict/explain", question.record);
+      const explained = await post(question.of ? "predict/explain?what_if=true" : "predict/explain", question.record);
       if (number !== this.#requests || this.#answer.version === null) return;
       // After a swap in between, show the prediction of the new version with its explanation.
       if (!sameVersion(explained, this.#answer.version)) this.#show(explained, question);
-      this.explained = { record: question.record, explanation: explained.explanation };
-      showDrivers(place, explained.explanation, labelOf, placeOf(worth, explained));
+      if (!question.of && sameVersion(explained, this.base.answer)) this.base.explanation = explained.explanation;
+      this.#drive(question, explained.explanation);
       if (!question.before) reveal();
-      this.#changed();
     } catch (error) {
       if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
       if (number !== this.#requests) return;
-      noDrivers(place, error.status === 409 ? words.drivers.unknown : words.drivers.failed(error.message));
+      const again = error instanceof Unreachable || error.status >= 500 ? () => this.#explain(question, number) : null;
+      noDrivers(place, error.status === 409 ? words.drivers.unknown : words.drivers.failed(error.message), again);
     }
+  }
+
+  #drive({ record, model }, explanation) {
+    this.explained = { record, explanation };
+    showDrivers(byId("drivers"), explanation, labelIn(model), placeOf(model.worth, this.#answer.version));
+    this.#changed();
   }
 
   #failed(error) {
@@ -184,6 +196,8 @@ export class Consultation {
     this.#changed();
   }
 }
+
+const labelIn = ({ features }) => (name) => features.find((feature) => feature.name === name)?.full ?? name;
 
 // What two versions said of one record; or, after a move, one version of two records.
 function said(before, now, worth, isMove) {

@@ -1,66 +1,129 @@
-// A small curve beside each field, and how far its value may change until the answer changes sides.
+// Turning points: a small curve beside each field, how far its value may change until the answer changes sides, and above
+// the fields what that means together.
 
 import { Problem, Unreachable } from "./api.js";
 import { predictAll, VersionUnstable } from "./batch.js";
-import { element, setProperty } from "./elements.js";
-import { shown } from "./numbers.js";
+import { button, element, fill, setProperty, setText } from "./elements.js";
+import { className, percent, shown, written } from "./numbers.js";
 import { numberOf } from "./record.js";
 import { sameVersion } from "./status.js";
-import { heightsOf, rowsOf, sweepOf, turnOf } from "./turning.js";
+import { heightsOf, kindOf, rowsOf, spanOf, sweepOf, turnOf } from "./turning.js";
 import { words } from "./words.js";
 import { placeOf } from "./worth.js";
 
+const MAX_NAMED = 5;
+
 export class Curves {
   #form;
+  #place;
+  #said = element("p", { role: "status" });
   #stop = new AbortController();
 
-  constructor(form) {
-    this.#form = form;
+  // `place` is where the summary and the legend stand.
+  constructor(form, place) {
+    [this.#form, this.#place] = [form, place];
   }
 
   hide() {
     this.#stop.abort();
     this.#form.showCurves([]);
+    this.#place.hidden = true;
+    fill(this.#said);
+    fill(this.#place);
   }
 
-  // Draws the curves of an answered record. Returns false if there are none: the service is busy, or swaps.
-  async draw({ features, worth }, typed, answer) {
+  // Draws the curves of an answered record, or says why there are none; `again` tries again.
+  async draw({ features, worth }, typed, answer, again) {
     this.#stop.abort();
     const { signal } = (this.#stop = new AbortController());
+    if (!this.#said.textContent) this.#say(words.turning.working);
+    if (kindOf(answer) === null) return this.#say(words.turning.several);
     const sweep = sweepOf(features, typed);
     try {
-      const { version, answers } = await predictAll(features, rowsOf(sweep, typed), () => {}, signal);
-      if (!sameVersion(version, answer)) return false;
-      const curves = new Array(features.length).fill(null);
-      for (const { at, values } of sweep) {
-        curves[at] = curve(features[at], values, answers.splice(0, values.length), numberOf(features[at], typed[at]), answer, worth);
-      }
-      this.#form.showCurves(curves);
-      return true;
+      const { version, answers } = await predictAll(features, rowsOf(sweep, typed), () => {}, signal, "predict/what-if");
+      if (!sameVersion(version, answer)) return this.#fail(words.turning.swapped(answer.model_version, version.model_version));
+      const found = sweep.map(({ at, values }) => lineOf(features[at], at, values, answers.splice(0, values.length), numberOf(features[at], typed[at]), answer, worth));
+      this.#show(found.filter(Boolean), features.length, answer, worth);
     } catch (error) {
-      if (signal.aborted) return true;
+      if (signal.aborted) return;
       if (!(error instanceof Problem || error instanceof Unreachable || error instanceof VersionUnstable)) throw error;
-      return false;
+      this.#fail(words.turning.failed(error.message), again);
     }
+  }
+
+  #show(lines, count, answer, worth) {
+    const curves = new Array(count).fill(null);
+    for (const { at, picture, text, ends } of lines) {
+      curves[at] = [picture, text && element("span", {}, text), ends && element("span", { class: "unseen" }, ` ${ends}`)];
+    }
+    this.#form.showCurves(curves);
+    this.#say(summaryOf(lines, answer, worth), legendOf(lines.find(({ picture }) => picture), answer, worth));
+  }
+
+  #fail(why, again = null) {
+    this.#form.showCurves([]);
+    this.#say(why, again && button(words.faults.again, again));
+  }
+
+  #say(text, ...more) {
+    this.#place.hidden = false;
+    fill(this.#place, this.#said, ...more);
+    setText(this.#said, text);
   }
 }
 
-function curve({ range }, values, answers, value, own, worth) {
+// One field's curve, `{at, name, picture, text}` and what the summary needs; null if a value of the sweep has no answer.
+function lineOf({ range, full: name }, at, values, answers, value, own, worth) {
   if (answers.some(({ faults }) => faults)) return null;
-  const heights = heightsOf(answers, worth);
+  const heights = heightsOf(answers, own, worth);
   const place = placeOf(worth, own);
-  const part = (x) => (100 * (x - range.minimum)) / (range.maximum - range.minimum);
-  const picture = heights && element("span", { class: "curve", "aria-hidden": "true" }, element("i"), element("b"));
-  if (picture) {
-    const points = heights.map((height, i) => `${part(values[i])}% ${94 * (1 - height)}%`);
-    setProperty(picture, "--shape", `polygon(0% 100%, ${points.join(", ")}, 100% 100%)`);
-    setProperty(picture, "--at", `${Math.min(100, Math.max(0, part(value)))}%`);
-    if (place) setProperty(picture, "--cut", `${94 * (1 - (place.point?.threshold ?? 0.5))}%`);
+  const picture = heights && drawn(heights, values.map((x) => partOf(range, x)), partOf(range, value), place);
+  const { turning } = words;
+  if (kindOf(own) === "number") {
+    const [least, greatest] = spanOf(answers);
+    return { at, name, picture, span: greatest - least, text: words.span(shown(least), shown(greatest)) };
   }
   const { below, above } = turnOf(values, answers, value, own, worth);
-  const { turning } = words;
-  const what = place?.point ? turning[place.side === "positive" ? "above" : "below"] : String(own.prediction);
+  const what = place?.point ? turning[place.side === "positive" ? "above" : "below"] : written(own.prediction);
   const [from, to] = [below, above].map((turn) => (turn === null ? null : shown(turn)));
-  const text = from === null && to === null ? turning.never : turning.stays(what, from, to);
-  return [picture, typeof own.prediction === "number" && !place ? null : element("span", {}, text)];
+  const near = Math.min(...[below, above].map((turn) => (turn === null ? Infinity : Math.abs(partOf(range, turn) - partOf(range, value)))));
+  const ends = heights && turning.ends(...[0, heights.length - 1].flatMap((i) => [percent(heights[i]), shown(values[i])]));
+  return { at, name, picture, from, to, near, text: from === null && to === null ? null : turning.stays(what, from, to), ends };
+}
+
+const partOf = ({ minimum, maximum }, value) => (100 * (value - minimum)) / (maximum - minimum);
+
+// `across` and `at` are percents of the width.
+function drawn(heights, across, at, place) {
+  const picture = element("span", { class: "curve", "aria-hidden": "true" }, element("i"), element("b"));
+  const points = heights.map((height, i) => `${across[i]}% ${94 * (1 - height)}%`);
+  setProperty(picture, "--shape", `polygon(0% 100%, ${points.join(", ")}, 100% 100%)`);
+  setProperty(picture, "--at", `${Math.min(100, Math.max(0, at))}%`);
+  if (place) setProperty(picture, "--cut", `${94 * (1 - (place.point?.threshold ?? 0.5))}%`);
+  return picture;
+}
+
+// What the curves say together.
+function summaryOf(lines, answer, worth) {
+  const { turning } = words;
+  if (kindOf(answer) === "number") {
+    const most = lines.toSorted((a, b) => b.span - a.span).slice(0, 3).filter(({ span }) => span > 0);
+    return most.length > 0 ? turning.most(most.map(({ name, text }) => `${name} (${text})`).join(", ")) : turning.still;
+  }
+  const found = lines.filter(({ text }) => text).sort((a, b) => a.near - b.near); // the nearest first
+  const side = Boolean(placeOf(worth, answer)?.point);
+  if (found.length === 0) return turning.never(side);
+  const named = found.slice(0, MAX_NAMED).map(({ name, from, to }) => turning.turns(name, from, to));
+  const more = found.length - named.length;
+  return `${turning.some(found.length, lines.length, side)} ${named.join(", ")}${more > 0 ? ` ${words.whatIf.more(more)}` : ""}.`;
+}
+
+function legendOf(line, answer, worth) {
+  if (!line) return null;
+  const { turning, axis } = words;
+  const place = placeOf(worth, answer);
+  const height = kindOf(answer) === "number" ? turning.ownSpan : turning.height(className(place?.positive ?? String(answer.prediction)));
+  const cut = place && (place.point ? axis.threshold(percent(place.point.threshold)) : axis.own);
+  const sample = line.picture.cloneNode(true);
+  return element("div", { class: "turning-legend soft small" }, sample, element("span", {}, turning.legend(height, cut)));
 }

@@ -1,6 +1,6 @@
 // What drove a prediction: the largest contributions, as steps from the baseline to the answer, on the answer's axis.
 
-import { element, fill, setProperty } from "./elements.js";
+import { button, element, fill, setProperty } from "./elements.js";
 import { className, localised, percent, shown } from "./numbers.js";
 import { stepsOf } from "./steps.js";
 import { words } from "./words.js";
@@ -9,8 +9,12 @@ export function working(place) {
   fill(place, element("p", { class: "soft working" }, words.drivers.working));
 }
 
-export function noDrivers(place, why = "") {
-  fill(place, why && element("p", { class: "soft small" }, why));
+// `again` tries again, or is null where that is of no use. The focus stays here meanwhile.
+export function noDrivers(place, why = "", again = null) {
+  const had = place === document.activeElement;
+  const retry = again && button(words.faults.again, () => (place.focus(), again()));
+  fill(place, why && element("p", { class: "soft small", role: again && "alert" }, why), retry);
+  if (had) retry?.focus();
 }
 
 // `explanation` is that of `/predict/explain`, `where` is the answer's place on the axis of two classes, or null.

@@ -13,7 +13,7 @@ export class Field {
   constructor(feature, number) {
     this.feature = feature;
     const id = `f${number}`;
-    const attributes = { id, name: feature.name, "aria-describedby": `${id}-about ${id}-warning ${id}-fault` };
+    const attributes = { id, name: feature.name, "aria-describedby": `${id}-about ${id}-warning ${id}-fault ${id}-turn` };
     this.input =
       feature.type === "boolean"
         ? element("select", attributes, ...["", "true", "false"].map((value) => element("option", { value }, value || (feature.required === false ? words.form.noValue : words.form.choose))))
@@ -28,7 +28,7 @@ export class Field {
     this.warning = element("p", { id: `${id}-warning`, class: "out" });
     this.fault = element("p", { id: `${id}-fault`, class: "fault" });
     this.gauge = feature.range && element("span", { class: "gauge", "aria-hidden": "true" }, element("b"), element("i"));
-    this.curve = element("div", { class: "turn" });
+    this.curve = element("div", { id: `${id}-turn`, class: "turn" });
     if (this.gauge && Number.isFinite(feature.range.median)) {
       setProperty(this.gauge, "--median", this.#place(feature.range.median));
     }

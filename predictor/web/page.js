@@ -42,7 +42,7 @@ const consultation = new Consultation(form, answer, watch, { locked: lock, chang
 const session = new Session();
 const history = new History(byId("history"), session, (told) => openRow(told));
 const undo = new Undo();
-const curves = new Curves(form);
+const curves = new Curves(form, byId("turning"));
 const table = new PredictionsTable(byId("predictions"), openRow, listFailed);
 const reference = new Reference(byId("reference"), () => {
   // The same values: the answer is theirs, under the new reference.
@@ -191,12 +191,12 @@ function overwrite(typed, text) {
   form.fill(typed);
 }
 
-function told({ model: asked, record, typed, answer: given }, { isMove = false } = {}) {
+function told({ model: asked, record, typed, answer: given, of = null }, { isMove = false } = {}) {
   const { features, worth } = asked;
   const when = new Date();
   // After a swap the answer may be asked for again while other values are typed already.
   const whose = form.text === record ? reference.use() : (shown?.reference ?? "");
-  shown = { reference: whose, when, model: asked, record, typed, answer: given, requestId: requestIdOf(given) };
+  shown = { reference: whose, when, model: asked, record, typed, answer: given, of, requestId: requestIdOf(given) };
   refresh();
   if (byId("curves").ariaPressed === "true") showCurves(true);
   if (isMove) return;
@@ -204,13 +204,13 @@ function told({ model: asked, record, typed, answer: given }, { isMove = false }
   history.show();
 }
 
-async function showCurves(shown) {
+function showCurves(shown) {
   byId("curves").ariaPressed = String(shown);
   if (!shown) return curves.hide();
-  if (!(await curves.draw(model, form.typed, answer.version))) {
-    byId("curves").ariaPressed = "false";
-    hint(words.turning.failed);
-  }
+  curves.draw(model, form.typed, answer.version, () => {
+    byId("curves").focus(); // the button that tries again goes
+    showCurves(true);
+  });
 }
 
 // `features` are those of the values: the version that serves may have others.
@@ -248,14 +248,18 @@ byId("record").addEventListener("submit", (event) => {
   event.preventDefault();
   send();
 });
-const followSlider = onWhatIf(byId("fields"), form, () => canPredict() && consultation.base !== null, (field, typed) => {
+const before = (field) => (canPredict() && consultation.base?.typed[form.features.indexOf(field.feature)]) ?? null;
+const followSlider = onWhatIf(byId("fields"), form, before, (field, typed) => {
   if (form.text === consultation.base.record) undo.keep(form.features, form.typed);
   consultation.moving ||= "soon"; // no note about changed values until it is asked for
   form.move(field, typed);
   form.showGhosts(consultation.base.typed);
   consultation.move(model);
 });
-byId("curves").addEventListener("click", ({ currentTarget }) => showCurves(currentTarget.ariaPressed !== "true"));
+byId("curves").addEventListener("click", ({ currentTarget }) => {
+  showCurves(currentTarget.ariaPressed !== "true");
+  if (!byId("turning").hidden) byId("turning").scrollIntoView({ block: "nearest" });
+});
 byId("undo").addEventListener("click", () => {
   form.fill(undo.take());
   hint(words.session.undone);

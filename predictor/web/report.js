@@ -1,27 +1,31 @@
 // Report of one answer: as text, as JSON, and as lines for a page to print. Pure.
 
 import { className, localised, percent, shown, span, written } from "./numbers.js";
+import { tried, triedText } from "./session.js";
 import { stepsOf } from "./steps.js";
 import { words } from "./words.js";
 import { placeOf } from "./worth.js";
 
 const TIME = new Intl.DateTimeFormat(words.locale, { dateStyle: "long", timeStyle: "long" });
 
-// `told` is `{reference, when, model, typed, answer, requestId, explanation}`. Returns `{title, facts, sections, caution}`,
-// where `facts` and the lines of a section are pairs of texts; a section may have an `about`.
+// `told` is `{reference, when, model, typed, answer, requestId, explanation, of}`; `of` is null, or the answer to the values
+// of which some were changed to try them out. Returns `{title, facts, sections, caution}`, where `facts` and the lines of a
+// section are pairs of texts; a section may have an `about`.
 export function reportOf(told) {
   const { model, answer, reference, when, requestId, explanation, typed } = told;
   const { features, purpose } = model;
   const say = words.report;
   const labelOf = (name) => features.find((feature) => feature.name === name)?.full ?? name;
-  const { prediction, probability, probabilities = {}, warnings = [], operating_point: point } = answer;
+  const { probabilities = {}, warnings = [], operating_point: point } = answer;
   const place = placeOf(model.worth, answer); // the same axis as on the page
   const outside = new Set(warnings.map(({ feature }) => feature));
   const valueOf = ({ name, unit }, text) => [text, unit, outside.has(name) && `(${say.outside})`].filter(Boolean).join(" ");
+  const changes = tried(told);
   const chances = Object.entries(probabilities).map(([label, chance]) => `${className(label)} ${percent(chance)}`);
   return {
-    title: written(prediction) + (probability === undefined ? "" : ` \u00b7 ${percent(place?.chance ?? probability)}${place ? ` ${className(place.positive)}` : ""}`),
+    title: (changes ? `${say.tried}: ` : "") + outcomeOf(answer, model),
     facts: [
+      ...(changes ? [[say.changed, triedText(changes)], [say.prediction, outcomeOf(told.of.answer, told.of.model)]] : []),
       [say.reference, reference || "\u2013"],
       [say.time, TIME.format(when)],
       [say.model, words.head.title(answer.model_name, answer.model_version)],
@@ -37,6 +41,12 @@ export function reportOf(told) {
     ].filter((section) => section?.lines.length > 0),
     caution: purpose.caution,
   };
+}
+
+function outcomeOf(answer, { worth }) {
+  const place = placeOf(worth, answer);
+  const chance = place?.chance ?? answer.probability;
+  return written(answer.prediction) + (chance === undefined ? "" : ` \u00b7 ${percent(chance)}${place ? ` ${className(place.positive)}` : ""}`);
 }
 
 // All lines have the same decimals, so that a reader can add them up.
@@ -80,8 +90,10 @@ export const reportText = ({ title, facts, sections, caution }) =>
 export function reportJson(told) {
   const { model, answer, reference, when, requestId, explanation, record } = told;
   const units = model.features.filter(({ unit }) => unit).map(({ name, unit }) => [name, unit]);
+  const given = told.of ? JSON.parse(told.of.record) : null;
   return JSON.stringify(
     {
+      hypothetical: given !== null, instead_of: given && Object.fromEntries(tried(told).map(({ name }) => [name, given[name] ?? null])),
       reference: reference || null, time: when.toISOString(), request_id: requestId || null, digest: digestOf(told) || null,
       record: JSON.parse(record), units: Object.fromEntries(units), answer, explanation: explanation ?? null, caution: model.purpose.caution,
     },
@@ -91,10 +103,10 @@ export function reportJson(told) {
 }
 
 // A name for the file of an answer: "house-prices-7-2026-11-30T0815-bed-3", with the local time, safe on every file system.
-export function fileName({ answer, reference, when }) {
+export function fileName({ answer, reference, when, of }) {
   const two = (number) => String(number).padStart(2, "0");
   const day = [when.getFullYear(), two(when.getMonth() + 1), two(when.getDate())].join("-");
   const time = `${day}T${two(when.getHours())}${two(when.getMinutes())}`;
   const safe = (text) => [...text.normalize("NFC").replaceAll(/[^\p{L}\p{M}\p{N}]+/gu, "-")].slice(0, 40).join("").replace(/^-|-$/g, "");
-  return [safe(answer.model_name), answer.model_version, time, safe(reference ?? "")].filter(Boolean).join("-");
+  return [safe(answer.model_name), answer.model_version, time, safe(reference ?? ""), of && "what-if"].filter(Boolean).join("-");
 }

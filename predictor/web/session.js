@@ -1,10 +1,12 @@
 // Session: the answers of this page, in memory only, some of them side by side; and the values that were overwritten. Pure.
 
 import { numberOf } from "./record.js";
+import { words } from "./words.js";
 
 const MAX_ANSWERS = 100;
 const MAX_CHOSEN = 4;
 const MAX_UNDO = 50;
+const MAX_CHANGES = 5;
 
 export class Session {
   answers = []; // the latest first: {number, when, features, typed, answer, place}
@@ -39,6 +41,21 @@ export function differences(answers) {
   const all = [...features.values()].map((feature) => ({ feature, values: answers.map((told) => valueIn(told, feature.name)) }));
   const differing = all.filter(({ feature, values }) => new Set(values.map((value) => numberOf(feature, value) ?? value)).size > 1);
   return { differing, equal: all.length - differing.length };
+}
+
+// The values that were tried out, of an answer to others (`of`): `[{name, label, before, now}]`; null for a prediction.
+export function tried({ model, typed, of }) {
+  if (!of) return null;
+  const { features } = model;
+  const { differing } = differences([{ features: of.model.features, typed: of.typed }, { features, typed }]);
+  return differing.map(({ feature, values: [before, now] }) => ({ name: feature.name, label: feature.full, before, now }));
+}
+
+// They as a text.
+export function triedText(changes) {
+  const texts = changes.slice(0, MAX_CHANGES).map(({ label, before, now }) => words.whatIf.value(label, now || "\u2013", before || "\u2013"));
+  const more = changes.length - texts.length;
+  return texts.join("; ") + (more > 0 ? ` ${words.whatIf.more(more)}` : "");
 }
 
 // What stood in the form before something else overwrote it.

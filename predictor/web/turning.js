@@ -38,11 +38,23 @@ export function turnOf(values, answers, value, own, worth) {
   return { below: turn(-1), above: turn(1) };
 }
 
-// The heights of a curve, 0 to 1: the positive class's probability, or the value within its own span.
-export function heightsOf(answers, worth) {
-  const chances = answers.map((answer) => placeOf(worth, answer)?.chance ?? answer.probability ?? answer.prediction);
-  if (chances.some((each) => typeof each !== "number")) return null;
-  if ("probability" in answers[0]) return chances;
-  const [least, greatest] = [Math.min(...chances), Math.max(...chances)];
-  return chances.map((each) => (greatest > least ? (each - least) / (greatest - least) : 0.5));
+// What an answer is: "class", "number", or null for several numbers, which have no sides and no height.
+export function kindOf({ prediction, probabilities }) {
+  if ([prediction].flat().every((each) => typeof each === "number") && !probabilities) return Array.isArray(prediction) ? null : "number";
+  return "class";
 }
+
+// The heights of a curve, 0 to 1: the probability of the axis's class, else of `own`'s class; or a number within its own
+// span. Null where answers have none.
+export function heightsOf(answers, own, worth) {
+  if (kindOf(own) === "class") {
+    const name = placeOf(worth, own)?.positive ?? String(own.prediction);
+    const chances = answers.map(({ probabilities }) => probabilities?.[name] ?? NaN);
+    return chances.some(Number.isNaN) ? null : chances;
+  }
+  const [least, greatest] = spanOf(answers);
+  return answers.map(({ prediction }) => (greatest > least ? (prediction - least) / (greatest - least) : 0.5));
+}
+
+// The least and the greatest of predicted numbers.
+export const spanOf = (answers) => [Math.min, Math.max].map((most) => most(...answers.map(({ prediction }) => prediction)));

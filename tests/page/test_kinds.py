@@ -83,7 +83,7 @@ class Walk:
 
     async def turning_points(self):
         await self.desk.button("Turning points").click()
-        await expect(self.page.locator(".turn:not(:empty)").first).to_be_visible()
+        await expect(self.page.locator("#turning")).to_contain_text(re.compile(r"\.$"))
         await self.look("turning points")
 
     async def what_if(self):

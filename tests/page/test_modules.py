@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -415,18 +416,129 @@ def test_sides_change_with_the_threshold_or_else_the_class(modules):
 RANGED = {"type": "number", "range": {"minimum": 0, "maximum": 10}, "name": "a"}
 
 
+def ranged(low, high, kind="number"):
+    return json.dumps({"type": kind, "name": "a", "range": {"minimum": low, "maximum": high}})
+
+
 def test_a_step_of_what_if_is_a_hundredth_of_the_range_in_round_numbers(modules):
-    """Within the training range, and whole for an integer."""
-    ranges = [(0, 10, "number"), (0, 0.0374, "number"), (12, 47.16, "number"), (0, 30, "integer")]
-    features = [
-        json.dumps({"type": kind, "range": {"minimum": low, "maximum": high}})
-        for low, high, kind in ranges
+    """Whole for an integer; a range of one value has no step."""
+    ranges = [
+        (0, 10), (0, 0.0374), (12, 47.16), (0, 30, "integer"), (0.0009, 0.03), (-2e-7, -1e-7), (-1e308, 1e308), (0, 1, "integer"),
+        (0, 5e22), (5, 5),
+    ]  # fmt: skip
+    found = modules.compute("whatif.js", *(f"m.stepOf({ranged(*each)})" for each in ranges))
+    assert found == [
+        "0.1",
+        "0.0005",
+        "0.5",
+        "1",
+        "0.0005",
+        "1e-9",
+        "2e+306",
+        "1",
+        "500000000000000000000",
+        None,
     ]
-    ranged = json.dumps(RANGED)
-    steps = [f"m.stepOf({feature})" for feature in features]
-    moves = [f"m.moved({ranged}, {value}, {by})" for value, by in ((5, 1), (5.03, -1), (9.95, 10))]
-    found = modules.compute("whatif.js", *steps, *moves)
-    assert found == pytest.approx([0.1, 0.0005, 0.5, 1, 5.1, 4.9, 10])
+
+
+MOVES = [
+    # range, value, steps, and what it is then
+    ((0, 10), "5", 1, "5.1"), ((0, 10), "5.03", -1, "4.93"), ((0, 10), "9.95", 10, "10.95"), ((0, 10), "12.5", -1, "12.4"),
+    ((0, 10), "-3", 1, "-2.9"), ((0, 10), "0.05", -1, "-0.05"), ((0.0009, 0.03), "0.003586", 1, "0.004086"),
+    ((0.0009, 0.03), "0.30000000000000004", 1, "0.30050000000000004"), ((-9, -1), "-5.05", 10, "-4.05"),
+    ((0, 1e20), "123456789012345678901", 1, "124456789012345678901"), ((0, 30, "integer"), "7", -10, "-3"),
+    ((0, 30, "integer"), "9007199254740993", 1, "9007199254740994"), ((0, 10), "1.50", 1, "1.6"), ((0, 10), "1e2", 1, "100.1"),
+    ((0, 10), "5e-3", 1, "0.105"), ((0, 10), "1e-400", 1, "0.1"), ((0, 100), "0", 10, "10"), ((0, 100), "99", 1, "100"),
+]  # fmt: skip
+
+
+def test_a_value_moves_by_whole_steps_and_back_to_itself(modules):
+    """To the last digit, from wherever it is: beyond the training range, too."""
+    calls = [f"m.moved({ranged(*range_)}, '{value}', {steps})" for range_, value, steps, _ in MOVES]
+    assert modules.compute("whatif.js", *calls) == [each[3] for each in MOVES]
+    back = [f"m.moved({ranged(*range_)}, '{there}', {-steps})" for range_, _, steps, there in MOVES]
+    exact = [Decimal(each) for each in modules.compute("whatif.js", *back)]
+    assert exact == [Decimal(value) if value != "1e-400" else 0 for _, value, _, _ in MOVES]
+
+
+def test_the_slider_gives_round_values_its_ends_and_the_value_that_was_there(modules):
+    """The last one may have more decimals than a step, or lie outside."""
+    feature = ranged(6.98, 28.11)
+    places = [
+        (12.034, 17.99),
+        (28.11, 17.99),
+        (28.2, 17.99),
+        (6.98, 17.99),
+        (17.93, 17.99),
+        (17.7, 17.99),
+        (28, 28.2),
+        (9, None),
+    ]
+    calls = [f"m.placed({feature}, {value}, {json.dumps(before)})" for value, before in places]
+    assert modules.compute("whatif.js", *calls) == [12, 28.11, 28.11, 6.98, 17.99, 17.5, 28.2, 9]
+
+
+def test_what_an_answer_s_curve_shows(modules):
+    """The probability of the axis's class, or of the predicted one; a number within its span; several numbers nothing."""
+    two = {"prediction": "no", "probabilities": {"no": 0.7, "yes": 0.3}}
+    three = {"prediction": 1, "probability": 0.5, "probabilities": {"0": 0.3, "1": 0.5, "2": 0.2}}
+    other = {"prediction": 2, "probability": 0.6, "probabilities": {"0": 0.3, "1": 0.1, "2": 0.6}}
+    numbers = [{"prediction": value} for value in (3, 4, 7)]
+    kinds = [
+        two,
+        three,
+        numbers[0],
+        {"prediction": [1, 2]},
+        {"prediction": "no"},
+        {"prediction": ["a", "b"]},
+    ]
+    shown = [
+        ([two], two),
+        ([three, other], three),
+        (numbers, numbers[0]),
+        ([{"prediction": "a"}], {"prediction": "a"}),
+    ]
+    found = modules.compute(
+        "turning.js",
+        *(f"m.kindOf({json.dumps(each)})" for each in kinds),
+        *(f"m.heightsOf({json.dumps(answers)}, {json.dumps(own)}, null)" for answers, own in shown),
+    )
+    assert found == [
+        "class",
+        "class",
+        "number",
+        None,
+        "class",
+        "class",
+        [0.3],
+        [0.5, 0.1],
+        [0, 0.25, 1],
+        None,
+    ]
+
+
+def test_what_was_tried_out_is_named(modules):
+    """Each value that differs, and how many more; a prediction has none."""
+    features = [{"name": f"f{n}", "full": f"F {n}"} for n in range(8)]
+    model = {"features": features}
+    told = {
+        "model": model,
+        "typed": [str(n) for n in range(8)],
+        "of": {"model": model, "typed": ["9", *"1234567"]},
+    }
+    many = {**told, "of": {"model": model, "typed": ["9"] * 7 + [""]}}
+    one, text, more, none = modules.compute(
+        "session.js",
+        f"m.tried({json.dumps(told)})",
+        f"m.triedText(m.tried({json.dumps(told)}))",
+        f"m.triedText(m.tried({json.dumps(many)}))",
+        f"m.tried({json.dumps({**told, 'of': None})})",
+    )
+    assert one == [{"name": "f0", "label": "F 0", "before": "9", "now": "0"}]
+    assert text == "F 0 0 instead of 9"
+    assert more.startswith("F 0 0 instead of 9; ")
+    assert more.endswith(" and 3 more")
+    assert none is None
 
 
 def test_a_sweep_goes_through_each_training_range_and_finds_where_the_answer_turns(modules):

@@ -4,11 +4,17 @@ import asyncio
 import json
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 from playwright.async_api import expect
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from exporters.export import export
 from tests.page.desk import Desk
+from tests.page.test_report import copied
 from tests.page.visitor import PHONE
+from tests.predictor.parts import until
 
 pytestmark = pytest.mark.whole
 
@@ -89,6 +95,67 @@ async def test_the_arrow_keys_move_the_answer_and_a_ghost_stays(site, desk, mode
     await expect(desk.answer.locator(".axis-ghost")).to_have_count(0)
 
 
+def predictions(site):
+    """How many the metrics count."""
+    samples = site.live.samples()
+    return sum(count for key, count in samples.items() if key[0] == "predictor_predictions_total")
+
+
+async def test_what_is_tried_out_is_no_prediction_and_looks_like_none(site, desk, models):
+    """On the page, as text and in the file; Predict makes it one, and moving back shows the one that was."""
+    record = models.record(number=41)
+    await desk.ask(record)
+    await expect(desk.answer.locator(".driver-list")).to_be_visible()
+    counted, before = predictions(site), await desk.answer.locator(".probability").inner_text()
+    field, mark = desk.field("worst_texture"), desk.answer.locator(".mark")
+    async with desk.page.expect_response("**/predict/explain?what_if=true"):
+        await field.press("PageDown")
+    moved = await field.input_value()
+    await expect(mark).to_contain_text(
+        f"Tried out: Worst texture {moved} instead of {record['worst_texture']}. "
+    )
+    await expect(desk.answer.locator(".driver-list")).to_be_visible()
+    text = await copied(desk, desk.button("Copy as text"))
+    assert text.startswith("Tried out, no prediction: ")
+    assert f"Changed: Worst texture {moved} instead of {record['worst_texture']}\n" in text
+    async with desk.page.expect_download() as download:
+        await desk.button("Save as JSON").click()
+    file = await download.value
+    saved = json.loads((await file.path()).read_text())
+    assert file.suggested_filename.endswith("-what-if.json")
+    assert (saved["hypothetical"], saved["instead_of"]) == (
+        True,
+        {"worst_texture": record["worst_texture"]},
+    )
+    assert saved["record"]["worst_texture"] == float(moved)
+    await desk.button("Turning points").click()
+    await expect(desk.page.locator(".curve").first).to_be_visible()
+    await expect(desk.page.locator(".told")).to_have_count(1)
+    await field.press("PageUp")
+    await expect(mark).to_have_count(0)
+    await expect(desk.answer.locator(".probability")).to_have_text(before)
+    await expect(field).to_have_value(str(record["worst_texture"]))
+    assert predictions(site) == counted
+    await field.press("ArrowDown")
+    await expect(mark).to_be_visible()
+    await desk.predict()
+    await expect(mark).to_have_count(0)
+    await expect(desk.page.locator(".told")).to_have_count(2)
+    await until(lambda: predictions(site) > counted)
+
+
+async def test_a_value_outside_the_training_data_moves_by_a_step_as_any(desk, models):
+    """It does not jump to the end of the range, and the note stays."""
+    await desk.ask({**models.record(number=41), "worst_texture": 90})
+    field = desk.field("worst_texture")
+    await field.press("ArrowDown")
+    await expect(field).to_have_value("89.5")
+    await expect(desk.page.locator(".row", has=field)).to_contain_text("Outside the training data")
+    await expect(desk.page.get_by_label("What if: Worst texture")).to_have_attribute(
+        "aria-valuetext", "89.5"
+    )
+
+
 async def test_after_a_swap_the_moved_values_are_asked_for_again(site, desk, models):
     """And compared with what the version before said of the same values."""
     record = models.record(number=41)
@@ -103,6 +170,13 @@ async def test_after_a_swap_the_moved_values_are_asked_for_again(site, desk, mod
     said = re.compile(rf"Version 7 said {chance}\s% malignant, version 8 says ")
     await expect(desk.answer).to_contain_text(said)
     await expect(desk.answer).not_to_contain_text("changed since")
+    await expect(desk.answer.locator(".mark")).to_contain_text("Worst texture")
+    await desk.button("Undo").click()
+    of_it = (await site.live.client.post("/predict", json=record)).json()["probabilities"][
+        "malignant"
+    ]
+    await expect(desk.answer.locator(".probability")).to_contain_text(f"{100 * of_it:.1f}")
+    await expect(desk.answer.locator(".mark")).to_have_count(0)
 
 
 async def test_a_slider_moves_the_answer_where_there_are_no_arrow_keys(site, visit, models):
@@ -139,7 +213,7 @@ async def test_turning_points_are_where_the_service_changes_its_answer(site, des
     record = models.record(number=41)
     await desk.ask(record)
     await desk.button("Turning points").click()
-    await expect(desk.page.locator(".curve")).to_have_count(30)
+    await expect(desk.page.locator(".turn .curve")).to_have_count(30)
     row = desk.page.locator(".row", has=desk.field("worst_texture"))
     text = await row.locator(".turn").inner_text()
     found = re.search(r"Stays above the threshold down to ([\d.]+)", text)
@@ -151,9 +225,109 @@ async def test_turning_points_are_where_the_service_changes_its_answer(site, des
         told = (await site.live.client.post("/predict", json=asked)).json()
         sides.append(told["operating_point"]["above"])
     assert sides == [True, False]
+    summary = desk.page.locator("#turning")
+    count = await desk.page.locator(".turn > span:not(.curve, .unseen)").count()
+    await expect(summary).to_contain_text(
+        f"{count} of 30 values can alone take this answer to the other side"
+    )
+    await expect(summary).to_contain_text(re.compile(rf"Worst texture below {found[1]}\b"))
+    for said in (
+        "0 to 100 % malignant",
+        "dashed line: threshold",
+        "mark: the value now",
+        "training data",
+    ):
+        await expect(summary).to_contain_text(said)
+    await expect(desk.field("worst_texture")).to_have_accessible_description(
+        re.compile(re.escape(found[0]))
+    )
     await desk.field("mean_radius").fill("10")
     await expect(desk.page.locator(".curve")).to_have_count(0)
+    await expect(summary).to_be_hidden()
     await expect(desk.button("Turning points")).to_have_attribute("aria-pressed", "false")
+
+
+async def test_a_clear_case_is_said_once(desk, models):
+    """Not beside each of thirty fields."""
+    await desk.ask(models.record(number=4))
+    await desk.button("Turning points").click()
+    never = "Within its training range, no single value takes this answer to the other side of the threshold."
+    await expect(desk.page.locator("#turning")).to_contain_text(never)
+    await expect(desk.page.locator(".curve")).to_have_count(31)  # one is the legend's
+    await expect(desk.page.locator(".turn > span:not(.curve, .unseen)")).to_have_count(0)
+
+
+async def test_turning_points_that_could_not_be_had_are_asked_for_again(desk, models):
+    """It is said why; the button works by keyboard and leaves the focus where the turning points began."""
+    await desk.ask(models.record(number=41))
+    refusal = {
+        "status": 422,
+        "content_type": "application/problem+json",
+        "body": '{"title": "x", "detail": "no room"}',
+    }
+    await desk.page.route("**/predict/what-if", lambda route: route.fulfill(**refusal))
+    await desk.button("Turning points").click()
+    summary = desk.page.locator("#turning")
+    await expect(summary).to_contain_text("The turning points could not be worked out: no room.")
+    await desk.page.unroute("**/predict/what-if")
+    desk.visitor.witness.complaints.clear()
+    await summary.get_by_role("button", name="Try again").press("Enter")
+    await expect(summary).to_contain_text("can alone take this answer")
+    await expect(desk.button("Turning points")).to_be_focused()
+
+
+async def test_drivers_that_could_not_be_had_are_asked_for_again(desk, models):
+    """By keyboard; the focus stays with them."""
+    busy = {
+        "status": 503,
+        "content_type": "application/problem+json",
+        "body": '{"title": "x", "detail": "too busy"}',
+    }
+    await desk.page.route("**/predict/explain", lambda route: route.fulfill(**busy))
+    await desk.ask(models.record(number=41))
+    drivers = desk.page.locator("#drivers")
+    again = drivers.get_by_role("button", name="Try again")
+    await again.press("Enter")
+    await expect(again).to_be_focused()
+    await expect(drivers).to_contain_text("too busy")
+    await desk.page.unroute("**/predict/explain")
+    await again.press("Space")
+    await expect(drivers.locator(".driver-list")).to_be_visible()
+    await expect(drivers).to_be_focused()
+    desk.visitor.witness.complaints.clear()
+
+
+def of_size_and_age(kind):
+    """A version without an operating point, exported from rows of its own."""
+    rows = pd.DataFrame({"size": np.linspace(-4, 4, 90), "age": np.tile([1.0, 2.0, 3.0], 30)})
+    if kind == "number":
+        return export(LinearRegression().fit(rows, rows["size"] * 3 + rows["age"]), rows).content
+    labels = np.repeat(
+        ["none", "some", "all"] if kind == "three classes" else ["no", "yes"],
+        30 if kind == "three classes" else 45,
+    )
+    return export(LogisticRegression().fit(rows, labels), rows).content
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "height"),
+    [
+        ("number", "The number moves most with: Size (", "from the least to the greatest"),
+        ("three classes", "1 of 2 values can alone change this answer: Size below ", "0 to 100 % some"),
+        ("no operating point", "1 of 2 values can alone change this answer: Size below ", "dashed line: 50 %"),
+    ],
+)  # fmt: skip
+async def test_turning_points_of_other_models(site, visit, kind, said, height):
+    """A number has no sides: how far it moves. Of several classes, the height is the predicted one's."""
+    await site.promote(9, of_size_and_age(kind))
+    desk = Desk(await visit(site.url))
+    await desk.is_in_state("ready")
+    await desk.ask({"size": 0.3, "age": 2})
+    await desk.button("Turning points").click()
+    summary = desk.page.locator("#turning")
+    await expect(summary).to_contain_text(said)
+    await expect(summary).to_contain_text(height)
+    await expect(desk.page.locator(".curve")).to_have_count(3)
 
 
 async def test_leaving_is_asked_about_only_where_something_would_be_lost(site, visit, models):
