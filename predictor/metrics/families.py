@@ -60,7 +60,7 @@ REQUEST_SECONDS = Family(
 PREDICTIONS = Family(
     "predictor_predictions_total", "counter",
     "Rows answered, by version and class; `value` for a regressor, `other` for a value that is not in the "
-    "version's list of classes.",
+    "version's list of classes. Rows that were only tried out are in no metric of rows.",
     ("model_version", "prediction"),
 )  # fmt: skip
 UNANSWERED = Family(

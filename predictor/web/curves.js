@@ -39,6 +39,7 @@ export class Curves {
     if (!this.#said.textContent) this.#say(words.turning.working);
     if (kindOf(answer) === null) return this.#say(words.turning.several);
     const sweep = sweepOf(features, typed);
+    if (sweep.length === 0) return this.#say(words.turning.none);
     try {
       const { version, answers } = await predictAll(features, rowsOf(sweep, typed), () => {}, signal, "predict/what-if");
       if (!sameVersion(version, answer)) return this.#fail(words.turning.swapped(answer.model_version, version.model_version));

@@ -177,6 +177,7 @@ export const english = {
     working: "Working out the turning points…",
     failed: (reason) => `The turning points could not be worked out: ${reason}.`,
     swapped: (version, now) => `This answer is from version ${version}, and version ${now} serves now: Predict gives its answer and turning points.`,
+    none: "None of the numbers that are filled in has a training range to go through.",
     several: "This version predicts several numbers at once: they have no turning points.",
     above: "above the threshold",
     below: "below the threshold",

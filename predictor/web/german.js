@@ -196,6 +196,7 @@ export const german = {
     working: "Die Wendepunkte werden berechnet…",
     failed: (reason) => `Die Wendepunkte konnten nicht berechnet werden: ${reason}.`,
     swapped: (version, now) => `Diese Antwort ist von Version ${version}, und jetzt antwortet Version ${now}: „Vorhersagen“ ergibt deren Antwort und Wendepunkte.`,
+    none: "Keine der eingetragenen Zahlen hat einen Trainingsbereich, den man durchgehen könnte.",
     several: "Diese Version sagt mehrere Zahlen auf einmal vorher: Sie haben keine Wendepunkte.",
     above: "über der Schwelle",
     below: "unter der Schwelle",

@@ -6,7 +6,7 @@ import { literal, numberOf, typedAs } from "./record.js";
 import { words } from "./words.js";
 
 const KEYS = { ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
-const MAX_DECIMALS = 100;
+const MAX_DECIMALS = 400; // no float needs more
 
 // A hundredth of the training range, rounded to 1, 2 or 5 and zeros, as text; null for a range of one value.
 export function stepOf({ range: { minimum, maximum }, type }) {
@@ -28,7 +28,7 @@ function parts(text) {
 export function moved(feature, number, steps) {
   const [[value, decimals], [step, others]] = [number, stepOf(feature)].map(parts);
   const most = Math.max(decimals, others, 0);
-  if (most > MAX_DECIMALS) return moved(feature, Number(number).toFixed(MAX_DECIMALS), steps);
+  if (decimals > MAX_DECIMALS) return moved(feature, String(Number(number)), steps);
   const sum = value * 10n ** BigInt(most - decimals) + BigInt(steps) * step * 10n ** BigInt(most - others);
   const digits = String(sum < 0n ? -sum : sum).padStart(most + 1, "0");
   const split = digits.length - most;

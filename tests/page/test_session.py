@@ -260,20 +260,41 @@ async def test_a_clear_case_is_said_once(desk, models):
 async def test_turning_points_that_could_not_be_had_are_asked_for_again(desk, models):
     """It is said why; the button works by keyboard and leaves the focus where the turning points began."""
     await desk.ask(models.record(number=41))
-    refusal = {
-        "status": 422,
-        "content_type": "application/problem+json",
-        "body": '{"title": "x", "detail": "no room"}',
-    }
-    await desk.page.route("**/predict/what-if", lambda route: route.fulfill(**refusal))
+    body = '{"title": "Service Unavailable", "detail": "16 large requests wait already"}'
+    busy = {"status": 503, "content_type": "application/problem+json", "body": body}
+    await desk.page.route("**/predict/what-if", lambda route: route.fulfill(**busy))
     await desk.button("Turning points").click()
     summary = desk.page.locator("#turning")
-    await expect(summary).to_contain_text("The turning points could not be worked out: no room.")
+    await expect(summary).to_contain_text("Working out the turning points")
+    await expect(summary).to_contain_text(
+        "The turning points could not be worked out: 16 large requests wait already."
+    )
     await desk.page.unroute("**/predict/what-if")
     desk.visitor.witness.complaints.clear()
     await summary.get_by_role("button", name="Try again").press("Enter")
     await expect(summary).to_contain_text("can alone take this answer")
     await expect(desk.button("Turning points")).to_be_focused()
+
+
+async def test_turning_points_of_another_version_are_not_shown(desk, models):
+    """It is said that Predict gives those of the version that serves."""
+
+    async def of_version_8(route):
+        response = await route.fetch()
+        await route.fulfill(
+            response=response, json={**(await response.json()), "model_version": "8"}
+        )
+
+    await desk.ask(models.record(number=41))
+    await desk.page.route("**/predict/what-if", of_version_8)
+    await desk.button("Turning points").click()
+    await expect(desk.page.locator("#turning")).to_contain_text(
+        "is from version 7, and version 8 serves now: Predict gives"
+    )
+    await expect(desk.page.locator(".curve")).to_have_count(0)
+    await desk.page.unroute("**/predict/what-if")
+    await desk.predict()
+    await expect(desk.page.locator("#turning")).to_contain_text("can alone take this answer")
 
 
 async def test_drivers_that_could_not_be_had_are_asked_for_again(desk, models):
