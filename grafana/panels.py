@@ -69,10 +69,13 @@ def lines(
     title: str, description: str, unit: str, queries: Mapping[str, str], *,
     span: int = HALF, steps: Steps | None = None,
 ) -> timeseries.Panel:  # fmt: skip
-    """Lines over time: legend -> expression. `steps` are thresholds."""
+    """Lines over time: legend -> expression. `steps` are thresholds.
+
+    A legend has a third of a panel's height; four lines of it need ten units.
+    """
     panel = (
         timeseries.Panel()
-        .title(title).description(description).datasource(SOURCE).span(span).height(8).unit(unit)
+        .title(title).description(description).datasource(SOURCE).span(span).height(10 if span == QUARTER else 8).unit(unit)
         .axis_soft_min(0).line_width(1).fill_opacity(8).show_points(looks.VisibilityMode.NEVER)
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
         .tooltip(common.VizTooltipOptions().mode(looks.TooltipDisplayMode.MULTI).sort(looks.SortOrder.DESCENDING))

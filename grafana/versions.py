@@ -46,7 +46,9 @@ def _versions() -> list[AnyPanel]:
             "Versions that serve",
             "Each version that a replica serves. If there are several for more than a few seconds, the row Each replica shows which "
             "is behind; runbook PredictorReplicasDisagree. Version 0: none. In all panels, a version has one colour.",
-            f'count_values by (model_name) ("version", {_SERVES})', "none", ((None, NO_DATA),),
+            # Without a replica there would be no name to show.
+            f'count_values by (model_name) ("version", {_SERVES}) or on () label_replace(vector(0), "version", "unknown", "", "")',
+            "none", ((None, NO_DATA),),
             legend="version {{version}}",
         )),
         number(

@@ -238,6 +238,28 @@ def test_whatever_is_on_the_dashboard_has_data(watched, where, expr):
     assert found, where
 
 
+FIGURES = {
+    each["title"]: each["targets"][0]["expr"]
+    for each in DASHBOARD["panels"]
+    if each["type"] == "stat"
+}
+
+
+@pytest.mark.parametrize("title", FIGURES)
+def test_without_a_replica_a_figure_says_nothing(watched, title):
+    """Neither zero nor well. The one that shows names has a name for it."""
+    expr = watched.meant(FIGURES[title].replace("$job", "another"))
+    unknown = {("unknown",): 0.0} if title == "Versions that serve" else {}
+    assert watched.prometheus.now(in_fast_motion(expr)) == unknown
+
+
+def test_the_versions_that_serve_are_named_one_after_the_other(watched):
+    """By the name of each series: 0 is none. While there are replicas, none is unknown."""
+    found = watched.prometheus.since(watched.start, watched.meant(FIGURES["Versions that serve"]))
+    named = [each["metric"]["version"] for each in found if "model_name" in each["metric"]]
+    assert sorted(named) == ["0", "1", "2"]
+
+
 @pytest.mark.parametrize(
     "variable",
     [each for each in DASHBOARD["templating"]["list"] if each["type"] == "query"],
