@@ -1,7 +1,10 @@
 """The operators' page in a real browser: what it shows in every state, at every width, and that it changes nothing."""
 
+import json
 import os
 import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -126,8 +129,29 @@ async def test_a_german_browser_gets_german(site, visit):
     await expect(board.verdicts).to_contain_text("Keine Version läuft")
 
 
-async def test_what_somebody_moved_in_mlflow_is_not_said_to_be_the_trainers(site, visit):
+@pytest.mark.parametrize("pointer", ["stage", "@production"])
+async def test_the_trainers_last_move_is_said_with_its_limit(tmp_path, models, visit, pointer):
     """By a stage, MLflow has the time of a later change; by an alias, it has none, and the page says so."""
+    uri = f"models:/{NAME}{'/Production' if pointer == 'stage' else pointer}"
+    site = Site(tmp_path, model_uri=uri)
+    await site.promote(7, models.logistic)
+    await site.start()
+    when = datetime.now(UTC) - timedelta(hours=3)
+    move = {"to": "Production", "when": when.isoformat(), "who": "ann", "pointer": pointer}
+    serves = site.live.reconciler.serving.model_version
+    changed = int((when + timedelta(hours=2)).timestamp() * 1000)
+    tags = {"hotswap.transition.1": json.dumps(move)}
+    await site.live.say(replace(serves, tags=tags, updated_ms=changed))
+    board = await board_of(visit, site)
+    pane = board.page.locator(".pane").first
+    await expect(pane).to_contain_text("Promoted 3 hr ago by ann")
+    later = "It may have been moved since: MLflow changed its stage or description 1 hr ago."
+    never = "This is the trainer's last move of it. MLflow keeps no time of an alias."
+    await expect(pane).to_contain_text(later if pointer == "stage" else never)
+    await site.stop()
+
+
+async def test_a_version_that_was_moved_in_mlflow_says_so_in_the_list(site, visit):
     site.live.source.lists = versions(12, 7)
     board = await board_of(visit, site)
     row = board.region("Versions").get_by_role("row")
