@@ -16,11 +16,11 @@ _FLAGS = (
 
 
 @contextlib.asynccontextmanager
-async def running_chromium() -> AsyncIterator[Browser]:
+async def running_chromium(*flags: str) -> AsyncIterator[Browser]:
     """A Chromium without a window, for many tests: each opens a context of its own in it."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=program("chromium"), args=[*_FLAGS]
+            executable_path=program("chromium"), args=[*_FLAGS, *flags]
         )
         try:
             yield browser
