@@ -17,12 +17,10 @@ export function assignColumns(place, features, { rows, columns, separator }, don
     );
     return element("label", { class: "assigned" }, element("span", {}, full), select);
   });
+  // The focus goes where a file comes from, and from there to the list.
   const close = () => {
     place.hidden = true;
     fill(place);
-  };
-  const cancel = () => {
-    close();
     byId("file").focus();
   };
   const fault = element("p", { class: "fault", role: "status" });
@@ -39,7 +37,7 @@ export function assignColumns(place, features, { rows, columns, separator }, don
     element("p", { class: "soft small" }, words.assign.about),
     element("div", { class: "assignments" }, ...selects),
     fault,
-    element("div", { class: "tools" }, button(words.assign.use, use, { class: "primary" }), button(words.list.cancel, cancel, { class: "quiet" })),
+    element("div", { class: "tools" }, button(words.assign.use, use, { class: "primary" }), button(words.list.cancel, close, { class: "quiet" })),
   );
   place.hidden = false;
   place.scrollIntoView({ block: "start" });

@@ -211,9 +211,11 @@ function said(before, now, worth, isMove) {
   return comparable && changedSides(before, now) ? `${text} ${words.answer.otherSide}` : text;
 }
 
-// The answer comes into view when it is whole: on a phone it is below the form, on a desktop beside its top.
+// The answer comes into view when it is whole: on a phone it is below the form, on a desktop beside its top. Whoever is
+// further in it by then stays there.
 function reveal() {
   const panel = byId("answer").closest("section");
+  if (panel.querySelector(":focus")) return;
   const { top, bottom } = panel.getBoundingClientRect();
   if (top < 0 || bottom > innerHeight) panel.scrollIntoView({ block: top > 0 && bottom - top < innerHeight ? "nearest" : "start" });
 }

@@ -2,13 +2,16 @@
 
 import gzip
 import hashlib
+import itertools
 import re
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
 from predictor.keys import line_of
 from predictor.operations import page
+from tests.page.test_accessibility import OF_WCAG, WIDER, WIDTHS
 from tests.predictor.graphs import OURS
 from tests.predictor.live import Live
 from tests.predictor.sockets import listening
@@ -81,3 +84,21 @@ async def test_a_browser_shows_every_operation_without_another_host(tmp_path, vi
         answered = tab.locator(".live-responses-table tbody .response-col_status")
         await expect(answered.first).to_contain_text("200")
     await live.reconciler.close()
+
+
+async def test_it_fits_every_width_and_its_own_line_is_accessible(site, visit):
+    """Closed and open, in the light and in the dark. Below the line is Swagger UI as it was published; its landmarks are checked."""
+    tab = (await visit(f"{site.url}docs", reduced_motion="reduce")).page
+    await expect(tab.locator(".opblock").first).to_be_visible()
+    for opened in (False, True):
+        if opened:
+            await tab.locator(".opblock-summary-control", has_text="/predict").first.click()
+            await expect(tab.locator(".responses-table").first).to_be_visible()
+        for width, scheme in itertools.product(WIDTHS, ("light", "dark")):
+            await tab.set_viewport_size({"width": width, "height": 900})
+            await tab.emulate_media(color_scheme=scheme)
+            assert await tab.evaluate(WIDER) <= 0, (width, opened)
+            found = (await Axe().run(tab, context="header", options=OF_WCAG)).response
+            assert found["violations"] == [], (width, scheme)
+    found = (await Axe().run(tab, options={"runOnly": ["best-practice"]})).response["violations"]
+    assert not [each["id"] for each in found if each["id"].startswith("landmark")]

@@ -4,6 +4,7 @@ import pytest
 import pytest_asyncio
 
 from tests.page.firefox import running_firefox
+from tests.page.kinds import KINDS
 from tests.page.ops_states import versions
 
 pytestmark = pytest.mark.whole
@@ -37,6 +38,34 @@ async def test_the_page_answers_a_record_and_a_list_and_announces_a_swap(site, m
     await firefox.until('document.querySelectorAll("#predictions tbody tr").length === 12')
     await site.promote(8, models.forest)
     await firefox.until(HAS, "#news", "8")
+    assert await firefox.complaints(site.url) == []
+
+
+async def test_a_record_of_texts_and_booleans_is_answered_and_so_is_a_list(site, firefox):
+    """Some values are missing; then a version of three classes takes its place."""
+    kind, other = KINDS["mixed columns"](), KINDS["three classes"]()
+    await site.promote(int(kind.version), kind.content)
+    await firefox.open(site.url)
+    await firefox.until(STATE, "ready")
+    for name, value in kind.record.items():
+        if value is not None:
+            await firefox.type(
+                f'[name="{name}"]', str(value).lower() if value is True else str(value)
+            )
+    await firefox.click("#predict")
+    await firefox.until(HAS, "#answer", "dear")
+    await firefox.until(HAS, "#drivers", "missing")
+    await firefox.click("#curves")
+    await firefox.until('document.querySelectorAll(".turn:not(:empty)").length > 0')
+    await firefox.evaluate(DROP, kind.csv())
+    await firefox.until('document.querySelectorAll("#predictions tbody tr").length === 6')
+    await site.promote(int(other.version), other.content)
+    await firefox.until(HAS, "#answer", f"version {kind.version}")
+    await firefox.until("document.querySelectorAll('#fields .entry').length === 4")
+    for name, value in other.record.items():
+        await firefox.type(f'[name="{name}"]', str(value))
+    await firefox.click("#predict")
+    await firefox.until(HAS, "#answer", "etosa")
     assert await firefox.complaints(site.url) == []
 
 

@@ -8,6 +8,9 @@ from tests.page.visitor import PHONE
 pytestmark = pytest.mark.whole
 
 NAME = "at => at.name || at.textContent.trim() || at.ariaLabel || at.id"
+CALLED = "at => at.name || at.ariaLabel || at.textContent.trim() || at.id"
+OUTLINED = """[document.activeElement, document.activeElement.closest("label")]
+  .some((at) => at && getComputedStyle(at).outlineStyle !== "none")"""
 REACHABLE = f"""[...document.querySelectorAll("a, button, input, select, textarea, [tabindex='0']")]
   .filter(at => !at.disabled && at.checkVisibility()).map({NAME})"""
 
@@ -28,6 +31,109 @@ async def test_a_record_by_keys_alone(site, desk, models):
     await expect(desk.prediction).to_have_text("malignant")
 
 
+class Keys:
+    """Goes to what has a name by Tab alone, forwards or back, and presses it; the focus is never lost, and always seen."""
+
+    def __init__(self, desk):
+        self.page = desk.page
+
+    async def to(self, name, key="Tab"):
+        for _ in range(200):
+            found = await self.page.evaluate(f"({CALLED})(document.activeElement)")
+            if found == name:
+                return
+            await self.page.keyboard.press(key)
+            await self.is_seen()
+        raise AssertionError(f"no {name!r} by {key}")
+
+    async def press(self, name, key="Enter", by="Tab"):
+        await self.to(name, by)
+        await self.page.keyboard.press(key)
+        await self.is_not_lost()
+
+    async def is_seen(self):
+        at = self.page.locator(":focus")
+        await expect(at).to_be_in_viewport()
+        assert await self.page.evaluate(OUTLINED), await at.evaluate(CALLED)
+
+    async def is_not_lost(self):
+        await expect(self.page.locator("body:focus")).to_have_count(0)
+        assert await self.page.evaluate("document.activeElement !== document.body")
+
+
+async def test_the_whole_journey_by_keys_alone(desk, models):
+    """From the first Tab over answer, turning points, comparison, report, code and card to the list's file."""
+    keys, page = Keys(desk), desk.page
+    await page.keyboard.press("Tab")
+    await keys.press("Skip to the form")
+    await keys.press("Example: benign")
+    await keys.press("Predict")
+    await expect(desk.prediction).to_have_text("benign")
+    await expect(page.locator(".working")).to_have_count(0)
+    await keys.press("Turning points")
+    await expect(page.locator(".curve").first).to_be_visible()
+    await keys.to("mean_radius", "Shift+Tab")
+    for _ in range(3):
+        await page.keyboard.press("ArrowUp")
+    await expect(page.locator("#progress")).to_contain_text("malignant")
+    await keys.is_not_lost()
+    await page.keyboard.press("Tab")
+    await expect(page.locator(".what-if")).to_be_focused()
+    await page.keyboard.press("PageUp")
+    await page.keyboard.press("Enter")  # in the form, it asks
+    await keys.press("Undo", by="Shift+Tab")
+    await keys.press("Example: malignant", by="Shift+Tab")
+    await keys.press("Predict")
+    await expect(page.get_by_label("Compare answer 2")).to_be_attached()
+    for number in (2, 1):
+        await keys.press(f"Compare answer {number}", "Space")
+    await expect(page.locator(".compared")).to_be_visible()
+    await keys.press("Open the values of answer 1")
+    await expect(page.locator("#answer-card")).to_be_focused()
+    await expect(page.locator(".working")).to_have_count(0)
+    await desk.visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await keys.press("Copy as text")
+    await expect(page.locator("#report-tools")).to_contain_text("Copied.")
+    async with page.expect_download():
+        await keys.press("Save as JSON")
+    await keys.press("Use from code")
+    await expect(page.locator("#code pre")).to_have_count(3)
+    await keys.press("Copy: curl")
+    await keys.press("What is this model?")
+    await expect(page.locator("#model-card table").first).to_be_visible()
+    await _a_list_by_keys(desk, keys, models)
+
+
+async def _a_list_by_keys(desk, keys, models):
+    """Its columns are assigned, it is sorted, filtered, mended, downloaded, closed."""
+    page, table = desk.page, desk.table
+    await keys.press("Paste rows", by="Shift+Tab")
+    rows = models.csv(3).replace("mean_area", "size").replace("\nP-003,", "\nP-003,oops")
+    await page.keyboard.insert_text(rows)
+    await keys.press("Use these rows")
+    await expect(page.get_by_role("combobox", name="Mean area")).to_be_focused()
+    await page.keyboard.type("size")
+    await keys.press("Use these columns")
+    await expect(table.locator("tbody tr")).to_have_count(3)
+    await expect(page.locator("#predictions")).to_be_focused()
+    await keys.to("Filter")
+    await page.keyboard.type("P-0")
+    await keys.press("Prediction")
+    await expect(table.get_by_role("button", name="Prediction")).to_be_focused()
+    await keys.to("Mean radius of row 3")
+    await page.keyboard.press("ControlOrMeta+A")
+    await page.keyboard.type("17")
+    await page.keyboard.press("Enter")
+    await expect(table).not_to_contain_text("Not answered")
+    await expect(page.get_by_role("button", name="Open row 3")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#answer-card")).to_be_focused()
+    async with page.expect_download():
+        await keys.press("Download CSV")
+    await keys.press("Close")
+    await expect(page.get_by_label("Open a CSV file")).to_be_focused()
+
+
 async def test_everything_is_reached_in_its_order_and_the_focus_is_seen(desk, models):
     """Nothing is for the mouse only, and nothing holds the focus."""
     expected = await desk.page.evaluate(REACHABLE)
@@ -36,12 +142,9 @@ async def test_everything_is_reached_in_its_order_and_the_focus_is_seen(desk, mo
     for _ in expected:
         await desk.page.keyboard.press("Tab")
         found.append(await desk.page.evaluate(f"({NAME})(document.activeElement)"))
-        style = (
-            "getComputedStyle(document.activeElement.closest('label') ?? document.activeElement)"
-        )
         at = desk.page.locator(":focus")
         await expect(at).to_be_visible()
-        assert await desk.page.evaluate(f"{style}.outlineStyle") != "none", found[-1]
+        assert await desk.page.evaluate(OUTLINED), found[-1]
     assert found == expected
 
 

@@ -15,7 +15,7 @@ from playwright.async_api import expect
 from tests.page.desk import Desk
 from tests.page.kinds import KINDS
 from tests.page.site import Site
-from tests.page.test_accessibility import OF_WCAG
+from tests.page.test_accessibility import OF_WCAG, WIDER
 from tests.page.test_report import run
 from tests.required import program
 
@@ -26,7 +26,6 @@ NONSENSE = re.compile(
     r"\bNaN\b|undefined|\bnull\b|\[object|Infinity|malignant|benign|diagnos|: (.+) instead of \1\.",
     re.IGNORECASE,
 )
-WIDER = "document.documentElement.scrollWidth - innerWidth"
 COMMANDS = {
     "curl": lambda: ["bash", "-c"],
     "Python": lambda: [sys.executable, "-c"],
