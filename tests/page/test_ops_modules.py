@@ -162,7 +162,7 @@ URIS = {
 
 def command_of(modules, uri, **context):
     """The command of each action."""
-    given = {"chosen": "8", "serving": "7", "workspace": None, **context}
+    given = {"chosen": "8", "named": "7", "workspace": None, **context}
     (found,) = modules.compute("ops/commands.js", f"m.commands({uri!r}, {json.dumps(given)})")
     return {each["action"]: each["command"] for each in found}
 
@@ -204,14 +204,11 @@ def test_the_version_that_a_person_would_promote_is_chosen(modules, case):
     assert (first["against"], got, target) == (against, chosen, None)
 
 
-def choices(modules, versions, uri="models:/m/Production", *, more=False):
-    failure = {"model_version": "10", "stage": "session"}
+def choices(modules, versions, uri="models:/m/Production", *, more=False, named="7"):
     model = {
-        "model_uri": uri,
-        "serving": {"model_version": "7"},
-        "desired": None,
-        "last_failure": failure,
-    }
+        "model_uri": uri, "serving": {"model_version": "7"}, "desired": named and {"model_version": named},
+        "last_failure": {"model_version": "10", "stage": "session"},
+    }  # fmt: skip
     told = {"model": model, "overview": {"registered": {"versions": versions, "more": more}}}
     (found,) = modules.compute("ops/choices.js", f"m.choices({json.dumps(told)})")
     return found["candidates"], found["chosen"], found.get("target", "unknown")
@@ -226,6 +223,17 @@ def test_a_rollback_goes_to_the_next_version_in_production(modules):
     assert choices(modules, found[:3])[2] is None
     assert choices(modules, found[:3], more=True)[2] == "unknown"
     assert choices(modules, found, "models:/m@production")[2] == "unknown"
+
+
+def test_a_rollback_goes_back_from_what_the_registry_names(modules):
+    """Also if that could not be loaded, and the version below it still serves; from nothing it goes nowhere."""
+    found = [listed(11), listed(10, "Production"), SERVING, listed(5, "Production")]
+    candidates, chosen, target = choices(modules, found, named="10")
+    assert (chosen, target) == ("11", "7")
+    assert [each["number"] for each in candidates] == ["11", "7", "5"]
+    assert choices(modules, found, named=None)[2] == "unknown"
+    left = command_of(modules, "models:/m/Production", named=None)
+    assert left.keys() == {"status", "preview", "promote"}
 
 
 @pytest.mark.parametrize("uri", [uri for uri, each in URIS.items() if each[0]])

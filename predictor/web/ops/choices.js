@@ -3,20 +3,19 @@
 import { readUri } from "./commands.js";
 import { texts } from "./words.js";
 
-// `candidates` are [{number, against}] without the version that serves, the newest first; `against` are phrases.
-// `chosen` is the newest that nothing speaks against, else the newest. `target` is what a rollback brings back: null for
+// `candidates` are [{number, against}] without the version that the registry names, the newest first; `against` are phrases.
+// A rollback goes back from the version that the registry names, also if another one serves meanwhile. `chosen` is the newest that nothing speaks against, else the newest. `target` is what a rollback brings back: null for
 // none, undefined if that is not known. Only tags are judged: metrics are compared by the trainer.
 export function choices({ model, overview }) {
   const { versions, more } = overview.registered;
-  const serving = model.serving?.model_version ?? null;
+  const named = model.desired?.model_version ?? null;
   const place = readUri(model.model_uri);
-  const below = place?.kind === "stage" ? versions.filter((each) => each.stage === place.pointer && Number(each.model_version) < Number(serving)) : [];
-  const target = place?.kind === "stage" && serving ? (below[0]?.model_version ?? (more ? undefined : null)) : undefined;
-  const champion = versions.find((each) => each.model_version === serving);
+  const below = place?.kind === "stage" ? versions.filter((each) => each.stage === place.pointer && Number(each.model_version) < Number(named)) : [];
+  const target = place?.kind === "stage" && named ? (below[0]?.model_version ?? (more ? undefined : null)) : undefined;
+  const champion = versions.find((each) => each.model_version === named);
   const candidates = versions
-    .filter((each) => each.model_version !== serving)
+    .filter((each) => each.model_version !== named)
     .map((each) => ({ number: each.model_version, against: against(each, { champion, target, failure: model.last_failure }) }));
-  if (candidates.length === 0 && model.desired && model.desired.model_version !== serving) candidates.push({ number: model.desired.model_version, against: [] });
   const free = candidates.find((each) => each.against.length === 0);
   return { candidates, chosen: (free ?? candidates[0])?.number ?? null, target };
 }

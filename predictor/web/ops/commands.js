@@ -29,9 +29,9 @@ export function quoted(text) {
   return `$'${escaped.join("")}'`;
 }
 
-// [{action, command}] for the version `chosen`, where `serving` serves; both are numbers as text, or null. `reason` is for
-// the history, empty for none.
-export function commands(uri, { chosen, serving, workspace, reason = "" }) {
+// [{action, command}] for the version `chosen`, where the registry names `named`; both are numbers as text, or null.
+// `reason` is for the history, empty for none.
+export function commands(uri, { chosen, named, workspace, reason = "" }) {
   const where = readUri(uri);
   if (!where) return [];
   const options = [quoted(`--model=${where.name}`)];
@@ -47,8 +47,8 @@ export function commands(uri, { chosen, serving, workspace, reason = "" }) {
   const promote = chosen && line("promote", chosen, `--to ${to}`);
   return [
     { action: "status", command: line("status") },
-    !staging && { action: "rollBack", command: why(line("rollback")) },
-    serving && { action: "demote", command: why(line("demote", serving)) },
+    named && !staging && { action: "rollBack", command: why(line("rollback")) },
+    named && { action: "demote", command: why(line("demote", named)) },
     promote && !staging && { action: "preview", command: `${promote} --dry-run` },
     promote && { action: "promote", command: why(promote) },
   ].filter(Boolean);

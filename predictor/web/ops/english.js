@@ -144,7 +144,7 @@ export const english = {
     preview: (chosen) => `Try a promotion of version ${chosen}, change nothing`,
     promote: (chosen) => `Promote version ${chosen}`,
   },
-  noTarget: "No version in Production is below the one that serves: a rollback would be refused.",
+  noTarget: (number) => `No version in Production is below version ${number}: a rollback would be refused.`,
   against: {
     unproven: "no proof that ONNX predicts the same",
     otherData: (serving) => `measured on other data than version ${serving}`,

@@ -152,7 +152,7 @@ export const german = {
     preview: (chosen) => `Hochstufung von Version ${chosen} probieren, nichts ändern`,
     promote: (chosen) => `Version ${chosen} hochstufen`,
   },
-  noTarget: "Unter der laufenden ist keine Version in Production: Ein Zurücksetzen würde abgelehnt.",
+  noTarget: (number) => `Unter Version ${number} ist keine Version in Production: Ein Zurücksetzen würde abgelehnt.`,
   against: {
     unproven: "kein Beweis, dass ONNX dasselbe vorhersagt",
     otherData: (serving) => `an anderen Daten gemessen als Version ${serving}`,

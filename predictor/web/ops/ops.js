@@ -117,12 +117,12 @@ function showChoice() {
   const wanted = candidates.some(({ number }) => number === picked) ? picked : chosen;
   if (choice.value !== wanted) choice.value = wanted;
   const { model } = follow;
-  const changing = commands(model.model_uri, { chosen, serving: null, workspace: null }).length > 1;
+  const changing = commands(model.model_uri, { chosen, named: null, workspace: null }).length > 1;
   byId("choice-line").hidden = !changing || candidates.length === 0;
   byId("reason-line").hidden = byId("terminal").hidden = !changing;
   const found = candidates.find(({ number }) => number === wanted) ?? null;
   const reason = byId("reason").value.trim();
-  draw("commands", [model.model_uri, model.workspace, model.serving?.model_version, found, target, reason], () => showCommands(model, found, target, reason));
+  draw("commands", [model.model_uri, model.workspace, model.desired?.model_version, found, target, reason], () => showCommands(model, found, target, reason));
 }
 
 byId("access").addEventListener("submit", takeKey);

@@ -219,10 +219,10 @@ function marks(number, { serving, desired, loading, last_failure: failure }) {
 
 // `chosen` is {number, against} or null, `target` what a rollback brings back: null for none, undefined if not known.
 export function showCommands(model, chosen, target, reason) {
-  const serving = model.serving?.model_version ?? null;
-  const found = commands(model.model_uri, { chosen: chosen?.number ?? null, serving, workspace: model.workspace, reason });
-  const names = { status: "", rollBack: "", demote: serving, preview: chosen?.number, promote: chosen?.number };
-  const line = ({ action, command }) => commandLine(texts.actions[action](names[action], target), command, action === "rollBack" && target === null && texts.noTarget);
+  const named = model.desired?.model_version ?? null;
+  const found = commands(model.model_uri, { chosen: chosen?.number ?? null, named, workspace: model.workspace, reason });
+  const names = { status: "", rollBack: "", demote: named, preview: chosen?.number, promote: chosen?.number };
+  const line = ({ action, command }) => commandLine(texts.actions[action](names[action], target), command, action === "rollBack" && target === null && texts.noTarget(named));
   const forChosen = ({ action }) => ["preview", "promote"].includes(action);
   fill(byId("commands"), ...found.filter((each) => !forChosen(each)).map(line));
   fill(byId("chosen-commands"), ...found.filter(forChosen).map(line));
