@@ -1,7 +1,7 @@
 // What drove a prediction: the largest contributions, as steps from the baseline to the answer, on the answer's axis.
 
 import { button, element, fill, setProperty } from "./elements.js";
-import { className, localised, percent, shown } from "./numbers.js";
+import { amountsOf, className, percent, shown } from "./numbers.js";
 import { stepsOf } from "./steps.js";
 import { words } from "./words.js";
 
@@ -22,11 +22,12 @@ export function showDrivers(place, explanation, labelOf, where) {
   const { baseline, value, scale, output } = explanation;
   const { drivers } = words;
   const positive = where?.positive ?? output;
-  const { from, to, steps, rest } = stepsOf(explanation, positive);
+  const { from, to, steps, rest, ends } = stepsOf(explanation, positive);
+  const written = amountsOf([...ends, ...steps.map(({ contribution }) => contribution)], scale);
   const isClass = scale !== "value";
-  const end = (label, at, amount) => row("edge", label, null, track(at, at), isClass ? percent(at) : shown(amount));
+  const end = (label, at, amount) => row("edge", label, null, track(at, at), isClass ? percent(at) : written(amount, ""));
   const line = (label, measured, { contribution, from: start, to: stop }) =>
-    row(contribution < 0 ? "is-down" : "is-up", label, measured, track(start, stop), signed(contribution, scale));
+    row(contribution < 0 ? "is-down" : "is-up", label, measured, track(start, stop), written(contribution));
   fill(
     place,
     element("h3", {}, drivers.title),
@@ -62,10 +63,4 @@ function row(kind, label, measured, picture, amount) {
 function track(from, to) {
   const bar = setProperty(element("i"), "--from", `${100 * Math.min(from, to)}%`);
   return element("span", { class: "step", "aria-hidden": "true" }, setProperty(bar, "--part", `${100 * Math.abs(to - from)}%`));
-}
-
-function signed(value, scale) {
-  const amount = scale === "probability" ? localised((100 * Math.abs(value)).toFixed(1)) : shown(Math.abs(value));
-  if (!/[1-9]/.test(amount)) return amount;
-  return `${value < 0 ? "\u2212" : "+"}${amount}`;
 }

@@ -31,3 +31,14 @@ export function written(value) {
   if (typeof value !== "number" || Number.isInteger(value)) return named(String(value));
   return localised(String(Number(value.toPrecision(7))));
 }
+
+// A function that writes contributions: with a sign, and all with the same decimals, so that a reader can add them up.
+export function amountsOf(values, scale) {
+  const factor = scale === "probability" ? 100 : 1;
+  const largest = Math.max(...values.map(Math.abs)) || 1;
+  const digits = factor > 1 ? 1 : Math.min(20, Math.max(0, 3 - Math.floor(Math.log10(largest))));
+  return (value, plus = "+") => {
+    const text = localised((factor * Math.abs(value)).toFixed(digits));
+    return (/[1-9]/.test(text) ? (value < 0 ? "\u2212" : plus) : "") + text;
+  };
+}

@@ -1,6 +1,6 @@
 // Report of one answer: as text, as JSON, and as lines for a page to print. Pure.
 
-import { className, localised, percent, shown, span, written } from "./numbers.js";
+import { amountsOf, className, percent, shown, span, written } from "./numbers.js";
 import { tried, triedText } from "./session.js";
 import { stepsOf } from "./steps.js";
 import { words } from "./words.js";
@@ -49,18 +49,11 @@ function outcomeOf(answer, { worth }) {
   return written(answer.prediction) + (chance === undefined ? "" : ` \u00b7 ${percent(chance)}${place ? ` ${className(place.positive)}` : ""}`);
 }
 
-// All lines have the same decimals, so that a reader can add them up.
 function driversOf(explanation, positive, labelOf) {
   const { baseline, scale } = explanation;
   const { from, to, steps, rest, ends } = stepsOf(explanation, positive);
   const { drivers, report } = words;
-  const factor = scale === "probability" ? 100 : 1;
-  const all = [...ends, ...steps.map(({ contribution }) => contribution), rest?.contribution ?? 0];
-  const digits = factor > 1 ? 1 : Math.min(20, Math.max(0, 3 - Math.floor(Math.log10(Math.max(...all.map(Math.abs)) || 1))));
-  const amount = (value, plus = "+") => {
-    const text = localised((factor * Math.abs(value)).toFixed(digits));
-    return `${!/[1-9]/.test(text) ? "" : value < 0 ? "\u2212" : plus}${text}`;
-  };
+  const amount = amountsOf([...ends, ...steps.map(({ contribution }) => contribution)], scale);
   const end = (value, at) => ({ value: amount(value, ""), probability: percent(at) })[scale] ?? `${amount(value)} (${percent(at)})`;
   return {
     about: (report.scale[scale] ?? report.scale.value)(className(positive)),
