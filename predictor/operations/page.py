@@ -12,10 +12,12 @@ from predictor.http.conditional import conditional_response, strong_etag
 _TYPES = {
     ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
 }  # fmt: skip
-# Comments and indentation: a sixth of the bytes. Lines keep their numbers; no text of ours has several lines.
+# Comments, indentation, and the spaces of style sheets: a fifth of the bytes. Lines keep their numbers; no text of ours has
+# several lines, and none in a style sheet has such a space.
 _NOT_SENT = {
+    ".html": re.compile(rb"(?m)^[ \t]+"),
     ".js": re.compile(rb"(?m)(?:^|[ \t])[ \t]*//(?: .*)?$|^[ \t]+"),
-    ".css": re.compile(rb"(?m)/\*.*?\*/|^[ \t]+"),
+    ".css": re.compile(rb"(?m)/\*.*?\*/|^[ \t]+|(?<=[:;,{]) (?=\S)| (?=[{}])"),
 }
 _HSTS_SECONDS = 86_400  # short, because browsers apply it to every port of the host
 # In addition to the headers of every response.

@@ -4,7 +4,6 @@ import { askForKey, onKey } from "./access.js";
 import { AnswerPanel } from "./answer.js";
 import { assignColumns } from "./assign.js";
 import { onCard } from "./card.js";
-import { Curves } from "./curves.js";
 import { get, hasKey, Problem, requestIdOf, Unreachable } from "./api.js";
 import { Consultation, sentence } from "./consultation.js";
 import { button, byId, fill, setText } from "./elements.js";
@@ -42,7 +41,7 @@ const consultation = new Consultation(form, answer, watch, { locked: lock, chang
 const session = new Session();
 const history = new History(byId("history"), session, (told) => openRow(told));
 const undo = new Undo();
-const curves = new Curves(form, byId("turning"));
+let [curves, fetching] = [null, null]; // turning points, which are fetched when they are first asked for
 const table = new PredictionsTable(byId("predictions"), openRow, listFailed);
 const reference = new Reference(byId("reference"), () => {
   // The same values: the answer is theirs, under the new reference.
@@ -204,13 +203,27 @@ function told({ model: asked, record, typed, answer: given, of = null }, { isMov
   history.show();
 }
 
-function showCurves(shown) {
+async function showCurves(shown) {
   byId("curves").ariaPressed = String(shown);
-  if (!shown) return curves.hide();
+  if (!shown) return curves?.hide();
+  if (!(curves ??= await fetchedCurves()) || byId("curves").ariaPressed !== "true") return;
   curves.draw(model, form.typed, answer.version, () => {
     byId("curves").focus(); // the button that tries again goes
     showCurves(true);
   });
+}
+
+async function fetchedCurves() {
+  try {
+    const { Curves } = await (fetching ??= import("./curves.js"));
+    if (curves === null) hint("");
+    return curves ?? new Curves(form, byId("turning"));
+  } catch {
+    fetching = null;
+    byId("curves").ariaPressed = "false";
+    hint(words.turning.failed(words.faults.noConnection));
+    return null;
+  }
 }
 
 // `features` are those of the values: the version that serves may have others.
@@ -257,8 +270,7 @@ const followSlider = onWhatIf(byId("fields"), form, before, (field, typed) => {
   consultation.move(model);
 });
 byId("curves").addEventListener("click", ({ currentTarget }) => {
-  showCurves(currentTarget.ariaPressed !== "true");
-  if (!byId("turning").hidden) byId("turning").scrollIntoView({ block: "nearest" });
+  showCurves(currentTarget.ariaPressed !== "true").then(() => byId("turning").scrollIntoView({ block: "nearest" }));
 });
 byId("undo").addEventListener("click", () => {
   form.fill(undo.take());

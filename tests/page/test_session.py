@@ -276,6 +276,21 @@ async def test_turning_points_that_could_not_be_had_are_asked_for_again(desk, mo
     await expect(desk.button("Turning points")).to_be_focused()
 
 
+async def test_turning_points_are_fetched_when_they_are_asked_for(desk, models):
+    """Without a connection that is said, and the button asks again."""
+    await desk.ask(models.record(number=41))
+    await desk.page.route("**/curves.js", lambda route: route.abort())
+    await desk.button("Turning points").click()
+    said = "The turning points could not be worked out: no connection."
+    await expect(desk.page.locator("#record-hint")).to_have_text(said)
+    await expect(desk.button("Turning points")).to_have_attribute("aria-pressed", "false")
+    await desk.page.unroute("**/curves.js")
+    desk.visitor.witness.complaints.clear()
+    await desk.button("Turning points").click()
+    await expect(desk.page.locator("#turning")).to_contain_text("can alone take this answer")
+    await expect(desk.page.locator("#record-hint")).to_have_text("")
+
+
 async def test_turning_points_of_another_version_are_not_shown(desk, models):
     """It is said that Predict gives those of the version that serves."""
 
@@ -289,7 +304,7 @@ async def test_turning_points_of_another_version_are_not_shown(desk, models):
     await desk.page.route("**/predict/what-if", of_version_8)
     await desk.button("Turning points").click()
     await expect(desk.page.locator("#turning")).to_contain_text(
-        "is from version 7, and version 8 serves now: Predict gives"
+        "is from version 7; Predict gives the answer and turning points of version 8"
     )
     await expect(desk.page.locator(".curve")).to_have_count(0)
     await desk.page.unroute("**/predict/what-if")

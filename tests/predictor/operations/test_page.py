@@ -19,6 +19,8 @@ DOCS = [name.removesuffix(".gz") for name in page.DOCS_ASSETS]
 PATHS = ["/", *(f"/web/{name}" for name in page.ASSETS)]
 PATHS += ["/ops", *(f"/web/ops/{name}" for name in page.OPS_ASSETS)]
 PATHS += ["/docs", *(f"/web/docs/{name}" for name in DOCS)]
+NAMED = re.compile(r"""(?:href|src)="web/([^"]+)"|from "\./([^"]+)";""")
+LATER = {"curves.js", "turning.js"}  # fetched when turning points are asked for
 REFERENCE = re.compile(r"""(?:href|src)="(web/[^"]+)"|from "\./([^"]+)";|import\("\./([^"]+)"\)""")
 
 
@@ -82,9 +84,8 @@ async def test_a_file_that_the_browser_has_is_not_sent_again(client):
 
 
 async def test_head_answers_like_get_without_the_body(client):
-    assert (await client.head("/")).headers["content-length"] == str(
-        len((page.FOLDER / page.PAGE).read_bytes())
-    )
+    sent = (await client.get("/")).content
+    assert (await client.head("/")).headers["content-length"] == str(len(sent))
 
 
 @pytest.mark.parametrize(
@@ -161,8 +162,14 @@ def test_text_never_becomes_html_or_code(name):
 
 @pytest.mark.parametrize("other", ["english.js", "german.js"])
 def test_the_page_is_small(other):
-    """All that a browser fetches, which is one language, without comments and indentation."""
-    fetched = set(FILES) - {other}
+    """All that a browser fetches at first, which is one language, without comments and indentation."""
+    fetched, new = set(), {page.PAGE}
+    while new:
+        fetched |= new
+        named = {each for name in new for each in re.findall(NAMED, source(name))}
+        new = {each[0] or each[1] for each in named} - fetched
+    assert set(FILES) - fetched == {"english.js", "german.js", *LATER}
+    fetched |= {"english.js", "german.js"} - {other}
     files = [page.File.read(page.FOLDER / name, "", https=False) for name in fetched]
     assert sum(len(file.content) for file in files) < 160_000
 
