@@ -237,5 +237,9 @@ def test_the_drivers_add_up_to_the_answer(tmp_path, scale, output, prediction):
 def test_a_file_is_named_after_its_answer(tmp_path, name, reference, expected):
     """Safe on every file system, whatever a model or a patient is called."""
     answer = {"model_name": name, "model_version": "7"}
-    kept = told(answer, {"baseline": 0, "contributions": []}, reference=reference)
-    assert Modules(tmp_path).compute("report.js", f"m.fileName({kept})") == [expected]
+    kept, tried = (
+        told(answer, {"baseline": 0, "contributions": []}, reference=reference, of=of)
+        for of in (None, {"answer": answer})
+    )
+    names = Modules(tmp_path).compute("report.js", f"m.fileName({kept})", f"m.fileName({tried})")
+    assert names == [expected, f"{expected}-what-if"]
