@@ -49,6 +49,6 @@ export const csvText = (rows, separator = words.decimalMark === "," ? ";" : ",")
 
 function csvCell(value, separator) {
   let text = value === null || value === undefined ? "" : String(value);
-  if (/^[=+\-@\t\r]/.test(text) && !NUMBER.test(text)) text = `'${text}`;
+  if (/^[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]/.test(text) && !NUMBER.test(text)) text = `'${text}`;
   return text.includes(separator) || /["\r\n;\t']|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
