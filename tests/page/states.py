@@ -43,6 +43,9 @@ async def states(site: Site, desk: Desk, models: Models) -> AsyncIterator[str]:
     await expect(desk.field("mean_area")).to_have_attribute("aria-invalid", "true")
     yield "refused"
     await desk.ask(models.benign)
+    await expect(
+        desk.page.locator(".driver-list")
+    ).to_be_visible()  # it scrolls to the answer, and then to the list
     await desk.drop("ward.csv", models.csv(12))
     await expect(desk.table.locator("tbody tr")).to_have_count(12)
     yield "table"
