@@ -22,7 +22,7 @@ class Bins(msgspec.Struct, frozen=True):
     number of rows without a value.
     """
 
-    name: Annotated[str, msgspec.Meta(max_length=1000)]
+    name: str
     counts: Annotated[list[_Count], msgspec.Meta(min_length=1)]
     missing: _Count = 0
     edges: Annotated[list[float], msgspec.Meta(max_length=_MAX_EDGES)] | None = None

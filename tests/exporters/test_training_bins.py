@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 
+import msgspec
 import numpy as np
 import onnx
 import pandas as pd
@@ -13,6 +14,7 @@ from exporters.export import export
 from exporters.metadata import Settings
 from exporters.table import read_table
 from exporters.training_bins import feature_bins, score_bins
+from predictor.model.training_bins import Bins
 
 
 def of_column(values):
@@ -137,3 +139,10 @@ def test_the_exporter_says_whether_the_rows_were_fitted_on(fitted, rows, held_ou
     props = onnx.load_from_string(exported.content).metadata_props
     (entry,) = [json.loads(each.value) for each in props if each.key == "training_bins"]
     assert entry["score"]["rows"] == rows_are
+
+
+def test_the_service_accepts_bins_of_a_long_name():
+    """A feature's name has no limit elsewhere, so it has none here."""
+    (bins,) = feature_bins(read_table(pd.DataFrame({"a" * 10_000: [1.0, 2.0]})))
+    read = msgspec.convert(asdict(bins), Bins)
+    assert read.name == "a" * 10_000
