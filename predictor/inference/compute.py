@@ -42,7 +42,7 @@ class Computed:
         return cls([result], [(range(1), protocol, read)], read.rows, answers)
 
     def as_hypothetical(self) -> "Computed":
-        """The same, by the name of rows that are nobody's predictions."""
+        """The same, with the protocol of rows that were only tried out."""
         return replace(self, groups=[(places, WHAT_IF, read) for places, _, read in self.groups])
 
 

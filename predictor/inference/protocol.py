@@ -70,7 +70,7 @@ class Named:
 
 
 WHAT_IF = Named("what_if")
-"""What records call rows that somebody tried out. They are nobody's predictions: who counts leaves them out."""
+"""The protocol of rows that were only tried out. They are no predictions, and no count includes them."""
 
 
 class InferenceProtocol(NamedProtocol, Protocol):

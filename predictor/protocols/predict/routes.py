@@ -102,7 +102,7 @@ def what_if_routes(batcher: Batcher, settings: Settings) -> APIRouter:
         ),
     )
     async def what_if(request: Request) -> Response:
-        """What the model would say of values that are nobody's, with warnings.
+        """What the model would say of values that are only tried out, with warnings.
 
         As `/predict/batch`, but these predictions are not counted: not in the metrics, nor in drift, nor by the
         shadow. If predictions are recorded, these are, with the protocol `what_if`.

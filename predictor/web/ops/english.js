@@ -74,7 +74,7 @@ export const english = {
   registryFault: {
     registry_unreachable: "The registry does not answer",
     registry_refused: "The registry refuses the credentials",
-    registry_invalid_response: "What answers is not an MLflow registry",
+    registry_invalid_response: "The answer is not from an MLflow registry",
     registry_internal: "A fault of the service ended a poll",
   },
   shadow: (number, state) => `The shadow${number ? `, version ${number},` : ""} is ${state}`,
@@ -117,7 +117,7 @@ export const english = {
 
   workers: { number: "Worker", serves: "Serves", since: "Since", heard: "Registry answered", process: "Process", starts: "Starts" },
   tables: { workers: "Workers", replicas: "Replicas", versions: "Versions" },
-  replicas: { name: "Replica", serves: "Serves", asked: "Should serve", fault: "Fault", said: "Said" },
+  replicas: { name: "Replica", serves: "Serves", asked: "Should serve", fault: "Fault", said: "Last report" },
   acceptsNone: "accepts no requests",
   failedHere: (number) => `could not load ${number}`,
   more: "There are more than this page lists.",
@@ -135,7 +135,7 @@ export const english = {
   moreVersions: "Older versions are in MLflow.",
   movedThere: { Production: "Promoted", Staging: "Moved to Staging", Archived: "Archived", None: "Demoted" },
   movedTo: { Production: "to Production", Staging: "to Staging", Archived: "archived", None: "demoted" },
-  gates: (found) => `A promotion is decided by ${found.map(([name, tolerance]) => `${name} (${tolerance})`).join(", ")}.`,
+  gates: (found) => `A promotion is refused if a metric is worse than the serving version's by more than: ${found.map(([name, tolerance]) => `${name} ${tolerance}`).join(", ")}.`,
 
   actions: {
     status: () => "Show what serves, and who promoted it",

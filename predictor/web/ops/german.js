@@ -82,7 +82,7 @@ export const german = {
   registryFault: {
     registry_unreachable: "Die Registry antwortet nicht",
     registry_refused: "Die Registry weist die Anmeldung zurück",
-    registry_invalid_response: "Was antwortet, ist keine Registry von MLflow",
+    registry_invalid_response: "Die Antwort kommt nicht von einer MLflow-Registry",
     registry_internal: "Ein Fehler des Dienstes beendete eine Abfrage",
   },
   shadow: (number, state) => `Der Schatten${number ? `, Version ${number},` : ""} ist im Zustand ${state}`,
@@ -125,7 +125,7 @@ export const german = {
 
   workers: { number: "Prozess", serves: "Läuft", since: "Seit", heard: "Antwort der Registry", process: "PID", starts: "Starts" },
   tables: { workers: "Prozesse", replicas: "Replikate", versions: "Versionen" },
-  replicas: { name: "Replikat", serves: "Läuft", asked: "Soll laufen", fault: "Fehler", said: "Gesagt" },
+  replicas: { name: "Replikat", serves: "Läuft", asked: "Soll laufen", fault: "Fehler", said: "Letzte Meldung" },
   acceptsNone: "nimmt keine Anfragen an",
   failedHere: (number) => `konnte ${number} nicht laden`,
   more: "Es gibt mehr, als diese Seite zeigt.",
@@ -143,7 +143,7 @@ export const german = {
   moreVersions: "Ältere Versionen sind in MLflow.",
   movedThere: { Production: "Hochgestuft", Staging: "Nach Staging bewegt", Archived: "Archiviert", None: "Zurückgestuft" },
   movedTo: { Production: "nach Production", Staging: "nach Staging", Archived: "archiviert", None: "zurückgestuft" },
-  gates: (found) => `Über eine Hochstufung entscheiden ${found.map(([name, tolerance]) => `${name} (${tolerance})`).join(", ")}.`,
+  gates: (found) => `Eine Hochstufung wird abgelehnt, wenn ein Maß um mehr als dies schlechter ist als bei der laufenden Version: ${found.map(([name, tolerance]) => `${name} ${tolerance}`).join(", ")}.`,
 
   actions: {
     status: () => "Zeigen, was läuft und wer es hochgestuft hat",
