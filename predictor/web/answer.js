@@ -57,7 +57,7 @@ export class AnswerPanel {
         element("strong", { class: "prediction" }, written(prediction)),
         " ",
         probability !== undefined &&
-          element("span", { class: "probability" }, element("b", {}, percent(place?.chance ?? probability)), place ? ` ${className(place.positive)}` : words.answer.probability),
+          element("span", { class: "probability" }, element("b", {}, percent(place?.chance ?? probability, place?.point?.threshold)), place ? ` ${className(place.positive)}` : words.answer.probability),
       ),
       change && element("p", { class: "change" }, change),
       mark && element("p", { class: "mark" }, mark),

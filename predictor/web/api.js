@@ -66,7 +66,11 @@ async function request(path, options, milliseconds) {
   }
 }
 
+// No header takes other signs: the service cannot know such a key.
+const fits = (given) => /^[\x20-\x7e]*$/.test(given);
+
 async function send(path, options) {
+  if (!fits(key)) throw new Problem(401, { detail: words.access.refused });
   try {
     const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
     return await fetch(path, { ...options, headers });

@@ -33,14 +33,14 @@ export function drawAxis({ positive, other, chance, point, side }, ghost = null)
 }
 
 // What the place means: a sentence about this answer, and sentences about the threshold.
-export function meaningOf({ positive: label, other: against, stated, point, side }, prediction) {
+export function meaningOf({ positive: label, other: against, stated, chance, point, side }, prediction) {
   const { axis } = words;
   const [positive, other] = [label, against].map(className);
   if (point === null) {
     return element("p", { class: "small soft" }, axis.noThreshold, !stated && ` ${axis.guessed(positive)}`);
   }
-  const less = side === "positive" && String(prediction) !== label;
-  const verdict = axis[less ? "less" : side](percent(point.threshold), positive, other);
+  const [above, predicted] = [side === "positive", String(prediction) === label];
+  const verdict = axis[above && !predicted ? "less" : side](percent(point.threshold, chance), positive, other);
   const { held_out: counted, grey_zone: zone } = point;
   const sentences = [];
   if (counted) {
@@ -52,7 +52,7 @@ export function meaningOf({ positive: label, other: against, stated, point, side
   return element(
     "div",
     { class: "meaning" },
-    element("p", { class: "meaning-verdict" }, verdict),
+    element("p", { class: "meaning-verdict" }, predicted && !above && `${axis.more(positive)} `, verdict),
     ...sentences.map((sentence) => element("p", { class: "small soft" }, sentence)),
   );
 }

@@ -7,15 +7,17 @@ const NUMBER = /^[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?$/;
 // The rows of cells, without empty lines, and their separator. A tab or semicolon comes before a comma, so
 // that `17,99` stays one cell. A space separates only if `spaced`, which means that no value contains one.
 export function cellsOf(text, spaced = false) {
-  const body = text.replace(/^\uFEFF/, "").replace(/[\r\n]+$/, "").replace(/^[ \r\n]+/, "");
-  const separator = separatorIn(body, spaced);
+  const all = text.replace(/^\uFEFF/, "").replace(/[\r\n]+$/, "").replace(/^[ \r\n]+/, "");
+  const [line, stated] = /^"?sep=(.)"?\r?\n/i.exec(all) ?? [""]; // as Excel writes and reads it
+  const body = all.slice(line.length);
+  const separator = stated ?? separatorIn(body, spaced);
   const rows = separator === " " ? body.split(/\r?\n/).map((line) => line.trim().split(/ +/)) : quoted(body, separator);
   return { separator, rows: rows.filter((row) => row.some((cell) => cell.trim() !== "")) };
 }
 
 function separatorIn(body, spaced) {
   const plain = body.slice(0, 100_000).replace(/"[^"]*"/g, "");
-  for (const separator of ["\t", ";", ","]) if (plain.includes(separator)) return separator;
+  for (const part of [plain.split(/[\r\n]/, 1)[0], plain]) for (const separator of ["\t", ";", ","]) if (part.includes(separator)) return separator;
   return spaced && / /.test(plain.trim()) ? " " : ",";
 }
 

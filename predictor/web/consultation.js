@@ -24,6 +24,7 @@ export class Consultation {
   #next = null; // the record to ask for next while values move
   #settled;
   #told;
+  #asking = null; // the record that a prediction is asked for
   #requests = 0; // requests so far: a response to an earlier one is ignored
   #form;
   #answer;
@@ -40,17 +41,19 @@ export class Consultation {
 
   forget() {
     this.#requests++;
+    this.#busy(false);
     this.base = null;
     this.#answer.reset();
     this.#clearDetails();
   }
 
-  // `model` is the serving version's part of the API document. Returns true if there is a prediction.
-  async predict(model) {
-    if (this.sending && this.moving !== true) return false;
+  // `model` is the serving version's part of the API document, `under` the reference. Returns true if there is a prediction.
+  async predict(model, under) {
+    const [record, typed] = [this.#form.text, this.#form.typed];
+    if (this.sending && this.#asking === record) return false;
     this.#next = null; // the values are asked for as they are, moved or not
     this.#clearDetails();
-    return this.#ask({ model, record: this.#form.text, typed: this.#form.typed });
+    return this.#ask({ model, record, typed, under });
   }
 
   // Tries out the values as they are now, and again if they change meanwhile; the answer to the base stays as a ghost.
@@ -88,13 +91,14 @@ export class Consultation {
     const question = this.#shown;
     const number = this.#requests + 1;
     const real = question.of ? { ...this.base, before: this.base.answer } : { ...question, before };
-    const done = await this.#ask({ ...real, model, isMove: false, of: null });
+    const done = await this.#ask({ ...real, model, isMove: false, of: null, under: undefined }); // the reference may be another by now
     if (done && question.of && number === this.#requests) await this.#ask({ ...question, model, before, isMove: false, of: this.base });
   }
 
   async #ask(question) {
     const { model, record, before = null, isMove = false, of = null } = question;
     const number = ++this.#requests;
+    this.#asking = before === null ? record : null;
     this.#busy(true, isMove);
     try {
       const answer = of ? await tryOut(record) : isMove ? this.base.answer : await post("predict", record);
@@ -112,11 +116,12 @@ export class Consultation {
       if (model.explains) this.#explain(question, number);
       return true;
     } catch (error) {
-      if (before === null || error.status === 401) this.#failed(error);
+      const stale = number !== this.#requests;
+      if (!stale && (before === null || error.status === 401)) this.#failed(error);
       else if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
       return false;
     } finally {
-      this.#busy(false, isMove);
+      if (number === this.#requests) this.#busy(false, isMove);
     }
   }
 

@@ -7,11 +7,12 @@ import { button, element, fill, setProperty, setText } from "./elements.js";
 import { className, percent, shown, written } from "./numbers.js";
 import { numberOf } from "./record.js";
 import { sameVersion } from "./status.js";
-import { heightsOf, kindOf, rowsOf, spanOf, sweepOf, turnOf } from "./turning.js";
+import { heightsOf, kindOf, narrowed, rowsOf, spanOf, sweepOf, turnsOf, within } from "./turning.js";
 import { words } from "./words.js";
 import { placeOf } from "./worth.js";
 
 const MAX_NAMED = 5;
+const MAX_ROUNDS = 6; // until a turn is known to the digits that are written
 
 export class Curves {
   #form;
@@ -40,13 +41,19 @@ export class Curves {
     if (kindOf(answer) === null) return this.#say(words.turning.several);
     const sweep = sweepOf(features, typed);
     if (sweep.length === 0) return this.#say(words.turning.none);
+    const ask = async (asked) => {
+      const { version, answers } = await predictAll(features, rowsOf(asked, typed), () => {}, signal, "predict/what-if");
+      if (!sameVersion(version, answer)) throw new Swapped(words.turning.swapped(answer.model_version, version.model_version));
+      return asked.map((each) => ({ ...each, answers: answers.splice(0, each.values.length) }));
+    };
     try {
-      const { version, answers } = await predictAll(features, rowsOf(sweep, typed), () => {}, signal, "predict/what-if");
-      if (!sameVersion(version, answer)) return this.#fail(words.turning.swapped(answer.model_version, version.model_version));
-      const found = sweep.map(({ at, values }) => lineOf(features[at], at, values, answers.splice(0, values.length), numberOf(features[at], typed[at]), answer, worth));
-      this.#show(found.filter(Boolean), features.length, answer, worth);
+      const found = (await ask(sweep)).filter(({ answers }) => !answers.some(({ faults }) => faults));
+      const lines = found.map((each) => ({ ...each, feature: features[each.at], value: numberOf(features[each.at], typed[each.at]), turns: [null, null] }));
+      if (kindOf(answer) === "class") await narrow(lines, answer, ask);
+      this.#show(lines.map((each) => lineOf(each, answer, worth)), features.length, answer, worth);
     } catch (error) {
       if (signal.aborted) return;
+      if (error instanceof Swapped) return this.#fail(error.message);
       if (!(error instanceof Problem || error instanceof Unreachable || error instanceof VersionUnstable)) throw error;
       this.#fail(words.turning.failed(error.message), again);
     }
@@ -73,9 +80,21 @@ export class Curves {
   }
 }
 
-// One field's curve, `{at, name, picture, text}` and what the summary needs; null if a value of the sweep has no answer.
-function lineOf({ range, full: name }, at, values, answers, value, own, worth) {
-  if (answers.some(({ faults }) => faults)) return null;
+class Swapped extends Error {}
+
+// Finds the turns of lines, each until it is written as one number.
+async function narrow(lines, own, ask) {
+  for (const line of lines) line.turns = turnsOf(line.values, line.answers, line.value, own);
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const between = lines.flatMap((line) => line.turns.map((turn, end) => ({ line, end, at: line.at, values: turn ? within(line.feature, turn) : [] })));
+    const asked = between.filter(({ values }) => values.length > 0);
+    if (asked.length === 0) return;
+    for (const { line, end, values, answers } of await ask(asked)) line.turns[end] = narrowed(line.turns[end], values, answers, own);
+  }
+}
+
+// One field's curve, `{at, name, picture, text}` and what the summary needs.
+function lineOf({ at, feature: { range, full: name }, values, answers, value, turns }, own, worth) {
   const heights = heightsOf(answers, own, worth);
   const place = placeOf(worth, own);
   const picture = heights && drawn(heights, values.map((x) => partOf(range, x)), partOf(range, value), place);
@@ -84,7 +103,7 @@ function lineOf({ range, full: name }, at, values, answers, value, own, worth) {
     const [least, greatest] = spanOf(answers);
     return { at, name, picture, span: greatest - least, text: words.span(shown(least), shown(greatest)) };
   }
-  const { below, above } = turnOf(values, answers, value, own, worth);
+  const [below, above] = turns.map((turn) => turn && turn[0]); // the last value that is still inside
   const what = place?.point ? turning[place.side === "positive" ? "above" : "below"] : written(own.prediction);
   const [from, to] = [below, above].map((turn) => (turn === null ? null : shown(turn)));
   const near = Math.min(...[below, above].map((turn) => (turn === null ? Infinity : Math.abs(partOf(range, turn) - partOf(range, value)))));

@@ -21,9 +21,12 @@ export class History {
     fill(place, element("h2", { id: "history-title" }, title), element("p", { class: "soft small" }, hint), this.#list, this.#comparison);
   }
 
+  // The element that has the focus is made anew, and gets it back.
   show() {
+    const focused = this.#list.contains(document.activeElement) && document.activeElement.ariaLabel;
     this.#place.hidden = this.#session.answers.length === 0;
     fill(this.#list, ...this.#session.answers.map((told) => this.#item(told)));
+    if (focused) this.#list.querySelector(`[aria-label="${focused}"]`)?.focus({ preventScroll: true });
     this.#compare();
   }
 
@@ -35,7 +38,6 @@ export class History {
     box.addEventListener("change", () => {
       this.#session.choose(number, box.checked);
       this.show();
-      this.#list.querySelector(`[aria-label="${session.compare(number)}"]`).focus();
     });
     return element(
       "li",

@@ -10,11 +10,14 @@ export const shown = (value) => localised(String(Number(Number(value).toPrecisio
 
 export const span = ({ minimum, maximum }) => words.span(shown(minimum), shown(maximum));
 
-// Never "100 %" or "0 %": no model is that certain.
-export function percent(value) {
+// Never "100 %" or "0 %": no model is that certain. With as many digits as it takes to differ from `other`.
+export function percent(value, other = value) {
   if (value >= 0.9995) return localised("> 99.9\u00a0%");
   if (value < 0.0005) return localised("< 0.1\u00a0%");
-  return localised(`${(100 * value).toFixed(1)}\u00a0%`);
+  const [text, next] = [value, other].map((each) => (digits) => (100 * each).toFixed(digits));
+  let digits = 1;
+  while (value !== other && digits < 9 && text(digits) === next(digits)) digits++;
+  return localised(`${text(digits)}\u00a0%`);
 }
 
 // A text of the model; a blank one in quotes.

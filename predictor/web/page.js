@@ -184,17 +184,17 @@ function useSheet(sheet, name) {
 
 // Fills the form, after which the values of before can be had back.
 function overwrite(typed, text) {
-  undo.keep(form.features, form.typed);
+  undo.keep(form.features, form.typed, reference.kept);
   reference.replace(text);
   table.mark(null);
   form.fill(typed);
 }
 
-function told({ model: asked, record, typed, answer: given, of = null }, { isMove = false } = {}) {
+function told({ model: asked, record, typed, answer: given, of = null, under = shown?.reference }, { isMove = false } = {}) {
   const { features, worth } = asked;
   const when = new Date();
-  // After a swap the answer may be asked for again while other values are typed already.
-  const whose = form.text === record ? reference.use() : (shown?.reference ?? "");
+  // Other values may be typed already, under another reference.
+  const whose = reference.use(form.text === record ? undefined : under);
   shown = { reference: whose, when, model: asked, record, typed, answer: given, of, requestId: requestIdOf(given) };
   refresh();
   if (byId("curves").ariaPressed === "true") showCurves(true);
@@ -236,7 +236,7 @@ function openRow({ features, typed, reference: text }, row = null) {
 }
 
 async function send() {
-  if (canPredict() && (await consultation.predict(model)) && locked) {
+  if (canPredict() && (await consultation.predict(model, reference.value)) && locked) {
     locked = false;
     refresh();
   }
@@ -273,16 +273,20 @@ byId("curves").addEventListener("click", ({ currentTarget }) => {
   showCurves(currentTarget.ariaPressed !== "true").then(() => byId("turning").scrollIntoView({ block: "nearest" }));
 });
 byId("undo").addEventListener("click", () => {
-  form.fill(undo.take());
+  const { typed, whose } = undo.take();
+  if (whose !== null) reference.bringBack(whose);
+  form.fill(typed);
   hint(words.session.undone);
   if (byId("undo").disabled) byId("predict").focus(); // a disabled button would lose the focus
-  if (consultation.base !== null && canPredict()) consultation.move(model);
+  // Only values that were moved are of the record that was answered.
+  const { base } = consultation;
+  if (base !== null && canPredict() && (whose === null || form.text === base.record)) consultation.move(model);
 });
 addEventListener("beforeunload", (event) => {
   if (!form.empty || session.answers.length > 0 || !byId("predictions").hidden) event.preventDefault();
 });
 byId("clear").addEventListener("click", () => {
-  undo.keep(form.features, form.typed);
+  undo.keep(form.features, form.typed, reference.kept);
   form.clear();
   reference.clear();
   table.mark(null);

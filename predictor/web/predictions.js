@@ -4,7 +4,7 @@ import { predictAll, VersionUnstable } from "./batch.js";
 import { button, byId, element, fill, setProperty, setText } from "./elements.js";
 import { download } from "./handout.js";
 import { AnsweredList } from "./list.js";
-import { percent, written } from "./numbers.js";
+import { chanceOf, percent, written } from "./numbers.js";
 import { identifierIn } from "./reference.js";
 import { sameVersion } from "./status.js";
 import { words } from "./words.js";
@@ -102,8 +102,8 @@ export class PredictionsTable {
     const [{ version, answers }, { worth }] = [this.#list, this.#request];
     const comparable = before !== null && before.version !== null && !sameVersion(before.version, version);
     if (!comparable) return this.#noteChanges(new Map(), "");
-    const changed = answers.flatMap((now, i) => (changedSides(before.answers[i], now) ? [[i, before.answers[i].prediction ?? "\u2013"]] : []));
-    const said = ([i, prediction]) => [i, words.list.before(before.version.model_version, written(prediction))];
+    const changed = answers.flatMap((now, i) => (changedSides(before.answers[i], now) ? [i] : []));
+    const said = (i) => [i, words.list.before(before.version.model_version, toldBy(before.answers[i], worth))];
     this.#noteChanges(new Map(changed.map(said)), words.list[worth ? "changed" : "differ"](changed.length, answers.length, before.version.model_version));
   }
 
@@ -293,6 +293,12 @@ export class PredictionsTable {
 }
 
 const nameOf = (place) => place.ariaLabel ?? place.textContent;
+
+// With the probability, because a side may change and the prediction stay.
+function toldBy(answer, worth) {
+  const place = placeOf(worth, answer);
+  return place ? chanceOf(place.chance, place.positive) : written(answer.prediction ?? "\u2013");
+}
 
 function markRow(place, row) {
   if (place.dataset.row === String(row)) place.setAttribute("aria-current", "true");

@@ -1,11 +1,11 @@
 // The reference of a record: whose values they are. It is typed, or comes from a column of a list; it is in no request.
 
-const NAMED = /(^| )(id|patient|case|sample|reference|ref|mrn|kennung|fall|probe)( |$)/i;
+const NAMED = /(^| )(id|patient|case|sample|reference|ref|mrn|kennung|\w+nummer|fall|probe)( |$)/i;
 
 // The column that identifies the rows: by its name, else by texts that are all different; -1 for none.
 export function identifierIn({ names, rows }) {
-  const named = names.findIndex((name) => NAMED.test(name.replaceAll(/[^\p{L}\p{N}]+/gu, " ")));
-  if (named >= 0) return named;
+  const named = names.findIndex((name) => NAMED.test(name.replaceAll(/(\p{Ll})(?=\p{Lu})/gu, "$1 ").replaceAll(/[^\p{L}\p{N}]+/gu, " ")));
+  if (named >= 0 || rows.length < 2) return named; // of one row, all texts are different
   return names.findIndex((_, at) => {
     const texts = rows.map((row) => row[at]);
     return texts.every((text) => text !== "") && new Set(texts).size === texts.length;
@@ -29,10 +29,19 @@ export class Reference {
     return this.#field.value.trim();
   }
 
-  // The reference of an answer that was given just now.
-  use() {
-    this.#used = true;
-    return this.value;
+  // An answer was given just now: to what was asked for under this reference.
+  use(asked = this.value) {
+    if (asked === this.value) this.#used = true;
+    return asked;
+  }
+
+  // To be brought back.
+  get kept() {
+    return [this.value, this.#used];
+  }
+
+  bringBack([value, used]) {
+    [this.#field.value, this.#used] = [value, used];
   }
 
   // Other values are in the form: with a reference of their own, or without one unless it was typed for them.

@@ -32,7 +32,7 @@ export function reportOf(told) {
       [say.digest, digestOf(told) || "\u2013"],
       [say.request, requestId || "\u2013"],
       chances.length > 0 && [words.list.probability, chances.join(", ")],
-      point && [say.threshold, `${point.class} ${percent(point.threshold)}: ${say[point.above ? "above" : place?.side === "grey" ? "grey" : "below"]}`],
+      point && [say.threshold, `${point.class} ${percent(point.threshold, place?.chance)}: ${say[point.above ? "above" : place?.side === "grey" ? "grey" : "below"]}`],
     ].filter(Boolean),
     sections: [
       { title: say.warnings, lines: warnings.map((each) => [labelOf(each.feature), words.list.remark("", shown(each.value), span(each)).trim()]) },
@@ -46,7 +46,7 @@ export function reportOf(told) {
 function outcomeOf(answer, { worth }) {
   const place = placeOf(worth, answer);
   const chance = place?.chance ?? answer.probability;
-  return written(answer.prediction) + (chance === undefined ? "" : ` \u00b7 ${percent(chance)}${place ? ` ${className(place.positive)}` : ""}`);
+  return written(answer.prediction) + (chance === undefined ? "" : ` \u00b7 ${percent(chance, place?.point?.threshold)}${place ? ` ${className(place.positive)}` : ""}`);
 }
 
 function driversOf(explanation, positive, labelOf) {

@@ -60,17 +60,18 @@ export function triedText(changes) {
 
 // What stood in the form before something else overwrote it.
 export class Undo {
-  #kept = []; // {names, typed}
+  #kept = []; // {names, typed, whose}
 
-  keep(features, typed) {
+  // `whose` is what the reference was, null if only values change: then it is not brought back.
+  keep(features, typed, whose = null) {
     if (typed.every((value) => value.trim() === "")) return;
-    this.#kept = [...this.#kept, { names: namesOf(features), typed }].slice(-MAX_UNDO);
+    this.#kept = [...this.#kept, { names: namesOf(features), typed, whose }].slice(-MAX_UNDO);
   }
 
   // Whether there are values for a form of these features.
   has = (features) => this.#kept.at(-1)?.names === namesOf(features);
 
-  take = () => this.#kept.pop().typed;
+  take = () => this.#kept.pop();
 }
 
 const namesOf = (features) => JSON.stringify(features.map(({ name }) => name));

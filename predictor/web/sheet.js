@@ -21,6 +21,8 @@ export function readSheet(text, features) {
   const columns = columnsOf(rows[0], features);
   const unassigned = mayBeAssigned(rows) ? { rows, columns: columns ?? rows[0].map((_, at) => at), separator } : null;
   if (columns !== null) {
+    const other = unassigned && otherUnit(rows[0], columns, features);
+    if (other) return { fault: words.sheet.unit(...other), unassigned };
     const found = assigned(rows, columns, features, separator);
     return found.fault ? { ...found, unassigned } : found;
   }
@@ -56,9 +58,21 @@ function columnsOf(names, features) {
 
 const parts = (name) => name.toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(Boolean);
 // Without a unit in brackets.
-const bare = (name) => name.replace(/\s*[([][^)\]]*[)\]]\s*$/, "");
+const UNIT = /\s*[([]([^)\]]*)[)\]]\s*$/;
+const bare = (name) => name.replace(UNIT, "");
 const plain = (name) => parts(name).join(" ");
 const sorted = (name) => parts(name).sort().join(" ");
+
+// The first head with another unit than its value has: its name and both units.
+function otherUnit(names, columns, features) {
+  const alike = (unit) => unit.normalize("NFKC").replaceAll("\u03bc", "u").replaceAll(/[\s^]/g, "");
+  for (const [at, name] of names.entries()) {
+    const { name: feature, unit } = features[columns[at]] ?? {};
+    const given = unit && sorted(name) !== sorted(feature) && UNIT.exec(name)?.[1];
+    if (given && alike(given) !== alike(unit)) return [bare(name), given, unit];
+  }
+  return null;
+}
 
 // The rows below a row of heads; `columns` has the index of each column's feature, -1 for none.
 export function assigned(rows, columns, features, separator) {

@@ -1,9 +1,11 @@
 // Turning points: how far one value may change, the others as they are, until the answer changes sides. Pure.
 
+import { shown } from "./numbers.js";
 import { numberOf, typedAs } from "./record.js";
 import { changedSides, placeOf } from "./worth.js";
 
 const POINTS = 21;
+const PARTS = 10;
 
 // For each number with a training range, its place among the features and values from one end to the other.
 export function sweepOf(features, typed) {
@@ -18,24 +20,32 @@ export function sweepOf(features, typed) {
 // The records of a sweep, as typed values.
 export const rowsOf = (sweep, typed) => sweep.flatMap(({ at, values }) => values.map((value) => typed.with(at, typedAs(value))));
 
-// The nearest values below and above `value` where the answer is on another side than `own`, or null: between two
-// values of the sweep where the probability meets the cut, else the first value on the other side.
-export function turnOf(values, answers, value, own, worth) {
-  const cut = placeOf(worth, own)?.point?.threshold ?? 0.5;
+// Where the answer turns below and above `value`: `[inside, outside]`, two values next to each other of which the second
+// has an answer on another side than `own`; null if there is none.
+export function turnsOf(values, answers, value, own) {
   const points = [...values.map((x, i) => ({ x, answer: answers[i] })), { x: value, answer: own }].sort((a, b) => a.x - b.x);
   const start = points.findIndex(({ answer }) => answer === own);
-  const turn = (by) => {
+  return [-1, 1].map((by) => {
     for (let i = start + by; i >= 0 && i < points.length; i += by) {
-      if (changedSides(own, points[i].answer)) return between(points[i - by], points[i]);
+      if (changedSides(own, points[i].answer)) return [points[i - by].x, points[i].x];
     }
     return null;
-  };
-  const between = (inside, outside) => {
-    const [a, b] = [inside, outside].map(({ answer }) => placeOf(worth, answer)?.chance ?? NaN);
-    const part = (cut - a) / (b - a);
-    return part >= 0 && part <= 1 ? inside.x + part * (outside.x - inside.x) : outside.x;
-  };
-  return { below: turn(-1), above: turn(1) };
+  });
+}
+
+// Values between the two of a turn, from the inside; none if both are written alike.
+export function within({ type }, [inside, outside]) {
+  if (shown(inside) === shown(outside)) return [];
+  const values = Array.from({ length: PARTS - 1 }, (_, i) => Number((inside + ((i + 1) * (outside - inside)) / PARTS).toPrecision(9)));
+  return (type === "integer" ? [...new Set(values.map(Math.round))] : values).filter((x) => x !== inside && x !== outside);
+}
+
+// A turn, of whose values in between the answers are known.
+export function narrowed([inside, outside], values, answers, own) {
+  const turned = answers.findIndex((answer) => changedSides(own, answer));
+  const points = [inside, ...values, outside];
+  const last = turned < 0 ? values.length : turned;
+  return [points[last], points[last + 1]];
 }
 
 // What an answer is: "class", "number", or null for several numbers, which have no sides and no height.

@@ -92,6 +92,10 @@ async def test_rows_that_changed_sides_are_counted_and_say_what_was_before(
     await expect(desk.table).to_contain_text(
         f"{changed} of {len(rows)} rows changed sides since version 7."
     )
+    # The prediction may be the same on both sides of a threshold: what changed is the probability.
+    said = await desk.table.locator(".was").all_inner_texts()
+    assert said
+    assert all(re.fullmatch(r"Version 7: [<>]? ?[\d.]+\s% malignant\. ?", each) for each in said)
 
 
 async def test_a_version_that_waits_for_approvals_is_named(site, desk, stays):

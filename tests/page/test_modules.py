@@ -547,7 +547,7 @@ def test_what_was_tried_out_is_named(modules):
 
 
 def test_a_sweep_goes_through_each_training_range_and_finds_where_the_answer_turns(modules):
-    """Between two values, where the probability meets the cut."""
+    """Between two values, which are narrowed until both are written alike."""
     features = json.dumps([RANGED, {"type": "string", "name": "b"}, {**RANGED, "type": "integer"}])
     sweep = f"m.sweepOf({features}, ['3', 'x', ''])"
     answers = [
@@ -555,17 +555,23 @@ def test_a_sweep_goes_through_each_training_range_and_finds_where_the_answer_tur
         for x in (0, 4, 6, 10)
     ]
     own = {"prediction": "no", "probabilities": {"no": 0.7, "yes": 0.3}}
-    listed, rows, turn, none = modules.compute(
+    listed, rows, turn, none, between, whole, narrowed = modules.compute(
         "turning.js",
         sweep,
         f"m.rowsOf({sweep}, ['3', 'x', '']).slice(-1)",
-        f"m.turnOf([0, 4, 6, 10], {json.dumps(answers)}, 3, {json.dumps(own)}, null)",
-        f"m.turnOf([0, 4], {json.dumps(answers[:2])}, 3, {json.dumps(own)}, null)",
+        f"m.turnsOf([0, 4, 6, 10], {json.dumps(answers)}, 3, {json.dumps(own)})",
+        f"m.turnsOf([0, 4], {json.dumps(answers[:2])}, 3, {json.dumps(own)})",
+        "[m.within({}, [4, 6]), m.within({}, [4.0001, 4.0002])]",
+        "[[4, 7], [7, 4], [4, 5]].map((turn) => m.within({type: 'integer'}, turn))",
+        f"m.narrowed([0, 10], [4, 6], {json.dumps(answers[1:3])}, {json.dumps(own)})",
     )
     assert [(each["at"], len(each["values"])) for each in listed] == [(0, 21)]
     assert rows == [["10", "x", ""]]
-    assert turn == {"below": None, "above": pytest.approx(5)}
-    assert none == {"below": None, "above": None}
+    assert turn == [None, [4, 6]]
+    assert none == [None, None]
+    assert between == [[4.2, 4.4, 4.6, 4.8, 5, 5.2, 5.4, 5.6, 5.8], []]
+    assert whole == [[5, 6], [6, 5], []]
+    assert narrowed == [4, 6]
     german = f"m.rowsOf({sweep}, ['3', 'x', ''])[1]"
     assert modules.compute("turning.js", german, language="de") == [["0,5", "x", ""]]
 
@@ -579,7 +585,34 @@ def test_what_was_overwritten_comes_back_to_a_form_of_the_same_fields_only(modul
           undo.keep(a, ["", "", ""]);
           const before = undo.has(a);
           undo.keep(a, ["1", "2", "3"]);
-          return [before, undo.has(b), undo.has(a), undo.take(), undo.has(a)];
+          return [before, undo.has(b), undo.has(a), undo.take().typed, undo.has(a)];
         }})()""",
     )
     assert found == [[False, False, True, ["1", "2", "3"], False]]
+
+
+def test_files_say_their_separator_and_their_units(modules):
+    """A first line of Excel's own; a semicolon in a text between commas; another unit than the model's is asked about."""
+    features = json.dumps([{"name": "a", "type": "number", "unit": "mm\u00b2"}, {"name": "b", "type": "number"}])  # fmt: skip
+    good = [
+        "sep=;\na;b\n1,5;2",
+        "note,a,b\nx;y,1.5,2",
+        "b,a [mm^2]\n2,1.5",
+        "b (sd),a (mm2)\n2,1.5",
+    ]
+    *read, wrong = modules.compute(
+        "sheet.js",
+        *(
+            f"m.readSheet({json.dumps(text)}, {features})"
+            for text in [*good, "b,a (cm\u00b2)\n2,1"]
+        ),
+    )
+    assert [each["rows"] for each in read] == [[["1.5", "2"]]] * len(good)
+    assert wrong["fault"].startswith("a is in cm\u00b2 in the file, and in mm\u00b2 in the model.")
+    assert wrong["unassigned"]["columns"] == [1, 0]
+
+
+def test_a_probability_has_the_digits_that_tell_it_from_the_threshold(modules):
+    given = ["0.5", "0.5, 0.7", "0.54791, 0.54814", "0.5481, 0.548149"]
+    written = modules.compute("numbers.js", *(f"m.percent({each})" for each in given))
+    assert written == ["50.0\u00a0%", "50.0\u00a0%", "54.79\u00a0%", "54.810\u00a0%"]

@@ -44,11 +44,15 @@ async def test_answers_are_kept_and_up_to_four_compared(desk, models):
 
 
 async def test_an_answer_of_before_is_opened_and_what_it_overwrote_had_back(desk, models):
+    """The answer stays that of the opened values until it is asked for again: they may be somebody else's."""
     await desk.ask(models.record(number=3))
     await desk.ask(models.benign)
     await desk.button("Open the values of answer 1").click()
     await expect(desk.prediction).to_have_text("malignant")
     await desk.button("Undo").click()
+    await expect(desk.answer).to_contain_text("The values have changed since this answer.")
+    await expect(desk.answer.locator(".mark")).to_have_count(0)
+    await desk.button("Ask again").click()
     await expect(desk.prediction).to_have_text("benign")
     assert [float(each) for each in await desk.typed(models.benign)] == list(models.benign.values())
 
@@ -220,7 +224,7 @@ async def test_turning_points_are_where_the_service_changes_its_answer(site, des
     assert found, text
     point = float(found[1])
     sides = []
-    for value in (point * 1.02, point * 0.98):
+    for value in (point * 1.001, point * 0.999):
         asked = {**record, "worst_texture": value}
         told = (await site.live.client.post("/predict", json=asked)).json()
         sides.append(told["operating_point"]["above"])
@@ -245,6 +249,31 @@ async def test_turning_points_are_where_the_service_changes_its_answer(site, des
     await expect(desk.page.locator(".curve")).to_have_count(0)
     await expect(summary).to_be_hidden()
     await expect(desk.button("Turning points")).to_have_attribute("aria-pressed", "false")
+
+
+async def test_every_turning_point_of_a_model_with_steps_is_one(site, visit, models):
+    """A forest's answer does not change in a straight line between two values of a sweep."""
+    await site.promote(8, models.forest)
+    desk = Desk(await visit(site.url))
+    await desk.is_in_state("ready")
+    record = models.record(number=41)
+    await desk.ask(record)
+    await desk.button("Turning points").click()
+    await expect(desk.page.locator("#turning")).to_contain_text("can alone take this answer")
+    found = {}
+    for name in record:
+        row = desk.page.locator(".row", has=desk.field(name))
+        text = await row.locator(".turn").inner_text()
+        for kind, point in re.findall(r"(until|down to|from|to(?<!down to)) (\d[\d.e-]*)", text):
+            found[name, kind] = float(point)
+    assert len(found) > 5
+    cases = []
+    for (name, kind), point in found.items():
+        beyond = 0.001 if kind in {"until", "to"} else -0.001
+        cases += [{**record, name: point * (1 - beyond)}, {**record, name: point * (1 + beyond)}]
+    asked = await site.live.client.post("/predict/batch", json={"instances": [record, *cases]})
+    own, *sides = (each["operating_point"]["above"] for each in asked.json()["predictions"])
+    assert sides == [own, not own] * len(found)
 
 
 async def test_a_clear_case_is_said_once(desk, models):
