@@ -9,19 +9,15 @@ import { words } from "./words.js";
 
 const MAX_VERSIONS = 8;
 
-// `now()` is `{model, version, dates}`, or null if none serves. Returns a function that shows the card again, if it is open.
-export function onCard(place, now) {
-  const again = async () => {
-    const found = place.open ? now() : null;
-    if (found === null) return;
-    const [metrics, versions] = await Promise.all([
-      get("model").then(({ serving }) => serving?.metrics ?? {}, () => ({})),
-      get("ops/overview").then(({ registered }) => registered.versions, () => []),
-    ]);
-    if (now()?.model === found.model) show(place.lastElementChild, found, metrics, versions);
-  };
-  place.addEventListener("toggle", again);
-  return again;
+// `now()` is `{model, version, dates}`, or null if none serves.
+export async function showCard(place, now) {
+  const found = now();
+  if (found === null) return;
+  const [metrics, versions] = await Promise.all([
+    get("model").then(({ serving }) => serving?.metrics ?? {}, () => ({})),
+    get("ops/overview").then(({ registered }) => registered.versions, () => []),
+  ]);
+  if (now()?.model === found.model) show(place, found, metrics, versions);
 }
 
 function show(place, { model, version, dates }, metrics, versions) {

@@ -217,10 +217,11 @@ function said(before, now, worth, isMove) {
 }
 
 // The answer comes into view when it is whole: on a phone it is below the form, on a desktop beside its top. Whoever is
-// further in it by then stays there.
+// further in it by then stays there, and is not pushed out of view by what drove the answer.
 function reveal() {
   const panel = byId("answer").closest("section");
-  if (panel.querySelector(":focus")) return;
+  const focused = panel.querySelector(":focus");
+  if (focused) return focused.scrollIntoView({ block: "nearest" });
   const { top, bottom } = panel.getBoundingClientRect();
   if (top < 0 || bottom > innerHeight) panel.scrollIntoView({ block: top > 0 && bottom - top < innerHeight ? "nearest" : "start" });
 }

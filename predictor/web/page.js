@@ -3,7 +3,6 @@
 import { askForKey, onKey } from "./access.js";
 import { AnswerPanel } from "./answer.js";
 import { assignColumns } from "./assign.js";
-import { onCard } from "./card.js";
 import { get, hasKey, Problem, requestIdOf, Unreachable } from "./api.js";
 import { Consultation, sentence } from "./consultation.js";
 import { button, byId, fill, setText } from "./elements.js";
@@ -213,6 +212,16 @@ async function showCurves(shown) {
   });
 }
 
+// Again with each version, if it is open.
+async function showCard() {
+  if (!byId("model-card").open) return;
+  const place = byId("model-card").lastElementChild;
+  const now = () => (model && watch.status.serving ? { model, version: watch.status.serving, dates: watch.dates } : null);
+  const card = await import("./card.js").catch(() => null);
+  if (card === null) return fill(place, words.faults.noConnection);
+  await card.showCard(place, now);
+}
+
 async function fetchedCurves() {
   try {
     const { Curves } = await (fetching ??= import("./curves.js"));
@@ -256,7 +265,7 @@ onKey(() => {
   else if (!form.empty) send();
 });
 onIntake(take, hint);
-const showCard = onCard(byId("model-card"), () => (model && watch.status.serving ? { model, version: watch.status.serving, dates: watch.dates } : null));
+byId("model-card").addEventListener("toggle", showCard);
 byId("record").addEventListener("submit", (event) => {
   event.preventDefault();
   send();

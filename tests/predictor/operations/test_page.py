@@ -20,7 +20,7 @@ PATHS = ["/", *(f"/web/{name}" for name in page.ASSETS)]
 PATHS += ["/ops", *(f"/web/ops/{name}" for name in page.OPS_ASSETS)]
 PATHS += ["/docs", *(f"/web/docs/{name}" for name in DOCS)]
 NAMED = re.compile(r"""(?:href|src)="web/([^"]+)"|from "\./([^"]+)";""")
-LATER = {"curves.js", "turning.js"}  # fetched when turning points are asked for
+LATER = {"card.js", "curves.js", "turning.js"}  # fetched when the card or turning points are asked for
 REFERENCE = re.compile(r"""(?:href|src)="(web/[^"]+)"|from "\./([^"]+)";|import\("\./([^"]+)"\)""")
 
 
