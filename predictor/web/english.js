@@ -224,6 +224,7 @@ export const english = {
     unanswered: (rows) => `${rows} rows, not answered`,
     old: (version, now) => `These answers are from version ${version}. ${now === null ? "No version serves now." : `Version ${now} serves now.`}`,
     rows: (rows, version) => `${rows} rows${version === null ? "" : `, version ${version}`}`,
+    above: (count) => `${count} at or above the threshold`,
     outside: (count) => `${count} outside the training data`,
     refused: (count) => `${count} not answered`,
     caption: "A button in a row's first cell opens its values in the form",

@@ -243,6 +243,7 @@ export const german = {
     unanswered: (count) => `${rows(count)}, nicht beantwortet`,
     old: (version, now) => `Diese Antworten stammen von Version ${version}. ${now === null ? "Zurzeit ist keine Version aktiv." : `Jetzt ist Version ${now} aktiv.`}`,
     rows: (count, version) => `${rows(count)}${version === null ? "" : `, Version ${version}`}`,
+    above: (count) => `${count} erreichen die Schwelle`,
     outside: (count) => `${count} außerhalb der Trainingsdaten`,
     refused: (count) => `${count} nicht beantwortet`,
     caption: "Ein Knopf in der ersten Zelle einer Zeile öffnet ihre Werte im Formular",

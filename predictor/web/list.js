@@ -79,7 +79,8 @@ export class AnsweredList {
   // In full, unlike on the page, and as numbers are written in the language.
   #predicted = (i) => [this.answers[i].prediction ?? ""].flat().map((value) => (typeof value === "number" ? localised(String(value)) : value)).join("; ");
 
-  // The number of rows for each prediction, of refused rows, and of rows with warnings.
+  // The number of rows for each prediction, of refused rows, of rows with warnings, and of those that reach the threshold,
+  // null without one: some may be predicted to be of the other class.
   get summary() {
     const counts = new Map();
     let [refused, warned] = [0, 0];
@@ -88,7 +89,9 @@ export class AnsweredList {
       else if (typeof prediction === "string" || probability !== undefined) counts.set(prediction, (counts.get(prediction) ?? 0) + 1);
       if (warnings) warned++;
     }
-    return { rows: this.rows.length, counts: [...counts].sort(([, a], [, b]) => b - a), refused, warned };
+    const points = this.answers.flatMap(({ operating_point: point }) => point ?? []);
+    const above = points.length > 0 ? points.filter(({ above }) => above).length : null;
+    return { rows: this.rows.length, counts: [...counts].sort(([, a], [, b]) => b - a), refused, warned, above };
   }
 
   // All rows in the shown order, with every measurement.

@@ -165,12 +165,13 @@ export class PredictionsTable {
   }
 
   #showAll() {
-    const { rows, counts, refused, warned } = this.#list.summary;
+    const { rows, counts, refused, warned, above } = this.#list.summary;
     fill(this.#note);
     this.#place.classList.remove("old");
     const parts = [
       words.list.rows(rows, this.#list.version?.model_version ?? null),
       ...counts.map(([label, count]) => `${count} \u00d7 ${written(label)}`),
+      above !== null && words.list.above(above),
       warned > 0 && words.list.outside(warned),
       refused > 0 && words.list.refused(refused),
     ];

@@ -55,7 +55,9 @@ async def test_a_list_becomes_a_table(site, desk, patients, brought):
     expected = await answers(site, patients)
     assert list(await desk.column("Prediction")) == [each["prediction"] for each in expected]
     assert list(await desk.column("patient")) == [row["patient"] for row in patients]
+    above = sum(each["operating_point"]["above"] for each in expected)
     await expect(desk.table).to_contain_text("version 7")
+    await expect(desk.table).to_contain_text(f"{above} at or above the threshold")
 
 
 async def test_the_table_sorts_by_a_column_both_ways(site, desk, patients):
