@@ -24,8 +24,7 @@ export class AnswerPanel {
   // Shows the empty panel, before the first prediction.
   reset() {
     this.#forget();
-    fill(
-      this.#place,
+    this.#fill(
       element(
         "div",
         { class: "rest" },
@@ -43,11 +42,9 @@ export class AnswerPanel {
     this.#record = record;
     const place = placeOf(worth, answer);
     const before = ghost && placeOf(worth, ghost);
-    this.#notes.replaceChildren();
     this.#place.parentElement.classList.remove("old");
     const { prediction, probability, probabilities, outputs = {}, warnings = [] } = answer;
-    fill(
-      this.#place,
+    this.#fill(
       warnings.length > 0 && warningBox(warnings, labelOf),
       element(
         "p",
@@ -73,8 +70,7 @@ export class AnswerPanel {
   fail(title, detail, faults = [], values = null) {
     this.#forget();
     const items = faults.map(({ field, message }) => element("li", {}, (field ? `${field}: ` : "") + words.service(message)));
-    fill(
-      this.#place,
+    this.#fill(
       element(
         "div",
         { class: "problem" },
@@ -104,8 +100,8 @@ export class AnswerPanel {
     else if (!sameVersion(serving, this.#version)) notes.push(words.answer.old(version, serving.model_version));
     const shownNotes = [...this.#notes.querySelectorAll("p")].map((note) => note.textContent);
     if (notes.join() === shownNotes.join()) return;
-    this.#notes.replaceChildren(...notes.map((note) => element("p", {}, note)));
-    if (notes.length > 0 && serving) this.#notes.append(button(words.answer.again, this.#predictAgain));
+    const again = notes.length > 0 && serving && button(words.answer.again, this.#predictAgain);
+    this.#keepFocus(() => fill(this.#notes, ...notes.map((note) => element("p", {}, note)), again));
     this.#place.parentElement.classList.toggle("old", notes.length > 0);
   }
 
@@ -116,6 +112,21 @@ export class AnswerPanel {
 
   get version() {
     return this.#version;
+  }
+
+  // The notes were about what stood here before.
+  #fill(...children) {
+    this.#keepFocus(() => {
+      fill(this.#notes);
+      fill(this.#place, ...children);
+    });
+  }
+
+  // If a button that has the focus goes, the focus goes to the one in its place, or stays with the answer.
+  #keepFocus(change) {
+    const had = this.#place.contains(document.activeElement);
+    change();
+    if (had) (this.#notes.querySelector("button") ?? this.#place.parentElement).focus({ preventScroll: true });
   }
 
   #forget() {

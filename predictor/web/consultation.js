@@ -24,7 +24,7 @@ export class Consultation {
   #next = null; // the record to ask for next while values move
   #settled;
   #told;
-  #asking = null; // the record that a prediction is asked for
+  #asking = null; // the question that a prediction is asked for
   #requests = 0; // requests so far: a response to an earlier one is ignored
   #form;
   #answer;
@@ -50,7 +50,7 @@ export class Consultation {
   // `model` is the serving version's part of the API document, `under` the reference. Returns true if there is a prediction.
   async predict(model, under) {
     const [record, typed] = [this.#form.text, this.#form.typed];
-    if (this.sending && this.#asking === record) return false;
+    if (this.sending && this.#asking?.record === record && this.#asking.under === under) return false;
     this.#next = null; // the values are asked for as they are, moved or not
     this.#clearDetails();
     return this.#ask({ model, record, typed, under });
@@ -98,7 +98,7 @@ export class Consultation {
   async #ask(question) {
     const { model, record, before = null, isMove = false, of = null } = question;
     const number = ++this.#requests;
-    this.#asking = before === null ? record : null;
+    this.#asking = before === null ? question : null;
     this.#busy(true, isMove);
     try {
       const answer = of ? await tryOut(record) : isMove ? this.base.answer : await post("predict", record);

@@ -2,7 +2,6 @@
 
 import { askForKey, onKey } from "./access.js";
 import { AnswerPanel } from "./answer.js";
-import { assignColumns } from "./assign.js";
 import { get, hasKey, Problem, requestIdOf, Unreachable } from "./api.js";
 import { Consultation, sentence } from "./consultation.js";
 import { button, byId, fill, setText } from "./elements.js";
@@ -43,8 +42,8 @@ const undo = new Undo();
 let [curves, fetching] = [null, null]; // turning points, which are fetched when they are first asked for
 const table = new PredictionsTable(byId("predictions"), openRow, listFailed);
 const reference = new Reference(byId("reference"), () => {
-  // The same values: the answer is theirs, under the new reference.
-  if (shown !== null && answer.record === form.text) shown.reference = reference.value;
+  // An answer that was asked for without one. Another keeps its own: the next record's may be typed before its values.
+  if (shown?.under === "" && answer.record === form.text) shown.reference = reference.value;
   refresh();
 });
 let shown = null; // the last answer with all that a report has of it
@@ -169,7 +168,7 @@ function take(text, name) {
 
 function useSheet(sheet, name) {
   if (sheet.fault) hint(sheet.fault);
-  if (sheet.fault && sheet.unassigned) assignColumns(byId("assign"), model.features, sheet.unassigned, (found) => useSheet(found, name));
+  if (sheet.fault && sheet.unassigned) assign(sheet.unassigned, name);
   if (sheet.fault) return;
   if (sheet.rows.length === 1) {
     const id = identifierIn(sheet.extras);
@@ -179,6 +178,13 @@ function useSheet(sheet, name) {
     hint("");
     table.predict(model, sheet, name);
   }
+}
+
+// Without the module, the hint stays.
+async function assign(unassigned, name) {
+  const { features } = model;
+  const module = await import("./assign.js").catch(() => null);
+  if (features === model.features) module?.assignColumns(byId("assign"), features, unassigned, (found) => useSheet(found, name));
 }
 
 // Fills the form, after which the values of before can be had back.
@@ -192,9 +198,9 @@ function overwrite(typed, text) {
 function told({ model: asked, record, typed, answer: given, of = null, under = shown?.reference }, { isMove = false } = {}) {
   const { features, worth } = asked;
   const when = new Date();
-  // Other values may be typed already, under another reference.
-  const whose = reference.use(form.text === record ? undefined : under);
-  shown = { reference: whose, when, model: asked, record, typed, answer: given, of, requestId: requestIdOf(given) };
+  // Another reference may be typed already, and other values.
+  const whose = reference.use(under || form.text !== record ? under : undefined);
+  shown = { reference: whose, under: whose, when, model: asked, record, typed, answer: given, of, requestId: requestIdOf(given) };
   refresh();
   if (byId("curves").ariaPressed === "true") showCurves(true);
   if (isMove) return;

@@ -77,8 +77,8 @@ function otherUnit(names, columns, features) {
 // The rows below a row of heads; `columns` has the index of each column's feature, -1 for none.
 export function assigned(rows, columns, features, separator) {
   const [names, ...body] = rows;
-  const missing = features.filter(({ required }, i) => required !== false && !columns.includes(i)).map(({ name }) => named(name));
-  if (missing.length > 0) return { fault: words.sheet.lacks(...listed(missing)) };
+  const missing = lacking(features, (_, i) => columns.includes(i));
+  if (missing) return missing;
   const twice = columns.find((i, at) => i >= 0 && columns.indexOf(i) !== at);
   if (twice !== undefined) return { fault: words.sheet.twice(named(features[twice].name)) };
   if (body.length === 0) return { fault: words.sheet.empty };
@@ -116,8 +116,16 @@ function fromJson(text, features) {
   if (records.length === 0 || !records.every(known)) {
     return { fault: words.sheet.unknown };
   }
+  const missing = lacking(features, ({ name }) => records.some((record) => Object.hasOwn(record, name)));
+  if (missing) return missing;
   const rows = records.map((record) => features.map(({ name }) => typedAs(record[name])));
   return { rows, extras: { names: [], rows: rows.map(() => []) } };
+}
+
+// The fault that required features are not there; null if all are.
+function lacking(features, isThere) {
+  const names = features.filter((feature, i) => feature.required !== false && !isThere(feature, i)).map(({ name }) => named(name));
+  return names.length > 0 ? { fault: words.sheet.lacks(...listed(names)) } : null;
 }
 
 // The first names, and the number of further ones.

@@ -162,11 +162,15 @@ async def test_rows_are_pasted_into_the_text_area_by_keys(desk, models):
 
 
 async def test_the_focus_stays_where_a_key_was_pressed(site, desk, models):
-    """On Predict while it asks, in the list and among the answers when another version answers; it is never on nothing."""
+    """On Predict while it asks, in the answer, in the list and among the answers when another version answers; never on nothing."""
     await desk.type(models.benign)
     await desk.button("Predict").press("Enter")
     await expect(desk.prediction).to_be_visible()
     await expect(desk.button("Predict")).to_be_focused()
+    await desk.field("mean_radius").fill("12")
+    await desk.button("Ask again").press("Enter")  # which goes with the answer
+    await expect(desk.page.locator(".told")).to_have_count(2)
+    await expect(desk.page.locator("#answer-card")).to_be_focused()
     await desk.field("mean_radius").press("ArrowUp")
     await desk.button("Undo").press("Enter")
     await expect(desk.button("Undo")).to_be_disabled()
@@ -178,7 +182,7 @@ async def test_the_focus_stays_where_a_key_was_pressed(site, desk, models):
     await expect(desk.table.get_by_label("Filter")).to_be_focused()
     await desk.page.get_by_label("Compare answer 1").press("Space")
     await site.promote(9, models.logistic)
-    await expect(desk.page.get_by_label("Compare answer 3")).to_be_visible()
+    await expect(desk.page.get_by_label("Compare answer 4")).to_be_visible()
     await expect(desk.page.get_by_label("Compare answer 1")).to_be_focused()
     await desk.button("Paste rows").press("Enter")
     await desk.page.keyboard.insert_text(models.csv(2).replace("mean_area", "size"))

@@ -97,8 +97,8 @@ def test_a_name_is_known_in_another_spelling(modules):
     assert found["rows"] == [["1", "2"]]
 
 
-WRONG = ["1,2,3,4", "1\t2\t3\t4", "1 2 3 4", "{a", '{"d": 1}', "a\tb\tc", "a\tb\n1\t2", "a\ta\tb\tc\n1\t1\t2\t3",
-         "1,2,3\n4,5", "a,b,c\n1,2,3\n4,5"]  # fmt: skip
+WRONG = ["1,2,3,4", "1\t2\t3\t4", "1 2 3 4", "{a", '{"d": 1}', '{"a": 1, "b": 2}', "a\tb\tc", "a\tb\n1\t2",
+         "a\ta\tb\tc\n1\t1\t2\t3", "1,2,3\n4,5", "a,b,c\n1,2,3\n4,5"]  # fmt: skip
 
 
 def test_rows_that_do_not_fit_fill_nothing_and_the_page_says_why(modules):

@@ -26,19 +26,32 @@ async def sent(desk):
 
 
 async def test_a_typed_reference_stands_in_the_answer_and_is_not_sent(desk, models, sent):
-    await desk.page.get_by_label("Reference").fill(WHO)
+    """The next one, which is typed before its values, is not that of this answer."""
+    reference, subject = desk.page.get_by_label("Reference"), desk.answer.locator("#subject")
+    await reference.fill(WHO)
     await desk.ask(models.benign)
-    subject = desk.answer.locator("#subject")
     await expect(subject).to_have_text(f"Reference: {WHO}")
     await expect(desk.answer.locator(".driver-list")).to_be_visible()
-    await desk.page.get_by_label("Reference").fill("P-4712")
+    await reference.fill("P-4712")
+    await expect(subject).to_have_text(f"Reference: {WHO}")
+    await desk.predict()
     await expect(subject).to_have_text("Reference: P-4712")
     await desk.field("mean_area").fill("600")
-    await desk.page.get_by_label("Reference").fill("P-5000")  # of the next record
+    await reference.fill("P-5000")
     await expect(subject).to_have_text("Reference: P-4712")
     await desk.button("Example: benign").click()
     assert [each for each in sent if "/predict" in each]
     assert not [each for each in sent if "P-4" in each or "P-5" in each]
+
+
+async def test_a_reference_may_be_typed_after_the_answer(desk, models):
+    reference, subject = desk.page.get_by_label("Reference"), desk.answer.locator("#subject")
+    await desk.ask(models.benign)
+    await reference.press_sequentially(WHO)
+    await expect(subject).to_have_text(f"Reference: {WHO}")
+    await desk.field("mean_area").fill("600")
+    await reference.fill("P-5000")
+    await expect(subject).to_have_text(f"Reference: {WHO}")
 
 
 async def test_an_answer_that_is_asked_again_after_a_swap_keeps_its_reference(site, desk, models):

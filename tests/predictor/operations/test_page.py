@@ -20,8 +20,8 @@ PATHS = ["/", *(f"/web/{name}" for name in page.ASSETS)]
 PATHS += ["/ops", *(f"/web/ops/{name}" for name in page.OPS_ASSETS)]
 PATHS += ["/docs", *(f"/web/docs/{name}" for name in DOCS)]
 NAMED = re.compile(r"""(?:href|src)="web/([^"]+)"|from "\./([^"]+)";""")
-# Fetched when the card or turning points are asked for.
-LATER = {"card.js", "curves.js", "turning.js"}
+# Fetched when the card, turning points or columns are asked for.
+LATER = {"assign.js", "card.js", "curves.js", "turning.js"}
 REFERENCE = re.compile(r"""(?:href|src)="(web/[^"]+)"|from "\./([^"]+)";|import\("\./([^"]+)"\)""")
 
 
