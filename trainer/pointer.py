@@ -80,13 +80,9 @@ class RegistryState:
 
     @property
     def previous_champion(self) -> str | None:
-        """The version that was promoted last before the champion, or None."""
-        promoted = [
-            each.version
-            for each in in_time_order(self.own_transitions)
-            if each.target is Place.PRODUCTION and each.version != self.champion
-        ]
-        return promoted[-1] if promoted else None
+        """The version that was promoted last before the champion and not demoted by us since, or None."""
+        line = succession(self.own_transitions, self.pointer)
+        return next((each for each in reversed(line) if each != self.champion), None)
 
 
 class Pointer(Protocol):

@@ -350,6 +350,16 @@ def test_refused_rollback_names_the_version_that_was_there_before(shelf):
         shelf.lifecycle().roll_back()
 
 
+def test_refused_rollback_names_no_version_that_was_rolled_back(shelf):
+    shelf.add(), shelf.add()
+    lifecycle = shelf.lifecycle()
+    lifecycle.promote("1", Policy())
+    lifecycle.promote("2", Policy())
+    lifecycle.roll_back()
+    with pytest.raises(TransitionError, match="none; promote another version, and"):
+        lifecycle.roll_back()
+
+
 def test_by_alias_no_stage_is_read_or_written(shelf):
     """Stages that say otherwise change nothing, and are not changed."""
     for _ in range(3):
