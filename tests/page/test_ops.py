@@ -104,6 +104,8 @@ async def test_a_version_that_will_be_refused_is_not_chosen_and_says_why(site, v
     await board.is_in_state("none")
     await expect(choice).to_have_value("12")
     await expect(board.region("Commands to copy")).not_to_contain_text("Roll back")
+    await choice.select_option("11")
+    await expect(note).to_contain_text("a promotion checks no metrics")
 
 
 async def test_on_a_phone_the_commands_come_before_the_events(site, visit):

@@ -50,6 +50,18 @@ def test_labels_may_have_any_characters(modules):
     ]  # fmt: skip
 
 
+def test_while_the_registry_is_away_the_page_says_what_goes_on_serving(modules):
+    state = {
+        "serving": {"model_version": "7"}, "desired": {"model_version": "7"}, "last_failure": None, "loading": None,
+        "registry": {"fault": "the registry did not answer", "last_answer_at": "2026-11-30T05:00:00Z"},
+        "cache": {"fault": None},
+    }  # fmt: skip
+    given = f"{{ model: {json.dumps(state)}, overview: null }}, {{ ago: () => '1 min ago' }}"
+    ((found,),) = modules.compute("ops/verdict.js", f"m.verdicts({given})")
+    assert found["title"] == "The registry does not answer; it last did 1 min ago"
+    assert found["text"] == "the registry did not answer. Version 7 keeps serving."
+
+
 def samples(*counters, began=(1, 1, 1, 1)):
     """An expression: samples ten seconds apart with these numbers of requests."""
     added = "".join(

@@ -153,6 +153,7 @@ export const english = {
     target: "serves after a rollback",
   },
   nothingAgainst: (chosen) => `Nothing in the tags of version ${chosen} speaks against it. Try a promotion to compare its metrics.`,
+  notCompared: "The registry names no version to compare it with: a promotion checks no metrics. The versions below say which one was demoted last.",
   speaksAgainst: (chosen, reasons) => `Against version ${chosen}: ${reasons.join(", ")}.`,
   copy: "Copy",
   copied: "Copied",

@@ -161,6 +161,7 @@ export const german = {
     target: "läuft nach einem Zurücksetzen",
   },
   nothingAgainst: (chosen) => `In den Tags von Version ${chosen} spricht nichts gegen sie. Die Probe vergleicht ihre Metriken.`,
+  notCompared: "Die Registry nennt keine Version zum Vergleich: Eine Hochstufung prüft keine Metriken. Die Versionen unten sagen, welche zuletzt zurückgestuft wurde.",
   speaksAgainst: (chosen, reasons) => `Gegen Version ${chosen} spricht: ${reasons.join(", ")}.`,
   copy: "Kopieren",
   copied: "Kopiert",

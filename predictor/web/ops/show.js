@@ -227,7 +227,8 @@ export function showCommands(model, chosen, target, reason) {
   fill(byId("commands"), ...found.filter((each) => !forChosen(each)).map(line));
   fill(byId("chosen-commands"), ...found.filter(forChosen).map(line));
   const pinned = readUri(model.model_uri)?.kind === "version";
-  const note = chosen && (chosen.against.length > 0 ? texts.speaksAgainst(chosen.number, chosen.against) : texts.nothingAgainst(chosen.number));
+  const fine = model.registry.names_none_because ? texts.notCompared : texts.nothingAgainst(chosen?.number);
+  const note = chosen && (chosen.against.length > 0 ? texts.speaksAgainst(chosen.number, chosen.against) : fine);
   setText(byId("choice-note"), found.length > 0 ? note ?? "" : pinned ? texts.noCommands : texts.noCommandsStage);
   byId("choice-note").dataset.kind = chosen?.against.length > 0 ? "warning" : "plain";
 }

@@ -11,7 +11,7 @@ export function verdicts({ model, overview }, words) {
   const { serving, desired, last_failure: failure, registry } = model;
   const found = [...gone(model, words), ...waiting(model), ...failed(model, words)];
   if (registry.fault) {
-    found.push({ kind: "warning", title: texts.registryAway(words.ago(registry.last_answer_at)), text: registry.fault });
+    found.push({ kind: "warning", title: texts.registryAway(words.ago(registry.last_answer_at)), text: `${sentence(registry.fault)} ${keeps(serving)}` });
   }
   if (model.loading) found.push({ kind: "busy", title: texts.loads(model.loading.model_version), text: keeps(serving) });
   found.push(...(overview ? processes(overview, desired) : []));
