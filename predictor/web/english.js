@@ -9,8 +9,8 @@ export const english = {
   locale: "en-GB",
   decimalMark: ".",
   span: (from, to) => `${from} to ${to}`,
-  // A message of the service, which writes English; the page says "no version" in its own words.
-  service: (message) => message.replace("names no version that may serve", "names no version"),
+  // A message of the service, which writes English, without what only a programmer needs.
+  service: (message) => message.replace("names no version that may serve", "names no version").replace(/, got a string$/, ""),
   version: (number) => `Version ${number}`,
   page: {
     skip: "Skip to the form",
@@ -149,7 +149,7 @@ export const english = {
     negative: (percent) => `Below the threshold of ${percent}.`,
     counted: ({ found, positives, low, high, false_alarms: alarms, negatives, label }) =>
       `In the test data, this threshold found ${found} of ${positives} cases (${label}; 95 % interval ${low} to ${high} %), with ${alarms} false alarm${s(alarms)} among ${negatives} others.`,
-    lowest: (percent) => `The lowest probability of a case was ${percent}.`,
+    lowest: (percent) => `The lowest probability of a case in the test data was ${percent}.`,
     zone: ({ from, to, positives, of_positives: of, negatives, of_negatives: ofNegatives, positives_below: below }) =>
       `Grey zone, ${from} to ${to}: in cross-validation, ${positives} of ${of} cases and ${negatives} of ${ofNegatives} others were in it${below > 0 ? `, ${below} case${s(below)} below it` : ""}.`,
   },
@@ -225,6 +225,7 @@ export const english = {
     old: (version, now) => `These answers are from version ${version}. ${now === null ? "No version serves now." : `Version ${now} serves now.`}`,
     rows: (rows, version) => `${rows} rows${version === null ? "" : `, version ${version}`}`,
     above: (count) => `${count} at or above the threshold`,
+    grey: (count) => `${count} in the grey zone`,
     outside: (count) => `${count} outside the training data`,
     refused: (count) => `${count} not answered`,
     caption: "A button in a row's first cell opens its values in the form",

@@ -168,9 +168,9 @@ export const german = {
     negative: (percent) => `Unter der Schwelle von ${percent}.`,
     counted: ({ found, positives, low, high, false_alarms: alarms, negatives, label }) =>
       `In den Testdaten fand diese Schwelle ${found} von ${positives} Fällen (${label}; 95-%-Intervall ${low} bis ${high} %), mit ${alarms} Fehlalarm${alarms === 1 ? "" : "en"} unter ${negatives} anderen.`,
-    lowest: (percent) => `Die niedrigste Wahrscheinlichkeit eines Falls war ${percent}.`,
+    lowest: (percent) => `Die niedrigste Wahrscheinlichkeit eines Falls in den Testdaten war ${percent}.`,
     zone: ({ from, to, positives, of_positives: of, negatives, of_negatives: ofNegatives, positives_below: below }) =>
-      `Grauzone, ${from} bis ${to}: Bei der Kreuzvalidierung lagen ${positives} von ${of} Fällen und ${negatives} von ${ofNegatives} anderen darin${below > 0 ? `, ${below} darunter` : ""}.`,
+      `Grauzone, ${from} bis ${to}: Bei der Kreuzvalidierung lagen ${positives} von ${of} Fällen und ${negatives} von ${ofNegatives} anderen darin${below > 0 ? `, ${below} ${below === 1 ? "Fall" : "Fälle"} unterhalb davon` : ""}.`,
   },
   session: {
     title: "Diese Sitzung",
@@ -243,7 +243,8 @@ export const german = {
     unanswered: (count) => `${rows(count)}, nicht beantwortet`,
     old: (version, now) => `Diese Antworten stammen von Version ${version}. ${now === null ? "Zurzeit ist keine Version aktiv." : `Jetzt ist Version ${now} aktiv.`}`,
     rows: (count, version) => `${rows(count)}${version === null ? "" : `, Version ${version}`}`,
-    above: (count) => `${count} erreichen die Schwelle`,
+    above: (count) => `${count} ${count === 1 ? "erreicht" : "erreichen"} die Schwelle`,
+    grey: (count) => `${count} in der Grauzone`,
     outside: (count) => `${count} außerhalb der Trainingsdaten`,
     refused: (count) => `${count} nicht beantwortet`,
     caption: "Ein Knopf in der ersten Zelle einer Zeile öffnet ihre Werte im Formular",

@@ -1,14 +1,15 @@
 // List: rows with their predictions, as sortable columns and as CSV. Pure.
 
 import { csvText } from "./cells.js";
-import { className, localised, span, shown } from "./numbers.js";
+import { className, localised, percent, span, shown } from "./numbers.js";
 import { words } from "./words.js";
+import { reachOf } from "./worth.js";
 
-// `extras` are `{names, rows}` of columns that are not features; `answers` are from `predictAll`. `positive` is the class
-// of two whose probability is shown, the last unless it is given.
+// `extras` are `{names, rows}` of columns that are not features; `answers` are from `predictAll`. `worth` is that of
+// the version, or null; without it, the last class of two is the one whose probability is shown.
 export class AnsweredList {
-  constructor(features, rows, extras, { version, answers }, positive) {
-    Object.assign(this, { features, rows, extras, version, answers, positive });
+  constructor(features, rows, extras, { version, answers }, worth = null) {
+    Object.assign(this, { features, rows, extras, version, answers, worth });
     this.labels = [...new Set(answers.flatMap(({ probabilities }) => Object.keys(probabilities ?? {})))];
     this.order = rows.map((_, i) => i);
     this.columns = [
@@ -16,6 +17,7 @@ export class AnsweredList {
       ...extras.names.map((name, at) => ({ title: name || words.list.column(at + 1), of: (i) => extras.rows[i][at] })),
       { title: words.list.prediction, of: (i) => answers[i].prediction ?? null, answer: true, number: answers.some(({ prediction }) => typeof prediction === "number") },
       ...this.#chances(),
+      ...this.#thresholds(),
       { title: words.list.remarks, of: (i) => this.remarks(i).length || null },
     ];
     this.sorted = { column: 0, descending: false };
@@ -26,16 +28,25 @@ export class AnsweredList {
   #chances() {
     if (this.labels.length === 0) return [];
     if (this.labels.length === 2) {
-      const label = this.labels.includes(this.positive) ? this.positive : this.labels.at(-1);
+      const label = this.labels.includes(this.worth?.positive) ? this.worth.positive : this.labels.at(-1);
       return [{ title: words.list.probabilityOf(className(label)), of: (i) => this.answers[i].probabilities?.[label] ?? null, number: true, chance: true }];
     }
     return [{ title: words.list.probability, of: (i) => this.answers[i].probability ?? null, number: true, chance: true }];
   }
 
-  // Sorts as another list is sorted.
+  // Whether each row reaches the threshold, which its prediction does not say: a class may count below 50 %.
+  #thresholds() {
+    const point = this.answers.find((answer) => answer.operating_point)?.operating_point;
+    return point ? [{ label: point.class, title: `${words.report.threshold}: ${className(point.class)} ${percent(point.threshold)}`, of: (i) => words.report[this.#reach(i)] ?? null }] : [];
+  }
+
+  #reach = (i) => (this.answers[i].operating_point ? reachOf(this.worth, this.answers[i]) : null);
+
+  // Sorts as another list is sorted, which may have one column more: that of its version's threshold.
   sortAs({ column, descending }) {
-    this.sorted = { column, descending: !descending };
-    this.sort(column);
+    const same = Math.min(column, this.columns.length - 1);
+    this.sorted = { column: same, descending: !descending };
+    this.sort(same);
   }
 
   // Sorts by a column; the second time in the other direction. Rows without a value always come last.
@@ -79,8 +90,8 @@ export class AnsweredList {
   // In full, unlike on the page, and as numbers are written in the language.
   #predicted = (i) => [this.answers[i].prediction ?? ""].flat().map((value) => (typeof value === "number" ? localised(String(value)) : value)).join("; ");
 
-  // The number of rows for each prediction, of refused rows, of rows with warnings, and of those that reach the threshold,
-  // null without one: some may be predicted to be of the other class.
+  // The number of rows for each prediction, of refused rows, of rows with warnings, in the grey zone, and of those that
+  // reach the threshold, null without one: some may be predicted to be of the other class.
   get summary() {
     const counts = new Map();
     let [refused, warned] = [0, 0];
@@ -89,21 +100,23 @@ export class AnsweredList {
       else if (typeof prediction === "string" || probability !== undefined) counts.set(prediction, (counts.get(prediction) ?? 0) + 1);
       if (warnings) warned++;
     }
-    const points = this.answers.flatMap(({ operating_point: point }) => point ?? []);
-    const above = points.length > 0 ? points.filter(({ above }) => above).length : null;
-    return { rows: this.rows.length, counts: [...counts].sort(([, a], [, b]) => b - a), refused, warned, above };
+    const reached = this.answers.map((_, i) => this.#reach(i)).filter(Boolean);
+    const [above, grey] = ["above", "grey"].map((wanted) => reached.filter((each) => each === wanted).length);
+    return { rows: this.rows.length, counts: [...counts].sort(([, a], [, b]) => b - a), refused, warned, above: reached.length > 0 ? above : null, grey };
   }
 
   // All rows in the shown order, with every measurement.
   get csv() {
     const { model_name: name, model_version: version } = this.version ?? {};
+    const thresholds = this.#thresholds();
     const head = [
       "row", ...this.extras.names, ...this.features.map(({ name, unit }) => (unit ? `${name} [${unit}]` : name)), "prediction",
-      ...this.labels.map((label) => `probability_${label}`), "remarks", "model_name", "model_version",
+      ...this.labels.map((label) => `probability_${label}`), ...thresholds.map(({ label }) => `threshold_${label}`), "remarks", "model_name", "model_version",
     ];
     const line = (i) => [
       i + 1, ...this.extras.rows[i], ...this.rows[i], this.#predicted(i),
       ...this.labels.map((label) => localised(String(this.answers[i].probabilities?.[label] ?? ""))),
+      ...thresholds.map(({ of }) => of(i) ?? ""),
       this.remarks(i).join("; "), name ?? "", version ?? "",
     ];
     return csvText([head, ...this.order.map(line)]);

@@ -73,7 +73,7 @@ export class PredictionsTable {
     this.failed = false;
     try {
       const answered = await predictAll(features, rows, (done) => this.#showProgress(done), stop.signal);
-      this.#list = new AnsweredList(features, rows, extras, answered, worth?.positive);
+      this.#list = new AnsweredList(features, rows, extras, answered, worth);
       if (!quiet) this.#page = 0;
       else if (before !== null) this.#list.sortAs(before.sorted);
       this.#compareWith(before);
@@ -165,13 +165,14 @@ export class PredictionsTable {
   }
 
   #showAll() {
-    const { rows, counts, refused, warned, above } = this.#list.summary;
+    const { rows, counts, refused, warned, above, grey } = this.#list.summary;
     fill(this.#note);
     this.#place.classList.remove("old");
     const parts = [
       words.list.rows(rows, this.#list.version?.model_version ?? null),
       ...counts.map(([label, count]) => `${count} \u00d7 ${written(label)}`),
       above !== null && words.list.above(above),
+      grey > 0 && words.list.grey(grey),
       warned > 0 && words.list.outside(warned),
       refused > 0 && words.list.refused(refused),
     ];
@@ -276,7 +277,7 @@ export class PredictionsTable {
       if (this.#list !== before) return;
       if (version && before.version && !sameVersion(version, before.version)) return await this.predictAgain();
       const answered = { version: before.version ?? version, answers: before.answers.with(i, answers[0]) };
-      this.#list = new AnsweredList(features, rows, extras, answered, worth?.positive);
+      this.#list = new AnsweredList(features, rows, extras, answered, worth);
       this.#list.sortAs(before.sorted);
       this.#show();
       (this.#body.querySelector(`[data-row="${i}"] input`) ?? this.#body.querySelector(`[data-row="${i}"] button`))?.focus();

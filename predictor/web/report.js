@@ -4,7 +4,7 @@ import { amountsOf, className, percent, shown, span, written } from "./numbers.j
 import { tried, triedText } from "./session.js";
 import { stepsOf } from "./steps.js";
 import { words } from "./words.js";
-import { placeOf } from "./worth.js";
+import { placeOf, reachOf } from "./worth.js";
 
 const TIME = new Intl.DateTimeFormat(words.locale, { dateStyle: "long", timeStyle: "long" });
 
@@ -32,7 +32,7 @@ export function reportOf(told) {
       [say.digest, digestOf(told) || "\u2013"],
       [say.request, requestId || "\u2013"],
       chances.length > 0 && [words.list.probability, chances.join(", ")],
-      point && [say.threshold, `${point.class} ${percent(point.threshold, place?.chance)}: ${say[point.above ? "above" : place?.side === "grey" ? "grey" : "below"]}`],
+      point && [say.threshold, `${point.class} ${percent(point.threshold, place?.chance)}: ${say[reachOf(model.worth, answer)]}`],
     ].filter(Boolean),
     sections: [
       { title: say.warnings, lines: warnings.map((each) => [labelOf(each.feature), words.list.remark("", shown(each.value), span(each)).trim()]) },

@@ -31,6 +31,12 @@ export function placeOf(worth, { prediction, probabilities, operating_point: com
   return { positive, other, stated: Boolean(compared) || (known && worth.stated), chance, point, side };
 }
 
+// The text of `words.report` that says whether an answer reaches the threshold of its operating point.
+export function reachOf(worth, answer) {
+  if (answer.operating_point.above) return "above";
+  return placeOf(worth, answer)?.side === "grey" ? "grey" : "below";
+}
+
 // A share in percent without the sign: whole, or with more digits where 0 or 100 would not be true.
 export function share(value) {
   for (let digits = 0; ; digits++) {

@@ -68,7 +68,7 @@ async def test_the_threshold_is_said_in_counts_with_the_grey_zone(site, desk, mo
     held_out, zone = point["held_out"], point["grey_zone"]
     for text in (
         f"found {held_out['found']} of {held_out['positives']} cases (malignant; 95 % interval",
-        f"The lowest probability of a case was {100 * held_out['lowest_positive']:.1f}",
+        f"The lowest probability of a case in the test data was {100 * held_out['lowest_positive']:.1f}",
         f"{zone['positives']} of {zone['of_positives']} cases and {zone['negatives']} of ",
     ):
         await expect(desk.answer).to_contain_text(text)

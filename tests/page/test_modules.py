@@ -266,6 +266,39 @@ def test_a_list_is_sorted_by_any_column_with_what_has_no_value_last(modules):
     assert {row["model_version"] for row in table} == {"7"}
 
 
+def test_a_list_says_which_rows_reach_the_threshold(modules):
+    """Of a class that counts below 50 %, whatever is more probable; in the table, in its summary, and in the file."""
+    point = {"class": "yes", "threshold": 0.1, "grey_zone": {"low": 0.02}}
+    worth = {"positive": "yes", "stated": True, "point": point}
+    answers = [
+        {
+            "prediction": "no",
+            "probabilities": {"yes": chance, "no": 1 - chance},
+            "operating_point": {"class": "yes", "threshold": 0.1, "above": chance >= 0.1},
+        }
+        for chance in (0.3, 0.05, 0.01)
+    ]
+    answers.append({"faults": [{"field": "b", "message": "missing"}]})
+    rows, extras = [["1", "2", "3"]] * 4, {"names": [], "rows": [[]] * 4}
+    given = f"{FEATURES}, {json.dumps(rows)}, {json.dumps(extras)}, {json.dumps({'version': VERSION, 'answers': answers})}"
+    made = f"new m.AnsweredList({given}, {json.dumps(worth)})"
+    plain = json.dumps({"version": VERSION, "answers": answers[3:]})
+    titles, cells, summary, text, order = modules.compute(
+        "list.js",
+        f"{made}.columns.map((c) => c.title)",
+        f"[0, 1, 2, 3].map((i) => {made}.columns[3].of(i))",
+        f"{made}.summary",
+        f"{made}.csv",
+        f"((l) => {{ l.sortAs({{ column: 4, descending: false }}); return l.order; }})(new m.AnsweredList({FEATURES}, {json.dumps(rows[3:])}, {json.dumps(extras)}, {plain}))",
+    )
+    said = ["reached", "not reached, in the grey zone", "not reached"]
+    assert titles[2:] == ["Probability of yes", "Threshold: yes 10.0\xa0%", "Remarks"]
+    assert cells == [*said, None]
+    assert (summary["counts"], summary["above"], summary["grey"]) == ([["no", 3]], 1, 1)
+    assert [row["threshold_yes"] for row in csv.DictReader(io.StringIO(text))] == [*said, ""]
+    assert order == [0]
+
+
 def test_what_may_be_missing_is_left_out_and_no_fault(modules):
     """An empty field, a column that is not there, or what pandas writes for nothing."""
     properties = {
