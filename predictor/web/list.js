@@ -40,7 +40,7 @@ export class AnsweredList {
     return point ? [{ label: point.class, title: `${words.report.threshold}: ${className(point.class)} ${percent(point.threshold)}`, of: (i) => words.report[this.#reach(i)] ?? null }] : [];
   }
 
-  #reach = (i) => (this.answers[i].operating_point ? reachOf(this.worth, this.answers[i]) : null);
+  #reach = (i) => reachOf(this.worth, this.answers[i]);
 
   // Sorts as another list is sorted, which may have one column more: that of its version's threshold.
   sortAs({ column, descending }) {
@@ -100,9 +100,9 @@ export class AnsweredList {
       else if (typeof prediction === "string" || probability !== undefined) counts.set(prediction, (counts.get(prediction) ?? 0) + 1);
       if (warnings) warned++;
     }
-    const reached = this.answers.map((_, i) => this.#reach(i)).filter(Boolean);
-    const [above, grey] = ["above", "grey"].map((wanted) => reached.filter((each) => each === wanted).length);
-    return { rows: this.rows.length, counts: [...counts].sort(([, a], [, b]) => b - a), refused, warned, above: reached.length > 0 ? above : null, grey };
+    const reach = (wanted) => this.answers.filter((_, i) => this.#reach(i) === wanted).length;
+    const above = this.#thresholds().length > 0 ? reach("above") : null;
+    return { rows: this.rows.length, counts: [...counts].sort(([, a], [, b]) => b - a), refused, warned, above, grey: reach("grey") };
   }
 
   // All rows in the shown order, with every measurement.

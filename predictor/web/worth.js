@@ -31,11 +31,9 @@ export function placeOf(worth, { prediction, probabilities, operating_point: com
   return { positive, other, stated: Boolean(compared) || (known && worth.stated), chance, point, side };
 }
 
-// The text of `words.report` that says whether an answer reaches the threshold of its operating point.
-export function reachOf(worth, answer) {
-  if (answer.operating_point.above) return "above";
-  return placeOf(worth, answer)?.side === "grey" ? "grey" : "below";
-}
+// The text of `words.report` that says whether an answer reaches the threshold of its operating point, if it has one.
+export const reachOf = (worth, answer) =>
+  answer.operating_point && (answer.operating_point.above ? "above" : placeOf(worth, answer)?.side === "grey" ? "grey" : "below");
 
 // A share in percent without the sign: whole, or with more digits where 0 or 100 would not be true.
 export function share(value) {
