@@ -2,7 +2,7 @@
 
 import { drawAxis, meaningOf } from "./axis.js";
 import { button, element, fill, setText } from "./elements.js";
-import { className, percent, shown, span, written } from "./numbers.js";
+import { className, percent, shown, sideOf, span, written } from "./numbers.js";
 import { bars } from "./picture.js";
 import { sameVersion } from "./status.js";
 import { words } from "./words.js";
@@ -54,7 +54,7 @@ export class AnswerPanel {
         element("strong", { class: "prediction" }, written(prediction)),
         " ",
         probability !== undefined &&
-          element("span", { class: "probability" }, element("b", {}, percent(place?.chance ?? probability, place?.point?.threshold)), place ? ` ${className(place.positive)}` : words.answer.probability),
+          element("span", { class: "probability" }, element("b", {}, percent(place?.chance ?? probability, place?.point?.threshold)), place ? ` ${className(place.positive)}${sideOf(place, prediction)}` : words.answer.probability),
       ),
       change && element("p", { class: "change" }, change),
       mark && element("p", { class: "mark" }, mark),

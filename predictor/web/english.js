@@ -35,6 +35,7 @@ export const english = {
   notices: {
     offline: (reason) => `The service does not answer (${reason}). This page keeps asking; ${KEPT}`,
     none: (reason) => `No version serves now${reason && `: ${reason}`}. This page keeps asking; ${KEPT}`,
+    away: "New versions cannot be looked up now; operators see why at /ops.",
     goesOn: (version) => `Version ${version} keeps serving.`,
     loading: (version) => `Version ${version} is loading.`,
     failed: (version, reason) => `Version ${version} could not be loaded: ${reason}.`,

@@ -54,6 +54,7 @@ export const german = {
   notices: {
     offline: (reason) => `Der Dienst antwortet nicht (${reason}). Diese Seite fragt weiter; ${KEPT}`,
     none: (reason) => `Zurzeit ist keine Version aktiv${reason && `: ${reason}`}. Diese Seite fragt weiter; ${KEPT}`,
+    away: "Neue Versionen lassen sich gerade nicht abfragen; warum, steht für den Betrieb unter /ops.",
     goesOn: (version) => `Version ${version} bleibt aktiv.`,
     loading: (version) => `Version ${version} wird geladen.`,
     failed: (version, reason) => `Version ${version} konnte nicht geladen werden: ${reason}.`,

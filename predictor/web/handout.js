@@ -1,6 +1,5 @@
 // What can be taken away from an answer: a page to print, its text, a file, and code that asks the same.
 
-import { codeOf } from "./code.js";
 import { button, element, fill, setText } from "./elements.js";
 import { fileName, reportJson, reportOf, reportText } from "./report.js";
 import { words } from "./words.js";
@@ -33,12 +32,15 @@ export class Handout {
     setText(this.#said, (await copied(text)) ? words.report.copied : words.report.notCopied);
   }
 
-  #showCode() {
+  async #showCode() {
+    const code = await import("./code.js").catch(() => null);
+    if (this.#told() === null) return;
+    if (code === null) return fill(this.#code.lastElementChild, words.faults.noConnection);
     const { record } = this.#told();
     const key = JSON.stringify(record);
     if (this.#code.dataset.of === key) return;
     this.#code.dataset.of = key;
-    const snippets = Object.entries(codeOf(record, new URL("predict", document.baseURI).href, this.#told().model.guarded));
+    const snippets = Object.entries(code.codeOf(record, new URL("predict", document.baseURI).href, this.#told().model.guarded));
     fill(
       this.#code.lastElementChild,
       ...snippets.map(([language, text]) =>

@@ -60,7 +60,7 @@ export function showNotices(status, offline) {
     if (loading) found.push(["news", `${words.notices.loading(loading.model_version)} ${goes}`]);
     if (waits) found.push(["warning", `${waits}. ${goes}`]);
     if (failure && failure.stage !== "approval") found.push(["warning", `${words.notices.failed(failure.model_version, failure.reason)} ${goes}`]);
-    if (registry) found.push(["warning", `${capital(registry)}. ${goes}`]);
+    if (registry) found.push(["warning", `${words.notices.away} ${goes}`]);
   }
   const place = byId("notices");
   const shown = JSON.stringify(found);

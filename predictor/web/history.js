@@ -1,7 +1,7 @@
 // The answers of this session as a list, and some of them side by side.
 
 import { button, element, fill, setProperty } from "./elements.js";
-import { chanceOf, percent, written } from "./numbers.js";
+import { chanceOf, percent, sideOf, written } from "./numbers.js";
 import { differences } from "./session.js";
 import { words } from "./words.js";
 
@@ -82,5 +82,5 @@ export class History {
 function outcome({ answer: { prediction, probability }, place }) {
   const other = place && String(prediction) !== place.positive && place.positive;
   const chance = place?.chance ?? probability;
-  return written(prediction) + (chance === undefined ? "" : `, ${other ? chanceOf(chance, other) : percent(chance)}`);
+  return written(prediction) + (chance === undefined ? "" : `, ${other ? chanceOf(chance, other) : percent(chance)}`) + sideOf(place, prediction);
 }

@@ -28,6 +28,13 @@ export const className = (label) => (/^-?[\d.]+$/.test(label) ? words.answer.cla
 
 export const chanceOf = (chance, label) => `${percent(chance)} ${className(label)}`;
 
+// The side of the threshold, as the end of a sentence, if the predicted class is that of the other side.
+export function sideOf(place, prediction) {
+  const above = place?.side === "positive";
+  const tells = !place?.point || above === (String(prediction) === place.positive);
+  return tells ? "" : `, ${words.turning[above ? "above" : "below"]}`;
+}
+
 // A prediction as text: a label, a number, or several.
 export function written(value) {
   if (Array.isArray(value)) return value.map(written).join(words.decimalMark === "," ? "; " : ", ");

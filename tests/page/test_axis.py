@@ -60,6 +60,22 @@ async def test_a_benign_answer_does_not_look_like_a_malignant_one(desk, models):
     assert looks[0][0] != looks[1][0]
 
 
+async def test_a_class_beyond_the_threshold_is_said_beside_the_more_probable_one(
+    site, desk, models
+):
+    """In the headline and in the session, so that a large "benign" is not all that is read."""
+    await site.promote(8, models.forest)
+    await expect(desk.news).to_contain_text("Version 8")
+    await desk.ask({**models.record(number=41), "texture_error": 5.1})
+    told = "malignant, above the threshold"
+    await expect(desk.answer.locator(".prediction")).to_have_text("benign")
+    await expect(desk.answer.locator(".probability")).to_contain_text(told)
+    await expect(desk.page.locator(".told b").first).to_contain_text(told)
+    await desk.ask(models.record(number=3))
+    await expect(desk.answer.locator(".prediction")).to_have_text("malignant")
+    await expect(desk.answer.locator(".probability")).not_to_contain_text("threshold")
+
+
 async def test_the_threshold_is_said_in_counts_with_the_grey_zone(site, desk, models):
     """As the artifact has them."""
     await desk.ask(models.benign)
