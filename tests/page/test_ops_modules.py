@@ -62,6 +62,23 @@ def test_while_the_registry_is_away_the_page_says_what_goes_on_serving(modules):
     assert found["text"] == "the registry did not answer. Version 7 keeps serving."
 
 
+def test_if_no_version_serves_the_page_says_since_when_and_why(modules):
+    state = {
+        "serving": None, "desired": None, "last_failure": None, "loading": None, "cache": {"fault": None},
+        "registry": {"fault": None, "last_answer_at": "x", "names_none_because": "the registry names no version"},
+    }  # fmt: skip
+    stop = {"at": "2026-11-30T05:00:00Z", "previous": {"model_version": "7"}, "reason": "withdrawn"}
+    happened = f"{{ stopped: {json.dumps(stop)} }}"
+    given = f"{{ model: {json.dumps(state)}, overview: null, happened: {happened} }}"
+    ((found,),) = modules.compute(
+        "ops/verdict.js", f"m.verdicts({given}, {{ ago: () => '2 min ago' }})"
+    )
+    assert found["kind"] == "fault"
+    assert found["text"] == (
+        "Version 7 stopped serving: withdrawn in the registry, 2 min ago. The registry names no version."
+    )
+
+
 def samples(*counters, began=(1, 1, 1, 1)):
     """An expression: samples ten seconds apart with these numbers of requests."""
     added = "".join(

@@ -29,6 +29,12 @@ export class Happened {
     return lines;
   }
 
+  // What the last version that stopped serving said, or undefined.
+  get stopped() {
+    const stops = [...this.#kept.values()].filter(({ name }) => name === "stopped_serving");
+    return stops.map(({ payload }) => payload).sort((a, b) => (a.at < b.at ? 1 : -1))[0];
+  }
+
   // The moments of swaps, in milliseconds, for the pictures.
   get swaps() {
     return [...this.#kept.values()].filter(({ name }) => name === "swapped" || name === "stopped_serving").map(({ payload }) => Date.parse(payload.at));

@@ -5,11 +5,11 @@ import { texts } from "./words.js";
 
 const GRAVITY = ["fault", "warning", "busy", "good"];
 
-// [{kind, title, text}] of the bodies of `/model` and `/ops/overview`; `kind` is one of GRAVITY. `until` is the words
+// [{kind, title, text}] of the bodies of `/model` and `/ops/overview`, and of what happened; `kind` is one of GRAVITY. `until` is the words
 // for a moment. The last is always one: without anything else, that all is well.
-export function verdicts({ model, overview }, words) {
+export function verdicts({ model, overview, happened }, words) {
   const { serving, desired, last_failure: failure, registry } = model;
-  const found = [...gone(model, words), ...waiting(model), ...failed(model, words)];
+  const found = [...gone(model, happened?.stopped, words), ...waiting(model), ...failed(model, words)];
   if (registry.fault) {
     found.push({ kind: "warning", title: texts.registryAway(words.ago(registry.last_answer_at)), text: `${sentence(registry.fault)} ${keeps(serving)}` });
   }
@@ -34,11 +34,13 @@ const keeps = (serving) => (serving ? texts.keeps(serving.model_version) : texts
 
 const sentence = (text) => (/[.!?]$/.test(text.trim()) ? text : `${text}.`);
 
-function gone({ serving, registry, loading }) {
+function gone({ serving, registry, loading }, stopped, words) {
   if (serving) return [];
   const first = !registry.last_answer_at && !registry.fault;
   if (first) return [{ kind: "busy", title: texts.starts, text: texts.startsText }];
-  return [{ kind: "fault", title: texts.noneServes, text: whyNone(registry) ?? (loading ? "" : registry.fault ?? "") }];
+  const since = stopped && `${texts.stopped(stopped.previous?.model_version ?? "?", stopped.reason)}, ${words.ago(stopped.at)}.`;
+  const why = whyNone(registry) ?? (loading ? "" : registry.fault);
+  return [{ kind: "fault", title: texts.noneServes, text: [since, why && sentence(why[0].toUpperCase() + why.slice(1))].filter(Boolean).join(" ") }];
 }
 
 function waiting({ approvals, serving }) {
