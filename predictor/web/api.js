@@ -43,6 +43,14 @@ export async function tryOut(record) {
   return answer;
 }
 
+// `{answer, explanation}` of a record, both of one version.
+export async function explain(path, record) {
+  const told = await post(path, record);
+  const { explanation, ...answer } = told;
+  requests.set(answer, requestIdOf(told));
+  return { answer, explanation };
+}
+
 // The body of a stream, when its head has arrived.
 export async function open(path, headers, signal) {
   const response = await send(path, { headers, signal, cache: "no-store" });

@@ -1,11 +1,12 @@
 // Consultation: sends one record, shows its prediction, and then what drove it.
 
-import { post, Problem, tryOut, Unreachable } from "./api.js";
+import { explain, post, Problem, tryOut, Unreachable } from "./api.js";
 import { noDrivers, showDrivers, working } from "./drivers.js";
 import { byId, element, fill, setText } from "./elements.js";
 import { capital } from "./features.js";
 import { since } from "./head.js";
 import { chanceOf, written } from "./numbers.js";
+import { recordText, typedFor } from "./record.js";
 import { tried, triedText } from "./session.js";
 import { sameVersion } from "./status.js";
 import { words } from "./words.js";
@@ -19,7 +20,7 @@ export class Consultation {
   sending = false;
   moving = false; // values are changed to see what if: true, or "soon"
   base = null; // what was asked for and answered: {model, record, typed, answer, explanation}; a moved answer is compared with it
-  explained = null; // {record, explanation} of the last answer that was explained
+  explained = null; // {record, answer, explanation} of the last answer that was explained
   #shown = null; // what the answer was asked for: the base, or values that were moved
   #next = null; // the record to ask for next while values move
   #settled;
@@ -37,6 +38,11 @@ export class Consultation {
     this.#told = told;
     [this.#form, this.#answer, this.#watch] = [form, answer, watch];
     [this.#locked, this.#changed] = [locked, changed];
+  }
+
+  // A prediction is asked for, other than for values that were moved.
+  get isAsked() {
+    return this.sending && this.#asking !== null;
   }
 
   forget() {
@@ -62,21 +68,24 @@ export class Consultation {
     this.#next = { model, record, typed, before: this.base.answer, isMove: true, of: record === this.base.record ? null : this.base };
     if (this.moving === true) return;
     this.moving = true;
-    let [last, number] = [null, 0];
+    let number = 0;
     while (this.#next !== null && this.base !== null) {
-      [last, this.#next] = [this.#next, null];
-      const asked = this.#ask(last);
+      const next = this.#next;
+      this.#next = null;
+      const asked = this.#ask(next);
       number = this.#requests; // Predict may be pressed meanwhile, and is another request
       if (!(await asked)) break;
     }
     this.moving = false;
     clearTimeout(this.#settled);
-    this.#settled = setTimeout(() => this.#settle(last, number), SETTLE_MS);
+    this.#settled = setTimeout(() => this.#settle(number), SETTLE_MS);
     this.#changed();
   }
 
-  #settle(question, number) {
-    if (number !== this.#requests || this.#answer.version === null) return;
+  // Of what is shown: the last values may have got no answer.
+  #settle(number) {
+    const question = this.#shown;
+    if (number !== this.#requests || this.#answer.version === null || !question.isMove) return;
     setText(byId("progress"), byId("answer").querySelector(".verdict :last-child").textContent);
     if (question.of === null && this.base.explanation) this.#drive(question, this.base.explanation);
     else if (question.model.explains) this.#explain(question, number);
@@ -88,9 +97,9 @@ export class Consultation {
   async repeat(model) {
     const { version: before } = this.#answer;
     if (before === null || this.base === null || this.sending || sameVersion(before, this.#watch.status.serving)) return;
-    const question = this.#shown;
+    const question = inOrderOf(model, this.#shown);
     const number = this.#requests + 1;
-    const real = question.of ? { ...this.base, before: this.base.answer } : { ...question, before };
+    const real = question.of ? { ...inOrderOf(model, this.base), before: this.base.answer } : { ...question, before };
     const done = await this.#ask({ ...real, model, isMove: false, of: null, under: undefined }); // the reference may be another by now
     if (done && question.of && number === this.#requests) await this.#ask({ ...question, model, before, isMove: false, of: this.base });
   }
@@ -101,19 +110,19 @@ export class Consultation {
     this.#asking = before === null ? question : null;
     this.#busy(true, isMove);
     try {
-      const answer = of ? await tryOut(record) : isMove ? this.base.answer : await post("predict", record);
+      const answer = of ? await tryOut(record) : isMove ? before : await post("predict", record);
       if (number !== this.#requests) return true; // the form was cleared meanwhile
       if (before !== null && !isMove && sameVersion(answer, before)) return true; // by a worker that has not swapped yet
       byId("answer").setAttribute("aria-live", isMove ? "off" : "polite");
       this.#show(answer, question);
       if (isMove) return true;
-      if (of) this.#told({ ...question, answer }, { isMove: true });
-      else this.#told((this.base = { ...question, answer, explanation: null }));
+      this.#accept(answer, question);
       if (before === null) {
         this.#form.refuse([]);
         reveal();
       }
       if (model.explains) this.#explain(question, number);
+      else noDrivers(byId("drivers"));
       return true;
     } catch (error) {
       const stale = number !== this.#requests;
@@ -123,6 +132,11 @@ export class Consultation {
     } finally {
       if (number === this.#requests) this.#busy(false, isMove);
     }
+  }
+
+  #accept(answer, question) {
+    if (question.of) this.#told({ ...question, answer }, { isMove: true });
+    else this.#told((this.base = { ...question, answer, explanation: null }));
   }
 
   #show(answer, question) {
@@ -144,12 +158,15 @@ export class Consultation {
     const place = byId("drivers");
     working(place);
     try {
-      const explained = await post(question.of ? "predict/explain?what_if=true" : "predict/explain", question.record);
+      const { answer, explanation } = await explain(question.of ? "predict/explain?what_if=true" : "predict/explain", question.record);
       if (number !== this.#requests || this.#answer.version === null) return;
-      // After a swap in between, show the prediction of the new version with its explanation.
-      if (!sameVersion(explained, this.#answer.version)) this.#show(explained, question);
-      if (!question.of && sameVersion(explained, this.base.answer)) this.base.explanation = explained.explanation;
-      this.#drive(question, explained.explanation);
+      // After a swap in between, the prediction of the new version is the answer, with its explanation.
+      if (!sameVersion(answer, this.#answer.version)) {
+        this.#show(answer, question);
+        this.#accept(answer, question);
+      }
+      if (!question.of) this.base.explanation = explanation;
+      this.#drive(question, explanation);
       if (!question.before) reveal();
     } catch (error) {
       if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
@@ -160,7 +177,7 @@ export class Consultation {
   }
 
   #drive({ record, model }, explanation) {
-    this.explained = { record, explanation };
+    this.explained = { record, answer: this.#answer.version, explanation };
     showDrivers(byId("drivers"), explanation, labelIn(model), placeOf(model.worth, this.#answer.version));
     this.#changed();
   }
@@ -200,6 +217,14 @@ export class Consultation {
     setText(byId("progress"), now ? words.form.asking : "");
     this.#changed();
   }
+}
+
+// The question for a version that may have the features in another order. Where it lacks one, the record says so.
+function inOrderOf(model, question) {
+  const { features } = question.model;
+  const typed = typedFor(model.features, features, question.typed);
+  const hasAll = features.every(({ name }) => model.features.some((feature) => feature.name === name));
+  return { ...question, typed, record: hasAll ? recordText(model.features, typed) : question.record };
 }
 
 const labelIn = ({ features }) => (name) => features.find((feature) => feature.name === name)?.full ?? name;

@@ -19,6 +19,7 @@ export class Curves {
   #place;
   #said = element("p", { role: "status" });
   #stop = new AbortController();
+  #of = null; // the answer that they are of
 
   // `place` is where the summary and the legend stand.
   constructor(form, place) {
@@ -36,6 +37,8 @@ export class Curves {
   // Draws the curves of an answered record, or says why there are none; `again` tries again.
   async draw({ features, worth }, typed, answer, again) {
     this.#stop.abort();
+    if (!sameVersion(this.#of, answer)) this.hide();
+    this.#of = answer;
     const { signal } = (this.#stop = new AbortController());
     if (!this.#said.textContent) this.#say(words.turning.working);
     if (kindOf(answer) === null) return this.#say(words.turning.several);

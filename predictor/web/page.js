@@ -9,12 +9,11 @@ import { readDocument } from "./features.js";
 import { RecordForm } from "./form.js";
 import { Handout } from "./handout.js";
 import { announce, showHead, showNotices } from "./head.js";
-import { History } from "./history.js";
 import { onIntake } from "./intake.js";
 import { named } from "./numbers.js";
 import { PredictionsTable } from "./predictions.js";
 import { purposeOf, showPurpose } from "./purpose.js";
-import { typedAs } from "./record.js";
+import { typedAs, typedFor } from "./record.js";
 import { Reference, identifierIn } from "./reference.js";
 import { Session, Undo } from "./session.js";
 import { readSheet } from "./sheet.js";
@@ -29,6 +28,7 @@ const AGAIN_MS = 1_000; // until the document of the serving version is requeste
 let model = null; // from the API document
 let documentOf = null; // the version of the document
 let offline = null; // why the service does not respond
+let others = false; // the values in the form are not those that were answered, changed or not: others overwrote them
 let locked = false; // a key is needed, and no valid one was entered
 
 writePage(document);
@@ -37,13 +37,13 @@ const form = new RecordForm(byId("fields"), refresh);
 const answer = new AnswerPanel(byId("answer"), send);
 const consultation = new Consultation(form, answer, watch, { locked: lock, changed: refresh, told });
 const session = new Session();
-const history = new History(byId("history"), session, (told) => openRow(told));
+let history = null; // fetched with the first answer
 const undo = new Undo();
 let [curves, fetching] = [null, null]; // turning points, which are fetched when they are first asked for
 const table = new PredictionsTable(byId("predictions"), openRow, listFailed);
 const reference = new Reference(byId("reference"), () => {
   // An answer that was asked for without one. Another keeps its own: the next record's may be typed before its values.
-  if (shown?.under === "" && answer.record === form.text) shown.reference = reference.value;
+  if (shown?.under === "" && answer.record === form.text) shown.reference = reference.use();
   refresh();
 });
 let shown = null; // the last answer with all that a report has of it
@@ -79,7 +79,7 @@ function refresh() {
   const { base, moving } = consultation;
   byId("explore").hidden = base === null || answer.version === null || !model.features.some(({ range }) => range);
   if (!moving) {
-    form.showGhosts(base?.typed);
+    form.showGhosts(baseTyped());
     if (answer.record !== form.text) showCurves(false);
     answer.compare(form.text, status.serving);
   }
@@ -91,7 +91,7 @@ function refresh() {
 
 function withExplanation(told) {
   const { explained } = consultation;
-  return told && { ...told, explanation: explained?.record === told.record ? explained.explanation : null };
+  return told && { ...told, explanation: explained?.record === told.record && sameVersion(explained.answer, told.answer) ? explained.explanation : null };
 }
 
 function showWaiting(state) {
@@ -190,6 +190,7 @@ async function assign(unassigned, name) {
 // Fills the form, after which the values of before can be had back.
 function overwrite(typed, text) {
   undo.keep(form.features, form.typed, reference.kept);
+  others = true;
   reference.replace(text);
   table.mark(null);
   form.fill(typed);
@@ -197,6 +198,7 @@ function overwrite(typed, text) {
 
 function told({ model: asked, record, typed, answer: given, of = null, under = shown?.reference }, { isMove = false } = {}) {
   const { features, worth } = asked;
+  if (form.text === record) others = false;
   const when = new Date();
   // Another reference may be typed already, and other values.
   const whose = reference.use(under || form.text !== record ? under : undefined);
@@ -205,6 +207,14 @@ function told({ model: asked, record, typed, answer: given, of = null, under = s
   if (byId("curves").ariaPressed === "true") showCurves(true);
   if (isMove) return;
   session.add({ when, reference: shown.reference, features, typed, answer: given, place: placeOf(worth, given) });
+  showHistory();
+}
+
+// Without the module, the answers are kept, and the next one tries again.
+async function showHistory() {
+  const module = await import("./history.js").catch(() => null);
+  if (module === null) return;
+  history ??= new module.History(byId("history"), session, (told) => openRow(told));
   history.show();
 }
 
@@ -243,7 +253,7 @@ async function fetchedCurves() {
 
 // `features` are those of the values: the version that serves may have others.
 function openRow({ features, typed, reference: text }, row = null) {
-  overwrite(model.features.map(({ name }) => typed[features.findIndex((feature) => feature.name === name)] ?? ""), text);
+  overwrite(typedFor(model.features, features, typed), text);
   table.mark(row);
   byId("desk").scrollIntoView({ block: "start" }); // not the form, of which a field may have the name of this method
   byId("answer-card").focus({ preventScroll: true }); // which comes into view with the answer
@@ -276,12 +286,18 @@ byId("record").addEventListener("submit", (event) => {
   event.preventDefault();
   send();
 });
-const before = (field) => (canPredict() && consultation.base?.typed[form.features.indexOf(field.feature)]) ?? null;
+// What was typed for the answer, in the order of the form; undefined if the form has values of something else.
+function baseTyped() {
+  const { base } = consultation;
+  return base && !others ? typedFor(form.features, base.model.features, base.typed) : undefined;
+}
+
+const before = (field) => (canPredict() && !consultation.isAsked ? baseTyped()?.[form.features.indexOf(field.feature)] : null) ?? null;
 const followSlider = onWhatIf(byId("fields"), form, before, (field, typed) => {
   if (form.text === consultation.base.record) undo.keep(form.features, form.typed);
   consultation.moving ||= "soon"; // no note about changed values until it is asked for
   form.move(field, typed);
-  form.showGhosts(consultation.base.typed);
+  form.showGhosts(baseTyped());
   consultation.move(model);
 });
 byId("curves").addEventListener("click", ({ currentTarget }) => {
@@ -295,7 +311,8 @@ byId("undo").addEventListener("click", () => {
   if (byId("undo").disabled) byId("predict").focus(); // a disabled button would lose the focus
   // Only values that were moved are of the record that was answered.
   const { base } = consultation;
-  if (base !== null && canPredict() && (whose === null || form.text === base.record)) consultation.move(model);
+  others = form.text !== base?.record && (others || whose !== null);
+  if (base !== null && canPredict() && !consultation.isAsked && !others) consultation.move(model);
 });
 addEventListener("beforeunload", (event) => {
   if (!form.empty || session.answers.length > 0 || !byId("predictions").hidden) event.preventDefault();

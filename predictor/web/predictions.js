@@ -44,6 +44,7 @@ export class PredictionsTable {
   async predict({ features, worth }, { rows, extras }, name = "") {
     this.#request = { features, rows, extras, name, worth };
     this.#list = this.#opened = null;
+    fill(this.#body);
     this.#filter.value = "";
     await this.predictAgain();
   }
@@ -73,6 +74,7 @@ export class PredictionsTable {
     this.failed = false;
     try {
       const answered = await predictAll(features, rows, (done) => this.#showProgress(done), stop.signal);
+      if (this.#request.rows !== rows) return await this.predictAgain({ quiet }); // mended meanwhile
       this.#list = new AnsweredList(features, rows, extras, answered, worth);
       if (!quiet) this.#page = 0;
       else if (before !== null) this.#list.sortAs(before.sorted);
@@ -260,7 +262,7 @@ export class PredictionsTable {
 
   // A field for the value that a remark is about, with which the row is asked again.
   #mending(i, name) {
-    const { features, rows } = this.#request;
+    const { features, rows } = this.#list;
     const at = features.findIndex((feature) => feature.name === name);
     if (at < 0) return null;
     const field = element("input", { class: "mend", value: rows[i][at], "aria-label": words.list.mend(this.#list.label(name), i + 1) });
@@ -269,20 +271,25 @@ export class PredictionsTable {
   }
 
   async #mend(i, at, typed) {
-    const { features, rows, extras, worth } = this.#request;
-    const before = this.#list;
-    rows[i] = rows[i].with(at, typed);
+    const request = this.#request;
+    const { features, extras, worth } = request;
+    const row = request.rows[i].with(at, typed);
+    request.rows = request.rows.with(i, row);
+    const { signal } = this.#stop;
     try {
-      const { version, answers } = await predictAll(features, [rows[i]], () => {}, this.#stop.signal);
-      if (this.#list !== before) return;
+      const { version, answers } = await predictAll(features, [row], () => {}, signal);
+      const before = this.#list; // others may have been mended meanwhile, or this one again
+      if (signal.aborted || request.rows[i] !== row) return;
       if (version && before.version && !sameVersion(version, before.version)) return await this.predictAgain();
       const answered = { version: before.version ?? version, answers: before.answers.with(i, answers[0]) };
-      this.#list = new AnsweredList(features, rows, extras, answered, worth);
+      this.#list = new AnsweredList(features, before.rows.with(i, row), extras, answered, worth);
+      this.#changed.delete(i);
+      if (this.#opened === i) this.#opened = null; // the form has the value of before
       this.#list.sortAs(before.sorted);
       this.#show();
       (this.#body.querySelector(`[data-row="${i}"] input`) ?? this.#body.querySelector(`[data-row="${i}"] button`))?.focus();
     } catch (error) {
-      if (this.#stop.signal.aborted) return;
+      if (signal.aborted) return;
       this.#failed(error);
       this.#showNote(words.list.failed(error.message));
     }

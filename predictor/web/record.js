@@ -42,6 +42,9 @@ export function recordText(features, typed) {
   return `{${members.join(", ")}}`;
 }
 
+// Values of a record in the order of other features; empty where it has none.
+export const typedFor = (wanted, features, typed) => wanted.map(({ name }) => typed[features.findIndex((feature) => feature.name === name)] ?? "");
+
 // Obvious faults of a record, in the words of the service, so that thousands of bad rows are not sent.
 export function faultsOf(features, typed) {
   const found = [];

@@ -22,10 +22,11 @@ IMAGE = "<img src=x onerror=alert('label')>"
 
 @dataclass(frozen=True)
 class Models:
-    """Two versions that differ, and the rows that were held out: float64 [N, 30], named columns."""
+    """Versions that differ, the last in the order of its features, and the rows that were held out: float64 [N, 30], named columns."""
 
     logistic: bytes
     forest: bytes
+    reversed: bytes
     rows: pd.DataFrame
     diagnosis: list[str]
 
@@ -53,17 +54,22 @@ def breast_cancer() -> Models:
     candidates = (
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
         make_pipeline(RandomForestClassifier(n_estimators=20, random_state=0)),
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=100)),
     )
+    names = list(train.features)
     exported = []
-    for candidate in candidates:
-        point = choose(candidate, train.features, train.target, POSITIVE)
-        fitted = candidate.fit(train.features, train.target)
-        chance = fitted.predict_proba(test.features)[:, list(fitted.classes_).index(POSITIVE)]
+    for candidate, order in zip(candidates, (names, names, names[::-1]), strict=True):
+        features = train.features[order]
+        point = choose(candidate, features, train.target, POSITIVE)
+        fitted = candidate.fit(features, train.target)
+        chance = fitted.predict_proba(test.features[order])[
+            :, list(fitted.classes_).index(POSITIVE)
+        ]
         settings = Settings(
             train.target, POSITIVE, descriptions=DESCRIPTIONS, page=PAGE,
             operating_point=point.measured(chance, test.target).as_metadata(),
         )  # fmt: skip
-        exported.append(export(fitted, train.features, settings).content)
+        exported.append(export(fitted, features, settings).content)
     return Models(*exported, test.features, list(test.target))
 
 

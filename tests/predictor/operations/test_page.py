@@ -21,7 +21,7 @@ PATHS += ["/ops", *(f"/web/ops/{name}" for name in page.OPS_ASSETS)]
 PATHS += ["/docs", *(f"/web/docs/{name}" for name in DOCS)]
 NAMED = re.compile(r"""(?:href|src)="web/([^"]+)"|from "\./([^"]+)";""")
 # Fetched when the card, turning points or columns are asked for.
-LATER = {"assign.js", "card.js", "code.js", "curves.js", "turning.js"}
+LATER = {"assign.js", "card.js", "code.js", "curves.js", "history.js", "turning.js"}
 REFERENCE = re.compile(r"""(?:href|src)="(web/[^"]+)"|from "\./([^"]+)";|import\("\./([^"]+)"\)""")
 
 
