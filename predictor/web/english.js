@@ -10,7 +10,7 @@ export const english = {
   decimalMark: ".",
   span: (from, to) => `${from} to ${to}`,
   // A message of the service, which writes English, without what only a programmer needs.
-  service: (message) => message.replace("names no version that may serve", "names no version").replace(/, got a string$/, ""),
+  service: (message) => message.replace("names no version that may serve; promote one", "asks for none; promote a version").replace(/, got a string$/, ""),
   version: (number) => `Version ${number}`,
   page: {
     skip: "Skip to the form",

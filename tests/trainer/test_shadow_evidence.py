@@ -160,6 +160,7 @@ def recorded(tmp_path, prediction, said, digest=NEW.sha256, **columns):
     rows = len(prediction)
     table = {
         "id": [str(row) for row in range(rows)],
+        "protocol": ["predict"] * rows,
         "model_name": ["m"] * rows,
         "model_version": ["7"] * rows,
         "digest": [f"sha256:{OLD.sha256}"] * rows,
