@@ -4,8 +4,9 @@ import { readUri } from "./commands.js";
 import { texts } from "./words.js";
 
 // `candidates` are [{number, against}] without the version that the registry names, the newest first; `against` are phrases.
-// A rollback goes back from the version that the registry names, also if another one serves meanwhile. `chosen` is the newest that nothing speaks against, else the newest. `target` is what a rollback brings back: null for
-// none, undefined if that is not known. Only tags are judged: metrics are compared by the trainer.
+// `chosen` is the newest that nothing speaks against, else the newest. `target` is what a rollback brings back: null for
+// none, undefined if that is not known. A rollback goes back from the version that the registry names, also if another
+// one serves meanwhile. Only tags are judged: metrics are compared by the trainer.
 export function choices({ model, overview }) {
   const { versions, more } = overview.registered;
   const named = model.desired?.model_version ?? null;
